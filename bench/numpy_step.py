@@ -1,0 +1,170 @@
+"""The character RNN as students write it in NumPy: one time step after another, in float64.
+
+This is the peer whose speed the benchmarks compare with, so it is deliberately unoptimised: each
+symbol becomes a one-hot vector, every product takes one vector, and the gradients are summed step
+by step. Mathematics and settings are those of Karpathy's min-char-rnn and of the KTH course DD2424.
+"""
+
+import numpy as np
+
+
+class CharacterPeer:
+    """What all peers share: how the text is read, and the smoothed loss.
+
+    The ids are read from left to right in windows of ``seq_length``, the state carried from one
+    window to the next. Where ``position + seq_length + 1 >= len(ids)`` an epoch ends: reading
+    starts again at 0 with a zero state.
+
+    Parameters
+    ----------
+    ids : array_like of int, shape (length,)
+        The text as symbol ids in [0, K).
+    K : int
+        Vocabulary size.
+    seq_length : int
+        Time steps T of one update.
+
+    Raises
+    ------
+    ValueError
+        If the text is shorter than seq_length + 2 or an id lies outside [0, K).
+    """
+
+    def __init__(self, ids: np.ndarray, K: int, seq_length: int) -> None:
+        self.ids = np.array(ids, dtype=np.int64)  # (length,)
+        if seq_length < 1 or len(self.ids) < seq_length + 2:
+            raise ValueError(
+                f"seq_length {seq_length} must be at least 1 and needs a text of at least "
+                f"seq_length + 2 symbols; this one has {len(self.ids)}"
+            )
+        if self.ids.min() < 0 or self.ids.max() >= K:
+            raise ValueError(f"all ids must lie in [0, {K})")
+        self.K = K
+        self.seq_length = seq_length
+        self.position = 0
+        self.epoch = 0
+        self.smooth_loss: float | None = None
+        self.reset_state()
+
+    def update(self) -> float:
+        """Learn from the next window; return its loss, in nats, summed over time."""
+        begin, end = self.position, self.position + self.seq_length
+        loss = self.learn(self.ids[begin:end], self.ids[begin + 1 : end + 1])
+        previous = loss if self.smooth_loss is None else self.smooth_loss
+        self.smooth_loss = 0.999 * previous + 0.001 * loss
+        self.position = end
+        if end + self.seq_length + 1 >= len(self.ids):
+            self.position = 0
+            self.epoch += 1
+            self.reset_state()
+        return loss
+
+    def reset_state(self) -> None:
+        """Set the carried state ``h`` to zero."""
+        raise NotImplementedError
+
+    def learn(self, inputs: np.ndarray, targets: np.ndarray) -> float:
+        """One update from ids (T,) and the state ``h``, which moves on; return the loss."""
+        raise NotImplementedError
+
+
+class NumpyStep(CharacterPeer):
+    """tanh RNN trained with AdaGrad, one vector at a time.
+
+    Parameters
+    ----------
+    params : dict of str to ndarray
+        ``layer0.Wx`` (K, H), ``layer0.Wh`` (H, H), ``layer0.b`` (H), ``head.W`` (H, K),
+        ``head.b`` (K). Copied.
+    ids, K, seq_length
+        See `CharacterPeer`.
+    learning_rate, clip_value : float
+        AdaGrad's step and the bound on every gradient entry.
+
+    Attributes
+    ----------
+    params, memory : dict of str to ndarray
+        Parameters and AdaGrad's sums of squared gradients, float64.
+    h : ndarray, shape (1, H)
+        The carried state.
+    """
+
+    def __init__(
+        self,
+        params: dict[str, np.ndarray],
+        ids: np.ndarray,
+        K: int,
+        seq_length: int = 25,
+        learning_rate: float = 0.1,
+        clip_value: float = 5.0,
+    ) -> None:
+        self.params = {name: np.array(p, dtype=np.float64) for name, p in params.items()}
+        self.memory = {name: np.zeros_like(p) for name, p in self.params.items()}
+        self.learning_rate = learning_rate
+        self.clip_value = clip_value
+        super().__init__(ids, K, seq_length)
+
+    def reset_state(self) -> None:
+        self.h = np.zeros((1, len(self.params["layer0.b"])))
+
+    def one_hot(self, symbol: int) -> np.ndarray:
+        x = np.zeros((1, self.K))
+        x[0, symbol] = 1.0
+        return x
+
+    def step(self, x: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """From x (1, K) and h (1, H) to the next h (1, H) and the probabilities (1, K)."""
+        p = self.params
+        h = np.tanh(np.dot(x, p["layer0.Wx"]) + np.dot(h, p["layer0.Wh"]) + p["layer0.b"])
+        scores = np.exp(np.dot(h, p["head.W"]) + p["head.b"])  # the classic subtracts no maximum
+        return h, scores / np.sum(scores)
+
+    def loss_and_gradients(
+        self, inputs: np.ndarray, targets: np.ndarray, h: np.ndarray
+    ) -> tuple[float, dict[str, np.ndarray], np.ndarray]:
+        """Loss (nats, summed over time), unclipped gradients, and the state after the last step."""
+        xs, hs, ps = [], [h], []
+        loss = 0.0
+        for symbol, target in zip(inputs, targets, strict=True):
+            x = self.one_hot(symbol)
+            h, p = self.step(x, hs[-1])
+            loss -= np.log(p[0, target])
+            xs.append(x)
+            hs.append(h)
+            ps.append(p)
+
+        grads = {name: np.zeros_like(p) for name, p in self.params.items()}
+        dh_next = np.zeros_like(h)  # (1, H), what step t + 1 hands back to step t
+        for t in reversed(range(len(inputs))):
+            do = np.copy(ps[t])  # (1, K)
+            do[0, targets[t]] -= 1.0
+            grads["head.W"] += np.dot(hs[t + 1].T, do)
+            grads["head.b"] += do[0]
+            dh = np.dot(do, self.params["head.W"].T) + dh_next
+            dv = (1.0 - hs[t + 1] * hs[t + 1]) * dh  # (1, H), before the tanh
+            grads["layer0.Wx"] += np.dot(xs[t].T, dv)
+            grads["layer0.Wh"] += np.dot(hs[t].T, dv)
+            grads["layer0.b"] += dv[0]
+            dh_next = np.dot(dv, self.params["layer0.Wh"].T)
+        return float(loss), grads, hs[-1]
+
+    def learn(self, inputs: np.ndarray, targets: np.ndarray) -> float:
+        loss, grads, self.h = self.loss_and_gradients(inputs, targets, self.h)
+        for g in grads.values():
+            np.clip(g, -self.clip_value, self.clip_value, out=g)
+        for name, g in grads.items():
+            p, m = self.params[name], self.memory[name]
+            m += g * g
+            p -= self.learning_rate * g / np.sqrt(m + 1e-8)
+        return loss
+
+    def sample(self, h: np.ndarray, first_id: int, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw n ids after `first_id`, one by one, from state h (1, H); h itself is kept."""
+        drawn = []
+        x = self.one_hot(first_id)
+        for _ in range(n):
+            h, p = self.step(x, h)
+            symbol = rng.choice(self.K, p=p[0])
+            x = self.one_hot(symbol)
+            drawn.append(symbol)
+        return np.array(drawn, dtype=np.int64)

@@ -1,0 +1,109 @@
+/* fastrnn.h - the contract between the compiled bodies and their callers.
+ *
+ * The bodies know no Python and allocate nothing. Each is written once, in `real` (real.h), and
+ * compiled for float and double and for each instruction set; fastrnn_select() hands out the table
+ * of one such variant. Arrays travel as `void *` because the caller chooses the precision together
+ * with the table: they hold float for a float table and double for a double table.
+ *
+ * Letters: T time steps, N batch, H hidden size, K vocabulary size. Arrays are row-major and
+ * contiguous, do not overlap unless said, and the caller has checked every size and every id.
+ */
+#ifndef FASTRNN_H
+#define FASTRNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* C (M, N) = op(A) op(B), plus C when `accumulate`; op(A) is (M, K), op(B) is (K, N), op(X) is the
+ * transpose of X where its flag is 1; lda, ldb, ldc are the row lengths in memory. */
+typedef void (*fastrnn_gemm)(int transpose_a, int transpose_b, int M, int N, int K, const void *A,
+                             int lda, const void *B, int ldb, int accumulate, void *C, int ldc);
+
+enum { FASTRNN_TANH = 0, FASTRNN_RELU = 1 };                              /* cell */
+enum { FASTRNN_ADAGRAD, FASTRNN_RMSPROP, FASTRNN_ADAM, FASTRNN_SGD };     /* optimizer kind */
+enum { FASTRNN_MAP_EXP, FASTRNN_MAP_TANH, FASTRNN_MAP_RSQRT };            /* map: which function */
+
+/* A model's sizes, and where each tensor starts in its flat block of `size` elements. Parameters,
+ * gradients and optimizer memories are blocks of this one shape. */
+typedef struct {
+    int cell;
+    int K, H;
+    int T, N;            /* the largest unroll and the batch that the workspace must hold */
+    int Wx;              /* (K, H): a one-hot input picks a row */
+    int Wh;              /* (H, H) */
+    int b;               /* (H) */
+    int head_W;          /* (H, K) */
+    int head_b;          /* (K) */
+    int size;
+    fastrnn_gemm gemm;   /* of the same precision */
+} fastrnn_network;
+
+typedef struct {
+    int kind;
+    double learning_rate;
+    double decay;            /* RMSProp's gamma, Adam's beta1 */
+    double decay2;           /* Adam's beta2 */
+    double epsilon;
+    double clip_norm;        /* infinity: no clipping */
+    double clip_value;       /* infinity: no clipping */
+} fastrnn_optimizer;
+
+/* Everything one training run reads and writes; `run` leaves it ready for the next call. */
+typedef struct {
+    const fastrnn_network *net;
+    const fastrnn_optimizer *optimizer;
+    void *params, *grads;        /* blocks; grads is scratch */
+    void *memory, *memory2;      /* blocks of the optimizer (RMSProp, AdaGrad: one; Adam: both) */
+    void *work;                  /* workspace_size(net) elements, zero at first, 64-byte aligned */
+    int32_t *window;             /* 2*T*N + 2*K, zero at first: inputs [T][N], targets [T][N], rows */
+    const void *ids;             /* N streams of `length` symbols, one after the other */
+    int id_bytes;                /* 1, 2 or 4: ids are unsigned */
+    int64_t length;
+    void *state;                 /* [N][H] carried from window to window */
+    int64_t position;            /* of the next window in each stream */
+    int64_t epoch;               /* epochs completed */
+    int64_t update;              /* updates completed */
+    double smooth_loss;          /* nats per unroll; read when update > 0 */
+    void *best;                  /* block: the parameters at best_loss */
+    double best_loss;            /* lowest smoothed loss seen at a multiple of best_every updates */
+    int64_t best_update, best_every;
+    double *loss, *smooth;       /* of each update of this call */
+} fastrnn_training;
+
+typedef struct {
+    const char *isa;             /* "baseline", "avx2" or "avx512" */
+    int bytes;                   /* of one element: 4 float, 8 double */
+    int lanes;                   /* elements in one vector register */
+
+    /* Elements of workspace that the other functions need for this network. */
+    int64_t (*workspace_size)(const fastrnn_network *net);
+
+    /* Read inputs [T][N] (T <= net->T) from `state` [N][H], in and out. With targets [T][N]:
+     * returns the cross-entropy in nats, summed over time and averaged over the batch, and where
+     * grads is not NULL fills the whole block with its gradient. Without targets: returns 0. */
+    double (*unroll)(const fastrnn_network *net, const void *params, void *grads, void *work,
+                     const int32_t *inputs, const int32_t *targets, int T, void *state);
+
+    /* At most `updates` updates: window, unroll, clip, step. Returns how many were done: fewer only
+     * where the loss of the next one is not finite; that update is not applied. */
+    int64_t (*run)(fastrnn_training *training, int64_t updates);
+
+    /* Draw n ids from softmax(scores / temperature), each with its uniform number in [0, 1), after
+     * reading symbol `id` in `state` [H], in and out. Temperature 0 takes the likeliest symbol. */
+    void (*sample)(const fastrnn_network *net, const void *params, void *work, void *state, int id,
+                   double temperature, const double *uniforms, int64_t n, int32_t *ids);
+
+    /* One optimizer step over n elements; `update` counts from 1. The gradient is multiplied by
+     * `scale`, then clipped to clip_value; it is not written. */
+    void (*step)(const fastrnn_optimizer *optimizer, int64_t update, double scale, int64_t n,
+                 void *params, const void *grads, void *memory, void *memory2);
+
+    /* y = f(x) with one of the vector functions, for the tests of their error. */
+    void (*map)(int function, int64_t n, const void *x, void *y);
+} fastrnn_kernels;
+
+/* The table for bytes (4 or 8) and isa, or NULL where this build or this processor lacks it;
+ * isa NULL: the best that runs here. */
+const fastrnn_kernels *fastrnn_select(const char *isa, int bytes);
+
+#endif

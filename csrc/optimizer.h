@@ -1,0 +1,90 @@
+/* optimizer.h - clipping and the optimizers, one pass over a block. */
+#ifndef FASTRNN_OPTIMIZER_H
+#define FASTRNN_OPTIMIZER_H
+
+#include "fastrnn.h"
+#include "vecmath.h"
+
+/* Does `each` for n numbers, a register at a time; the last few travel through a part of one. */
+#define FOR_EACH_VEC(n, each)                                                                     \
+    do {                                                                                          \
+        int64_t i = 0;                                                                            \
+        for (; i + LANES <= (n); i += LANES) each(load, store)                                    \
+        if (i < (n)) {                                                                            \
+            const int part = (int)((n) - i);                                                      \
+            each(LOAD_PART, STORE_PART)                                                           \
+        }                                                                                         \
+    } while (0)
+#define LOAD_PART(p) load_part(p, part)
+#define STORE_PART(p, x) store_part(p, x, part)
+
+/* The sum of squares of n numbers, in double so that a large block loses nothing. */
+static double sum_of_squares(int64_t n, const real *x) {
+    double sum[8] = {0};
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        for (int j = 0; j < 8; j++) sum[j] += (double)x[i + j] * (double)x[i + j];
+    }
+    for (; i < n; i++) sum[0] += (double)x[i] * (double)x[i];
+    return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
+}
+
+static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double scale_, int64_t n,
+                           void *params, const void *grads, void *memory, void *memory2) {
+    real *p = params, *m = memory, *v = memory2;
+    const real *dp = grads;
+    const real scale = (real)scale_, c = (real)o->clip_value;
+    const real rate = (real)o->learning_rate, epsilon = (real)o->epsilon;
+    const real keep = (real)o->decay, take = (real)(1 - o->decay);
+    const real keep2 = (real)o->decay2, take2 = (real)(1 - o->decay2);
+#define CLIPPED(load) larger(all(-c), smaller(all(c), load(dp + i) * scale))
+
+    switch (o->kind) {
+    case FASTRNN_ADAGRAD:        /* m += g^2;  p -= rate g / sqrt(m + epsilon) */
+#define EACH(load, store)                                                                         \
+        {                                                                                         \
+            const vec g = CLIPPED(load);                                                          \
+            const vec sum = load(m + i) + g * g;                                                  \
+            store(m + i, sum);                                                                    \
+            store(p + i, load(p + i) - rate * g * vec_rsqrt(sum + epsilon));                      \
+        }
+        FOR_EACH_VEC(n, EACH);
+#undef EACH
+        break;
+    case FASTRNN_RMSPROP:        /* m = keep m + (1 - keep) g^2;  p as AdaGrad */
+#define EACH(load, store)                                                                         \
+        {                                                                                         \
+            const vec g = CLIPPED(load);                                                          \
+            const vec mean = load(m + i) * keep + g * g * take;                                   \
+            store(m + i, mean);                                                                   \
+            store(p + i, load(p + i) - rate * g * vec_rsqrt(mean + epsilon));                     \
+        }
+        FOR_EACH_VEC(n, EACH);
+#undef EACH
+        break;
+    case FASTRNN_ADAM: {         /* p -= rate m' / (sqrt(v') + epsilon), m' and v' unbiased */
+        const real unbias = (real)(o->learning_rate / (1 - pow(o->decay, (double)update)));
+        const real unbias2 = (real)(1 / (1 - pow(o->decay2, (double)update)));
+#define EACH(load, store)                                                                         \
+        {                                                                                         \
+            const vec g = CLIPPED(load);                                                          \
+            const vec mean = load(m + i) * keep + g * take;                                       \
+            const vec square = load(v + i) * keep2 + g * g * take2;                               \
+            store(m + i, mean);                                                                   \
+            store(v + i, square);                                                                 \
+            store(p + i, load(p + i) - unbias * mean / (vec_sqrt(square * unbias2) + epsilon));   \
+        }
+        FOR_EACH_VEC(n, EACH);
+#undef EACH
+        break;
+    }
+    case FASTRNN_SGD:            /* p -= rate g */
+#define EACH(load, store) store(p + i, load(p + i) - rate * CLIPPED(load));
+        FOR_EACH_VEC(n, EACH);
+#undef EACH
+        break;
+    }
+#undef CLIPPED
+}
+
+#endif

@@ -1,0 +1,132 @@
+/* tile.h - products with a matrix that is packed once and used at every time step.
+ *
+ * BLAS lays out its operands anew in each call. In a recurrence the same matrix B (K, M) meets a
+ * few rows at a time, T times over, so we lay it out once per update: panels of PANEL vectors of
+ * columns, each panel row after row, zeros behind the last column. A tile of up to TILE_ROWS rows
+ * and one panel stays in registers while it runs down K, and its owner finishes it there.
+ */
+#ifndef FASTRNN_TILE_H
+#define FASTRNN_TILE_H
+
+#include "real.h"
+
+#define TILE_ROWS 6
+#define PANEL (REGISTERS == 32 ? 4 : 2)
+#define CHAINS 4                 /* sums in flight for each vector of a tile of one row */
+
+INLINE int vectors(int n) { return round_up(n, LANES) / LANES; }
+
+/* Elements that the packed form of a (K, M) matrix takes. */
+INLINE int64_t packed_size(int K, int M) { return (int64_t)K * round_up(M, ROW_STEP); }
+
+/* packed <- B (K, M), row after row at `row` apart. */
+static void pack(int K, int M, const real *B, int row, real *packed) {
+    for (int first = 0; first < M; first += PANEL * LANES) {
+        const int width = least(PANEL * LANES, round_up(M - first, LANES));
+        const int filled = least(width, M - first);
+        for (int k = 0; k < K; k++, packed += width) {
+            const real *from = B + (ptrdiff_t)k * row + first;
+            int m = 0;
+            for (; m + LANES <= filled; m += LANES) store(packed + m, load(from + m));
+            for (; m < filled; m++) packed[m] = from[m];
+            for (; m < width; m++) packed[m] = 0;
+        }
+    }
+}
+
+/* packed <- the transpose of B (M, K), in squares small enough for a few registers. */
+static void pack_transposed(int K, int M, const real *B, int row, real *packed) {
+    for (int first = 0; first < M; first += PANEL * LANES) {
+        const int width = least(PANEL * LANES, round_up(M - first, LANES));
+        const int filled = least(width, M - first);
+        const real *from = B + (ptrdiff_t)first * row;
+        int m = 0;
+        for (; m + SQUARE <= filled; m += SQUARE) {
+            int k = 0;
+            for (; k + SQUARE <= K; k += SQUARE) {
+                transpose_square(from + (ptrdiff_t)m * row + k, row,
+                                 packed + (ptrdiff_t)k * width + m, width);
+            }
+            for (; k < K; k++) {
+                for (int i = m; i < m + SQUARE; i++) {
+                    packed[(ptrdiff_t)k * width + i] = from[(ptrdiff_t)i * row + k];
+                }
+            }
+        }
+        for (; m < width; m++) {
+            for (int k = 0; k < K; k++) {
+                packed[(ptrdiff_t)k * width + m] = m < filled ? from[(ptrdiff_t)m * row + k] : 0;
+            }
+        }
+        packed += (ptrdiff_t)K * width;
+    }
+}
+
+/* sum[r][v] = A (R, K) times one panel of V vectors; the rows of A are `stride` apart. R and V are
+ * constants where this is inlined, so that the sums are registers. */
+INLINE void tile(const int R, const int V, int K, const real *A, ptrdiff_t stride,
+                 const real *panel, vec sum[TILE_ROWS][PANEL]) {
+    UNROLL(6)
+    for (int r = 0; r < R; r++) {
+        UNROLL(4)
+        for (int v = 0; v < V; v++) sum[r][v] = all(0);
+    }
+    int k = 0;
+    if (R == 1) {                /* too few sums to hide the latency of one chain each */
+        vec more[CHAINS - 1][PANEL];
+        UNROLL(4)
+        for (int c = 0; c < CHAINS - 1; c++) {
+            UNROLL(4)
+            for (int v = 0; v < V; v++) more[c][v] = all(0);
+        }
+        for (; k + CHAINS <= K; k += CHAINS, panel += CHAINS * V * LANES) {
+            UNROLL(4)
+            for (int v = 0; v < V; v++) {
+                sum[0][v] += A[k] * load(panel + v * LANES);
+                UNROLL(4)
+                for (int c = 1; c < CHAINS; c++) {
+                    more[c - 1][v] += A[k + c] * load(panel + (c * V + v) * LANES);
+                }
+            }
+        }
+        UNROLL(4)
+        for (int v = 0; v < V; v++) sum[0][v] += more[0][v] + (more[1][v] + more[2][v]);
+    }
+    for (; k < K; k++, panel += V * LANES) {
+        vec b[PANEL];
+        UNROLL(4)
+        for (int v = 0; v < V; v++) b[v] = load(panel + v * LANES);
+        UNROLL(6)
+        for (int r = 0; r < R; r++) {
+            const real a = A[r * stride + k];
+            UNROLL(4)
+            for (int v = 0; v < V; v++) sum[r][v] += a * b[v];
+        }
+    }
+}
+
+/* Calls body(R, V, row, column, panel) with constant R and V for each tile of a product of N rows
+ * with a packed (K, M) matrix; row and column are the tile's first. */
+#define TILE_CASE(R, V, body) case (R) * 8 + (V): body(R, V, row_, column_, panel_); break;
+#if REGISTERS == 32
+#define TILE_CASES(R, body)                                                                       \
+    TILE_CASE(R, 1, body) TILE_CASE(R, 2, body) TILE_CASE(R, 3, body) TILE_CASE(R, 4, body)
+#else
+#define TILE_CASES(R, body) TILE_CASE(R, 1, body) TILE_CASE(R, 2, body)
+#endif
+#define FOR_EACH_TILE(N, M, K, packed, body)                                                      \
+    do {                                                                                          \
+        const real *panel_ = (packed);                                                            \
+        for (int column_ = 0; column_ < (M); column_ += PANEL * LANES) {                          \
+            const int width_ = least(PANEL, vectors((M) - column_));                              \
+            for (int row_ = 0; row_ < (N); row_ += TILE_ROWS) {                                   \
+                switch (least(TILE_ROWS, (N) - row_) * 8 + width_) {                              \
+                    TILE_CASES(1, body) TILE_CASES(2, body) TILE_CASES(3, body)                   \
+                    TILE_CASES(4, body) TILE_CASES(5, body) TILE_CASES(6, body)                   \
+                }                                                                                 \
+            }                                                                                     \
+            panel_ += (ptrdiff_t)width_ * LANES * (K);                                            \
+        }                                                                                         \
+    } while (0)
+
+#endif

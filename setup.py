@@ -1,0 +1,51 @@
+"""Build: Cython's two files, and the C bodies once for each precision and instruction set."""
+import platform
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+X86 = platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32"
+FLAGS = [] if sys.platform == "win32" else [
+    "-std=c99", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
+    "-Wall", "-Wextra",
+]
+VARIANTS = {"baseline": []}
+if X86:
+    VARIANTS["avx2"] = ["-mavx2", "-mfma"]
+    VARIANTS["avx512"] = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma",
+                          "-mprefer-vector-width=512"]
+
+
+class BuildVariants(build_ext):
+    """Compiles csrc/network.c for each variant and links them all into the extension."""
+
+    def build_extension(self, ext):
+        for isa, flags in VARIANTS.items():
+            for bits, macros in ((32, []), (64, [("FASTRNN_DOUBLE", None)])):
+                table = f"fastrnn_{isa}_f{bits}"
+                ext.extra_objects += self.compiler.compile(
+                    ["csrc/network.c"],
+                    output_dir=str(Path(self.build_temp) / table),
+                    macros=[*macros, ("FASTRNN_ISA", f'"{isa}"'), ("FASTRNN_TABLE", table)],
+                    extra_postargs=FLAGS + flags,
+                )
+        super().build_extension(ext)
+
+
+core = Extension(
+    "fastrnn._core",
+    ["src/fastrnn/_core.pyx", "csrc/dispatch.c"],
+    include_dirs=["csrc"],
+    depends=[str(path) for path in sorted(Path("csrc").iterdir())],
+    define_macros=[("FASTRNN_X86_VARIANTS", None)] if X86 else [],
+    extra_compile_args=[flag for flag in FLAGS if flag != "-std=c99"],
+)
+
+setup(
+    ext_modules=cythonize([core], language_level=3,
+                          compiler_directives={"boundscheck": False, "embedsignature": True}),
+    cmdclass={"build_ext": BuildVariants},
+)

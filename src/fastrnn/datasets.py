@@ -1,0 +1,191 @@
+"""Named texts to learn from: where they come from, and where they lie on this machine.
+
+A file is looked for in the directory that the environment variable FASTRNN_DATA names, then in
+``data/`` under the current directory, and then fetched with pooch (``pip install
+"fastrnn[datasets]"``). Whatever is found must have the right SHA-256.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from .corpus import Corpus
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is known of one named text.
+
+    Attributes
+    ----------
+    name : str
+    origin, licence : str
+    file : str or None
+        Its file name, None for a text that is no file.
+    url : str or None
+        Where the very bytes can be fetched, None where no lasting place is known.
+    sha256 : str or None
+    size : int or None
+        Bytes.
+    """
+
+    name: str
+    origin: str
+    licence: str
+    file: str | None = None
+    url: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+
+
+DATASETS = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset(
+            name="tiny-shakespeare",
+            origin="karpathy/char-rnn, data/tinyshakespeare/input.txt: parts of the plays",
+            licence="public domain",
+            file="tinyshakespeare.txt",
+            url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/"
+            "tinyshakespeare/input.txt",
+            sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+            size=1_115_394,
+        ),
+        Dataset(
+            name="alice",
+            origin="Project Gutenberg 11, Alice's Adventures in Wonderland, chapter I, "
+            "without a newline at its end",
+            licence="public domain",
+            file="alice.txt",
+            sha256="ce98607c1cfa24684ed18d2a42e643fea137d91c43354e5c0b143c1a64a50383",
+            size=11_465,
+        ),
+        Dataset(
+            name="pydoc-topics",
+            origin="pydoc_data.topics of Python's standard library, the topics in sorted order; "
+            "another text with every version of Python",
+            licence="PSF License Version 2",
+        ),
+    )
+}
+
+
+def names() -> list[str]:
+    """Return the names of all data sets."""
+    return list(DATASETS)
+
+
+def path(name: str) -> Path:
+    """Return where the file of a data set lies, fetched first if need be.
+
+    Raises
+    ------
+    ValueError
+        An unknown name, a data set that is no file, or a file whose SHA-256 is not the right one.
+    ImportError
+        The file is not here and pooch is not installed.
+    OSError
+        The file is not here and cannot be fetched.
+    """
+    dataset = _named(name)
+    if dataset.file is None:
+        raise ValueError(f"data set {name!r} is no file: use fastrnn.datasets.load({name!r})")
+    directories = [Path("data")]
+    if os.environ.get("FASTRNN_DATA"):
+        directories.insert(0, Path(os.environ["FASTRNN_DATA"]))
+    for directory in directories:
+        file = directory.absolute() / dataset.file
+        if file.is_file():
+            _verify(file, dataset)
+            return file
+    return _fetch(dataset)
+
+
+def load(name: str, unit: str = "char") -> Corpus:
+    """Return a data set as a corpus.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+    unit : {"char", "word", "byte"}
+        As in `Vocabulary`.
+
+    Raises
+    ------
+    ImportError
+        "pydoc-topics" on a Python without ``pydoc_data``; otherwise as in `path`.
+    ValueError, OSError
+        As in `path`.
+    """
+    if _named(name).file is None:
+        return Corpus.from_text(_pydoc_topics(), unit, name=name)
+    return Corpus.from_file(path(name), unit)
+
+
+def _named(name: str) -> Dataset:
+    if name not in DATASETS:
+        nearest = difflib.get_close_matches(str(name), DATASETS, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"no data set is called {name!r}: did you mean {nearest!r}? "
+            f"(There are {', '.join(DATASETS)}.)"
+        )
+    return DATASETS[name]
+
+
+def _verify(file: Path, dataset: Dataset) -> None:
+    with open(file, "rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != dataset.sha256:
+        raise ValueError(
+            f"{str(file)!r} is not the data set {dataset.name!r}: its SHA-256 is {found} and "
+            f"should be {dataset.sha256}; move it away, or train on it by its path"
+        )
+
+
+def _fetch(dataset: Dataset) -> Path:
+    by_hand = f"put {dataset.file} in data/ or in the directory that FASTRNN_DATA names"
+    if dataset.url is None:
+        raise FileNotFoundError(
+            f"the data set {dataset.name!r} is not here and has no address to be fetched from: "
+            f"{by_hand} (it is {dataset.origin}; SHA-256 {dataset.sha256})"
+        )
+    try:
+        import pooch
+    except ImportError:
+        raise ImportError(
+            f"the data set {dataset.name!r} is not here, and fetching it needs pooch: "
+            f'pip install "fastrnn[datasets]", or {by_hand} (from {dataset.url})'
+        ) from None
+    try:
+        return Path(
+            pooch.retrieve(
+                dataset.url,
+                known_hash=f"sha256:{dataset.sha256}",
+                fname=dataset.file,
+                path=pooch.os_cache("fastrnn"),
+            )
+        )
+    except (OSError, ValueError) as error:
+        is_bad = not isinstance(error, OSError)  # pooch's ValueError for an unexpected hash
+        reason = "what came has another SHA-256" if is_bad else type(error).__name__
+        raise OSError(
+            f"the data set {dataset.name!r} could not be fetched from {dataset.url} ({reason}): "
+            f"{by_hand}"
+        ) from error
+
+
+def _pydoc_topics() -> str:
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:
+        raise ImportError(
+            "this Python comes without pydoc_data, the text of the data set 'pydoc-topics': "
+            "install the full standard library (on Debian and Ubuntu: apt install python3), or "
+            "train on a text file of your own"
+        ) from None
+    return "".join(topics[topic] for topic in sorted(topics))

@@ -1,0 +1,294 @@
+"""Symbols and their ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+UNITS = ("char", "word", "byte")
+
+# Symbols (for words: characters) encoded at a time: what a chunk needs besides its ids stays in
+# the cache and does not grow with the text.
+CHUNK = 1 << 16
+
+_BLANK = re.compile(r"\s")
+
+
+class Vocabulary:
+    """The distinct symbols of a text; a symbol's id is its place in `symbols`.
+
+    A vocabulary does not change once made. Two are equal when unit and symbols are.
+
+    Parameters
+    ----------
+    symbols : sequence of str or int
+        K distinct symbols: single characters for unit "char", words without blanks for "word",
+        ints 0..255 for "byte".
+    unit : {"char", "word", "byte"}
+        What one symbol is. "char": a character of a str, exactly as it stands. "word": an item of
+        ``text.lower().split()``. "byte": a byte of the text in UTF-8.
+
+    Attributes
+    ----------
+    symbols : tuple of str or int
+    unit : str
+    dtype : numpy.dtype
+        The smallest unsigned integer type that holds every id 0..K-1.
+
+    Raises
+    ------
+    ValueError
+        An unknown unit, no symbols, a symbol twice, or one that is not a symbol of the unit.
+    """
+
+    def __init__(self, symbols: Sequence[str] | Sequence[int], unit: str = "char") -> None:
+        check_unit(unit)
+        if unit == "word" and isinstance(symbols, str):
+            raise TypeError("symbols must be a sequence of words, not one str: split it first")
+        self.unit = unit
+        self.symbols = tuple(_checked_symbol(s, unit) for s in symbols)
+        if not self.symbols:
+            raise ValueError("a vocabulary needs at least 1 symbol: the text or list is empty")
+        self._ids = {symbol: i for i, symbol in enumerate(self.symbols)}
+        if len(self._ids) < len(self.symbols):
+            twice = next(s for i, s in enumerate(self.symbols) if self._ids[s] != i)
+            raise ValueError(f"symbol {twice!r} is given twice: the symbols must be distinct")
+        self.dtype = np.min_scalar_type(len(self.symbols) - 1)
+        if unit != "word":
+            # code of a symbol -> id, -1 where unknown; the last entry answers for all codes beyond
+            codes = map(ord, self.symbols) if unit == "char" else self.symbols
+            self._codes = np.array([*codes], np.uint32)  # (K,)
+            self._table = np.full(int(self._codes.max()) + 2, -1, np.int32)  # (largest code + 2,)
+            self._table[self._codes] = np.arange(len(self.symbols))
+
+    @classmethod
+    def from_text(cls, text: str | bytes, unit: str = "char") -> Vocabulary:
+        """Make the vocabulary of a text: its distinct symbols, sorted, so that ids never vary.
+
+        Parameters
+        ----------
+        text : str, or for unit "byte" str or bytes
+        unit : {"char", "word", "byte"}
+
+        Raises
+        ------
+        ValueError
+            An unknown unit, or a text without symbols.
+        TypeError
+            A text of another type.
+        """
+        check_unit(unit)
+        text = _checked_text(text, unit)
+        if unit == "word":
+            distinct: set[Any] = set()
+            for words in _words(text):
+                distinct.update(words)
+        else:
+            distinct = set(text)
+        return cls(sorted(distinct), unit)
+
+    def encode(self, text: str | bytes) -> NDArray[np.unsignedinteger]:
+        """Return the ids of a text.
+
+        Parameters
+        ----------
+        text : str, or for unit "byte" str (taken as UTF-8) or bytes
+
+        Returns
+        -------
+        ndarray of `dtype`, shape (number of symbols,)
+
+        Raises
+        ------
+        ValueError
+            A symbol that the vocabulary does not have; its position is counted in symbols from 0.
+        TypeError
+            A text of another type.
+        """
+        text = _checked_text(text, self.unit)
+        if self.unit == "word":
+            return self._encode_words(text)
+        ids = np.empty(len(text), self.dtype)
+        for start in range(0, len(text), CHUNK):
+            piece = text[start : start + CHUNK]
+            if self.unit == "byte":
+                codes = np.frombuffer(piece, np.uint8)
+            else:
+                codes = np.frombuffer(piece.encode("utf-32-le", "surrogatepass"), "<u4")
+            found = self._table.take(codes, mode="clip")  # (len(piece),), -1 where unknown
+            if found.min() < 0:
+                at = int(np.argmax(found < 0))
+                raise self._unknown(piece[at], start + at)
+            ids[start : start + CHUNK] = found
+        return ids
+
+    def decode(self, ids: ArrayLike) -> str:
+        """Return the text of ids; the inverse of `encode`.
+
+        Words are joined by one blank. Bytes are read as UTF-8, with U+FFFD where they are not.
+
+        Parameters
+        ----------
+        ids : array_like of int, shape (n,)
+
+        Raises
+        ------
+        ValueError
+            An id outside 0..K-1, or ids that are not one-dimensional.
+        TypeError
+            Ids that are not integers.
+        """
+        ids = self.check_ids(ids)
+        if ids.ndim != 1:
+            raise ValueError(f"ids to decode must be one-dimensional; their shape is {ids.shape}")
+        if self.unit == "word":
+            return " ".join([self.symbols[i] for i in ids.tolist()])
+        codes = self._codes[ids]
+        if self.unit == "byte":
+            return codes.astype(np.uint8).tobytes().decode("utf-8", "replace")
+        return codes.astype("<u4", copy=False).tobytes().decode("utf-32-le", "surrogatepass")
+
+    def check_ids(self, ids: ArrayLike) -> NDArray[np.integer]:
+        """Return ids as an integer array of their own shape, or raise if one is no id.
+
+        Parameters
+        ----------
+        ids : array_like of int, any shape
+
+        Raises
+        ------
+        ValueError
+            An id outside 0..K-1; the message names it and its place.
+        TypeError
+            Ids that are not integers.
+        """
+        ids = np.asarray(ids)
+        if ids.size == 0:
+            return ids.astype(self.dtype)  # an empty list comes as float64
+        if ids.dtype.kind not in "iu":
+            first = ids.flat[0]
+            raise TypeError(f"ids must be integers, but these are {ids.dtype} (first: {first!r})")
+        if ids.min() < 0 or ids.max() >= len(self):
+            place = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= len(self)))[0])
+            where = place[0] if len(place) == 1 else place
+            raise ValueError(
+                f"id {ids[place]} at position {where} is outside the vocabulary: "
+                f"ids go from 0 to {len(self) - 1}"
+            )
+        return ids
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"unit": str, "symbols": list}``, ready for JSON."""
+        return {"unit": self.unit, "symbols": list(self.symbols)}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Vocabulary:
+        """Make the vocabulary that `to_dict` described.
+
+        Raises
+        ------
+        ValueError
+            Anything that `to_dict` cannot have written.
+        """
+        if not (
+            isinstance(stored, dict)
+            and stored.keys() == {"unit", "symbols"}
+            and isinstance(stored["symbols"], list)
+        ):
+            raise ValueError('a stored vocabulary must be {"unit": text, "symbols": list}')
+        return cls(stored["symbols"], stored["unit"])
+
+    def _encode_words(self, text: str) -> NDArray[np.unsignedinteger]:
+        pieces = [np.empty(0, self.dtype)]
+        position = 0
+        for words in _words(text):
+            try:
+                ids = np.fromiter(map(self._ids.__getitem__, words), self.dtype, len(words))
+            except KeyError as error:
+                word = error.args[0]
+                raise self._unknown(word, position + words.index(word)) from None
+            pieces.append(ids)
+            position += len(words)
+        return np.concatenate(pieces)
+
+    def _unknown(self, symbol: str | int, position: int) -> ValueError:
+        return ValueError(
+            f"{self.unit} {symbol!r} at position {position} is not in the vocabulary of "
+            f"{len(self)} symbols: take it out of the text, or use a vocabulary made from a text "
+            "that has it"
+        )
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Vocabulary):
+            return NotImplemented
+        return (self.unit, self.symbols) == (other.unit, other.symbols)
+
+    def __hash__(self) -> int:
+        return hash((self.unit, self.symbols))
+
+    def __repr__(self) -> str:
+        return f"<Vocabulary of {len(self)} symbols, unit {self.unit!r}>"
+
+
+def check_unit(unit: str) -> None:
+    """Raise ValueError if there is no such unit."""
+    if unit not in UNITS:
+        raise ValueError(f'unit must be "char", "word" or "byte", not {unit!r}')
+
+
+def _checked_text(text: str | bytes, unit: str) -> Any:
+    """Return text as what its unit is read from: str for char and word, bytes for byte."""
+    if unit != "byte":
+        if not isinstance(text, str):
+            raise TypeError(
+                f'text for unit "{unit}" must be a str, not {type(text).__name__}: '
+                'decode it first, or use unit "byte"'
+            )
+        return text
+    if isinstance(text, str):
+        try:
+            return text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"character {text[error.start]!r} at position {error.start} has no UTF-8 form: "
+                "take the lone surrogate out of the text"
+            ) from None
+    if isinstance(text, (bytes, bytearray, memoryview)):
+        return bytes(text)  # no copy where it is bytes already
+    raise TypeError(f'text for unit "byte" must be a str or bytes, not {type(text).__name__}')
+
+
+def _words(text: str) -> Iterator[list[str]]:
+    """Yield text.lower().split() in pieces of about CHUNK characters.
+
+    Cut at blanks, the pieces give the words of the whole: no blank changes in lower case, nor how
+    the letters beyond it do.
+    """
+    start = 0
+    while start < len(text):
+        blank = _BLANK.search(text, start + CHUNK)
+        end = blank.start() if blank else len(text)
+        yield text[start:end].lower().split()
+        start = end
+
+
+def _checked_symbol(symbol: Any, unit: str) -> str | int:
+    if unit == "byte":
+        if isinstance(symbol, (int, np.integer)) and not isinstance(symbol, bool):
+            if 0 <= symbol <= 255:
+                return int(symbol)
+        raise ValueError(f'symbol {symbol!r} is not a byte: unit "byte" takes ints from 0 to 255')
+    if not isinstance(symbol, str):
+        raise ValueError(f'symbol {symbol!r} is not a str, as the symbols of unit "{unit}" must be')
+    if unit == "char" and len(symbol) != 1:
+        raise ValueError(f'symbol {symbol!r} is not a single character: for words use unit "word"')
+    if unit == "word" and symbol.split() != [symbol]:
+        raise ValueError(f"symbol {symbol!r} is not one word without blanks")
+    return str(symbol)

@@ -1,0 +1,235 @@
+"""The benchmark's peers compute the mathematics they claim to, or their times mean nothing."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
+
+import torch_peer
+from numpy_hoisted import NumpyHoisted
+from numpy_step import CharacterPeer, NumpyStep
+from torch_peer import TorchPeer
+
+K, H, T = 11, 9, 7
+
+needs_torch = pytest.mark.skipif(not torch_peer.available(), reason="PyTorch is not installed")
+
+
+def hoisted64(*args, **kwargs):
+    return NumpyHoisted(*args, dtype=np.float64, **kwargs)
+
+
+def torch64(*args, **kwargs):
+    return TorchPeer(*args, dtype="float64", **kwargs)
+
+
+def random_params(seed=0, scale=0.4):
+    rng = np.random.default_rng(seed)
+    shapes = {
+        "layer0.Wx": (K, H),
+        "layer0.Wh": (H, H),
+        "layer0.b": (H,),
+        "head.W": (H, K),
+        "head.b": (K,),
+    }
+    return {name: rng.normal(0, scale, shape) for name, shape in shapes.items()}
+
+
+def random_ids(length, seed=1):
+    return np.random.default_rng(seed).integers(0, K, length)
+
+
+def next_symbol(params, symbol, h, activation=np.tanh):
+    """One step of the design's mathematics: the new state (H,) and log-probabilities (K,)."""
+    h = activation(params["layer0.Wx"][symbol] + h @ params["layer0.Wh"] + params["layer0.b"])
+    o = h @ params["head.W"] + params["head.b"]
+    return h, o - np.logaddexp.reduce(o)
+
+
+def expected_loss(params, inputs, targets, h, activation=np.tanh):
+    loss = 0.0
+    for symbol, target in zip(inputs, targets, strict=True):
+        h, log_p = next_symbol(params, symbol, h, activation)
+        loss -= log_p[target]
+    return loss, h
+
+
+@pytest.mark.parametrize("peer_class", [NumpyStep, hoisted64])
+def test_loss_and_gradients_against_the_formula_and_differences(peer_class):
+    params, ids = random_params(), random_ids(T + 1)
+    inputs, targets = ids[:-1], ids[1:]
+    peer = peer_class(params, random_ids(50), K, T)
+    h = np.random.default_rng(2).normal(0, 0.5, peer.h.shape)
+
+    loss, grads, last = peer.loss_and_gradients(inputs, targets, h)
+    expected, expected_last = expected_loss(params, inputs, targets, h.ravel())
+    assert loss == pytest.approx(expected, rel=1e-13)
+    np.testing.assert_allclose(last.ravel(), expected_last, rtol=1e-13)
+
+    assert list(grads) == list(params)
+    eps = 1e-5
+    for name, p in params.items():
+        numeric = np.empty_like(p)
+        for place in np.ndindex(p.shape):
+            kept = p[place]
+            p[place] = kept + eps
+            above, _ = expected_loss(params, inputs, targets, h.ravel())
+            p[place] = kept - eps
+            below, _ = expected_loss(params, inputs, targets, h.ravel())
+            p[place] = kept
+            numeric[place] = (above - below) / (2 * eps)
+        a = grads[name]
+        error = np.abs(a - numeric) / np.maximum(1e-12, np.abs(a) + np.abs(numeric))
+        assert error.max() < 1e-6, name
+
+
+@pytest.mark.parametrize("peer_class", [NumpyStep, hoisted64])
+def test_two_updates_are_clipped_adagrad(peer_class):
+    params, ids = random_params(), random_ids(50)
+    rate, clip = 0.05, 0.2
+    peer = peer_class(params, ids, K, T, learning_rate=rate, clip_value=clip)
+    probe = NumpyStep(params, ids, K, T)  # its gradients are checked by differences above
+    memory = {name: np.zeros_like(p) for name, p in params.items()}
+    h, clipped = probe.h, 0
+    for begin in (0, T):
+        window = ids[begin : begin + T + 1]
+        _, grads, h = probe.loss_and_gradients(window[:-1], window[1:], h)
+        for name, g in grads.items():
+            clipped += np.count_nonzero(np.abs(g) > clip)
+            g = np.minimum(np.maximum(g, -clip), clip)
+            memory[name] += g**2
+            probe.params[name] -= rate * g / (memory[name] + 1e-8) ** 0.5
+        peer.update()
+    assert clipped > 20
+    for name, p in probe.params.items():
+        np.testing.assert_allclose(peer.params[name], p, rtol=1e-11, atol=1e-13, err_msg=name)
+        np.testing.assert_allclose(peer.memory[name], memory[name], rtol=1e-11, atol=1e-20)
+
+
+def test_reading_stops_where_the_classic_does_and_starts_from_zero():
+    class Recorder(CharacterPeer):
+        def __init__(self, ids, K, seq_length):
+            self.seen, self.losses = [], iter((6.0, 3.0, 9.0, 1.0, 2.0, 4.0, 8.0))
+            super().__init__(ids, K, seq_length)
+
+        def reset_state(self):
+            self.seen.append("zero")
+
+        def learn(self, inputs, targets):
+            np.testing.assert_array_equal(targets, inputs + 1)
+            self.seen.append(int(inputs[0]))
+            return next(self.losses)
+
+    # 14 symbols, T 3: windows at 0, 3, 6, 9; at 12 there is no room for another.
+    peer = Recorder(np.arange(14), 14, 3)
+    for _ in range(5):
+        peer.update()
+    assert peer.seen == ["zero", 0, 3, 6, 9, "zero", 0]
+    assert (peer.epoch, peer.position) == (1, 3)
+    s = 6.0
+    for loss in (3.0, 9.0, 1.0, 2.0):
+        s = 0.999 * s + 0.001 * loss
+    assert peer.smooth_loss == pytest.approx(s, rel=1e-14)
+
+    # One symbol fewer, and position 9 has 9 + 3 + 1 >= 13: the epoch ends before it.
+    peer = Recorder(np.arange(13), 13, 3)
+    for _ in range(4):
+        peer.update()
+    assert peer.seen == ["zero", 0, 3, 6, "zero", 0]
+
+
+def assert_same_run(peer, updates, rel):
+    """`peer` and NumpyStep agree from the same start, over at least one epoch end."""
+    params, ids = random_params(), random_ids(500)
+    step, other = NumpyStep(params, ids, K, T), peer(params, ids, K, T)
+    for _ in range(updates):
+        assert other.update() == pytest.approx(step.update(), rel=rel)
+        assert (other.position, other.epoch) == (step.position, step.epoch)
+    assert step.epoch >= 1
+    assert other.smooth_loss == pytest.approx(step.smooth_loss, rel=rel)
+    return step, other
+
+
+def test_hoisted_equals_step_by_step():
+    step, hoisted = assert_same_run(hoisted64, 200, 1e-9)
+    for name, p in step.params.items():
+        np.testing.assert_allclose(hoisted.params[name], p, rtol=1e-8, atol=1e-9)
+
+
+def test_hoisted_float32_stays_close():
+    _, hoisted = assert_same_run(NumpyHoisted, 200, 1e-3)
+    assert all(p.dtype == np.float32 for p in hoisted.params.values())
+    assert hoisted.h.dtype == np.float32
+
+
+@needs_torch
+def test_torch_equals_step_by_step():
+    step, peer = assert_same_run(torch64, 200, 1e-9)
+    for name, p in step.params.items():
+        np.testing.assert_allclose(peer.params[name], p, rtol=1e-8, atol=1e-9)
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("cell", "activation"), [("rnn", np.tanh), ("relu", lambda v: np.maximum(0, v))]
+)
+def test_torch_first_losses(cell, activation):
+    params, ids = random_params(), random_ids(50)
+    # A learning rate of next to nothing: the second loss then shows that the state is carried.
+    peer = torch64(params, ids, K, T, learning_rate=1e-14, cell=cell)
+    first, h = expected_loss(params, ids[:T], ids[1 : T + 1], np.zeros(H), activation)
+    second, _ = expected_loss(params, ids[T : 2 * T], ids[T + 1 : 2 * T + 1], h, activation)
+    assert peer.update() == pytest.approx(first, rel=1e-10)
+    assert peer.update() == pytest.approx(second, rel=1e-10)
+
+
+@needs_torch
+def test_torch_uses_the_threads_asked_for():
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        one, two = (torch64(random_params(), random_ids(50), K, T, threads=n) for n in (1, 2))
+        for peer, threads in ((one, 1), (two, 2), (one, 1)):
+            peer.update()
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+@needs_torch
+def test_torch_refuses_an_unknown_cell():
+    with pytest.raises(ValueError, match="cell must be one of rnn, relu"):
+        torch64(random_params(), random_ids(50), K, T, cell="elman")
+
+
+@pytest.mark.parametrize(
+    "peer_class", [NumpyStep, hoisted64, pytest.param(torch64, marks=needs_torch)]
+)
+def test_samples_follow_the_distribution(peer_class):
+    """Each drawn id is the inverse of the cumulative softmax at the generator's next uniform."""
+    peer = peer_class(random_params(), random_ids(50), K, T)
+    peer.update()
+    carried = np.array(peer.h.tolist())
+    drawn = peer.sample(peer.h, 4, 60, np.random.default_rng(5))
+    np.testing.assert_array_equal(peer.h.tolist(), carried)
+    assert drawn.shape == (60,)
+
+    h, symbol = carried.reshape(H), 4
+    for i, uniform in enumerate(np.random.default_rng(5).random(60)):
+        h, log_p = next_symbol(peer.params, symbol, h)
+        symbol = int(np.searchsorted(np.cumsum(np.exp(log_p)), uniform, side="right"))
+        assert drawn[i] == symbol
+    assert len(set(drawn.tolist())) > 3
+
+
+def test_bad_texts_are_refused():
+    params = random_params()
+    NumpyStep(params, random_ids(T + 2), K, T)
+    with pytest.raises(ValueError, match="at least seq_length"):
+        NumpyStep(params, random_ids(T + 1), K, T)
+    with pytest.raises(ValueError, match=r"\[0, 11\)"):
+        NumpyStep(params, np.full(50, K), K, T)
