@@ -29,3 +29,15 @@ const fastrnn_kernels *fastrnn_select(const char *isa, int bytes) {
     }
     return NULL;
 }
+
+const char *fastrnn_compiler(void) {
+#if defined(__clang__)
+    return "clang " __clang_version__;
+#elif defined(__GNUC__)
+    return "gcc " __VERSION__;
+#elif defined(_MSC_VER)
+    return "MSVC";
+#else
+    return "unknown";
+#endif
+}

@@ -67,6 +67,7 @@ typedef struct {
     void *best;                  /* block: the parameters at best_loss */
     double best_loss;            /* lowest smoothed loss seen at a multiple of best_every updates */
     int64_t best_update, best_every;
+    double *losses;              /* [T][N], scratch */
     double *loss, *smooth;       /* of each update of this call */
 } fastrnn_training;
 
@@ -79,10 +80,12 @@ typedef struct {
     int64_t (*workspace_size)(const fastrnn_network *net);
 
     /* Read inputs [T][N] (T <= net->T) from `state` [N][H], in and out. With targets [T][N]:
-     * returns the cross-entropy in nats, summed over time and averaged over the batch, and where
-     * grads is not NULL fills the whole block with its gradient. Without targets: returns 0. */
-    double (*unroll)(const fastrnn_network *net, const void *params, void *grads, void *work,
-                     const int32_t *inputs, const int32_t *targets, int T, void *state);
+     * losses [T][N] receives the cross-entropy of each prediction in nats, and where grads is not
+     * NULL the whole block is filled with the gradient of the loss, which is their sum over time
+     * and mean over the batch. Without targets (NULL) the state moves, and nothing else. */
+    void (*unroll)(const fastrnn_network *net, const void *params, void *grads, void *work,
+                   const int32_t *inputs, const int32_t *targets, int T, void *state,
+                   double *losses);
 
     /* At most `updates` updates: window, unroll, clip, step. Returns how many were done: fewer only
      * where the loss of the next one is not finite; that update is not applied. */
@@ -105,5 +108,8 @@ typedef struct {
 /* The table for bytes (4 or 8) and isa, or NULL where this build or this processor lacks it;
  * isa NULL: the best that runs here. */
 const fastrnn_kernels *fastrnn_select(const char *isa, int bytes);
+
+/* Name and version of the compiler that built the bodies. */
+const char *fastrnn_compiler(void);
 
 #endif

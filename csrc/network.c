@@ -140,13 +140,13 @@ static void forward(const network *net, const layout *at, const real *params, co
     else rnn_forward(FASTRNN_RELU, T, net->N, H, row, work + at->Wh, h);
 }
 
-/* Cross-entropy of the targets [T][N]; leaves its gradient by the scores in their place. */
-static double head_loss(const network *net, const layout *at, const int32_t *targets, int T,
-                        real *work) {
+/* Cross-entropy of each of the targets [T][N]; leaves its gradient where the scores were. */
+static void head_loss(const network *net, const layout *at, const int32_t *targets, int T,
+                      real *work, double *losses) {
     const int rows = T * net->N;
     multiply(rows, net->K, net->H, work + at->h + (int64_t)net->N * at->row, at->row,
              work + at->head_W, work + at->scores, at->wide);
-    return softmax_loss(rows, net->N, at->wide, work + at->head_b, targets, work + at->scores);
+    softmax_loss(rows, net->N, at->wide, work + at->head_b, targets, work + at->scores, losses);
 }
 
 /* out [width] = the sum of rows [count][row]. */
@@ -183,23 +183,22 @@ static void backward(const network *net, const layout *at, const int32_t *inputs
     }
 }
 
-static double unroll(const network *net, const void *params, void *grads, void *work_,
-                     const int32_t *inputs, const int32_t *targets, int T, void *state) {
+static void unroll(const network *net, const void *params, void *grads, void *work_,
+                   const int32_t *inputs, const int32_t *targets, int T, void *state,
+                   double *losses) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
     real *work = work_;
-    double loss = 0;
     pack_weights(net, &at, params, grads != NULL, work);
     state_in(net, &at, state, work);
     forward(net, &at, params, inputs, T, work);
-    if (targets) loss = head_loss(net, &at, targets, T, work);
+    if (targets) head_loss(net, &at, targets, T, work, losses);
     if (grads) {
         memset((real *)grads + net->Wx, 0, (size_t)net->K * net->H * sizeof(real));
         backward(net, &at, inputs, T, grads, work);
     }
     state_out(net, &at, T, work, state);
     restore(before);
-    return loss;
 }
 
 /* ---- training ---- */
@@ -258,7 +257,10 @@ static int64_t run(training *t, int64_t updates) {
         read_window(t, inputs, targets);
         pack_weights(net, &at, params, 1, work);
         forward(net, &at, params, inputs, T, work);
-        const double loss = head_loss(net, &at, targets, T, work);
+        head_loss(net, &at, targets, T, work, t->losses);
+        double loss = 0;
+        for (int i = 0; i < T * N; i++) loss += t->losses[i];
+        loss /= N;
         if (!(fabs(loss) <= DBL_MAX)) break;
 
         int touched = 0;

@@ -26,23 +26,21 @@ INLINE real exponentials(int width, real sharpness, real *o, real *top) {
 }
 
 /* rows [count][width] of scores become the gradient of the loss, (softmax - one-hot target) / N;
- * returns the cross-entropy in nats summed over the rows and divided by N.
+ * losses [count] receives the cross-entropy of each row in nats.
  * bias [width], added to each row first, is NEVER behind K. */
-static double softmax_loss(int count, int N, int width, const real *bias, const int32_t *targets,
-                           real *rows) {
-    double loss = 0;
+static void softmax_loss(int count, int N, int width, const real *bias, const int32_t *targets,
+                         real *rows, double *losses) {
     for (int i = 0; i < count; i++) {
         real *o = rows + (ptrdiff_t)i * width;
         for (int k = 0; k < width; k += LANES) store(o + k, load(o + k) + load(bias + k));
         const real score = o[targets[i]];
         real top;
         const real sum = exponentials(width, 1, o, &top);
-        loss += log((double)sum) - ((double)score - (double)top);
+        losses[i] = log((double)sum) - ((double)score - (double)top);
         const real share = (real)1 / (sum * (real)N);
         for (int k = 0; k < width; k += LANES) store(o + k, load(o + k) * share);
         o[targets[i]] -= (real)1 / (real)N;
     }
-    return loss / N;
 }
 
 #endif

@@ -8,6 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uintptr_t
 from fastrnn._blas cimport gemm_double, gemm_float
 
 import os
+import threading
 
 import numpy as np
 
@@ -41,6 +42,7 @@ cdef extern from "fastrnn.h" nogil:
         void *best
         double best_loss
         int64_t best_update, best_every
+        double *losses
         double *loss
         double *smooth
 
@@ -48,8 +50,8 @@ cdef extern from "fastrnn.h" nogil:
         const char *isa
         int bytes, lanes
         int64_t (*workspace_size)(const fastrnn_network *) noexcept nogil
-        double (*unroll)(const fastrnn_network *, const void *, void *, void *, const int32_t *,
-                         const int32_t *, int, void *) noexcept nogil
+        void (*unroll)(const fastrnn_network *, const void *, void *, void *, const int32_t *,
+                       const int32_t *, int, void *, double *) noexcept nogil
         int64_t (*run)(fastrnn_training *, int64_t) noexcept nogil
         void (*sample)(const fastrnn_network *, const void *, void *, void *, int, double,
                        const double *, int64_t, int32_t *) noexcept nogil
@@ -58,6 +60,7 @@ cdef extern from "fastrnn.h" nogil:
         void (*map)(int, int64_t, const void *, void *) noexcept nogil
 
     const fastrnn_kernels *fastrnn_select(const char *isa, int bytes)
+    const char *fastrnn_compiler()
 
 # Order as in the enums of csrc/fastrnn.h.
 CELLS = ("rnn", "relu")
@@ -92,6 +95,16 @@ def running_isa():
     return select(np.float32).isa.decode()
 
 
+def lanes(dtype):
+    """Numbers of this dtype in one vector register of the variant in use."""
+    return select(dtype).lanes
+
+
+def compiler():
+    """The compiler that built the kernels."""
+    return fastrnn_compiler().decode()
+
+
 cdef void *data(array, dtype, int64_t size, name) except? NULL:
     """The address of an array that must be of this dtype and size, C-contiguous and writable."""
     if (not isinstance(array, np.ndarray) or array.dtype != dtype or array.size != size
@@ -124,9 +137,11 @@ cdef class Network:
     cdef fastrnn_network net
     cdef readonly object dtype
     cdef object work
+    cdef object lock            # one thread at a time may use the workspace
 
     def __init__(self, cell, offsets, int size, int K, int H, int T, int N, dtype):
         self.dtype = np.dtype(dtype)
+        self.lock = threading.Lock()
         self.kernels = select(self.dtype)
         self.net.cell = CELLS.index(cell)
         self.net.K, self.net.H, self.net.T, self.net.N = K, H, T, N
@@ -147,10 +162,10 @@ cdef class Network:
         return p
 
     def unroll(self, params, inputs, state, targets=None, grads=None):
-        """Read inputs [T][N] from state [N][H], which moves on; with targets [T][N] return the
-        loss in nats (summed over time, mean over the batch) and fill grads where given."""
+        """Read inputs [T][N] from state [N][H], which moves on. With targets [T][N] return the
+        cross-entropy of each in nats [T][N], and fill grads, where given, with the gradient of
+        their sum over time and mean over the batch."""
         cdef int T = len(inputs)
-        cdef double loss
         if not 1 <= T <= self.net.T:
             raise ValueError(f"inputs must have 1 to {self.net.T} time steps, not {T}")
         cdef void *p = data(params, self.dtype, self.net.size, "params")
@@ -164,9 +179,11 @@ cdef class Network:
             y = self.ids(targets, T, "targets")
         if g != NULL and y == NULL:
             raise ValueError("gradients need targets")
-        with nogil:
-            loss = self.kernels.unroll(&self.net, p, g, work, x, y, T, h)
-        return loss
+        losses = np.zeros((T, self.net.N))
+        cdef double *each = <double *> data(losses, np.float64, losses.size, "losses")
+        with self.lock, nogil:
+            self.kernels.unroll(&self.net, p, g, work, x, y, T, h, each)
+        return losses
 
     def sample(self, params, state, int id, double temperature, uniforms):
         """Draw len(uniforms) ids after symbol `id` in state [1][H], which moves on; each uniform
@@ -180,7 +197,7 @@ cdef class Network:
         cdef void *work = data(self.work, self.dtype, self.work.size, "work")
         cdef double *u = <double *> data(uniforms, np.float64, n, "uniforms")
         cdef int32_t *ids = <int32_t *> data(out, np.int32, n, "ids")
-        with nogil:
+        with self.lock, nogil:
             self.kernels.sample(&self.net, p, work, h, id, temperature, u, n, ids)
         return out
 
@@ -243,7 +260,9 @@ cdef class Training:
         self.network, self.optimizer = network, optimizer
         grads = np.zeros_like(params)
         window = np.zeros(2 * net.T * net.N + 2 * net.K, np.int32)
-        self.arrays = (params, grads, memories, state, best, ids, window)
+        losses = np.empty((net.T, net.N))
+        self.arrays = (params, grads, memories, state, best, ids, window, losses)
+        self.t.losses = <double *> data(losses, np.float64, losses.size, "losses")
         self.t.net, self.t.optimizer = net, &optimizer.rule
         self.t.params = data(params, network.dtype, net.size, "params")
         self.t.grads = data(grads, network.dtype, net.size, "grads")
@@ -271,7 +290,7 @@ cdef class Training:
         loss, smooth = np.empty(updates), np.empty(updates)
         self.t.loss = <double *> data(loss, np.float64, updates, "loss")
         self.t.smooth = <double *> data(smooth, np.float64, updates, "smooth")
-        with nogil:
+        with self.network.lock, nogil:
             done = self.network.kernels.run(&self.t, updates)
         return loss[:done], smooth[:done]
 

@@ -1,0 +1,34 @@
+"""What is running."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+from . import _core, blas
+
+
+def build_info() -> dict[str, Any]:
+    """What this fastrnn is made of and which of its variants runs.
+
+    Returns
+    -------
+    dict
+        ``version``; ``isa``, the instruction set in use ("baseline", "avx2", "avx512"), and
+        ``isas``, those that this processor could use: the environment variable FASTRNN_ISA chooses
+        one; ``lanes``, numbers in one vector register, by dtype; ``compiler``; ``blas``;
+        ``python``, ``numpy``, ``scipy``; ``machine``.
+    """
+    return {
+        "version": version("fastrnn"),
+        "isa": _core.running_isa(),
+        "isas": _core.available_isas(),
+        "lanes": {dtype: _core.lanes(dtype) for dtype in ("float32", "float64")},
+        "compiler": _core.compiler(),
+        "blas": blas.libraries(),
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "scipy": version("scipy"),
+        "machine": platform.machine(),
+    }

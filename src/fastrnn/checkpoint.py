@@ -1,0 +1,174 @@
+"""Models and interrupted runs as one ``.safetensors`` file.
+
+Tensors: each parameter by its name; of a run also ``best`` (the block at the lowest smoothed
+loss), ``optimizer.0`` and so on (its memories), ``state`` (N, H), ``history.loss`` and
+``history.smooth_loss``. All else is JSON under the metadata key ``fastrnn``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from .history import History
+from .model import Model, parameter_shapes
+from .vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+FORMAT_VERSION = 1
+
+
+def save_model(model: Model, path: str | os.PathLike[str], trainer: Trainer | None = None) -> None:
+    """Write a model, and with a trainer all that its run needs to go on.
+
+    The bytes go to a temporary file in the same directory, are synced, and take the name in one
+    step, so that a crash leaves either the old file or the new one.
+    """
+    tensors = dict(model.params)
+    tensors["history.loss"] = model.history.loss
+    tensors["history.smooth_loss"] = model.history.smooth_loss
+    about: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "model": model.config,
+        "vocabulary": model.vocabulary.to_dict(),
+    }
+    if trainer is not None:
+        stored, about["trainer"] = trainer.snapshot()
+        tensors |= stored
+    data = to_bytes(tensors, metadata={"fastrnn": json.dumps(about)})
+    path = Path(path)
+    handle, temporary = _temporary_beside(path)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if os.name == "posix":  # the new name too must survive a power cut
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise OSError now if `save_model` could not write to path later."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"checkpoint {str(path)!r} is a directory: name a file in it")
+    handle, temporary = _temporary_beside(path)
+    os.close(handle)
+    os.unlink(temporary)
+
+
+def _temporary_beside(path: Path) -> tuple[int, str]:
+    """An open new file in path's directory, with the permissions that path would get."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        if os.name == "posix":
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
+    except OSError as error:
+        raise type(error)(
+            error.errno, f"cannot write {str(path)!r} ({error.strerror}): choose a file in a "
+            "directory that exists and may be written to") from None
+    return handle, name
+
+
+def load(path: str | os.PathLike[str], *, best: bool = False) -> Model:
+    """Read a model that `Model.save` or a training run has written.
+
+    Parameters
+    ----------
+    path : str or path-like
+    best : bool
+        Of a training run's checkpoint: the parameters at the lowest smoothed loss, not the last.
+
+    Returns
+    -------
+    Model
+        Its `history` holds the losses of its training.
+
+    Raises
+    ------
+    OSError
+        There is no such file, or it may not be read.
+    ValueError
+        The file is no fastrnn checkpoint, is damaged, or has another format version.
+    """
+    model, tensors, about = read(path)
+    if best:
+        if "trainer" not in about:
+            raise ValueError(f"{str(path)!r} holds a model without a training run, so there is no "
+                             "best one beside it: load it with best=False")
+        model.block[:] = tensors["best"]
+    return model
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], dict[str, Any]]:
+    """The model, all tensors, and the JSON part of a checkpoint, checked against each other."""
+    shown = str(Path(path))
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{shown!r} is a directory: give the path of a checkpoint file")
+    if not Path(path).exists():
+        raise FileNotFoundError(f"no file {shown!r}: give the path of a checkpoint file")
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{shown!r} is not a safetensors file, or is cut short ({error}): "
+                         "use another copy of the checkpoint") from None
+    if "fastrnn" not in metadata:
+        raise ValueError(f"{shown!r} is a safetensors file, but fastrnn did not write it: "
+                         "give a fastrnn checkpoint")
+    try:
+        about = json.loads(metadata["fastrnn"])
+        version = about["format_version"]
+        if version == FORMAT_VERSION:
+            vocabulary = Vocabulary.from_dict(about["vocabulary"])
+            config, dtype = about["model"], about["model"]["dtype"]
+            size = 0
+            for name, shape in parameter_shapes(len(vocabulary), config["hidden_size"]).items():
+                expect(tensors, name, shape, dtype)
+                size += tensors[name].size
+            for name in ("history.loss", "history.smooth_loss"):
+                expect(tensors, name, tensors["history.loss"].shape, "float64")
+            if "trainer" in about:
+                expect(tensors, "best", (size,), dtype)
+            model = Model(vocabulary, **config)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{shown!r} is a damaged checkpoint ({error}): use another copy") from None
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{shown!r} has format version {version}, and this fastrnn reads version "
+                         f"{FORMAT_VERSION}: use the fastrnn that wrote it")
+    for name, p in model.params.items():
+        p[:] = tensors[name]
+    model.history = History(tensors["history.loss"], tensors["history.smooth_loss"])
+    return model, tensors, about
+
+
+def expect(tensors: dict[str, NDArray[Any]], name: str, shape: Any, dtype: str) -> None:
+    """Raise ValueError unless the tensor is there with this shape and dtype."""
+    found = tensors.get(name)
+    if found is None:
+        raise ValueError(f"tensor {name} is missing")
+    if found.shape != shape or found.dtype != dtype:
+        raise ValueError(f"tensor {name} is {found.dtype} {found.shape} and should be "
+                         f"{dtype} {shape}")

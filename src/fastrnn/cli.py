@@ -1,0 +1,228 @@
+"""The command line: ``fastrnn train``, ``sample``, ``gradcheck`` and ``info``.
+
+One flag for each keyword of the Python calls, ``--hidden-size`` for ``hidden_size``, made from
+their signatures and docstrings, so that there is no second list.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import datasets
+from .build import build_info
+from .checkpoint import load, read
+from .corpus import Corpus
+from .gradcheck import gradcheck
+from .model import Model
+from .train import train
+from .vocabulary import UNITS, Vocabulary
+
+# The names of karpathy/char-rnn and jcjohnson/torch-rnn where theirs differ from ours.
+OTHER_NAMES = {
+    "hidden_size": ["--rnn-size", "--rnn_size"],
+    "epochs": ["--max-epochs", "--max_epochs"],
+    "clip_value": ["--grad-clip", "--grad_clip"],
+    "prime": ["--primetext", "--start-text", "--start_text"],
+}
+DEFAULT_CHECKPOINT = "model.safetensors"
+DEFAULT_EPOCHS = 40  # of the first run, without a file: about half a minute
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns
+    -------
+    int
+        0; 1 where a gradient check fails; 2 on bad input; 130 after Ctrl-C.
+    """
+    options = vars(_parser().parse_args(arguments))
+    command: Callable[..., int] = options.pop("command")
+    try:
+        status = command(**options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
+        print(f"fastrnn: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _train(
+    file: str | None, unit: str, dataset: str | None, plot: str | None, **settings: Any
+) -> int:
+    if file is not None and dataset is not None:
+        raise ValueError("give a FILE or --dataset, not both")
+    resume = settings["resume"]
+    settings["checkpoint"] = settings["checkpoint"] or resume or DEFAULT_CHECKPOINT
+    if file is not None:
+        vocabulary = read(resume)[0].vocabulary if resume else None
+        corpus = Corpus.from_file(file, None if resume else unit, vocabulary)
+    else:
+        corpus = datasets.load(dataset or "pydoc-topics", unit)
+        if not (dataset or resume or settings["epochs"] or settings["updates"]):
+            settings["epochs"] = DEFAULT_EPOCHS
+    if plot is not None:
+        import matplotlib  # noqa: F401  an hour of training must not end in an ImportError
+    if settings["progress"]:
+        print(f"learning from {corpus.name}: {len(corpus):,} {corpus.vocabulary.unit}s, "
+              f"{len(corpus.vocabulary)} distinct", flush=True)
+    model = train(corpus, **settings)
+    history, path = model.history, settings["checkpoint"]
+    if plot is not None:
+        history.plot(plot)
+    if settings["progress"]:
+        print(f"---- a sample of the trained model ----\n{model.sample(200, seed=0)}\n")
+        symbols = load_config(path)["seq_length"]
+        print(f"{len(history):,} updates, smoothed loss {history.smooth_loss[-1]:.2f} nats per "
+              f"unroll ({history.smooth_loss[-1] / symbols:.3f} per symbol)")
+        print(f"the model is in {path}; to let it write: fastrnn sample {path}")
+    if history.stopped == "interrupted":
+        source = f"{file} " if file else f"--dataset {dataset} " if dataset else ""
+        print(f"to go on: fastrnn train {source}--resume {path}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def load_config(path: str) -> dict[str, Any]:
+    """The trainer's settings in a checkpoint."""
+    return read(path)[2]["trainer"]["config"]
+
+
+def _sample(model: str, best: bool, **settings: Any) -> int:
+    print(load(model, best=best).sample(**settings))
+    return 0
+
+
+def _gradcheck(
+    cell: str, hidden_size: int, seq_length: int, batch_size: int, init_scale: float,
+    tolerance: float, **settings: Any,
+) -> int:
+    rng = np.random.default_rng(settings["seed"])
+    vocabulary = Vocabulary("abcdefghijklmnopqrstuvw")
+    model = Model(vocabulary, cell=cell, hidden_size=hidden_size, init_scale=init_scale,
+                  seed=settings["seed"])
+    ids = rng.integers(len(vocabulary), size=(2, batch_size, seq_length))
+    report = gradcheck(model, ids[0], ids[1], **settings)
+    passed = report.max_error < tolerance
+    print(f"cell {cell}, K {len(vocabulary)}, H {hidden_size}, T {seq_length}, N {batch_size}")
+    print(report)
+    print(f"{'passed' if passed else 'FAILED'}: the bar is {tolerance:g}")
+    return 0 if passed else 1
+
+
+def _info(model: str | None) -> int:
+    if model is None:
+        about: dict[str, Any] = build_info()
+    else:
+        network, tensors, stored = read(model)
+        run = stored.get("trainer", {})
+        about = {"file": model, "symbols": len(network.vocabulary),
+                 "unit": network.vocabulary.unit, "parameters": network.block.size}
+        about |= network.config | run.get("config", {})
+        about["seed"] = network.config["seed"]
+        if run:
+            counters = run["counters"]
+            about |= {"text": run["text"]["name"], "updates": counters["update"],
+                      "epochs completed": counters["epoch"], "position": counters["position"],
+                      "smoothed loss": counters["smooth_loss"],
+                      "lowest smoothed loss": counters["best_loss"],
+                      "at update": counters["best_update"]}
+        about |= {name: "x".join(map(str, p.shape)) for name, p in network.params.items()}
+    for name, value in about.items():
+        print(f"{name:22} {value}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fastrnn", description="Small recurrent networks, trained on a CPU.")
+    parser.add_argument("--version", action="version", version=build_info()["version"])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[..., int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text,
+                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        sub.set_defaults(command=command)
+        return sub
+
+    sub = add("train", _train, "Learn from a text; without FILE from Python's own documentation.")
+    sub.add_argument("file", metavar="FILE", nargs="?", help="a text file in UTF-8")
+    sub.add_argument("--dataset", metavar="NAME", help=f"one of {', '.join(datasets.names())}")
+    sub.add_argument("--unit", choices=UNITS, default="char", help="what a symbol is")
+    sub.add_argument("--plot", metavar="PNG", help="draw the smoothed loss into this file")
+    _add_keywords(sub, train, leave_out={"source", "callback"})
+
+    sub = add("sample", _sample, "Let a trained model write.")
+    sub.add_argument("model", metavar="MODEL", help="a checkpoint")
+    sub.add_argument("--best", action="store_true",
+                     help="the parameters at the lowest smoothed loss, not the last")
+    _add_keywords(sub, Model.sample, leave_out={"self"})
+
+    sub = add("gradcheck", _gradcheck, "Hold the gradients against finite differences.")
+    sub.add_argument("--cell", choices=("rnn", "relu"), default="rnn", help="the recurrent cell")
+    for flag, default in (("hidden_size", 5), ("seq_length", 7), ("batch_size", 3)):
+        _add_flag(sub, flag, int, default, "size of the random model")
+    _add_flag(sub, "init_scale", float, 0.3, "standard deviation of its weights")
+    _add_flag(sub, "tolerance", float, 1e-6, "largest relative error to pass")
+    _add_keywords(sub, gradcheck, leave_out={"model", "inputs", "targets", "state"})
+
+    sub = add("info", _info, "Tell what is in a checkpoint; without MODEL what fastrnn runs on.")
+    sub.add_argument("model", metavar="MODEL", nargs="?", help="a checkpoint")
+    return parser
+
+
+def _add_keywords(
+    parser: argparse.ArgumentParser, function: Callable[..., Any], leave_out: set[str]
+) -> None:
+    """A flag for each keyword of a function, with the help of its docstring."""
+    # numpydoc: a line "name : type", then the text, indented once more
+    texts = dict(re.findall(r"^(\w+) : .*\n((?:    .*\n)+)", inspect.getdoc(function) or "",
+                            re.MULTILINE))
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in leave_out:
+            continue
+        _add_flag(parser, name, _kind(str(parameter.annotation)), parameter.default,
+                  " ".join(texts.get(name, "").split()))
+
+
+def _kind(annotation: str) -> Callable[[str], Any]:
+    """How a flag's text becomes the value that the annotation asks for."""
+    if annotation == "bool":
+        return bool
+    number = {"int": int, "float": float}.get(annotation.split(" | ")[0])
+    if number is None:
+        return str
+    if not annotation.endswith("None"):
+        return number
+
+    def number_or_none(text: str) -> Any:
+        return None if text.lower() == "none" else number(text)
+
+    number_or_none.__name__ = f"{number.__name__} or none"
+    return number_or_none
+
+
+def _add_flag(
+    parser: argparse.ArgumentParser, name: str, kind: Callable[[str], Any], default: Any, text: str
+) -> None:
+    text = text.replace("%", "%%") or "as in the Python call"
+    flags = dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}", *OTHER_NAMES.get(name, [])])
+    if kind is bool:
+        parser.add_argument(*flags, dest=name, action=argparse.BooleanOptionalAction,
+                            default=default, help=text)
+    else:
+        parser.add_argument(*flags, dest=name, type=kind, default=default, help=text,
+                            metavar=name.upper())
