@@ -24,7 +24,8 @@ enum { FASTRNN_ADAGRAD, FASTRNN_RMSPROP, FASTRNN_ADAM, FASTRNN_SGD };     /* opt
 enum { FASTRNN_MAP_EXP, FASTRNN_MAP_TANH, FASTRNN_MAP_RSQRT };            /* map: which function */
 
 /* A model's sizes, and where each tensor starts in its flat block of `size` elements. Parameters,
- * gradients and optimizer memories are blocks of this one shape. */
+ * gradients and optimizer memories are blocks of this one shape. Behind a parameter block 64 bytes
+ * may be read. */
 typedef struct {
     int cell;
     int K, H;
@@ -59,7 +60,8 @@ typedef struct {
     const void *ids;             /* N streams of `length` symbols, one after the other */
     int id_bytes;                /* 1, 2 or 4: ids are unsigned */
     int64_t length;
-    void *state;                 /* [N][H] carried from window to window */
+    void *state;                 /* [N][H] after the last window; the next one starts from it, or
+                                  * from zero where its position is 0 */
     int64_t position;            /* of the next window in each stream */
     int64_t epoch;               /* epochs completed */
     int64_t update;              /* updates completed */
@@ -101,7 +103,7 @@ typedef struct {
     void (*step)(const fastrnn_optimizer *optimizer, int64_t update, double scale, int64_t n,
                  void *params, const void *grads, void *memory, void *memory2);
 
-    /* y = f(x) with one of the vector functions, for the tests of their error. */
+    /* y = f(x) with one of the vector functions (exp: x <= 0), for the tests of their error. */
     void (*map)(int function, int64_t n, const void *x, void *y);
 } fastrnn_kernels;
 

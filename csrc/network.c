@@ -76,11 +76,11 @@ static int64_t workspace_size(const network *net) { return lay_out(net).size; }
 static void pack_weights(const network *net, const layout *at, const real *params, int backward,
                          real *work) {
     const int K = net->K, H = net->H;
-    pack(H, H, params + net->Wh, H, work + at->Wh);
-    pack(H, K, params + net->head_W, K, work + at->head_W);
+    pack(H, H, params + net->Wh, work + at->Wh);
+    pack(H, K, params + net->head_W, work + at->head_W);
     if (backward) {
-        pack_transposed(H, H, params + net->Wh, H, work + at->WhT);
-        pack_transposed(K, H, params + net->head_W, K, work + at->head_WT);
+        pack_transposed(H, H, params + net->Wh, work + at->WhT);
+        pack_transposed(K, H, params + net->head_W, work + at->head_WT);
     }
     for (int k = 0; k < at->wide; k++) {
         work[at->head_b + k] = k < K ? params[net->head_b + k] : NEVER;
@@ -121,7 +121,7 @@ static void multiply(int rows, int M, int K, const real *A, int a_row, const rea
             }                                                                                     \
         }                                                                                         \
     }
-    FOR_EACH_TILE(rows, M, K, packed, PRODUCT);
+    FOR_EACH_TILE(rows, M, K, packed, 0, PRODUCT);
 #undef PRODUCT
 }
 
@@ -254,6 +254,7 @@ static int64_t run(training *t, int64_t updates) {
 
     state_in(net, &at, t->state, work);
     for (; done < updates; done++) {
+        if (t->position == 0) memset(work + at.h, 0, (size_t)N * at.row * sizeof(real));
         read_window(t, inputs, targets);
         pack_weights(net, &at, params, 1, work);
         forward(net, &at, params, inputs, T, work);
@@ -296,14 +297,12 @@ static int64_t run(training *t, int64_t updates) {
             t->best_update = t->update;
             memcpy(t->best, params, (size_t)net->size * sizeof(real));
         }
+        memcpy(work + at.h, work + at.h + (int64_t)T * N * at.row,
+               (size_t)N * at.row * sizeof(real));
         t->position += T;
         if (t->position + T + 1 >= t->length) {
             t->position = 0;
             t->epoch++;
-            memset(work + at.h, 0, (size_t)N * at.row * sizeof(real));
-        } else {
-            memcpy(work + at.h, work + at.h + (int64_t)T * N * at.row,
-                   (size_t)N * at.row * sizeof(real));
         }
     }
     state_out(net, &at, 0, work, t->state);
@@ -330,8 +329,8 @@ static void sample(const network *net, const void *params_, void *work_, void *s
         forward(net, &at, params, &input, 1, work);
         memcpy(work + at.h, work + at.h + at.row, (size_t)at.row * sizeof(real));
         multiply(1, net->K, net->H, work + at.h, at.row, work + at.head_W, scores, at.wide);
-        for (int k = 0; k < at.wide; k++) scores[k] += work[at.head_b + k];
-        double rest = uniforms[i] * (double)exponentials(at.wide, sharpness, scores, &top);
+        double rest = uniforms[i] * (double)exponentials(at.wide, sharpness, work + at.head_b,
+                                                         scores, &top);
         /* the last symbol takes what rounding leaves over */
         for (id = 0; id < net->K - 1 && (rest -= (double)scores[id]) >= 0; id++) {}
         ids[i] = id;

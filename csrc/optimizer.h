@@ -5,18 +5,25 @@
 #include "fastrnn.h"
 #include "vecmath.h"
 
-/* Does `each` for n numbers, a register at a time; the last few travel through a part of one. */
-#define FOR_EACH_VEC(n, each)                                                                     \
+/* Does `each` for the n numbers at p, a register at a time; the first few, up to where p is
+ * aligned, and the last few travel through a part of one. */
+#define FOR_EACH_VEC(n, p, each)                                                                  \
     do {                                                                                          \
         int64_t i = 0;                                                                            \
-        for (; i + LANES <= (n); i += LANES) each(load, store)                                    \
-        if (i < (n)) {                                                                            \
-            const int part = (int)((n) - i);                                                      \
-            each(LOAD_PART, STORE_PART)                                                           \
-        }                                                                                         \
+        int part = before_aligned(n, p);                                                          \
+        if (part) each(LOAD_PART, STORE_PART)                                                     \
+        for (i = part; i + LANES <= (n); i += LANES) each(load, store)                            \
+        part = (int)((n) - i);                                                                    \
+        if (part) each(LOAD_PART, STORE_PART)                                                     \
     } while (0)
 #define LOAD_PART(p) load_part(p, part)
 #define STORE_PART(p, x) store_part(p, x, part)
+
+/* How many of the n numbers at p lie before the first aligned register. */
+static int before_aligned(int64_t n, const real *p) {
+    const int behind = (int)((uintptr_t)p / sizeof(real) % LANES);
+    return behind ? least((int)(n < LANES ? n : LANES), LANES - behind) : 0;
+}
 
 /* The sum of squares of n numbers, in double so that a large block loses nothing. */
 static double sum_of_squares(int64_t n, const real *x) {
@@ -48,7 +55,7 @@ static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double sc
             store(m + i, sum);                                                                    \
             store(p + i, load(p + i) - rate * g * vec_rsqrt(sum + epsilon));                      \
         }
-        FOR_EACH_VEC(n, EACH);
+        FOR_EACH_VEC(n, p, EACH);
 #undef EACH
         break;
     case FASTRNN_RMSPROP:        /* m = keep m + (1 - keep) g^2;  p as AdaGrad */
@@ -59,7 +66,7 @@ static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double sc
             store(m + i, mean);                                                                   \
             store(p + i, load(p + i) - rate * g * vec_rsqrt(mean + epsilon));                     \
         }
-        FOR_EACH_VEC(n, EACH);
+        FOR_EACH_VEC(n, p, EACH);
 #undef EACH
         break;
     case FASTRNN_ADAM: {         /* p -= rate m' / (sqrt(v') + epsilon), m' and v' unbiased */
@@ -72,15 +79,15 @@ static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double sc
             const vec square = load(v + i) * keep2 + g * g * take2;                               \
             store(m + i, mean);                                                                   \
             store(v + i, square);                                                                 \
-            store(p + i, load(p + i) - unbias * mean / (vec_sqrt(square * unbias2) + epsilon));   \
+            store(p + i, load(p + i) - unbias * mean / (square_root(square * unbias2) + epsilon));   \
         }
-        FOR_EACH_VEC(n, EACH);
+        FOR_EACH_VEC(n, p, EACH);
 #undef EACH
         break;
     }
     case FASTRNN_SGD:            /* p -= rate g */
 #define EACH(load, store) store(p + i, load(p + i) - rate * CLIPPED(load));
-        FOR_EACH_VEC(n, EACH);
+        FOR_EACH_VEC(n, p, EACH);
 #undef EACH
         break;
     }

@@ -15,12 +15,14 @@
 
 #ifdef FASTRNN_DOUBLE
 typedef double real;
+#define REAL_BYTES 8
 typedef int64_t lane;            /* an integer as wide as real */
 #define MANTISSA_BITS 52
 #define EXPONENT_BIAS 1023
 #define SQRT sqrt
 #else
 typedef float real;
+#define REAL_BYTES 4
 typedef int32_t lane;
 #define MANTISSA_BITS 23
 #define EXPONENT_BIAS 127
@@ -28,7 +30,7 @@ typedef int32_t lane;
 #endif
 
 #define ALIGNMENT 64             /* bytes: rows in the workspace start at multiples of this */
-#define ROW_STEP (ALIGNMENT / (int)sizeof(real))
+#define ROW_STEP (ALIGNMENT / REAL_BYTES)
 
 #if defined(__GNUC__)
 #if defined(__AVX512F__)
@@ -44,18 +46,22 @@ typedef int32_t lane;
 #define VEC_BYTES 16
 #define REGISTERS 16
 #endif
-#define LANES (VEC_BYTES / (int)sizeof(real))
+#define LANES (VEC_BYTES / REAL_BYTES)
 #define INLINE static inline __attribute__((always_inline))
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL(n) PRAGMA(GCC unroll n)
 typedef real vec __attribute__((vector_size(VEC_BYTES)));
 typedef lane ivec __attribute__((vector_size(VEC_BYTES)));
+#if defined(__clang__)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
+#endif
 typedef real vec_in_memory __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)), may_alias));
 
 INLINE vec load(const real *p) { return *(const vec_in_memory *)p; }
 INLINE void store(real *p, vec x) { *(vec_in_memory *)p = x; }
 INLINE vec all(real x) { return x - (vec){0}; }
-INLINE real get(vec x, int i) { return x[i]; }
 INLINE ivec bits(vec x) { return (ivec)x; }
 INLINE vec from_bits(ivec x) { return (vec)x; }
 /* A comparison gives all ones or all zeros in each lane. */
@@ -71,48 +77,52 @@ typedef lane ivec;
 INLINE vec load(const real *p) { return *p; }
 INLINE void store(real *p, vec x) { *p = x; }
 INLINE vec all(real x) { return x; }
-INLINE real get(vec x, int i) { (void)i; return x; }
 INLINE ivec bits(vec x) { ivec y; memcpy(&y, &x, sizeof y); return y; }
 INLINE vec from_bits(ivec x) { vec y; memcpy(&y, &x, sizeof y); return y; }
 INLINE vec choose(ivec mask, vec a, vec b) { return mask ? a : b; }
 #endif
 
-/* to[j][i] = from[i][j] for a square of SQUARE rows, which are 16 bytes wide. */
-#if defined(__has_builtin)
-#if __has_builtin(__builtin_shufflevector)
-#define SQUARE (16 / (int)sizeof(real))
-typedef real quad __attribute__((vector_size(16)));
-typedef real quad_in_memory __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
-INLINE void transpose_square(const real *from, ptrdiff_t from_row, real *to, ptrdiff_t to_row) {
-#define ROW(p, i) (*(quad_in_memory *)((p) + (i) * p##_row))
-#define MIX(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-    const quad a = *(const quad_in_memory *)from, b = *(const quad_in_memory *)(from + from_row);
-#ifdef FASTRNN_DOUBLE
-    ROW(to, 0) = MIX(a, b, 0, 2);
-    ROW(to, 1) = MIX(a, b, 1, 3);
+/* The first n lanes of x, zeros behind them. */
+INLINE vec first_lanes(vec x, int n) {
+    static const lane index[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    ivec i;
+    memcpy(&i, index, sizeof i);
+    return choose(i < (lane)n, x, all(0));
+}
+
+/* Transposes the LANES x LANES square in rows: the perfect shuffle, log2(LANES) times over. */
+INLINE void transpose_square(vec rows[LANES]) {
+#if LANES > 1
+#if LANES == 16
+#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif LANES == 8
+#define LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#elif LANES == 4
+#define LOW 0, 4, 1, 5
+#define HIGH 2, 6, 3, 7
 #else
-    const quad c = *(const quad_in_memory *)(from + 2 * from_row);
-    const quad d = *(const quad_in_memory *)(from + 3 * from_row);
-    const quad ab_low = MIX(a, b, 0, 4, 1, 5), ab_high = MIX(a, b, 2, 6, 3, 7);
-    const quad cd_low = MIX(c, d, 0, 4, 1, 5), cd_high = MIX(c, d, 2, 6, 3, 7);
-    ROW(to, 0) = MIX(ab_low, cd_low, 0, 1, 4, 5);
-    ROW(to, 1) = MIX(ab_low, cd_low, 2, 3, 6, 7);
-    ROW(to, 2) = MIX(ab_high, cd_high, 0, 1, 4, 5);
-    ROW(to, 3) = MIX(ab_high, cd_high, 2, 3, 6, 7);
+#define LOW 0, 2
+#define HIGH 1, 3
 #endif
-#undef ROW
-#undef MIX
+    UNROLL(4)
+    for (int stage = 1; stage < LANES; stage *= 2) {
+        vec mixed[LANES];
+        UNROLL(8)
+        for (int i = 0; i < LANES / 2; i++) {
+            mixed[2 * i] = SHUFFLE(rows[i], rows[i + LANES / 2], LOW);
+            mixed[2 * i + 1] = SHUFFLE(rows[i], rows[i + LANES / 2], HIGH);
+        }
+        UNROLL(16)
+        for (int i = 0; i < LANES; i++) rows[i] = mixed[i];
+    }
+#undef LOW
+#undef HIGH
+#else
+    (void)rows;
+#endif
 }
-#endif
-#endif
-#ifndef SQUARE
-#define SQUARE 1
-INLINE void transpose_square(const real *from, ptrdiff_t from_row, real *to, ptrdiff_t to_row) {
-    (void)from_row;
-    (void)to_row;
-    *to = *from;
-}
-#endif
 
 /* The first n numbers at p (n < LANES), zeros behind them; and the way back. */
 INLINE vec load_part(const real *p, int n) {
@@ -122,8 +132,61 @@ INLINE vec load_part(const real *p, int n) {
 }
 INLINE void store_part(real *p, vec x, int n) { memcpy(p, &x, (size_t)n * sizeof(real)); }
 
+/* X86(min)(a, b): the intrinsic for this register and precision. */
+#if defined(__GNUC__) && defined(__SSE2__)
+#include <immintrin.h>
+#if VEC_BYTES == 64
+#define X86_WIDTH(name) _mm512_##name
+#elif VEC_BYTES == 32
+#define X86_WIDTH(name) _mm256_##name
+#else
+#define X86_WIDTH(name) _mm_##name
+#endif
+#ifdef FASTRNN_DOUBLE
+#define X86(name) X86_WIDTH(name##_pd)
+#else
+#define X86(name) X86_WIDTH(name##_ps)
+#endif
+#endif
+
+/* Where a or b is a NaN the result is b. */
+#if defined(X86)
+INLINE vec smaller(vec a, vec b) { return (vec)X86(min)(a, b); }
+INLINE vec larger(vec a, vec b) { return (vec)X86(max)(a, b); }
+INLINE vec square_root(vec x) { return (vec)X86(sqrt)(x); }
+#else
 INLINE vec smaller(vec a, vec b) { return choose(a < b, a, b); }
 INLINE vec larger(vec a, vec b) { return choose(a > b, a, b); }
+INLINE vec square_root(vec x) {
+    real y[LANES];
+    store(y, x);
+    for (int i = 0; i < LANES; i++) y[i] = SQRT(y[i]);
+    return load(y);
+}
+#endif
+
+/* In a tree, as fast as it gets without naming instructions. */
+INLINE real sum_lanes(vec x) {
+    real y[LANES];
+    store(y, x);
+    UNROLL(4)
+    for (int width = LANES / 2; width > 0; width /= 2) {
+        UNROLL(8)
+        for (int i = 0; i < width; i++) y[i] += y[i + width];
+    }
+    return y[0];
+}
+
+INLINE real largest_lane(vec x) {
+    real y[LANES];
+    store(y, x);
+    UNROLL(4)
+    for (int width = LANES / 2; width > 0; width /= 2) {
+        UNROLL(8)
+        for (int i = 0; i < width; i++) y[i] = y[i] > y[i + width] ? y[i] : y[i + width];
+    }
+    return y[0];
+}
 
 INLINE int round_up(int n, int step) { return (n + step - 1) / step * step; }
 INLINE int least(int a, int b) { return a < b ? a : b; }

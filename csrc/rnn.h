@@ -31,7 +31,7 @@ INLINE void rnn_forward(const int cell, int T, int N, int H, int row, const real
             }                                                                                     \
         }                                                                                         \
     }
-        FOR_EACH_TILE(N, H, H, Wh, FORWARD);
+        FOR_EACH_TILE(N, H, H, Wh, t, FORWARD);
 #undef FORWARD
     }
 }
@@ -44,11 +44,11 @@ INLINE void rnn_backward(const int cell, int T, int N, int H, int row, const rea
         const real *after = dh + (ptrdiff_t)(t + 1) * N * row;    /* [N][row]: dz_{t+1} */
         const real *out = h + (ptrdiff_t)(t + 1) * N * row;       /* [N][row]: h_t */
         real *now = dh + (ptrdiff_t)t * N * row;                  /* [N][row] */
-        const int K = t == T - 1 ? 0 : H;                         /* nothing comes from behind T */
 #define BACKWARD(R, V, first_row, first_column, panel)                                            \
     {                                                                                             \
         vec sum[TILE_ROWS][PANEL];                                                                \
-        tile(R, V, K, after + (ptrdiff_t)(first_row) * row, row, panel, sum);                     \
+        /* nothing comes from behind T */                                                         \
+        tile(R, V, t == T - 1 ? 0 : H, after + (ptrdiff_t)(first_row) * row, row, panel, sum);    \
         UNROLL(6)                                                                                 \
         for (int r = 0; r < R; r++) {                                                             \
             const ptrdiff_t at = (ptrdiff_t)((first_row) + r) * row + (first_column);             \
@@ -61,7 +61,7 @@ INLINE void rnn_backward(const int cell, int T, int N, int H, int row, const rea
             }                                                                                     \
         }                                                                                         \
     }
-        FOR_EACH_TILE(N, H, H, WhT, BACKWARD);
+        FOR_EACH_TILE(N, H, H, WhT, t, BACKWARD);
 #undef BACKWARD
     }
 }

@@ -19,43 +19,36 @@ INLINE int vectors(int n) { return round_up(n, LANES) / LANES; }
 /* Elements that the packed form of a (K, M) matrix takes. */
 INLINE int64_t packed_size(int K, int M) { return (int64_t)K * round_up(M, ROW_STEP); }
 
-/* packed <- B (K, M), row after row at `row` apart. */
-static void pack(int K, int M, const real *B, int row, real *packed) {
+/* packed <- B (K, M). Reads, but does not use, up to a register behind B's end. */
+static void pack(int K, int M, const real *B, real *packed) {
     for (int first = 0; first < M; first += PANEL * LANES) {
-        const int width = least(PANEL * LANES, round_up(M - first, LANES));
-        const int filled = least(width, M - first);
+        const int width = least(PANEL, vectors(M - first)) * LANES;
         for (int k = 0; k < K; k++, packed += width) {
-            const real *from = B + (ptrdiff_t)k * row + first;
-            int m = 0;
-            for (; m + LANES <= filled; m += LANES) store(packed + m, load(from + m));
-            for (; m < filled; m++) packed[m] = from[m];
-            for (; m < width; m++) packed[m] = 0;
+            const real *from = B + (ptrdiff_t)k * M + first;
+            for (int m = 0; m < width; m += LANES) {
+                store(packed + m, first_lanes(load(from + m), M - first - m));
+            }
         }
     }
 }
 
-/* packed <- the transpose of B (M, K), in squares small enough for a few registers. */
-static void pack_transposed(int K, int M, const real *B, int row, real *packed) {
+/* packed <- the transpose of B (M, K). Reads behind B's end as pack does. */
+static void pack_transposed(int K, int M, const real *B, real *packed) {
     for (int first = 0; first < M; first += PANEL * LANES) {
-        const int width = least(PANEL * LANES, round_up(M - first, LANES));
-        const int filled = least(width, M - first);
-        const real *from = B + (ptrdiff_t)first * row;
-        int m = 0;
-        for (; m + SQUARE <= filled; m += SQUARE) {
-            int k = 0;
-            for (; k + SQUARE <= K; k += SQUARE) {
-                transpose_square(from + (ptrdiff_t)m * row + k, row,
-                                 packed + (ptrdiff_t)k * width + m, width);
-            }
-            for (; k < K; k++) {
-                for (int i = m; i < m + SQUARE; i++) {
-                    packed[(ptrdiff_t)k * width + i] = from[(ptrdiff_t)i * row + k];
+        const int width = least(PANEL, vectors(M - first)) * LANES;
+        for (int m = 0; m < width; m += LANES) {
+            for (int k = 0; k < K; k += LANES) {
+                const real *from = B + (ptrdiff_t)(first + m) * K + k;
+                const int rows = least(LANES, M - first - m), columns = least(LANES, K - k);
+                vec square[LANES];
+                UNROLL(16)
+                for (int i = 0; i < LANES; i++) square[i] = i < rows ? load(from + i * K) : all(0);
+                transpose_square(square);
+                real *to = packed + (ptrdiff_t)k * width + m;
+                UNROLL(16)
+                for (int i = 0; i < LANES; i++) {
+                    if (i < columns) store(to + (ptrdiff_t)i * width, square[i]);
                 }
-            }
-        }
-        for (; m < width; m++) {
-            for (int k = 0; k < K; k++) {
-                packed[(ptrdiff_t)k * width + m] = m < filled ? from[(ptrdiff_t)m * row + k] : 0;
             }
         }
         packed += (ptrdiff_t)K * width;
@@ -106,7 +99,9 @@ INLINE void tile(const int R, const int V, int K, const real *A, ptrdiff_t strid
 }
 
 /* Calls body(R, V, row, column, panel) with constant R and V for each tile of a product of N rows
- * with a packed (K, M) matrix; row and column are the tile's first. */
+ * with a packed (K, M) matrix; row and column are the tile's first. The panels come from the left
+ * where `turn` is even and from the right where it is odd: time steps that take turns find the
+ * panel that the last one left in the cache. */
 #define TILE_CASE(R, V, body) case (R) * 8 + (V): body(R, V, row_, column_, panel_); break;
 #if REGISTERS == 32
 #define TILE_CASES(R, body)                                                                       \
@@ -114,18 +109,19 @@ INLINE void tile(const int R, const int V, int K, const real *A, ptrdiff_t strid
 #else
 #define TILE_CASES(R, body) TILE_CASE(R, 1, body) TILE_CASE(R, 2, body)
 #endif
-#define FOR_EACH_TILE(N, M, K, packed, body)                                                      \
+#define FOR_EACH_TILE(N, M, K, packed, turn, body)                                                \
     do {                                                                                          \
-        const real *panel_ = (packed);                                                            \
-        for (int column_ = 0; column_ < (M); column_ += PANEL * LANES) {                          \
+        const int panels_ = ((M) + PANEL * LANES - 1) / (PANEL * LANES);                          \
+        for (int p_ = 0; p_ < panels_; p_++) {                                                    \
+            const int column_ = ((turn) & 1 ? panels_ - 1 - p_ : p_) * PANEL * LANES;             \
             const int width_ = least(PANEL, vectors((M) - column_));                              \
+            const real *panel_ = (packed) + (ptrdiff_t)column_ * (K);                             \
             for (int row_ = 0; row_ < (N); row_ += TILE_ROWS) {                                   \
                 switch (least(TILE_ROWS, (N) - row_) * 8 + width_) {                              \
                     TILE_CASES(1, body) TILE_CASES(2, body) TILE_CASES(3, body)                   \
                     TILE_CASES(4, body) TILE_CASES(5, body) TILE_CASES(6, body)                   \
                 }                                                                                 \
             }                                                                                     \
-            panel_ += (ptrdiff_t)width_ * LANES * (K);                                            \
         }                                                                                         \
     } while (0)
 

@@ -115,9 +115,10 @@ cdef void *data(array, dtype, int64_t size, name) except? NULL:
 
 
 def aligned_zeros(int64_t size, dtype):
-    """A zero array whose first element lies at a multiple of 64 bytes, as vector loads like."""
+    """A zero array whose first element lies at a multiple of 64 bytes, as vector loads like, and
+    behind which 64 bytes more may be read."""
     item = np.dtype(dtype).itemsize
-    raw = np.zeros(size * item + 64, np.uint8)
+    raw = np.zeros(size * item + 128, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start:start + size * item].view(dtype)
 

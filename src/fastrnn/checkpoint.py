@@ -1,8 +1,8 @@
 """Models and interrupted runs as one ``.safetensors`` file.
 
-Tensors: each parameter by its name; of a run also ``best`` (the block at the lowest smoothed
-loss), ``optimizer.0`` and so on (its memories), ``state`` (N, H), ``history.loss`` and
-``history.smooth_loss``. All else is JSON under the metadata key ``fastrnn``.
+Tensors: each parameter by its name, ``state`` (N, H), ``history.loss`` and
+``history.smooth_loss``; of a run also ``best`` (the block at the lowest smoothed loss) and
+``optimizer.0`` and so on (its memories). All else is JSON under the metadata key ``fastrnn``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def save_model(model: Model, path: str | os.PathLike[str], trainer: Trainer | No
     The bytes go to a temporary file in the same directory, are synced, and take the name in one
     step, so that a crash leaves either the old file or the new one.
     """
-    tensors = dict(model.params)
+    tensors = dict(model.params) | {"state": model.state}
     tensors["history.loss"] = model.history.loss
     tensors["history.smooth_loss"] = model.history.smooth_loss
     about: dict[str, Any] = {
@@ -117,7 +117,8 @@ def load(path: str | os.PathLike[str], *, best: bool = False) -> Model:
         if "trainer" not in about:
             raise ValueError(f"{str(path)!r} holds a model without a training run, so there is no "
                              "best one beside it: load it with best=False")
-        model.block[:] = tensors["best"]
+        if about["trainer"]["counters"]["best_update"]:  # none yet in a very short run
+            model.block[:] = tensors["best"]
     return model
 
 
@@ -150,8 +151,12 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], 
                 size += tensors[name].size
             for name in ("history.loss", "history.smooth_loss"):
                 expect(tensors, name, tensors["history.loss"].shape, "float64")
+            streams = 1
             if "trainer" in about:
                 expect(tensors, "best", (size,), dtype)
+                streams = about["trainer"]["config"]["batch_size"]
+                about["trainer"]["counters"]["best_update"]
+            expect(tensors, "state", (streams, config["hidden_size"]), dtype)
             model = Model(vocabulary, **config)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{shown!r} is a damaged checkpoint ({error}): use another copy") from None
@@ -160,6 +165,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], 
                          f"{FORMAT_VERSION}: use the fastrnn that wrote it")
     for name, p in model.params.items():
         p[:] = tensors[name]
+    model.state[:] = tensors["state"][:1]
     model.history = History(tensors["history.loss"], tensors["history.smooth_loss"])
     return model, tensors, about
 

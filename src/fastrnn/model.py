@@ -50,6 +50,10 @@ class Model:
         ``head.W`` (H, K), ``head.b`` (K).
     block : ndarray, shape (size,)
         All parameters, one after the other.
+    state : ndarray, shape (1, H)
+        Where `sample` starts: zero in a new model, then the state that training carried at its
+        end. A text model hardly ever meets the zero state while it learns, and may not find back
+        to the text from there.
     config : dict
         The arguments but for the vocabulary.
     history : History
@@ -95,6 +99,7 @@ class Model:
             self._offsets[name] = start
             self.params[name] = self.block[start : start + prod(shape)].reshape(shape)
             start += prod(shape)
+        self.state = self.zero_state()
         self._networks: dict[tuple[int, int], _core.Network] = {}
         rng = np.random.default_rng(seed)
         for name, p in self.params.items():
@@ -205,7 +210,7 @@ class Model:
         temperature: float = 1.0,
         seed: int | None = None,
     ) -> str:
-        """Write a text, each symbol drawn from softmax(scores / temperature).
+        """Write a text from `state` on, each symbol drawn from softmax(scores / temperature).
 
         Parameters
         ----------
@@ -234,7 +239,7 @@ class Model:
         temperature = positive_float("temperature", temperature, zero=True)
         rng = np.random.default_rng(seed)
         read = self.vocabulary.encode(prime)
-        state = self.zero_state()
+        state = self.state.copy()
         if len(read):
             self._read(read[:-1], state)
             ids = self.draw(length, state, int(read[-1]), temperature, rng)

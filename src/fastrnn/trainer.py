@@ -86,7 +86,7 @@ class Trainer:
     update, epoch, position : int
         Updates and epochs completed; where in each stream the next window starts (symbols).
     state : ndarray, shape (N, H)
-        Carried into the next window.
+        After the last window. The next one starts from it, or from zero where position is 0.
     best_loss : float
         The lowest smoothed loss (nats per unroll) at a multiple of 100 updates, infinity before
         the first.
@@ -204,6 +204,7 @@ class Trainer:
         """A copy of the model with the parameters of `best_loss`, or the present ones before."""
         best = Model(self.model.vocabulary, **self.model.config)
         best.block[:] = self._best if self.best_update else self.model.block
+        best.state[:] = self.state[:1]
         best.history = self.history
         return best
 
@@ -261,6 +262,7 @@ class Trainer:
                 elif due and self.update < last:
                     self._save()
                     saved = time.monotonic()
+        self.model.state[:] = self.state[:1]
         self.history.stopped = stop or "finished"
         self._save()
         if stop == "interrupted":
@@ -284,7 +286,7 @@ class Trainer:
         counters = self._training.counters
         if not self.best_update:
             counters["best_loss"] = None  # JSON has no infinity
-        return tensors | {"best": self._best, "state": self.state}, {
+        return tensors | {"state": self.state, "best": self._best}, {
             "config": self.config,
             "counters": counters,
             "generator": self._rng.bit_generator.state,
@@ -351,8 +353,8 @@ class Trainer:
     def _show_sample(self, bar: tqdm) -> None:
         """Draws from the carried state and the first symbol of the window that comes next."""
         first = int(self.corpus.ids[self.position])
-        ids = self.model.draw(
-            self.config["sample_length"], self.state[:1].copy(), first, 1.0, self._rng)
+        state = self.state[:1].copy() if self.position else self.model.zero_state()
+        ids = self.model.draw(self.config["sample_length"], state, first, 1.0, self._rng)
         if self.progress:
             loss = f", smoothed loss {self.history.smooth_loss[-1]:.2f}" if self.update else ""
             text = self.model.vocabulary.decode(ids)

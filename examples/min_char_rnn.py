@@ -1,0 +1,55 @@
+"""Karpathy's min-char-rnn experiment, told again in fastrnn.
+
+    python examples/min_char_rnn.py FILE
+
+A tanh RNN of 100 units reads a text 25 characters at a time and learns with AdaGrad to predict
+the next one. We look at it after 5, 50, 500, 5,000 and 50,000 updates. The original:
+https://gist.github.com/karpathy/d4dee566867f8291f086
+"""
+
+import argparse
+
+import numpy as np
+
+import fastrnn
+
+HIDDEN_SIZE = 100
+SEQ_LENGTH = 25  # T, steps that the gradient goes back through
+LEARNING_RATE = 0.1
+STOPS = (5, 50, 500, 5_000, 50_000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Karpathy's min-char-rnn experiment.")
+    parser.add_argument("file", metavar="FILE", help="a text in UTF-8")
+    path = parser.parse_args().file
+    try:
+        corpus = fastrnn.Corpus.from_file(path)
+        model = fastrnn.Model(corpus.vocabulary, hidden_size=HIDDEN_SIZE)
+        trainer = fastrnn.Trainer(
+            model, corpus, seq_length=SEQ_LENGTH, optimizer="adagrad",
+            learning_rate=LEARNING_RATE, clip_value=5.0, progress=False)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    print(f"{corpus.name}: {len(corpus):,} characters, {len(corpus.vocabulary)} distinct\n")
+
+    # Ten random entries of each tensor, by backpropagation and by central differences.
+    window = corpus.ids[None, : SEQ_LENGTH + 1]  # (N, T + 1) = (1, 26)
+    print(fastrnn.gradcheck(model, window[:, :-1], window[:, 1:], entries=10))
+
+    for n in STOPS:
+        trainer.run(updates=n - trainer.update)
+        print(f"\n---- n = {n:,}, smoothed loss {trainer.history.smooth_loss[-1]:.2f} nats ----")
+        print(write(trainer))
+
+
+def write(trainer: fastrnn.Trainer) -> str:
+    """200 characters that follow from the carried state and the window that comes next."""
+    corpus, n = trainer.corpus, trainer.update
+    first = int(corpus.ids[trainer.position])
+    ids = trainer.model.draw(200, trainer.state.copy(), first, 1.0, np.random.default_rng(n))
+    return corpus.vocabulary.decode(ids)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Fixtures that several test files share."""
+import os
+from pathlib import Path
+
+import pytest
+
+from fastrnn import _core
+
+
+@pytest.fixture(params=_core.available_isas())
+def isa(request, monkeypatch):
+    """Each instruction set that runs here, in use by everything made in the test."""
+    monkeypatch.setenv("FASTRNN_ISA", request.param)
+    return request.param
+
+
+def _text(name):
+    directory = os.environ.get("FASTRNN_DATA")
+    if not directory:
+        pytest.skip("FASTRNN_DATA is not set: it names the directory of the texts")
+    return Path(directory) / name
+
+
+@pytest.fixture
+def shakespeare():
+    """Path of tiny-shakespeare."""
+    return _text("tinyshakespeare.txt")
+
+
+@pytest.fixture
+def alice():
+    """Path of Alice in Wonderland's first chapter."""
+    return _text("alice.txt")

@@ -1,0 +1,589 @@
+"""Files: a run goes on bit for bit, a crash loses nothing, and no bad file is trusted."""
+import ast
+import errno
+import json
+import os
+import pickle
+import re
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+import fastrnn
+
+RNG = np.random.default_rng(0)
+TEXT = "".join(RNG.choice([*"abcdefgh \n"], 700))
+WORDS = " ".join(RNG.choice("to be or not that is the question".split(), 400))
+BYTES = "".join(RNG.choice([*"aäöéß€"], 300))
+SIZES = {"hidden_size": 9, "seed": 1, "seq_length": 6}
+
+
+def corpus_of(unit="char"):
+    return fastrnn.Corpus.from_text({"char": TEXT, "word": WORDS, "byte": BYTES}[unit], unit)
+
+
+@pytest.fixture
+def corpus():
+    return corpus_of()
+
+
+def train(corpus, **settings):
+    return fastrnn.train(corpus, **({"progress": False} | settings))
+
+
+def stored(path):
+    """All of a file: name -> (dtype, shape, bytes), and the JSON part."""
+    with safe_open(path, framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return ({name: (str(a.dtype), a.shape, a.tobytes()) for name, a in tensors.items()},
+                json.loads(file.metadata()["fastrnn"]))
+
+
+def same_run(path, whole):
+    """Every bit of a run's file equals that of a run that never stopped."""
+    (tensors, about), (expected, expected_about) = stored(path), stored(whole)
+    assert about == expected_about
+    assert tensors == expected
+    assert {"state", "best", "history.loss", "history.smooth_loss"} < tensors.keys()
+
+
+# ---- going on ----
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("settings", [
+    {"optimizer": "adagrad"},
+    {"optimizer": "adagrad", "cell": "relu", "init": "identity", "dtype": "float64"},
+    {"optimizer": "rmsprop", "clip_value": None, "clip_norm": 0.5},
+    {"optimizer": "adam", "dtype": "float64"},
+    {"optimizer": "sgd", "learning_rate": 0.05},
+], ids=lambda settings: "-".join(map(str, settings.values())))
+def test_resume_bit_for_bit(tmp_path, corpus, settings, batch_size):
+    settings = SIZES | settings | {"batch_size": batch_size, "sample_every": 50}
+    whole = train(corpus, **settings, updates=300, checkpoint=tmp_path / "whole")
+    windows = -(-(len(TEXT) // batch_size - 7) // 6)
+    assert 2 * windows < 300  # the cuts below lie in and at the end of epochs
+    for cut in (1, windows - 1, windows, 2 * windows, 250):
+        path = tmp_path / f"cut{cut}"
+        train(corpus, **settings, updates=cut, checkpoint=path)
+        assert stored(path)[1]["trainer"]["counters"]["update"] == cut
+        resumed = train(corpus, resume=path, updates=300)
+        assert resumed.block.tobytes() == whole.block.tobytes()
+        assert resumed.state.tobytes() == whole.state.tobytes()
+        assert resumed.history.loss.tobytes() == whole.history.loss.tobytes()
+        assert resumed.history.smooth_loss.tobytes() == whole.history.smooth_loss.tobytes()
+        same_run(path, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("unit", ["char", "word", "byte"])
+def test_resume_of_each_unit(tmp_path, unit):
+    text = {"char": TEXT, "word": WORDS, "byte": BYTES}[unit]
+    book = tmp_path / "book.txt"
+    book.write_bytes(text.encode())
+    corpus = fastrnn.Corpus.from_file(book, unit)
+    settings = SIZES | {"sample_every": 20}
+    train(corpus, **settings, updates=150, checkpoint=tmp_path / "whole")
+    train(corpus, **settings, updates=70, checkpoint=tmp_path / "part")
+    train(book, resume=tmp_path / "part", updates=150)  # the file says the unit
+    same_run(tmp_path / "part", tmp_path / "whole")
+
+
+def test_resumed_again_and_again(tmp_path, corpus):
+    settings = SIZES | {"sample_every": 10}
+    train(corpus, **settings, updates=205, checkpoint=tmp_path / "whole")
+    path = tmp_path / "part"
+    train(corpus, **settings, updates=3, checkpoint=path)
+    for updates in (4, 120, 120, 205):
+        train(corpus, resume=path, updates=updates)
+    same_run(path, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("cut", [9, 10, 11])
+def test_resumed_runs_show_the_same_samples(tmp_path, corpus, capsys, cut):
+    settings = SIZES | {"sample_every": 10, "progress": True}
+    train(corpus, **settings, updates=30)
+    whole = capsys.readouterr().out
+    assert whole.count("----") == 6
+    path = tmp_path / "part"
+    train(corpus, **settings, updates=cut, checkpoint=path)
+    train(corpus, resume=path, updates=30, progress=True)
+    assert capsys.readouterr().out == whole
+
+
+def test_resume_a_file_that_the_callback_wrote(tmp_path, corpus, capsys):
+    """A sample is drawn before the callback is called; it must not count twice."""
+    path = tmp_path / "part"
+    settings = SIZES | {"sample_every": 10, "progress": True, "updates": 30}
+    train(corpus, **settings,
+          callback=lambda t: t.save(path) if t.update == 10 else None)
+    whole = capsys.readouterr().out
+    train(corpus, resume=path, progress=True)
+    shown = capsys.readouterr().out
+    assert shown.split("---- update 20")[1] == whole.split("---- update 20")[1]
+
+
+def test_the_plan_can_be_made_longer(tmp_path, corpus):
+    train(corpus, **SIZES, sample_every=0, epochs=3, checkpoint=tmp_path / "whole")
+    path = tmp_path / "part"
+    train(corpus, **SIZES, sample_every=0, epochs=2, checkpoint=path)
+    assert stored(path)[1]["trainer"]["counters"]["epoch"] == 2
+    train(corpus, resume=path)  # the plan is done
+    assert stored(path)[1]["trainer"]["counters"]["epoch"] == 2
+    train(corpus, resume=path, epochs=3)
+    same_run(path, tmp_path / "whole")
+    train(corpus, resume=path, updates=400)
+    assert stored(path)[1]["trainer"]["counters"]["update"] == 400
+    with pytest.raises(ValueError, match="epochs or updates, not both"):
+        train(corpus, resume=path, updates=400, epochs=5)
+
+
+def test_the_plan_of_the_file_goes_on(tmp_path, corpus):
+    path = tmp_path / "part"
+    train(corpus, **SIZES, epochs=2, checkpoint=path, sample_every=10,
+          callback=lambda t: t.update == 150)
+    assert stored(path)[1]["trainer"]["counters"]["update"] == 150
+    model = train(corpus, resume=path)
+    assert len(model.history) == 2 * 116
+
+
+def test_checkpoints_while_running(tmp_path, corpus):
+    path, seen = tmp_path / "part", []
+
+    def look(trainer):
+        if trainer.update:
+            seen.append(len(fastrnn.load(path).history))
+
+    train(corpus, **SIZES, updates=35, checkpoint=path, checkpoint_every=7, sample_every=10,
+          callback=look)
+    assert seen == [7, 14, 28, 35]  # at 10, 20, 30 and the end
+
+
+def test_resume_into_another_file(tmp_path, corpus):
+    old, new = tmp_path / "old", tmp_path / "new"
+    train(corpus, **SIZES, updates=50, checkpoint=old)
+    before = old.read_bytes()
+    train(corpus, resume=old, updates=60, checkpoint=new)
+    assert old.read_bytes() == before
+    assert len(fastrnn.load(new).history) == 60
+
+
+@pytest.mark.parametrize("updates", [50, 250, 1000])
+def test_the_best_model(tmp_path, updates):
+    path = tmp_path / "m"
+    # easy for 500 updates, then no longer: the best is neither the first nor the last
+    corpus = fastrnn.Corpus.from_text("abcdefgh \n" * 300 + TEXT * 9)
+    model = fastrnn.Model(corpus.vocabulary, hidden_size=9, seed=1)
+    trainer = fastrnn.Trainer(model, corpus, seq_length=6, checkpoint=path, updates=updates,
+                              progress=False)
+    trainer.run()
+    best = fastrnn.load(path, best=True)
+    assert best.block.tobytes() == trainer.best_model().block.tobytes()
+    assert (best.config, best.vocabulary) == (model.config, model.vocabulary)
+    assert fastrnn.load(path).block.tobytes() == model.block.tobytes()
+    for loaded in (best, fastrnn.load(path), trainer.best_model()):
+        assert loaded.state.tobytes() == model.state.tobytes()
+        assert loaded.state.any()
+    assert trainer.best_update == {50: 0, 250: 200, 1000: 500}[updates]
+    train(corpus, resume=path, updates=updates + 1)
+    if updates > 50:
+        assert fastrnn.load(path, best=True).block.tobytes() == best.block.tobytes()
+
+
+# ---- refusing to go on ----
+
+@pytest.fixture
+def run(tmp_path, corpus):
+    """A checkpoint of a run, which no refusal may change."""
+    path = tmp_path / "run.safetensors"
+    train(corpus, **SIZES, updates=150, checkpoint=path)
+    before = path.read_bytes()
+    yield path
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("text", "unit", "message"), [
+    (TEXT[:-1], "char", "was trained on 'text', and 'text' is not the same text"),
+    (TEXT[1:] + TEXT[0], "char", "not the same text"),
+    # the same ids, and yet another text
+    (TEXT.translate(str.maketrans("abc", "ABC")), "char", "not the same text|vocabulary"),
+    (TEXT, "byte", "not the same text|vocabulary"),
+    (TEXT, "word", "not the same text|vocabulary"),
+])
+def test_another_text(run, text, unit, message):
+    with pytest.raises(ValueError, match=f"run.safetensors.*({message})"):
+        train(fastrnn.Corpus.from_text(text, unit), resume=run, updates=200)
+
+
+def test_another_text_file(run, tmp_path):
+    book = tmp_path / "other.txt"
+    book.write_text(TEXT + "abc")
+    with pytest.raises(ValueError, match="'other.txt' is not the same text"):
+        train(book, resume=run)
+    book.write_text(TEXT + "xyz")
+    with pytest.raises(ValueError, match="'x' at position 700 is not in the vocabulary"):
+        train(book, resume=run)
+
+
+@pytest.mark.parametrize("change", [
+    {"hidden_size": 10}, {"cell": "relu"}, {"dtype": "float64"}, {"seq_length": 7},
+    {"batch_size": 2}, {"optimizer": "adam"}, {"learning_rate": 0.2}, {"clip_value": None},
+    {"clip_norm": 3.0}, {"init": "identity"}, {"init_scale": 0.2}, {"seed": 2}])
+def test_what_shapes_the_run_cannot_change(run, corpus, change):
+    (name,) = change
+    with pytest.raises(ValueError, match=f"run.safetensors.* was made with {name}="):
+        train(corpus, resume=run, updates=200, **change)
+
+
+@pytest.mark.parametrize("same", [
+    {"hidden_size": 9}, {"dtype": "float32"}, {"learning_rate": 0.1}, SIZES, {"cell": "rnn"},
+    {"dtype": np.dtype("float32")}])
+def test_the_same_values_are_welcome(run, corpus, same):
+    model = train(corpus, resume=run, updates=160, checkpoint=run.parent / "out", **same)
+    assert len(model.history) == 160
+
+
+def test_a_model_without_a_run(tmp_path, corpus):
+    path = tmp_path / "bare"
+    fastrnn.Model(corpus.vocabulary, hidden_size=9).save(path)
+    with pytest.raises(ValueError, match="bare.*model without a training run"):
+        train(corpus, resume=path)
+
+
+# ---- crashes ----
+
+SAVING = """
+import sys
+import numpy as np
+import fastrnn
+model = fastrnn.Model(fastrnn.Vocabulary("ab"), hidden_size=300)
+n = 0
+while True:
+    n += 1
+    model.block[:] = n
+    model.save(sys.argv[1])
+    print(n, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no kill -9")
+def test_kill_9_leaves_a_whole_file(tmp_path):
+    path = tmp_path / "m.safetensors"
+    for pause in (0.05, 0.13):
+        child = subprocess.Popen([sys.executable, "-c", SAVING, path], stdout=subprocess.PIPE,
+                                 text=True)
+        assert child.stdout.readline() == "1\n"
+        for _ in range(5):
+            child.send_signal(signal.SIGSTOP)  # as a crash: nothing of it runs from here on
+            assert len(np.unique(fastrnn.load(path).block)) == 1  # one save's numbers, not two's
+            child.send_signal(signal.SIGCONT)
+            time.sleep(pause / 5)
+        child.kill()
+        said = child.communicate()[0].split()
+        last = int(said[-1]) if said else 1
+        values = np.unique(fastrnn.load(path).block)
+        assert values.size == 1 and values[0] >= last  # what was said to be saved is there
+    fastrnn.Model(fastrnn.Vocabulary("ab"), hidden_size=3).save(path)  # saving works as before
+    assert fastrnn.load(path).block.size == 3 * 2 + 9 + 3 + 6 + 2
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"),
+                                   KeyboardInterrupt()], ids=["full disk", "Ctrl-C"])
+@pytest.mark.parametrize("function", ["replace", "fsync", "fdopen"])
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, corpus, monkeypatch, function, error):
+    path = tmp_path / "m.safetensors"
+    model = train(corpus, **SIZES, updates=20, checkpoint=path)
+    before = path.read_bytes()
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(os, function, fail)
+    with pytest.raises(type(error)):
+        model.save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
+    if isinstance(error, OSError):
+        with pytest.raises(OSError, match="No space left"):
+            train(corpus, resume=path, updates=30)
+        assert path.read_bytes() == before
+        assert os.listdir(tmp_path) == [path.name]
+    monkeypatch.undo()
+    assert len(train(corpus, resume=path, updates=30).history) == 30
+
+
+def test_a_failing_checkpoint_does_not_lose_the_trainer(tmp_path, corpus, monkeypatch):
+    model = fastrnn.Model(corpus.vocabulary, hidden_size=9)
+    trainer = fastrnn.Trainer(model, corpus, updates=100, checkpoint=tmp_path / "m",
+                              checkpoint_every=30, progress=False)
+    replace = os.replace
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        trainer.run()
+    assert trainer.update == len(trainer.history) == 30
+    monkeypatch.setattr(os, "replace", replace)
+    trainer.run()
+    whole = train(corpus, hidden_size=9, updates=100)
+    assert trainer.model.block.tobytes() == whole.block.tobytes()
+    assert trainer.history.loss.tobytes() == whole.history.loss.tobytes()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX")
+def test_the_file_is_as_readable_as_any_other(tmp_path):
+    model, path = fastrnn.Model(fastrnn.Vocabulary("ab"), hidden_size=3), tmp_path / "m"
+    before = os.umask(0o027)
+    try:
+        model.save(path)
+        assert path.stat().st_mode & 0o777 == 0o640
+        path.chmod(0o604)
+        model.save(path)
+        assert path.stat().st_mode & 0o777 == 0o604
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX")
+def test_a_link_stays_a_link(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    model = fastrnn.Model(fastrnn.Vocabulary("ab"), hidden_size=3)
+    model.save(target)
+    link.symlink_to(target)
+    model.block[:] = 5
+    model.save(link)
+    assert link.is_symlink()
+    assert (fastrnn.load(target).block == 5).all()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX")
+def test_what_is_no_regular_file_is_never_replaced(tmp_path, corpus):
+    """A checkpoint at /dev/null would put a file in its place."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="pipe.*not a (regular )?file"):
+        train(corpus, **SIZES, updates=5, checkpoint=pipe)
+    assert pipe.is_fifo()
+
+
+# ---- bad files ----
+
+def test_no_pickle_anywhere(tmp_path):
+    banned = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "joblib", "torch"}
+    sources = sorted(Path(fastrnn.__file__).parent.glob("*.py*"))
+    assert len(sources) > 10
+    for source in sources:
+        if source.suffix == ".pyx":
+            assert not re.search(rf"^\s*c?import.*\b({'|'.join(banned)})\b", source.read_text(),
+                                 re.MULTILINE)
+        elif source.suffix == ".py":
+            for node in ast.walk(ast.parse(source.read_text())):
+                names = [a.name for a in node.names] if isinstance(node, ast.Import) else (
+                    [node.module or ""] if isinstance(node, ast.ImportFrom) else [])
+                assert not banned & {name.split(".")[0] for name in names}, source
+                assert not (isinstance(node, ast.keyword) and node.arg == "allow_pickle"), source
+
+    class Bomb:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "exploded",))
+
+    path = tmp_path / "m"
+    path.write_bytes(pickle.dumps(Bomb()))
+    refuses(path)
+    assert not (tmp_path / "exploded").exists()
+
+
+def refuses(path, match="", also_load=True):
+    """Each way to open the file raises ValueError, and the message names the file."""
+    pattern = f"(?s)(?=.*{re.escape(path.name)}).*{match}"
+    if also_load:
+        with pytest.raises(ValueError, match=pattern):
+            fastrnn.load(path)
+    with pytest.raises(ValueError, match=pattern):
+        train(corpus_of(), resume=path, updates=200, checkpoint=path.parent / "never")
+    assert not (path.parent / "never").exists()
+
+
+def rewrite(path, change=None, about=None, metadata=True):
+    """Write the checkpoint anew with other tensors (None: left out) or another JSON part."""
+    with safe_open(path, framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = file.metadata()["fastrnn"]
+    tensors = {n: a for n, a in (tensors | (change or {})).items() if a is not None}
+    new = path.with_name("changed.safetensors")
+    save_file(tensors, new, metadata={"fastrnn": about or text} if metadata else {"format": "pt"})
+    return new
+
+
+def put(path, keys, value):
+    """The checkpoint with one value of its JSON part put in the place of another."""
+    with safe_open(path, framework="np") as file:
+        about = json.loads(file.metadata()["fastrnn"])
+    inner = about
+    for key in keys[:-1]:
+        inner = inner[key]
+    if value is ...:
+        del inner[keys[-1]]
+    else:
+        inner[keys[-1]] = value
+    return rewrite(path, about=json.dumps(about))
+
+
+def test_cut_short_at_any_length(run):
+    data, short = run.read_bytes(), run.with_name("short.safetensors")
+    header = 8 + struct.unpack("<Q", data[:8])[0]
+    lengths = {0, 1, 7, 8, 9, header - 1, header, header + 1, len(data) - 1,
+               *np.linspace(2, len(data) - 2, 25, dtype=int).tolist()}
+    for length in lengths:
+        short.write_bytes(data[:length])
+        refuses(short, "is not a safetensors file, or is cut short")
+    short.write_bytes(data + b"\0")
+    refuses(short)
+
+
+def test_flipped_bits_in_the_header(run):
+    """A file either opens or is refused with a ValueError that names it; nothing else happens."""
+    data, bad = bytearray(run.read_bytes()), run.with_name("bad.safetensors")
+    header = 8 + struct.unpack("<Q", data[:8])[0]
+    corpus, surprises, refused = corpus_of(), [], 0
+    for at in range(0, header, 4):
+        data[at] ^= 1 << at % 7
+        bad.write_bytes(data)
+        data[at] ^= 1 << at % 7
+        for call in (lambda: fastrnn.load(bad),
+                     lambda: fastrnn.load(bad, best=True),
+                     lambda: fastrnn.Trainer.from_checkpoint(bad, corpus)):
+            try:
+                call()
+            except ValueError as error:
+                refused += 1
+                if "bad.safetensors" not in str(error):
+                    surprises.append((at, error))
+            except Exception as error:
+                surprises.append((at, error))
+    assert surprises == []
+    assert refused > header / 4
+
+
+def test_another_version(run):
+    for version in (0, 2, 99, "1", None, [1]):
+        refuses(put(run, ["format_version"], version), "format version")
+    refuses(put(run, ["format_version"], ...))
+
+
+def test_a_file_of_another_version_is_not_looked_into(run):
+    """A later version may have other parts; the message must still be about the version."""
+    refuses(rewrite(run, about=json.dumps({"format_version": 2, "network": {}})),
+            "format version 2.*reads version 1")
+
+
+def safetensors_of(path, dtype, size):
+    header = json.dumps({"weight": {"dtype": dtype, "shape": [4], "data_offsets": [0, size]},
+                         "__metadata__": {"format": "pt"}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(size))
+
+
+@pytest.mark.parametrize(("dtype", "size"), [
+    ("F32", 16), ("F64", 32), ("F16", 8), ("BF16", 8), ("F8_E4M3", 4), ("BOOL", 4), ("I64", 32)])
+def test_a_safetensors_file_of_another_program(tmp_path, dtype, size):
+    path = tmp_path / "theirs.safetensors"
+    safetensors_of(path, dtype, size)
+    refuses(path, "fastrnn did not write it")
+
+
+def test_safetensors_without_metadata(tmp_path, run):
+    save_file({"w": np.zeros(3)}, tmp_path / "plain.safetensors")
+    refuses(tmp_path / "plain.safetensors", "fastrnn did not write it")
+    refuses(rewrite(run, metadata=False), "fastrnn did not write it")
+
+
+@pytest.mark.parametrize("name", [
+    "layer0.Wx", "layer0.Wh", "layer0.b", "head.W", "head.b", "history.loss",
+    "history.smooth_loss", "best", "optimizer.0", "state"])
+def test_tensors_that_are_missing_or_of_another_shape_or_type(run, name):
+    also_load = name != "optimizer.0"  # which only a resume needs
+    told = re.escape(name) if "history" not in name else "history"
+    refuses(rewrite(run, {name: None}), told, also_load)
+    with safe_open(run, framework="np") as file:
+        good = file.get_tensor(name)
+    for bad in (good[..., :-1].copy(), good[None], good.astype(np.float16), good.astype(np.int64),
+                np.array(good.flat[0]), good[..., :0]):
+        refuses(rewrite(run, {name: bad}), told, also_load)
+
+
+def test_the_history_must_be_as_long_as_the_run(run):
+    """Else a plot and a resumed run would not fit together."""
+    refuses(put(run, ["trainer", "counters", "update"], 149), also_load=False)
+
+
+def short(value):
+    return str(value)[:40]
+
+
+@pytest.mark.parametrize("about", [
+    "{", "[]", "5", "null", "NaN", '"text"', "{}", '{"format_version": 1}', "[" * 100_000,
+    '{"format_version": 1, "model": {}, "vocabulary": {}}'], ids=short)
+def test_json_garbage(run, about):
+    refuses(rewrite(run, about=about))
+
+
+@pytest.mark.parametrize(("keys", "value"), [
+    (["model"], None), (["model"], []), (["model", "surprise"], 1), (["model", "cell"], "lstm"),
+    (["model", "hidden_size"], 10), (["model", "hidden_size"], 10**9),
+    (["model", "hidden_size"], 10**400), (["model", "hidden_size"], 9.0),
+    (["model", "hidden_size"], -9), (["model", "hidden_size"], "9"),
+    (["model", "dtype"], "float16"), (["model", "dtype"], "float64"), (["model", "dtype"], 4),
+    (["model", "init_scale"], "x"), (["model", "init_scale"], 10**400), (["model", "seed"], -1),
+    (["vocabulary"], None), (["vocabulary", "symbols"], []), (["vocabulary", "symbols"], [*"ab"]),
+    (["vocabulary", "symbols"], [[]] * 10), (["vocabulary", "symbols"], [*range(10)]),
+    (["vocabulary", "unit"], "letter"), (["vocabulary", "unit"], {}),
+], ids=short)
+def test_wrong_values_in_the_json(run, keys, value):
+    refuses(put(run, keys, value), "damaged")
+
+
+@pytest.mark.parametrize(("keys", "value"), [
+    (["trainer"], None), (["trainer"], 5), (["trainer"], {}), (["trainer", "config"], []),
+    (["trainer", "config", "surprise"], 1), (["trainer", "config", "seq_length"], -1),
+    (["trainer", "config", "seq_length"], 10**9), (["trainer", "config", "batch_size"], 3),
+    (["trainer", "config", "optimizer"], "adam"), (["trainer", "config", "optimizer"], "magic"),
+    (["trainer", "config", "learning_rate"], 0), (["trainer", "config", "learning_rate"], "x"),
+    (["trainer", "counters"], ...), (["trainer", "counters", "update"], -5),
+    (["trainer", "counters", "update"], 10**30), (["trainer", "counters", "update"], "x"),
+    (["trainer", "counters", "position"], 10**6), (["trainer", "counters", "position"], -1),
+    (["trainer", "counters", "smooth_loss"], "x"), (["trainer", "counters", "best_update"], ...),
+    (["trainer", "generator"], None), (["trainer", "generator"], {}),
+    (["trainer", "generator", "bit_generator"], "MT19937"),
+    (["trainer", "generator", "state", "state"], 10**60),
+    (["trainer", "text"], None),
+], ids=short)
+def test_wrong_values_in_the_part_of_the_run(run, keys, value):
+    path = put(run, keys, value)
+    refuses(path, also_load=False)
+    try:  # the model itself may be loaded, or not
+        fastrnn.load(path, best=True)
+    except ValueError as error:
+        assert path.name in str(error)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "file/under-a-file", "", "nul\0l"])
+def test_no_such_file(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(OSError, match="give the path of a checkpoint file"):
+        fastrnn.load(name)
+    with pytest.raises(OSError, match="give the path of a checkpoint file"):
+        train(corpus_of(), resume=name)
+
+
+def test_a_directory(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a directory"):
+        fastrnn.load(tmp_path)

@@ -1,0 +1,395 @@
+"""The command line, as a person meets it."""
+import inspect
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastrnn
+from fastrnn import checkpoint, cli
+
+TEXT = "".join(np.random.default_rng(0).choice([*"abcdefgh \n"], 700))
+SMALL = ["--hidden-size", "9", "--seq-length", "6"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory but for a book."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FASTRNN_DATA", raising=False)
+    (tmp_path / "book.txt").write_bytes(TEXT.encode())
+    return tmp_path
+
+
+@pytest.fixture
+def call(here, capsys):
+    """Run a command: its exit code, standard output and standard error."""
+    def call(*arguments):
+        try:
+            code = cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:  # how argparse leaves
+            code = end.code
+        return code, *capsys.readouterr()
+    return call
+
+
+@pytest.fixture
+def trained(call):
+    assert call("train", "book.txt", *SMALL, "--updates", 150, "--no-progress",
+                "--checkpoint", "m") == (0, "", "")
+    return "m"
+
+
+def start(*arguments, environment=None, **settings):
+    """A command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "fastrnn", *map(str, arguments)], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env=os.environ | (environment or {}), **settings)
+
+
+def config_of(path):
+    about = checkpoint.read(path)[2]
+    return about["model"] | about["trainer"]["config"] | {"seed": about["model"]["seed"]}
+
+
+# ---- train ----
+
+def test_train_is_train(call, here):
+    code, out, err = call(
+        "train", "book.txt", "--cell", "relu", "--hidden-size", 9, "--seq-length", 6,
+        "--batch-size", 3, "--optimizer", "adam", "--learning-rate", 2e-3, "--clip-value", "none",
+        "--clip-norm", 1, "--epochs", 2, "--init", "identity", "--init-scale", 0.05, "--dtype",
+        "float64", "--seed", 3, "--no-progress", "--checkpoint", "out")
+    assert (code, out, err) == (0, "", "")
+    model = fastrnn.train(
+        "book.txt", cell="relu", hidden_size=9, seq_length=6, batch_size=3, optimizer="adam",
+        learning_rate=2e-3, clip_value=None, clip_norm=1, epochs=2, init="identity",
+        init_scale=0.05, dtype="float64", seed=3, progress=False)
+    loaded = fastrnn.load("out")
+    assert loaded.block.tobytes() == model.block.tobytes()
+    assert loaded.history.loss.tobytes() == model.history.loss.tobytes()
+    assert sorted(os.listdir()) == ["book.txt", "out"]
+
+
+def test_every_keyword_has_its_flag_and_its_default(call):
+    code, text, _ = call("train", "--help")
+    assert code == 0
+    parser_defaults = vars(cli._parser().parse_args(["train"]))
+    for name, parameter in inspect.signature(fastrnn.train).parameters.items():
+        if name not in ("source", "callback"):
+            assert f"--{name.replace('_', '-')}" in text
+            assert parser_defaults[name] == parameter.default
+
+
+def test_what_a_person_sees(call, here):
+    code, out, err = call("train", "book.txt", *SMALL, "--updates", 120, "--sample-every", 50)
+    assert code == 0
+    assert out.startswith("learning from book.txt: 700 chars, 10 distinct\n---- update 0 ----\n")
+    assert "---- update 100, smoothed loss 1" in out
+    model = fastrnn.load("model.safetensors")  # the name that is used where none is given
+    assert f"---- a sample of the trained model ----\n{model.sample(200, seed=0)}\n" in out
+    loss = model.history.smooth_loss[-1]
+    assert f"120 updates, smoothed loss {loss:.2f} nats per unroll ({loss / 6:.3f} per " in out
+    assert out.endswith("the model is in model.safetensors; to let it write: "
+                        "fastrnn sample model.safetensors\n")
+    assert "120/120" in err and "chars/s" in err
+
+
+def test_names_of_char_rnn_and_torch_rnn(call):
+    assert call("train", "book.txt", "--rnn_size", 8, "--seq_length", 5, "--batch_size", 2,
+                "--max_epochs", 1, "--learning_rate", 0.02, "--grad_clip", 3, "--no-progress",
+                "--checkpoint", "one")[0] == 0
+    assert call("train", "book.txt", "--rnn-size", 8, "--seq-length", 5, "--batch-size", 2,
+                "--max-epochs", 1, "--learning-rate", 0.02, "--grad-clip", 3, "--no-progress",
+                "--checkpoint", "two")[0] == 0
+    config = config_of("one")
+    assert config == config_of("two")
+    assert config | {"hidden_size": 8, "seq_length": 5, "batch_size": 2, "epochs": 1,
+                     "learning_rate": 0.02, "clip_value": 3} == config
+    ours = call("sample", "one", "--prime", "ab", "--length", 50, "--temperature", 0.5,
+                "--seed", 4)
+    assert ours[0] == 0
+    for flag in ("--primetext", "--start_text", "--start-text"):
+        assert call("sample", "one", flag, "ab", "--length", 50, "--temperature", 0.5,
+                    "--seed", 4) == ours
+
+
+def test_words(call):
+    assert call("train", "book.txt", "--unit", "word", *SMALL, "--no-progress")[0] == 0
+    assert fastrnn.load("model.safetensors").vocabulary.unit == "word"
+    assert len(call("sample", "model.safetensors", "--length", 7)[1].split()) == 7
+
+
+def test_without_a_file_it_learns_from_python_s_documentation(call, monkeypatch):
+    monkeypatch.setattr(cli, "DEFAULT_EPOCHS", 3)
+    texts = {"pydoc-topics": fastrnn.Corpus.from_text(TEXT, name="pydoc-topics")}
+    monkeypatch.setattr(cli.datasets, "load", lambda name, unit: texts[name])
+    code, out, _ = call("train")
+    assert code == 0
+    assert "learning from pydoc-topics: 700 chars" in out
+    assert config_of("model.safetensors")["epochs"] == 3
+    assert call("train", "--updates", 5, "--no-progress")[0] == 0
+    assert config_of("model.safetensors")["updates"] == 5
+
+
+def test_a_named_data_set(call):
+    code, out, _ = call("train", "--dataset", "pydoc-topics", "--updates", 3, "--hidden-size", 9)
+    assert code == 0
+    assert re.match(r"learning from pydoc-topics: \d{3},\d{3} chars", out)
+
+
+def test_plot_writes_a_png(call):
+    pytest.importorskip("matplotlib")
+    assert call("train", "book.txt", *SMALL, "--updates", 20, "--no-progress",
+                "--plot", "loss.png") == (0, "", "")
+    with open("loss.png", "rb") as file:
+        data = file.read()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    assert len(data) > 5000
+
+
+@pytest.mark.parametrize("plot", ["nowhere/loss.png", "loss.nosuchformat"])
+def test_a_plot_that_cannot_be_written_is_found_before_training(call, here, plot):
+    pytest.importorskip("matplotlib")
+    code, out, err = call("train", "book.txt", *SMALL, "--updates", 20, "--plot", plot)
+    assert code == 2
+    assert "fastrnn: error:" in err and "Traceback" not in err
+    assert not (here / "model.safetensors").exists()
+
+
+# ---- going on ----
+
+def test_resume(call):
+    whole = call("train", "book.txt", *SMALL, "--updates", 90, "--no-progress",
+                 "--checkpoint", "whole")
+    part = call("train", "book.txt", *SMALL, "--updates", 35, "--no-progress",
+                "--checkpoint", "part")
+    rest = call("train", "book.txt", "--resume", "part", "--updates", 90, "--no-progress")
+    assert whole == part == rest == (0, "", "")
+    assert fastrnn.load("part").block.tobytes() == fastrnn.load("whole").block.tobytes()
+    assert sorted(os.listdir()) == ["book.txt", "part", "whole"]  # it went to the same file
+    code, _, err = call("train", "book.txt", "--resume", "part", "--hidden-size", 10)
+    assert code == 2 and "was made with hidden_size=9" in err
+
+
+@pytest.fixture
+def ctrl_c(monkeypatch):
+    """Ctrl-C as soon as training has begun."""
+    def once(trainer, bar):
+        if trainer.update == 0:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(fastrnn.Trainer, "_show_sample", once)
+
+
+@pytest.mark.parametrize(("name", "arguments"), [
+    ("book.txt", ["book.txt"]),
+    ("my book's first.txt", ["my book's first.txt", "--checkpoint", "a b"]),
+    ("book.txt", ["book.txt", "--unit", "byte"]),
+    ("book.txt", ["book.txt", "--unit", "word"]),
+    ("book.txt", ["--dataset", "pydoc-topics"]),
+    ("book.txt", ["--dataset", "pydoc-topics", "--unit", "byte"]),
+    ("book.txt", ["--unit", "word"]),
+], ids=lambda value: value if isinstance(value, str) else " ".join(value))
+def test_ctrl_c_tells_how_to_go_on_and_that_command_does(
+        call, here, ctrl_c, monkeypatch, name, arguments):
+    os.rename("book.txt", name)
+    code, _, err = call("train", *SMALL, "--no-progress", *arguments)
+    assert code == 130
+    (command,) = re.findall(r"to go on: (.+)\n", err)
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    program, *rest = shlex.split(command)
+    assert program == "fastrnn"
+    path = "a b" if "--checkpoint" in arguments else "model.safetensors"
+    done = len(fastrnn.load(path).history)
+    assert 1 <= done < 100
+    assert call("train", "--updates", done + 3, "--no-progress", *rest[1:]) == (0, "", "")
+    assert len(fastrnn.load(path).history) == done + 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
+def test_ctrl_c_of_a_process(here):
+    child = start("train", "book.txt", "--epochs", 10**7, "--hidden-size", 9)
+    while not child.stdout.readline().startswith("---- update 0"):
+        assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert "Traceback" not in err
+    assert err.endswith("to go on: fastrnn train book.txt --resume model.safetensors\n")
+    assert len(fastrnn.load("model.safetensors").history) > 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_reader_that_leaves_during_training(here):
+    """`fastrnn train | head -1`: no traceback, and no success without a model."""
+    child = start("train", "book.txt", "--updates", 3000, "--hidden-size", 9,
+                  "--sample-every", 10)
+    child.stdout.readline()
+    child.stdout.close()
+    err = child.stderr.read()
+    code = child.wait(timeout=20)
+    assert "Traceback" not in err
+    assert code != 0 or len(fastrnn.load("model.safetensors").history) == 3000
+
+
+def test_texts_that_the_terminal_cannot_show(here):
+    """A terminal or pipe with a narrow encoding must not end an hour of training."""
+    book = here / "book.txt"
+    book.write_text("naïve – 𝄞 " * 100, encoding="utf-8")
+    narrow = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    child = start("train", "book.txt", "--updates", 50, *SMALL, environment=narrow)
+    out, err = child.communicate(timeout=20)
+    assert (child.returncode, "Traceback" in err) == (0, False), err
+    assert len(fastrnn.load("model.safetensors").history) == 50
+    child = start("sample", "model.safetensors", environment=narrow)
+    out, err = child.communicate(timeout=20)
+    assert (child.returncode, err) == (0, "")
+    assert len(out) >= 200
+
+
+# ---- sample ----
+
+def test_sample(call, trained):
+    model = fastrnn.load(trained)
+    assert call("sample", trained, "--seed", 3) == (0, model.sample(seed=3) + "\n", "")
+    assert call("sample", trained, "--seed", 3, "--length", 20, "--prime", "abc",
+                "--temperature", 0.5) == (
+        0, model.sample(20, prime="abc", temperature=0.5, seed=3) + "\n", "")
+    assert call("sample", trained, "--length", 0) == (0, "\n", "")
+    best = fastrnn.load(trained, best=True)
+    assert best.block.tobytes() != model.block.tobytes()
+    assert call("sample", trained, "--best", "--seed", 3, "--temperature", 0.1)[1] == \
+        best.sample(seed=3, temperature=0.1) + "\n"
+    one, other = call("sample", trained), call("sample", trained)
+    assert one[1] != other[1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_sample_into_head(here, trained):
+    child = start("sample", trained, "--length", 300_000)
+    assert len(child.stdout.read(5)) == 5
+    child.stdout.close()
+    assert child.stderr.read() == ""
+    assert child.wait(timeout=20) == 0
+
+
+# ---- gradcheck ----
+
+@pytest.mark.parametrize("arguments", [
+    [], ["--cell", "relu"], ["--hidden-size", "4", "--seq-length", "3", "--batch-size", "2"],
+    ["--entries", "5", "--seed", "3"]], ids=" ".join)
+def test_gradcheck_passes(call, arguments):
+    code, out, err = call("gradcheck", *arguments)
+    assert (code, err) == (0, "")
+    for name in ("layer0.Wx", "layer0.Wh", "layer0.b", "head.W", "head.b"):
+        assert re.search(rf"^{re.escape(name)} .*\de-", out, re.MULTILINE)
+    assert "passed: the bar is 1e-06" in out
+
+
+def test_gradcheck_with_the_assignment_s_figures(call):
+    """H = 5, step 1e-4: worst entry below 1e-5."""
+    code, out, _ = call("gradcheck", "--hidden-size", 5, "--step", 1e-4, "--tolerance", 1e-5)
+    assert code == 0
+    assert "step 0.0001" in out
+
+
+def test_gradcheck_fails_where_a_gradient_is_wrong(call, monkeypatch):
+    right = fastrnn.Model.loss_and_gradients
+
+    def wrong(self, *arguments):
+        loss, grads, state = right(self, *arguments)
+        grads["layer0.Wh"][2, 3] *= 1.001
+        return loss, grads, state
+
+    monkeypatch.setattr(fastrnn.Model, "loss_and_gradients", wrong)
+    code, out, _ = call("gradcheck")
+    assert code == 1
+    assert "FAILED: the bar is 1e-06" in out
+    assert re.search(r"layer0\.Wh .* \[2, 3\]", out)  # the table says where
+
+
+def test_gradcheck_fails_where_a_number_is_not_one(call, monkeypatch):
+    right = fastrnn.Model.loss_and_gradients
+
+    def nan(self, *arguments):
+        loss, grads, state = right(self, *arguments)
+        grads["head.b"][1] = np.nan
+        return loss, grads, state
+
+    monkeypatch.setattr(fastrnn.Model, "loss_and_gradients", nan)
+    assert call("gradcheck")[0] == 1
+
+
+def test_gradcheck_tolerance(call):
+    assert call("gradcheck", "--tolerance", 1e-16)[0] == 1
+
+
+# ---- info ----
+
+def test_info(call, trained):
+    code, out, err = call("info", trained)
+    assert (code, err) == (0, "")
+    rows = dict(line.split(None, 1) for line in out.splitlines() if len(line.split(None, 1)) == 2)
+    assert rows["file"] == trained
+    history = fastrnn.load(trained).history
+    expected = {"symbols": "10", "unit": "char", "parameters": "280", "cell": "rnn",
+                "hidden_size": "9", "dtype": "float32", "seq_length": "6", "optimizer": "adagrad",
+                "text": "book.txt", "updates": "150", "layer0.Wx": "10x9", "head.b": "10"}
+    assert rows | expected == rows
+    assert f"{history.smooth_loss[-1]}" in out
+    assert re.search(r"epochs completed +1\n", out)
+    assert re.search(r"at update +100\n", out)
+
+
+def test_info_of_a_model_without_a_run(call):
+    fastrnn.Model(fastrnn.Vocabulary("ab"), hidden_size=3).save("bare")
+    code, out, _ = call("info", "bare")
+    assert code == 0
+    assert "updates" not in out and re.search(r"^symbols +2$", out, re.MULTILINE)
+
+
+def test_info_of_fastrnn_itself(call):
+    code, out, _ = call("info")
+    assert code == 0
+    for name, value in fastrnn.build_info().items():
+        assert re.search(rf"^{name} +{re.escape(str(value))}$", out, re.MULTILINE)
+
+
+# ---- the rest ----
+
+def test_version_and_help(call):
+    assert call("--version") == (0, f"{fastrnn.__version__}\n", "")
+    for command in ("train", "sample", "gradcheck", "info"):
+        code, out, err = call(command, "--help")
+        assert (code, err) == (0, "")
+        assert out.startswith(f"usage: fastrnn {command}")
+        assert "as in the Python call" not in out  # each flag says what it does
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["trian"], ["train", "--hidden-size", "many"], ["train", "--no-such-flag"],
+    ["train", "a", "b"], ["sample"], ["train", "--unit", "letter"]], ids=" ".join)
+def test_usage(call, arguments):
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert "usage: fastrnn" in err
+
+
+def test_as_a_module_and_as_a_program(here):
+    for command in ([sys.executable, "-m", "fastrnn"],
+                    [os.path.join(os.path.dirname(sys.executable), "fastrnn")]):
+        if not os.path.exists(command[0]):
+            pytest.skip("the program is not installed beside this Python")
+        done = subprocess.run([*command, "info", "nowhere"], capture_output=True, text=True,
+                              check=False)
+        assert done.returncode == 2
+        assert done.stderr == ("fastrnn: error: no file 'nowhere': give the path of a checkpoint "
+                               "file\n")
+        assert done.stdout == ""

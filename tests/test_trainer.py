@@ -1,0 +1,613 @@
+"""Trainer and train(): what is run, when, and what a person sees of it."""
+import inspect
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from threadpoolctl import ThreadpoolController
+
+import fastrnn
+from fastrnn import reference
+
+TEXT = "".join(np.random.default_rng(0).choice([*"abcdefgh \n"], 700))
+SIZES = {"hidden_size": 9, "seed": 1, "dtype": "float64"}
+
+
+@pytest.fixture
+def corpus():
+    return fastrnn.Corpus.from_text(TEXT)
+
+
+def make(corpus, model=SIZES, **settings):
+    settings = {"seq_length": 6, "progress": False} | settings
+    return fastrnn.Trainer(fastrnn.Model(corpus.vocabulary, **model), corpus, **settings)
+
+
+def bits(trainer):
+    """Everything of a run that must not differ."""
+    tensors, about = trainer.snapshot()
+    arrays = [trainer.model.block, trainer.model.state, trainer.history.loss,
+              trainer.history.smooth_loss, *tensors.values()]
+    return [a.tobytes() for a in arrays], about["counters"], about["generator"]
+
+
+# ---- the loop ----
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("cell", ["rnn", "relu"])
+def test_losses_are_the_reference_s_over_epochs(corpus, cell, batch_size):
+    trainer = make(corpus, SIZES | {"cell": cell}, batch_size=batch_size)
+    n = 2 * trainer.updates_per_epoch + 10
+    params = {name: p.copy() for name, p in trainer.model.params.items()}
+    rows = reference.train(params, corpus.ids, 6, batch_size, cell)
+    loss, smooth = np.array([next(rows) for _ in range(n)]).T
+    trainer.run(updates=n)
+    np.testing.assert_allclose(trainer.history.loss, loss, rtol=1e-9)
+    np.testing.assert_allclose(trainer.history.smooth_loss, smooth, rtol=1e-9)
+    for name, p in trainer.model.params.items():
+        np.testing.assert_allclose(p, params[name], rtol=1e-7, atol=1e-12, err_msg=name)
+    assert trainer.epoch == 2
+
+
+@pytest.mark.parametrize(("length", "batch_size", "seq_length"), [
+    (8, 1, 6), (12, 1, 6), (13, 1, 6), (14, 1, 6), (24, 1, 6), (25, 1, 6), (26, 1, 6), (30, 1, 6),
+    (100, 3, 6), (101, 3, 1), (3, 1, 1), (99, 4, 22)])
+def test_where_epochs_end(length, batch_size, seq_length):
+    corpus = fastrnn.Corpus.from_text("ab" * length)
+    corpus = fastrnn.Corpus(corpus.ids[:length], corpus.vocabulary)
+    trainer = make(corpus, SIZES | {"init_scale": 0.5}, batch_size=batch_size,
+                   seq_length=seq_length, epochs=2)
+    streams = corpus.ids[: length // batch_size * batch_size].reshape(batch_size, -1)
+    epoch = position = windows = 0
+    for _ in range(40):
+        assert (trainer.epoch, trainer.position) == (epoch, position)
+        window = streams[:, position : position + seq_length + 1]
+        expected, _, state = trainer.model.loss_and_gradients(
+            window[:, :-1], window[:, 1:], trainer.state if position else None)
+        trainer.run(updates=1)
+        assert trainer.history.loss[-1] == pytest.approx(expected, rel=1e-12)
+        np.testing.assert_allclose(trainer.state, state, rtol=1e-12)
+        position += seq_length
+        if position + seq_length + 1 >= length // batch_size:
+            position, epoch = 0, epoch + 1
+            windows = windows or trainer.update
+    assert trainer.updates_per_epoch == windows
+    assert trainer.planned == 2 * windows
+    assert trainer.update == 40
+
+
+def test_running_again_goes_on(corpus):
+    whole, parts = make(corpus), make(corpus)
+    whole.run(updates=300)
+    for n in (1, 7, 192, 100):
+        parts.run(updates=n)
+        assert parts.history.stopped == "finished"
+    assert bits(parts) == bits(whole)
+
+
+def test_run_without_a_number_goes_to_the_end_of_the_plan(corpus):
+    trainer = make(corpus)
+    trainer.run(updates=5)
+    trainer.run()
+    assert trainer.update == trainer.updates_per_epoch
+    before = bits(trainer)
+    trainer.run()
+    assert bits(trainer) == before
+    trainer.run(updates=3)
+    assert trainer.update == trainer.updates_per_epoch + 3
+    trainer = make(corpus, updates=17)
+    trainer.run()
+    assert trainer.update == trainer.planned == 17
+    trainer = make(corpus, epochs=3)
+    trainer.run()
+    assert (trainer.epoch, trainer.position) == (3, 0)
+
+
+def test_history(corpus):
+    trainer = make(corpus)
+    assert trainer.history is trainer.model.history
+    assert len(trainer.history) == 0
+    trainer.run(updates=250)
+    first = trainer.history.loss, trainer.history.smooth_loss
+    trainer.run(updates=50)
+    loss, smooth = trainer.history.loss, trainer.history.smooth_loss
+    assert loss.dtype == smooth.dtype == np.float64
+    assert loss.shape == smooth.shape == (300,)
+    assert first[0].shape == (250,)
+    np.testing.assert_array_equal(loss[:250], first[0])
+    np.testing.assert_array_equal(smooth[:250], first[1])
+    expected = loss[:1].copy()
+    for value in loss[1:]:
+        expected = np.append(expected, 0.999 * expected[-1] + 0.001 * value)
+    np.testing.assert_allclose(smooth, expected, rtol=1e-13)
+    assert smooth[0] == loss[0]
+
+
+def test_best_is_the_lowest_smoothed_loss_at_a_hundred():
+    # easy for 500 updates, then no longer: the best is neither the first nor the last
+    corpus = fastrnn.Corpus.from_text("abcdefgh \n" * 300 + TEXT * 6)
+    kept = {}
+    trainer = make(corpus, sample_every=100, updates=1000,
+                   callback=lambda t: kept.update({t.update: t.model.block.copy()}))
+    assert trainer.best_update == 0
+    assert np.array_equal(trainer.best_model().block, trainer.model.block)
+    trainer.run()
+    smooth = trainer.history.smooth_loss[99::100]
+    assert trainer.best_update == 100 * (1 + int(smooth.argmin())) == 500
+    assert trainer.best_loss == smooth.min()
+    best = trainer.best_model()
+    assert best.block.tobytes() == kept[500].tobytes()
+    assert not np.shares_memory(best.block, trainer.model.block)
+    assert (best.config, best.vocabulary) == (trainer.model.config, trainer.model.vocabulary)
+
+
+def test_asking_the_model_during_a_run_does_not_disturb_it(corpus):
+    def ask(trainer):
+        trainer.model.loss_and_gradients(corpus.ids[None, :6], corpus.ids[None, 1:7])
+        trainer.model.score(TEXT[:300])
+        trainer.model.sample(20, prime="abc", seed=1)
+        trainer.best_model()
+
+    plain, asked = make(corpus, sample_every=10), make(corpus, sample_every=10, callback=ask)
+    plain.run()
+    asked.run()
+    assert bits(asked) == bits(plain)
+
+
+# ---- samples and callbacks ----
+
+@pytest.mark.parametrize(("updates", "sample_every", "expected"), [
+    (25, 10, [0, 10, 20, 25]),
+    (20, 10, [0, 10, 20]),
+    (20, 0, [20]),
+    (20, None, [*range(0, 21, 2)]),
+    (25, None, [*range(0, 25, 3), 25]),
+    (3, 50, [0, 3]),
+    (3, 1, [0, 1, 2, 3]),
+])
+def test_when_the_callback_is_called(corpus, updates, sample_every, expected):
+    calls = []
+    trainer = make(corpus, updates=updates, sample_every=sample_every,
+                   callback=lambda t: calls.append(t.update))
+    trainer.run()
+    assert calls == expected
+
+
+def test_run_with_a_number_calls_at_multiples_of_the_count(corpus):
+    calls = []
+    trainer = make(corpus, sample_every=10, callback=lambda t: calls.append(t.update))
+    trainer.run(updates=15)
+    trainer.run(updates=15)
+    assert calls == [0, 10, 15, 20, 30]
+
+
+@pytest.mark.parametrize("at", [0, 10])
+def test_a_true_result_stops(corpus, at):
+    calls = []
+
+    def callback(trainer):
+        calls.append(trainer.update)
+        return trainer.update == at
+
+    trainer = make(corpus, updates=50, sample_every=10, callback=callback)
+    trainer.run()
+    assert calls == [*range(0, at + 1, 10)]
+    assert trainer.update == len(trainer.history) == at
+    assert trainer.history.stopped == "callback"
+
+
+def test_an_error_in_the_callback_comes_out(corpus):
+    def callback(trainer):
+        if trainer.update == 10:
+            raise RuntimeError("mine")
+
+    before = signal.getsignal(signal.SIGINT)
+    trainer = make(corpus, updates=50, sample_every=10, callback=callback)
+    with pytest.raises(RuntimeError, match="mine"):
+        trainer.run()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert trainer.update == len(trainer.history) == 10
+    trainer.callback = None
+    trainer.run()
+    whole = make(corpus, updates=50)
+    whole.run()
+    assert trainer.model.block.tobytes() == whole.model.block.tobytes()
+
+
+SHOWN = re.compile(r"---- update (\d+)(?:, smoothed loss ([\d.]+))? ----\n(.{40})\n\n", re.DOTALL)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_samples_come_from_the_carried_state_and_the_window_s_first_symbol(
+        corpus, capsys, batch_size):
+    rng, expected = np.random.default_rng(5), []
+
+    def draw_by_hand(trainer):
+        if trainer.update == 100:
+            return
+        state = trainer.state[0] if trainer.position else np.zeros(9)  # an epoch's start
+        ids = reference.sample(trainer.model.params, state,
+                               corpus.ids[trainer.position], rng.random(40))
+        loss = f"{trainer.history.smooth_loss[-1]:.2f}" if trainer.update else ""
+        expected.append((str(trainer.update), loss, corpus.vocabulary.decode(ids)))
+
+    # a large rate, so that the state says something
+    trainer = make(corpus, progress=True, sample_every=30, sample_length=40, seed=5, updates=100,
+                   learning_rate=0.5, batch_size=batch_size, callback=draw_by_hand)
+    trainer.run()
+    out, err = capsys.readouterr()
+    assert SHOWN.findall(out) == expected
+    assert [row[0] for row in expected] == ["0", "30", "60", "90"]
+    assert SHOWN.sub("", out) == ""  # nothing else
+    for part in ("100/100", "epoch 0.8" if batch_size == 1 else "epoch 2.", "smoothed loss",
+                 "chars/s", "<"):
+        assert part in err
+
+
+def test_the_trained_model_writes_on_from_where_training_ended(corpus):
+    trainer = make(corpus, SIZES | {"init_scale": 0.5}, batch_size=3, learning_rate=0.5)
+    for n in (40, 50):
+        trainer.run(updates=n)
+        rng = np.random.default_rng(8)
+        expected = reference.sample(trainer.model.params, trainer.state[0],
+                                    corpus.vocabulary.encode("a")[0], rng.random(100))
+        assert trainer.model.sample(100, prime="a", seed=8) == corpus.vocabulary.decode(expected)
+        assert trainer.best_model().state.tobytes() == trainer.model.state.tobytes()
+
+
+def test_a_sample_is_of_200_symbols(corpus, capsys):
+    make(corpus, progress=True, updates=1, sample_every=1).run()
+    shown = re.fullmatch(r"---- update 0 ----\n(.*)\n\n", capsys.readouterr().out, re.DOTALL)
+    assert len(shown[1]) == 200
+
+
+@pytest.mark.parametrize("updates", [9, 10, 11])
+def test_stopping_shows_the_same_samples_as_not_stopping(corpus, capsys, updates):
+    settings = {"progress": True, "updates": 30, "sample_every": 10}
+    make(corpus, **settings).run()
+    whole = capsys.readouterr().out
+    parts = make(corpus, **settings)
+    parts.run(updates=updates)
+    parts.run()
+    assert capsys.readouterr().out == whole
+
+
+def test_a_stop_by_the_callback_shows_the_same_samples_too(corpus, capsys):
+    settings = {"progress": True, "updates": 30, "sample_every": 10}
+    make(corpus, **settings).run()
+    whole = SHOWN_ANY.findall(capsys.readouterr().out)
+    parts = make(corpus, **settings, callback=lambda t: t.update == 10)
+    parts.run()
+    parts.callback = None
+    parts.run()
+    shown = SHOWN_ANY.findall(capsys.readouterr().out)
+    assert dict(shown) == dict(whole)  # whether the sample of update 10 comes twice is left open
+
+
+SHOWN_ANY = re.compile(r"---- update (\d+).*? ----\n(.{200})\n\n", re.DOTALL)
+
+
+def test_showing_samples_changes_nothing_else(corpus):
+    trainers = [make(corpus, sample_every=n) for n in (0, 7)]
+    for trainer in trainers:
+        trainer.run()
+    assert trainers[0].model.block.tobytes() == trainers[1].model.block.tobytes()
+
+
+def test_without_progress_nothing_is_printed(corpus, capfd):
+    fastrnn.train(corpus, updates=30, sample_every=10, progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
+# ---- train() ----
+
+def test_defaults_are_the_same_everywhere():
+    def defaults(function):
+        return {name: p.default for name, p in inspect.signature(function).parameters.items()
+                if p.default is not p.empty}
+
+    train, model, trainer = map(defaults, (fastrnn.train, fastrnn.Model, fastrnn.Trainer))
+    assert train == model | trainer | {"resume": None}
+    assert {name: model[name] for name in model.keys() & trainer.keys()} == {"seed": 0}
+    for function in (fastrnn.train, fastrnn.Model, fastrnn.Trainer):
+        parameters = list(inspect.signature(function).parameters.values())
+        assert all(p.kind is p.KEYWORD_ONLY for p in parameters if p.default is not p.empty)
+
+
+def test_train_of_a_corpus_of_a_path_and_by_hand(corpus, tmp_path):
+    path = tmp_path / "book.txt"
+    path.write_bytes(TEXT.encode())
+    settings = {"seq_length": 6, "batch_size": 2, "optimizer": "adam", "clip_norm": 1.0}
+    by_hand = make(corpus, **settings)
+    by_hand.run()
+    for source in (corpus, path, str(path)):
+        model = fastrnn.train(source, progress=False, **SIZES, **settings)
+        assert isinstance(model, fastrnn.Model)
+        assert model.block.tobytes() == by_hand.model.block.tobytes()
+        assert model.history.loss.tobytes() == by_hand.history.loss.tobytes()
+        assert model.history.stopped == "finished"
+
+
+def test_the_classic_settings(corpus):
+    """tanh RNN, 100 units, 25 steps, AdaGrad 0.1, clip 5, one epoch, said in full."""
+    by_default = fastrnn.train(corpus, progress=False)
+    in_full = fastrnn.train(
+        corpus, cell="rnn", hidden_size=100, seq_length=25, batch_size=1, optimizer="adagrad",
+        learning_rate=0.1, clip_value=5.0, clip_norm=None, epochs=1, init="normal",
+        init_scale=0.01, dtype="float32", seed=0, progress=False)
+    assert by_default.block.tobytes() == in_full.block.tobytes()
+    assert len(by_default.history) == -(-(len(TEXT) - 26) // 25)
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [
+    ("adagrad", 0.1), ("sgd", 0.1), ("rmsprop", 0.001), ("adam", 0.001)])
+def test_learning_rates_where_not_given(corpus, optimizer, rate):
+    models = [fastrnn.train(corpus, optimizer=optimizer, learning_rate=value, updates=20,
+                            progress=False) for value in (None, rate)]
+    assert models[0].block.tobytes() == models[1].block.tobytes()
+
+
+def test_seeds_of_train(corpus):
+    one, same, other = (fastrnn.train(corpus, seed=s, updates=5, progress=False)
+                        for s in (1, 1, 2))
+    assert np.array_equal(one.block, same.block)
+    assert not np.array_equal(one.block, other.block)
+    fastrnn.train(corpus, seed=None, updates=5, progress=False)
+
+
+@pytest.mark.parametrize(("settings", "error", "message"), [
+    ({"epochs": 2, "updates": 5}, ValueError, "epochs or updates, not both"),
+    ({"epochs": 0}, ValueError, "epochs"),
+    ({"updates": -1}, ValueError, "updates"),
+    ({"updates": 1.5}, TypeError, "updates"),
+    ({"optimizer": "adagard"}, ValueError, "did you mean 'adagrad'"),
+    ({"clip_value": 0}, ValueError, "clip_value"),
+    ({"clip_norm": float("nan")}, ValueError, "clip_norm"),
+    ({"clip_norm": -1}, ValueError, "clip_norm"),
+    ({"sample_every": -1}, ValueError, "sample_every"),
+    ({"sample_length": 0}, ValueError, "sample_length"),
+    ({"checkpoint_every": 0}, ValueError, "checkpoint_every"),
+    ({"seed": -1}, ValueError, "seed"),
+    ({"seq_length": 699}, ValueError, "text has 700 symbols.* needs at least 701"),
+    ({"seq_length": 100, "batch_size": 7}, ValueError,
+     "needs at least 714: .* or a batch_size of at most 6"),
+])
+def test_bad_settings(corpus, settings, error, message):
+    with pytest.raises(error, match=message):
+        fastrnn.train(corpus, progress=False, **settings)
+
+
+def test_a_refused_trainer_leaves_the_model_alone(corpus):
+    trainer = make(corpus, updates=5)
+    trainer.run()
+    with pytest.raises(ValueError, match="seq_length"):
+        fastrnn.Trainer(trainer.model, corpus, seq_length=5000)
+    assert len(trainer.model.history) == 5
+
+
+def test_the_vocabularies_must_be_the_same(corpus):
+    model = fastrnn.Model(fastrnn.Vocabulary("xyz"))
+    with pytest.raises(ValueError, match="another vocabulary"):
+        fastrnn.Trainer(model, corpus)
+
+
+# ---- runs that explode ----
+
+@pytest.mark.parametrize(("model", "optimizer", "rate"), [
+    ({"cell": "relu"}, "sgd", 1e30),
+    ({"cell": "relu", "init": "identity", "hidden_size": 100}, "adagrad", 0.1),
+    ({"cell": "rnn"}, "sgd", 1e38),
+])
+def test_a_loss_that_is_not_finite_ends_the_run(corpus, tmp_path, model, optimizer, rate):
+    model = {"hidden_size": 40, "seed": 1} | model
+    settings = {"optimizer": optimizer, "learning_rate": rate, "clip_value": None,
+                "seq_length": 25}
+    path = tmp_path / "m.safetensors"
+    before = signal.getsignal(signal.SIGINT)
+    trainer = make(corpus, model, checkpoint=path, checkpoint_every=1, updates=200, **settings)
+    with pytest.raises(FloatingPointError, match=r"loss of update \d+ .*learning_rate below"):
+        trainer.run()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert len(trainer.history) == trainer.update
+    assert np.isfinite(trainer.history.loss).all()
+    # as before the update that was refused
+    twin = make(corpus, model, **settings)
+    twin.run(updates=trainer.update)
+    np.testing.assert_array_equal(trainer.model.block, twin.model.block)
+    # what is kept on disk, if anything, is a model that can still be used
+    assert not path.exists() or np.isfinite(fastrnn.load(path).block).all()
+
+
+@pytest.mark.parametrize(("model", "optimizer", "rate"), [
+    ({"init": "identity"}, "adagrad", 0.3),
+    ({"init": "normal"}, "rmsprop", 0.1),
+    ({"init": "normal"}, "adam", 0.3),
+])
+def test_no_run_goes_on_with_parameters_that_are_not_numbers(corpus, model, optimizer, rate):
+    model = {"cell": "relu", "hidden_size": 40, "init_scale": 0.3, "seed": 1} | model
+    trainer = make(corpus, model, optimizer=optimizer, learning_rate=rate, clip_value=None,
+                   seq_length=25, updates=200)
+    with pytest.raises(FloatingPointError):
+        trainer.run()
+    assert np.isfinite(trainer.best_model().block).all() or trainer.best_update == 0
+
+
+def test_sgd_with_an_absurd_rate(corpus):
+    """tanh keeps the loss finite for long: either way no parameter becomes NaN unnoticed."""
+    trainer = make(corpus, optimizer="sgd", learning_rate=1e30, clip_value=None, updates=500)
+    try:
+        trainer.run()
+    except FloatingPointError:
+        pass
+    else:
+        assert np.isfinite(trainer.model.block).all()
+    assert np.isfinite(trainer.history.loss).all()
+
+
+# ---- Ctrl-C ----
+
+def interrupt_at(update, times=1, result=None):
+    def callback(trainer):
+        if trainer.update == update:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+        return result
+
+    return callback
+
+
+def test_ctrl_c_writes_the_checkpoint_and_the_trainer_can_go_on(corpus, tmp_path):
+    path = tmp_path / "m.safetensors"
+    before = signal.getsignal(signal.SIGINT)
+    trainer = make(corpus, updates=100, sample_every=10, checkpoint=path,
+                   callback=interrupt_at(20))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert trainer.history.stopped == "interrupted"
+    assert 20 < trainer.update < 100
+    assert fastrnn.load(path).block.tobytes() == trainer.model.block.tobytes()
+    trainer.run()
+    assert trainer.history.stopped == "finished"
+    whole = make(corpus, updates=100, sample_every=10)
+    whole.run()
+    assert bits(trainer) == bits(whole)
+
+
+def test_a_second_ctrl_c_is_raised_at_once(corpus):
+    trainer = make(corpus, updates=100, sample_every=10, callback=interrupt_at(20, times=2))
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    assert trainer.update == 20
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_is_not_lost_where_the_callback_stops_the_run(corpus):
+    trainer = make(corpus, updates=100, sample_every=10, callback=interrupt_at(0, result=True))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+
+
+def test_train_returns_the_model_after_ctrl_c(corpus, capsys):
+    model = fastrnn.train(corpus, updates=100, sample_every=10, callback=interrupt_at(20),
+                          progress=False)
+    assert model.history.stopped == "interrupted"
+    assert 20 < len(model.history) < 100
+    assert f"interrupted after {len(model.history)} updates" in capsys.readouterr().err
+
+
+def test_a_handler_of_the_user_s_own_comes_back(corpus):
+    def mine(*_):
+        raise AssertionError("not called")
+
+    before = signal.signal(signal.SIGINT, mine)
+    try:
+        make(corpus, updates=5).run()
+        assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+INTERRUPTED = """
+import sys, time
+import fastrnn
+corpus = fastrnn.Corpus.from_file(sys.argv[1])
+model = fastrnn.Model(corpus.vocabulary, hidden_size=128)
+trainer = fastrnn.Trainer(model, corpus, seq_length=50, batch_size=8, updates=10**8,
+                          checkpoint=sys.argv[2], progress=False, sample_every=0)
+for _ in range(3):
+    try:
+        print("ready", flush=True)
+        trainer.run()
+    except KeyboardInterrupt:
+        print(time.monotonic(), trainer.update, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
+def test_ctrl_c_is_answered_within_half_a_second(corpus, tmp_path):
+    path, book = tmp_path / "m.safetensors", tmp_path / "book.txt"
+    book.write_text(TEXT)
+    child = subprocess.Popen([sys.executable, "-c", INTERRUPTED, book, path], text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    waits = []
+    for _ in range(3):
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(0.25)
+        start = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        end, update = child.stdout.readline().split()
+        waits.append(float(end) - start)
+    start = time.monotonic()
+    out, err = child.communicate(timeout=30)
+    assert (child.returncode, out, err) == (0, "", "")
+    assert sorted(waits)[1] < 0.5  # the middle one: a busy machine may delay one
+    assert time.monotonic() - start < 2  # nothing goes on behind the interpreter's exit
+
+    end = int(update) + 20
+    resumed = fastrnn.train(corpus, resume=path, updates=end, progress=False)
+    whole = fastrnn.train(corpus, hidden_size=128, seq_length=50, batch_size=8, updates=end,
+                          progress=False)
+    assert resumed.block.tobytes() == whole.block.tobytes()
+    assert resumed.history.loss.tobytes() == whole.history.loss.tobytes()
+
+
+# ---- threads ----
+
+def test_trainers_in_other_threads(corpus):
+    expected = make(corpus)
+    expected.run()
+    trainers = [make(corpus, sample_every=9) for _ in range(3)]
+    before = signal.getsignal(signal.SIGINT)
+    threads = [threading.Thread(target=trainer.run) for trainer in trainers]
+    for thread in threads:
+        thread.start()
+    trainers[0].history.loss  # noqa: B018  may be read meanwhile
+    for thread in threads:
+        thread.join()
+    assert signal.getsignal(signal.SIGINT) is before
+    for trainer in trainers:
+        assert trainer.history.stopped == "finished"
+        assert trainer.model.block.tobytes() == expected.model.block.tobytes()
+
+
+def test_overlapping_runs_leave_blas_its_threads(corpus):
+    """BLAS has one thread while any run goes on, and its own number after the last."""
+    blas = ThreadpoolController().select(user_api="blas")
+
+    def threads():
+        return {library["num_threads"] for library in blas.info()}
+
+    one_in, two_in, one_out = (threading.Event() for _ in range(3))
+    seen = []
+
+    def first(trainer):
+        if trainer.update == 0:
+            one_in.set()
+            assert two_in.wait(10)
+
+    def second(trainer):
+        if trainer.update == 0:
+            two_in.set()
+            assert one_out.wait(10)
+            seen.append(threads())
+
+    with blas.limit(limits=2):
+        if threads() != {2}:
+            pytest.skip("this BLAS does not take a number of threads")
+        one, two = (threading.Thread(target=make(corpus, callback=c, sample_every=1000).run)
+                    for c in (first, second))
+        one.start()
+        assert one_in.wait(10)
+        two.start()
+        one.join()
+        one_out.set()
+        two.join()
+        assert seen == [{1}]
+        assert threads() == {2}
