@@ -90,7 +90,7 @@ typedef struct {
                    double *losses);
 
     /* At most `updates` updates: window, unroll, clip, step. Returns how many were done: fewer only
-     * where the loss of the next one is not finite; that update is not applied. */
+     * where the loss of the next one, or its gradient, is not finite; it is not applied. */
     int64_t (*run)(fastrnn_training *training, int64_t updates);
 
     /* Draw n ids from softmax(scores / temperature), each with its uniform number in [0, 1), after

@@ -72,29 +72,31 @@ static layout lay_out(const network *net) {
 
 static int64_t workspace_size(const network *net) { return lay_out(net).size; }
 
-/* Lay out the weights that the time steps use; the transposes serve the backward pass only. */
-static void pack_weights(const network *net, const layout *at, const real *params, int backward,
-                         real *work) {
-    const int K = net->K, H = net->H;
-    pack(H, H, params + net->Wh, work + at->Wh);
-    pack(H, K, params + net->head_W, work + at->head_W);
+/* Lay out the weights for an unroll of T steps; the transposes serve the backward pass only. */
+static void pack_weights(const network *net, const layout *at, const real *params, int T,
+                         int backward, real *work) {
+    const int K = net->K, H = net->H, N = net->N;
+    pack(N, H, H, params + net->Wh, work + at->Wh);
+    pack(T * N, H, K, params + net->head_W, work + at->head_W);
     if (backward) {
-        pack_transposed(H, H, params + net->Wh, work + at->WhT);
-        pack_transposed(K, H, params + net->head_W, work + at->head_WT);
+        pack_transposed(N, H, H, params + net->Wh, work + at->WhT);
+        pack_transposed(T * N, K, H, params + net->head_W, work + at->head_WT);
     }
     for (int k = 0; k < at->wide; k++) {
         work[at->head_b + k] = k < K ? params[net->head_b + k] : NEVER;
     }
 }
 
-/* state [N][H] into slot t of h, and back. */
+/* state [N][H] into slot 0 of h, zeros behind each row. */
 static void state_in(const network *net, const layout *at, const real *state, real *work) {
+    memset(work + at->h, 0, (size_t)net->N * at->row * sizeof(real));
     for (int n = 0; n < net->N; n++) {
         memcpy(work + at->h + (int64_t)n * at->row, state + (int64_t)n * net->H,
                (size_t)net->H * sizeof(real));
     }
 }
 
+/* Slot t of h into state [N][H]. */
 static void state_out(const network *net, const layout *at, int t, const real *work, real *state) {
     const real *h = work + at->h + (int64_t)t * net->N * at->row;
     for (int n = 0; n < net->N; n++) {
@@ -110,11 +112,11 @@ static void multiply(int rows, int M, int K, const real *A, int a_row, const rea
                      int c_row) {
 #define PRODUCT(R, V, first_row, first_column, panel)                                             \
     {                                                                                             \
-        vec sum[TILE_ROWS][PANEL];                                                                \
+        vec sum[TILE_ROWS][WIDE];                                                                 \
         tile(R, V, K, A + (ptrdiff_t)(first_row) * a_row, a_row, panel, sum);                     \
         UNROLL(6)                                                                                 \
         for (int r = 0; r < R; r++) {                                                             \
-            UNROLL(4)                                                                             \
+            UNROLL(8)                                                                             \
             for (int v = 0; v < V; v++) {                                                         \
                 store(C + (ptrdiff_t)((first_row) + r) * c_row + (first_column) + v * LANES,      \
                       sum[r][v]);                                                                 \
@@ -135,6 +137,7 @@ static void forward(const network *net, const layout *at, const real *params, co
         const real *Wx = params + net->Wx + (int64_t)inputs[i] * H;
         real *z = h + (int64_t)(net->N + i) * row;
         for (int j = 0; j < H; j++) z[j] = Wx[j] + b[j];
+        for (int j = H; j < row; j++) z[j] = 0;    /* an unroll of NaNs may have left some here */
     }
     if (net->cell == FASTRNN_TANH) rnn_forward(FASTRNN_TANH, T, net->N, H, row, work + at->Wh, h);
     else rnn_forward(FASTRNN_RELU, T, net->N, H, row, work + at->Wh, h);
@@ -146,7 +149,8 @@ static void head_loss(const network *net, const layout *at, const int32_t *targe
     const int rows = T * net->N;
     multiply(rows, net->K, net->H, work + at->h + (int64_t)net->N * at->row, at->row,
              work + at->head_W, work + at->scores, at->wide);
-    softmax_loss(rows, net->N, at->wide, work + at->head_b, targets, work + at->scores, losses);
+    softmax_loss(rows, net->N, vectors(net->K) * LANES, at->wide, work + at->head_b, targets,
+                 work + at->scores, losses);
 }
 
 /* out [width] = the sum of rows [count][row]. */
@@ -189,7 +193,7 @@ static void unroll(const network *net, const void *params, void *grads, void *wo
     const control before = flush_subnormals();
     const layout at = lay_out(net);
     real *work = work_;
-    pack_weights(net, &at, params, grads != NULL, work);
+    pack_weights(net, &at, params, T, grads != NULL, work);
     state_in(net, &at, state, work);
     forward(net, &at, params, inputs, T, work);
     if (targets) head_loss(net, &at, targets, T, work, losses);
@@ -256,7 +260,7 @@ static int64_t run(training *t, int64_t updates) {
     for (; done < updates; done++) {
         if (t->position == 0) memset(work + at.h, 0, (size_t)N * at.row * sizeof(real));
         read_window(t, inputs, targets);
-        pack_weights(net, &at, params, 1, work);
+        pack_weights(net, &at, params, T, 1, work);
         forward(net, &at, params, inputs, T, work);
         head_loss(net, &at, targets, T, work, t->losses);
         double loss = 0;
@@ -274,10 +278,12 @@ static int64_t run(training *t, int64_t updates) {
 
         const int64_t from = skip ? dense : 0; /* the part that is visited whole */
         double scale = 1;
-        if (o->clip_norm <= DBL_MAX) {
+        if (!all_finite(H, grads + net->b) || !all_finite(K, grads + net->head_b)) break;
+        if (o->clip_norm <= DBL_MAX || o->clip_value > DBL_MAX) {
             double norm = sum_of_squares(net->size - from, grads + from);
             for (int i = 0; i < touched; i++) norm += sum_of_squares(H, grads + (int64_t)rows[i] * H);
             norm = sqrt(norm);
+            if (!(norm <= DBL_MAX)) break;     /* without clip_value it would enter the weights */
             if (norm > o->clip_norm) scale = o->clip_norm / norm;
         }
         t->update++;
@@ -312,6 +318,14 @@ static int64_t run(training *t, int64_t updates) {
 
 /* ---- sampling ---- */
 
+static int likeliest(int K, const real *bias, const real *scores) {
+    int best = 0;
+    for (int k = 1; k < K; k++) {
+        if (scores[k] + bias[k] > scores[best] + bias[best]) best = k;
+    }
+    return best;
+}
+
 static void sample(const network *net, const void *params_, void *work_, void *state, int id,
                    double temperature, const double *uniforms, int64_t n, int32_t *ids) {
     const control before = flush_subnormals();
@@ -319,9 +333,9 @@ static void sample(const network *net, const void *params_, void *work_, void *s
     const real *params = params_;
     real *work = work_;
     real *scores = work + at.scores;
-    /* Below this the likeliest symbol has all the probability that the precision can tell. */
-    const real sharpness = (real)(1 / (temperature > 1e-9 ? temperature : 1e-9));
-    pack_weights(net, &at, params, 0, work);
+    /* Colder, the likeliest symbol has all the probability already; warmer, all have the same. */
+    const real sharpness = (real)(1 / fmin(fmax(temperature, 1e-30), 1e9));
+    pack_weights(net, &at, params, 1, 0, work);
     state_in(net, &at, state, work);
     for (int64_t i = 0; i < n; i++) {
         const int32_t input = id;
@@ -329,10 +343,14 @@ static void sample(const network *net, const void *params_, void *work_, void *s
         forward(net, &at, params, &input, 1, work);
         memcpy(work + at.h, work + at.h + at.row, (size_t)at.row * sizeof(real));
         multiply(1, net->K, net->H, work + at.h, at.row, work + at.head_W, scores, at.wide);
-        double rest = uniforms[i] * (double)exponentials(at.wide, sharpness, work + at.head_b,
-                                                         scores, &top);
-        /* the last symbol takes what rounding leaves over */
-        for (id = 0; id < net->K - 1 && (rest -= (double)scores[id]) >= 0; id++) {}
+        if (temperature == 0) {
+            id = likeliest(net->K, work + at.head_b, scores);
+        } else {
+            double rest = uniforms[i] * (double)exponentials(vectors(net->K) * LANES, sharpness,
+                                                             work + at.head_b, scores, &top);
+            /* the last symbol takes what rounding leaves over */
+            for (id = 0; id < net->K - 1 && (rest -= (double)scores[id]) >= 0; id++) {}
+        }
         ids[i] = id;
     }
     state_out(net, &at, 0, work, state);

@@ -36,6 +36,13 @@ static double sum_of_squares(int64_t n, const real *x) {
     return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
 }
 
+/* Whether all n numbers are finite: 0 times one that is not is a NaN. */
+static int all_finite(int n, const real *x) {
+    real sum = 0;
+    for (int i = 0; i < n; i++) sum += 0 * x[i];
+    return sum == 0;
+}
+
 static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double scale_, int64_t n,
                            void *params, const void *grads, void *memory, void *memory2) {
     real *p = params, *m = memory, *v = memory2;

@@ -19,15 +19,15 @@ INLINE void rnn_forward(const int cell, int T, int N, int H, int row, const real
         real *now = h + (ptrdiff_t)(t + 1) * N * row;             /* [N][row] */
 #define FORWARD(R, V, first_row, first_column, panel)                                             \
     {                                                                                             \
-        vec sum[TILE_ROWS][PANEL];                                                                \
+        vec sum[TILE_ROWS][WIDE];                                                                 \
         tile(R, V, H, before + (ptrdiff_t)(first_row) * row, row, panel, sum);                    \
         UNROLL(6)                                                                                 \
         for (int r = 0; r < R; r++) {                                                             \
             real *at = now + (ptrdiff_t)((first_row) + r) * row + (first_column);                 \
-            UNROLL(4)                                                                             \
+            UNROLL(8)                                                                             \
             for (int v = 0; v < V; v++) {                                                         \
                 const vec z = load(at + v * LANES) + sum[r][v];                                   \
-                store(at + v * LANES, cell == FASTRNN_TANH ? vec_tanh(z) : larger(z, all(0)));    \
+                store(at + v * LANES, cell == FASTRNN_TANH ? vec_tanh(z) : larger(all(0), z));    \
             }                                                                                     \
         }                                                                                         \
     }
@@ -46,13 +46,13 @@ INLINE void rnn_backward(const int cell, int T, int N, int H, int row, const rea
         real *now = dh + (ptrdiff_t)t * N * row;                  /* [N][row] */
 #define BACKWARD(R, V, first_row, first_column, panel)                                            \
     {                                                                                             \
-        vec sum[TILE_ROWS][PANEL];                                                                \
+        vec sum[TILE_ROWS][WIDE];                                                                 \
         /* nothing comes from behind T */                                                         \
         tile(R, V, t == T - 1 ? 0 : H, after + (ptrdiff_t)(first_row) * row, row, panel, sum);    \
         UNROLL(6)                                                                                 \
         for (int r = 0; r < R; r++) {                                                             \
             const ptrdiff_t at = (ptrdiff_t)((first_row) + r) * row + (first_column);             \
-            UNROLL(4)                                                                             \
+            UNROLL(8)                                                                             \
             for (int v = 0; v < V; v++) {                                                         \
                 const vec y = load(out + at + v * LANES);                                         \
                 const vec d = load(now + at + v * LANES) + sum[r][v];                             \

@@ -27,11 +27,12 @@
 #define ROUNDER 0x1.8p23f
 #endif
 
-/* x = k ln 2 + r with |r| <= ln 2 / 2: returns exp(r) - 1 by its Taylor series and 2^k in *scale. */
-INLINE vec expm1_reduced(vec x, vec *scale) {
+/* x = k ln 2 + r with |r| <= ln 2 / 2: returns exp(r) - 1 - r by its Taylor series, r in *rest and
+ * 2^k in *scale. In double, where 2 ulp are promised, what rounding takes from r is put back. */
+INLINE vec reduced_exp(vec x, vec *rest, vec *scale) {
     const vec shifted = x * (real)1.4426950408889634 + (real)ROUNDER;
     const vec k = shifted - (real)ROUNDER;
-    const vec r = (x - k * (real)LN2_HIGH) - k * (real)LN2_LOW;
+    const vec near = x - k * (real)LN2_HIGH, r = near - k * (real)LN2_LOW;
     *scale = from_bits((bits(shifted) + EXPONENT_BIAS) << MANTISSA_BITS);
 #ifdef FASTRNN_DOUBLE
     vec q = all(1.0 / 6227020800);                       /* 1/13! */
@@ -49,14 +50,19 @@ INLINE vec expm1_reduced(vec x, vec *scale) {
     q = q * r + (real)(1.0 / 24);
     q = q * r + (real)(1.0 / 6);
     q = q * r + (real)0.5;
-    return r * r * q + r;
+    *rest = r;
+#ifdef FASTRNN_DOUBLE
+    return r * r * q + ((near - r) - k * (real)LN2_LOW);
+#else
+    return r * r * q;
+#endif
 }
 
 /* For x <= 0. */
 INLINE vec vec_exp(vec x) {
-    vec scale;
-    const vec m = expm1_reduced(x, &scale);
-    return choose(x < (real)EXP_LOW, all(0), m * scale + scale);
+    vec r, scale;
+    const vec tail = reduced_exp(x, &r, &scale);
+    return choose(x < (real)EXP_LOW, all(0), (tail + r) * scale + scale);
 }
 
 /* tanh |x| = m / (m + 2) with m = exp(2 |x|) - 1, which keeps its digits near 0. */
@@ -65,10 +71,20 @@ INLINE vec vec_tanh(vec x) {
     const ivec sign = bits(x) & bits(minus_zero);
     vec a = from_bits(bits(x) & ~bits(minus_zero));
     a = choose(a > (real)TANH_HIGH, all((real)TANH_HIGH), a);
-    vec scale;
-    const vec r = expm1_reduced(a + a, &scale);
-    const vec m = r * scale + (scale - (real)1);
-    return from_bits(bits(m / (m + (real)2)) | sign);
+    vec r, scale;
+    const vec tail = reduced_exp(a + a, &r, &scale);
+    const vec one_less = scale - (real)1, near = r * scale + one_less;
+#ifdef FASTRNN_DOUBLE
+    /* what rounding takes from `near` and from d goes back; near 1 the latter does not show */
+    const vec m = near + (tail * scale + (r * scale - (near - one_less)));
+    const vec d = m + (real)2, y = m / d;
+    const vec lost = (real)0.5 * y * ((real)1 - y) * (m - (d - (real)2));
+    const vec result = y - choose(m < (real)8, lost, all(0));
+#else
+    const vec m = near + tail * scale;
+    const vec result = m / (m + (real)2);
+#endif
+    return from_bits(bits(result) | sign);
 }
 
 /* 1 / sqrt(x) for normal x > 0: the processor's estimate where it has one, made exact by Newton's

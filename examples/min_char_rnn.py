@@ -9,8 +9,6 @@ https://gist.github.com/karpathy/d4dee566867f8291f086
 
 import argparse
 
-import numpy as np
-
 import fastrnn
 
 HIDDEN_SIZE = 100
@@ -40,15 +38,7 @@ def main() -> None:
     for n in STOPS:
         trainer.run(updates=n - trainer.update)
         print(f"\n---- n = {n:,}, smoothed loss {trainer.history.smooth_loss[-1]:.2f} nats ----")
-        print(write(trainer))
-
-
-def write(trainer: fastrnn.Trainer) -> str:
-    """200 characters that follow from the carried state and the window that comes next."""
-    corpus, n = trainer.corpus, trainer.update
-    first = int(corpus.ids[trainer.position])
-    ids = trainer.model.draw(200, trainer.state.copy(), first, 1.0, np.random.default_rng(n))
-    return corpus.vocabulary.decode(ids)
+        print(trainer.sample(200))
 
 
 if __name__ == "__main__":

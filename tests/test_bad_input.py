@@ -179,7 +179,7 @@ CHECKPOINTS = [
     ("nowhere/m.safetensors", FileNotFoundError, "cannot write 'nowhere/m.safetensors'"),
     ("directory", IsADirectoryError, "'directory' is a directory: name a file in it"),
     ("book.txt/m.safetensors", OSError, "cannot write 'book.txt/m.safetensors'"),
-    ("directory/" + "x" * 300, OSError, "'directory/xxx"),
+    ("directory/" + "x" * 300, OSError, "directory/xxx"),
 ]
 
 

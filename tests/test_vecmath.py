@@ -7,8 +7,8 @@ import pytest
 from fastrnn import _core
 
 # Just above the largest errors found in sweeps of tens of millions of points; the header of
-# csrc/vecmath.h states them. 1/sqrt in float32 starts from the processor's estimate: 3.34 was found,
-# and the error of 1.5 * 2^-12 that makers guarantee for it would allow 4.7.
+# csrc/vecmath.h states them. 1/sqrt in float32 starts from the processor's estimate: 3.34 was
+# found, and the error of 1.5 * 2^-12 that makers guarantee for it would allow 4.7.
 WORST = {
     ("exp", "float32"): 1.1, ("exp", "float64"): 1.1,
     ("tanh", "float32"): 2.5, ("tanh", "float64"): 1.6,

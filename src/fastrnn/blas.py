@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 import scipy.linalg.cython_blas  # noqa: F401  loads the library, so that it can be found
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 
 @cache
@@ -14,10 +16,38 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
-def one_thread() -> Any:
+_lock = threading.Lock()
+_inside = 0  # contexts that are open, in all threads
+_before: list[int] = []  # threads of each library before the first of them
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
     """A context in which BLAS uses one thread: at our sizes a second one only costs time, and
-    sums would depend on the number of cores."""
-    return _controller().limit(limits=1)
+    sums would depend on the number of cores. The number belongs to the process, so the first
+    context sets it and the last to end gives it back."""
+    global _inside, _before
+    with _lock:
+        if not _inside:
+            _before = [library.num_threads for library in _controller().lib_controllers]
+            _set_threads([1] * len(_before))
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                _set_threads(_before)
+
+
+def _set_threads(numbers: list[int]) -> None:
+    # newer threadpoolctl obeys only the thread that came first, until it is told otherwise
+    free = getattr(OpenBLASController, "clear_controlling_thread", lambda force: None)
+    free(force=True)
+    for library, number in zip(_controller().lib_controllers, numbers, strict=True):
+        library.set_num_threads(number)
+    free(force=True)
 
 
 def libraries() -> list[str]:

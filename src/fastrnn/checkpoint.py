@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 FORMAT_VERSION = 1
+# what a file can lead to whose JSON or tensors are not what was written
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def save_model(model: Model, path: str | os.PathLike[str], trainer: Trainer | None = None) -> None:
@@ -46,8 +48,7 @@ def save_model(model: Model, path: str | os.PathLike[str], trainer: Trainer | No
         stored, about["trainer"] = trainer.snapshot()
         tensors |= stored
     data = to_bytes(tensors, metadata={"fastrnn": json.dumps(about)})
-    path = Path(path)
-    handle, temporary = _temporary_beside(path)
+    handle, temporary, path = _temporary_beside(path)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
@@ -58,26 +59,30 @@ def save_model(model: Model, path: str | os.PathLike[str], trainer: Trainer | No
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    if os.name == "posix":  # the new name too must survive a power cut
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+    if os.name == "posix":  # the new name too should survive a power cut, where that can be had
+        with contextlib.suppress(OSError):
+            directory = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise OSError now if `save_model` could not write to path later."""
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"checkpoint {str(path)!r} is a directory: name a file in it")
-    handle, temporary = _temporary_beside(path)
+    handle, temporary, _ = _temporary_beside(path)
     os.close(handle)
     os.unlink(temporary)
 
 
-def _temporary_beside(path: Path) -> tuple[int, str]:
-    """An open new file in path's directory, with the permissions that path would get."""
+def _temporary_beside(path: str | os.PathLike[str]) -> tuple[int, str, Path]:
+    """An open new file with the permissions that path would get, its name, and the name that it
+    shall have: path, or what path as a link stands for. Nothing but a file may be replaced."""
+    shown, path = str(Path(path)), Path(os.path.realpath(path))
+    if path.is_dir():
+        raise IsADirectoryError(f"{shown!r} is a directory: name a file in it")
+    if path.exists() and not path.is_file():
+        raise OSError(f"{shown!r} is not a regular file: name another one")
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         if os.name == "posix":
@@ -86,9 +91,9 @@ def _temporary_beside(path: Path) -> tuple[int, str]:
             os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
     except OSError as error:
         raise type(error)(
-            error.errno, f"cannot write {str(path)!r} ({error.strerror}): choose a file in a "
+            error.errno, f"cannot write {shown!r} ({error.strerror}): choose a file in a "
             "directory that exists and may be written to") from None
-    return handle, name
+    return handle, name, path
 
 
 def load(path: str | os.PathLike[str], *, best: bool = False) -> Model:
@@ -132,13 +137,15 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], 
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
+            if "fastrnn" not in metadata:
+                raise ValueError(f"{shown!r} is a safetensors file, but fastrnn did not write it: "
+                                 "give a fastrnn checkpoint")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{shown!r} is not a safetensors file, or is cut short ({error}): "
                          "use another copy of the checkpoint") from None
-    if "fastrnn" not in metadata:
-        raise ValueError(f"{shown!r} is a safetensors file, but fastrnn did not write it: "
-                         "give a fastrnn checkpoint")
+    except (TypeError, AttributeError) as error:  # a dtype that NumPy does not have
+        raise ValueError(f"{shown!r} is a damaged checkpoint ({error}): use another copy") from None
     try:
         about = json.loads(metadata["fastrnn"])
         version = about["format_version"]
@@ -149,17 +156,18 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], 
             for name, shape in parameter_shapes(len(vocabulary), config["hidden_size"]).items():
                 expect(tensors, name, shape, dtype)
                 size += tensors[name].size
-            for name in ("history.loss", "history.smooth_loss"):
-                expect(tensors, name, tensors["history.loss"].shape, "float64")
-            streams = 1
+            streams, updates = 1, tensors["history.loss"].size
             if "trainer" in about:
+                updates = about["trainer"]["counters"]["update"]
                 expect(tensors, "best", (size,), dtype)
                 streams = about["trainer"]["config"]["batch_size"]
                 about["trainer"]["counters"]["best_update"]
             expect(tensors, "state", (streams, config["hidden_size"]), dtype)
+            for name in ("history.loss", "history.smooth_loss"):
+                expect(tensors, name, (updates,), "float64")
             model = Model(vocabulary, **config)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{shown!r} is a damaged checkpoint ({error}): use another copy") from None
+    except DAMAGE as error:
+        raise damaged(path, error) from None
     if version != FORMAT_VERSION:
         raise ValueError(f"{shown!r} has format version {version}, and this fastrnn reads version "
                          f"{FORMAT_VERSION}: use the fastrnn that wrote it")
@@ -168,6 +176,10 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], 
     model.state[:] = tensors["state"][:1]
     model.history = History(tensors["history.loss"], tensors["history.smooth_loss"])
     return model, tensors, about
+
+
+def damaged(path: str | os.PathLike[str], error: Exception) -> ValueError:
+    return ValueError(f"{str(path)!r} is a damaged checkpoint ({error!r}): use another copy")
 
 
 def expect(tensors: dict[str, NDArray[Any]], name: str, shape: Any, dtype: str) -> None:

@@ -10,19 +10,19 @@ import argparse
 import inspect
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from . import datasets
 from .build import build_info
-from .checkpoint import load, read
+from .checkpoint import check_writable, load, read
 from .corpus import Corpus
 from .gradcheck import gradcheck
 from .model import Model
 from .train import train
+from .validate import generator, positive_float, positive_int
 from .vocabulary import UNITS, Vocabulary
 
 # The names of karpathy/char-rnn and jcjohnson/torch-rnn where theirs differ from ours.
@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0; 1 where a gradient check fails; 2 on bad input; 130 after Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):  # a narrow terminal must not end an hour of training
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     options = vars(_parser().parse_args(arguments))
     command: Callable[..., int] = options.pop("command")
     try:
@@ -52,9 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 128 + 13 if command is _train else 0  # a training that is cut off has no success
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
         print(f"fastrnn: error: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"fastrnn: error: out of memory ({error}): choose smaller sizes", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -66,16 +72,17 @@ def _train(
     if file is not None and dataset is not None:
         raise ValueError("give a FILE or --dataset, not both")
     resume = settings["resume"]
-    settings["checkpoint"] = settings["checkpoint"] or resume or DEFAULT_CHECKPOINT
+    settings["checkpoint"] = settings["checkpoint"] or resume or _new_name(DEFAULT_CHECKPOINT)
     if file is not None:
         vocabulary = read(resume)[0].vocabulary if resume else None
         corpus = Corpus.from_file(file, None if resume else unit, vocabulary)
     else:
+        unit = read(resume)[0].vocabulary.unit if resume else unit
         corpus = datasets.load(dataset or "pydoc-topics", unit)
         if not (dataset or resume or settings["epochs"] or settings["updates"]):
             settings["epochs"] = DEFAULT_EPOCHS
     if plot is not None:
-        import matplotlib  # noqa: F401  an hour of training must not end in an ImportError
+        _check_plot(plot)  # an hour of training must not end in an error
     if settings["progress"]:
         print(f"learning from {corpus.name}: {len(corpus):,} {corpus.vocabulary.unit}s, "
               f"{len(corpus.vocabulary)} distinct", flush=True)
@@ -90,10 +97,31 @@ def _train(
               f"unroll ({history.smooth_loss[-1] / symbols:.3f} per symbol)")
         print(f"the model is in {path}; to let it write: fastrnn sample {path}")
     if history.stopped == "interrupted":
-        source = f"{file} " if file else f"--dataset {dataset} " if dataset else ""
-        print(f"to go on: fastrnn train {source}--resume {path}", file=sys.stderr)
+        source = [file] if file else ["--dataset", dataset] if dataset else []
+        print("to go on:", shlex.join(["fastrnn", "train", *source, "--resume", path]),
+              file=sys.stderr)
         return 130
     return 0
+
+
+def _new_name(path: str) -> str:
+    """The path, or one with a number where a file has it: nobody asked to replace that one."""
+    stem, suffix = os.path.splitext(path)
+    number, name = 1, path
+    while os.path.lexists(name):
+        number += 1
+        name = f"{stem}-{number}{suffix}"
+    return name
+
+
+def _check_plot(path: str) -> None:
+    from matplotlib.figure import Figure
+
+    kinds = Figure().canvas.get_supported_filetypes()
+    kind = os.path.splitext(path)[1][1:].lower()
+    if kind and kind not in kinds:
+        raise ValueError(f"{path!r}: plots can be {', '.join(sorted(kinds))}, not {kind!r}")
+    check_writable(path)
 
 
 def load_config(path: str) -> dict[str, Any]:
@@ -110,7 +138,10 @@ def _gradcheck(
     cell: str, hidden_size: int, seq_length: int, batch_size: int, init_scale: float,
     tolerance: float, **settings: Any,
 ) -> int:
-    rng = np.random.default_rng(settings["seed"])
+    rng = generator(settings["seed"])
+    positive_int("seq_length", seq_length)
+    positive_int("batch_size", batch_size)
+    positive_float("tolerance", tolerance)
     vocabulary = Vocabulary("abcdefghijklmnopqrstuvw")
     model = Model(vocabulary, cell=cell, hidden_size=hidden_size, init_scale=init_scale,
                   seed=settings["seed"])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .model import Model
-from .validate import positive_float, positive_int
+from .validate import generator, positive_float, positive_int
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ def gradcheck(
         Before the first step; small random numbers where not given, because zeros would hide a
         wrong gradient of the first step.
     step : float
+        By which an entry is moved, up and down.
     entries : int, optional
         Entries to check of each tensor, drawn at random; all where not given.
     seed : int or None
@@ -105,7 +106,7 @@ def gradcheck(
         As `Model.loss_and_gradients`.
     """
     step = positive_float("step", step)
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     twin = Model(model.vocabulary, **(model.config | {"dtype": "float64"}))
     twin.block[:] = model.block
     if state is None:
@@ -132,8 +133,9 @@ def gradcheck(
             n = math.fsum(change.flat) / len(change) / (high - low)
             a = float(grads[name][index])
             error = abs(a - n) / max(1e-12, abs(a) + abs(n))
-            # "not <=" lets a NaN through to the report
-            if found is None or not error <= found.error:
+            if math.isnan(error):
+                error = math.inf  # a NaN would be lost in comparisons
+            if found is None or error > found.error:
                 found = Worst(error, index, a, n, count, p.size)
         worst[name] = found
     return Report(worst, step)

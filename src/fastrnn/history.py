@@ -19,7 +19,8 @@ class History:
     smooth_loss : float64 ndarray, shape (updates,)
         s = 0.999 s + 0.001 loss, starting at the first loss (karpathy's min-char-rnn).
     stopped : str
-        Why the last run ended: "finished", "interrupted" (Ctrl-C), "callback", or "" before.
+        Why the last run ended: "finished", "interrupted" (Ctrl-C), "callback" or "error"; before
+        that "".
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from . import _core
 from .blas import one_thread
 from .corpus import Corpus
 from .history import History
-from .validate import choice, positive_float, positive_int
+from .validate import choice, generator, positive_float, positive_int
 from .vocabulary import Vocabulary
 
 READ_STEPS = 256  # symbols that scoring and priming read in one unroll
@@ -237,7 +237,7 @@ class Model:
         """
         length = positive_int("length", length, least=0)
         temperature = positive_float("temperature", temperature, zero=True)
-        rng = np.random.default_rng(seed)
+        rng = generator(seed)
         read = self.vocabulary.encode(prime)
         state = self.state.copy()
         if len(read):

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from . import _core
 from .blas import one_thread
-from .checkpoint import check_writable, expect, read, save_model
+from .checkpoint import DAMAGE, check_writable, damaged, expect, read, save_model
 from .corpus import Corpus
 from .model import Model
 from .validate import choice, positive_float, positive_int
@@ -163,6 +163,7 @@ class Trainer:
         self._best = np.zeros_like(model.block)
         self._memories = [np.zeros_like(model.block) for _ in range(memories)]
         self._rng = np.random.default_rng(seed)
+        self._shown = -1  # update at which the last sample was drawn
         rule = _core.Optimizer(optimizer, rate, **numbers, clip_value=self.config["clip_value"],
                                clip_norm=self.config["clip_norm"])
         self._training = _core.Training(
@@ -230,45 +231,58 @@ class Trainer:
         saved = time.monotonic()
         chunk, symbols = 1, self.config["seq_length"] * self.config["batch_size"]
         stop = ""
-        with one_thread(), _interrupts() as interrupted, self._bar(last) as bar:
-            while self.update < last and not stop:
-                if every and self.update % every == 0:
-                    self._show_sample(bar)
-                    if self.callback and self.callback(self):
-                        stop = "callback"
+        try:
+            with one_thread(), _interrupts() as interrupted, self._bar(last) as bar:
+                while self.update < last:
+                    if every and self.update % every == 0:
+                        if self._shown != self.update:  # as it may be when a run goes on
+                            self._show_sample(bar)
+                            self._shown = self.update
+                        if self.callback and self.callback(self):
+                            stop = "callback"
+                            break
+                    n = min(chunk, last - self.update,
+                            *(_left(self.update, e) for e in (every, save_every) if e))
+                    start = time.perf_counter()
+                    loss, smooth = self._training.run(n)
+                    seconds = max(time.perf_counter() - start, 1e-9)
+                    self.history.extend(loss, smooth)
+                    if len(loss) < n:
+                        raise FloatingPointError(
+                            f"the loss of update {self.update + 1} or its gradient is not finite: "
+                            "start again with a learning_rate below "
+                            f"{self.config['learning_rate']:g}, or with clip_norm or clip_value")
+                    chunk = max(1, min(int(n * PAUSE / seconds), 10 * chunk))
+                    bar.update(n)
+                    bar.set_postfix_str(
+                        f"epoch {self.update / self.updates_per_epoch:.2f}, smoothed loss "
+                        f"{smooth[-1]:.2f}, {n * symbols / seconds:,.0f} "
+                        f"{self.corpus.vocabulary.unit}s/s", refresh=False)
+                    if interrupted():
                         break
-                n = min(chunk, last - self.update, *(_left(self.update, e) for e in (
-                    every, save_every) if e))
-                start = time.perf_counter()
-                loss, smooth = self._training.run(n)
-                seconds = time.perf_counter() - start
-                self.history.extend(loss, smooth)
-                chunk = max(1, min(int(n * PAUSE / max(seconds, 1e-9)), 10 * chunk))
-                if len(loss) < n:
-                    self._save()
-                    raise FloatingPointError(
-                        f"the loss of update {self.update + 1} is not finite: start again with a "
-                        f"learning_rate below {self.config['learning_rate']:g}, or with clip_norm "
-                        "or clip_value")
-                bar.update(n)
-                bar.set_postfix_str(
-                    f"epoch {self.update / self.updates_per_epoch:.2f}, smoothed loss "
-                    f"{smooth[-1]:.2f}, {n * symbols / seconds:,.0f} {self.corpus.vocabulary.unit}s"
-                    "/s", refresh=False)
-                due = (self.update % save_every == 0 if save_every
-                       else time.monotonic() - saved > CHECKPOINT_PAUSE)
-                if interrupted():
-                    stop = "interrupted"
-                elif due and self.update < last:
-                    self._save()
-                    saved = time.monotonic()
-        self.model.state[:] = self.state[:1]
-        self.history.stopped = stop or "finished"
-        self._save()
+                    due = (self.update % save_every == 0 if save_every
+                           else time.monotonic() - saved > CHECKPOINT_PAUSE)
+                    if due and self.update < last:
+                        self._save()
+                        saved = time.monotonic()
+            if interrupted():
+                stop = "interrupted"
+        finally:  # whatever ends the run, a callback's error too, nothing is lost
+            self.model.state[:] = self.state[:1]
+            self.history.stopped = stop or ("finished" if self.update == last else "error")
+            self._save()
         if stop == "interrupted":
             raise KeyboardInterrupt
         if self.callback and stop != "callback":
             self.callback(self)
+
+    def sample(self, length: int = 200) -> str:
+        """Write `length` symbols from the carried state and the first symbol of the window that
+        comes next (of the first stream), as min-char-rnn does; the trainer's generator draws."""
+        first = int(self.corpus.ids[self.position])
+        state = self.state[:1].copy() if self.position else self.model.zero_state()
+        ids = self.model.draw(positive_int("length", length), state, first, 1.0, self._rng)
+        return self.model.vocabulary.decode(ids)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model and all that `train(..., resume=path)` needs to go on bit for bit.
@@ -290,6 +304,7 @@ class Trainer:
             "config": self.config,
             "counters": counters,
             "generator": self._rng.bit_generator.state,
+            "shown": self._shown,
             "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()},
         }
 
@@ -318,32 +333,38 @@ class Trainer:
             raise ValueError(f"{str(path)!r} holds a model without a training run: it can be "
                              "loaded, but not resumed")
         history = model.history
+        stored = about["trainer"]
+        same = False
         try:
-            stored = about["trainer"]
-            same = corpus.fingerprint() == stored["text"]["fingerprint"]
-            if same and corpus.vocabulary == model.vocabulary:
-                if changes.get("epochs") or changes.get("updates"):
-                    stored["config"] |= {"epochs": None, "updates": None}
-                trainer = cls(model, corpus, **(stored["config"] | changes))
-                for name, array in trainer.snapshot()[0].items():
-                    expect(tensors, name, array.shape, array.dtype)
-                    array[:] = tensors[name]
-                counters = stored["counters"]
-                if counters["best_loss"] is None:
-                    counters["best_loss"] = math.inf
-                trainer._training.counters = counters
-                trainer._rng.bit_generator.state = stored["generator"]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{str(path)!r} is a damaged checkpoint ({error!r}): "
-                             "use another copy") from None
+            trained_on = stored["text"]["name"]
+            if (corpus.vocabulary == model.vocabulary
+                    and corpus.fingerprint() == stored["text"]["fingerprint"]):
+                same = True
+                cls(model, corpus, **stored["config"])  # what the file says must do by itself
+        except DAMAGE as error:
+            raise damaged(path, error) from None
         if not same:
-            raise ValueError(f"{str(path)!r} was trained on {stored['text']['name']!r}, and "
+            raise ValueError(f"{str(path)!r} was trained on {trained_on!r}, and "
                              f"{corpus.name!r} is not the same text: resume with the same one")
+        if changes.get("epochs") or changes.get("updates"):
+            stored["config"] |= {"epochs": None, "updates": None}
+        trainer = cls(model, corpus, **(stored["config"] | changes))
+        try:
+            for name, array in trainer.snapshot()[0].items():
+                expect(tensors, name, array.shape, array.dtype)
+                array[:] = tensors[name]
+            trainer._training.counters = stored["counters"] | {
+                "best_loss": stored["counters"]["best_loss"] or math.inf}
+            trainer._rng.bit_generator.state = stored["generator"]
+            trainer._shown = stored["shown"]
+        except DAMAGE as error:
+            raise damaged(path, error) from None
         trainer.history = model.history = history
         return trainer
 
     def _save(self) -> None:
-        if self.checkpoint is not None:
+        # an exploded run must not take the place of what the file holds
+        if self.checkpoint is not None and np.isfinite(self.model.block).all():
             self.save(self.checkpoint)
 
     def _bar(self, last: int) -> tqdm:
@@ -351,13 +372,9 @@ class Trainer:
                     dynamic_ncols=True, smoothing=0.1)
 
     def _show_sample(self, bar: tqdm) -> None:
-        """Draws from the carried state and the first symbol of the window that comes next."""
-        first = int(self.corpus.ids[self.position])
-        state = self.state[:1].copy() if self.position else self.model.zero_state()
-        ids = self.model.draw(self.config["sample_length"], state, first, 1.0, self._rng)
+        text = self.sample(self.config["sample_length"])
         if self.progress:
             loss = f", smoothed loss {self.history.smooth_loss[-1]:.2f}" if self.update else ""
-            text = self.model.vocabulary.decode(ids)
             bar.write(f"---- update {self.update}{loss} ----\n{text}\n", file=sys.stdout)
 
 

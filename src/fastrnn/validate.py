@@ -8,6 +8,8 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 
 def positive_int(name: str, value: Any, least: int = 1) -> int:
     """Return value as an int of at least `least`."""
@@ -42,3 +44,8 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
         raise ValueError(
             f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}{hint}")
     return value
+
+
+def generator(seed: int | None) -> np.random.Generator:
+    """NumPy's generator for a seed of at least 0, or for None."""
+    return np.random.default_rng(None if seed is None else positive_int("seed", seed, least=0))
