@@ -318,14 +318,6 @@ static int64_t run(training *t, int64_t updates) {
 
 /* ---- sampling ---- */
 
-static int likeliest(int K, const real *bias, const real *scores) {
-    int best = 0;
-    for (int k = 1; k < K; k++) {
-        if (scores[k] + bias[k] > scores[best] + bias[best]) best = k;
-    }
-    return best;
-}
-
 static void sample(const network *net, const void *params_, void *work_, void *state, int id,
                    double temperature, const double *uniforms, int64_t n, int32_t *ids) {
     const control before = flush_subnormals();
@@ -343,14 +335,11 @@ static void sample(const network *net, const void *params_, void *work_, void *s
         forward(net, &at, params, &input, 1, work);
         memcpy(work + at.h, work + at.h + at.row, (size_t)at.row * sizeof(real));
         multiply(1, net->K, net->H, work + at.h, at.row, work + at.head_W, scores, at.wide);
-        if (temperature == 0) {
-            id = likeliest(net->K, work + at.head_b, scores);
-        } else {
-            double rest = uniforms[i] * (double)exponentials(vectors(net->K) * LANES, sharpness,
-                                                             work + at.head_b, scores, &top);
-            /* the last symbol takes what rounding leaves over */
-            for (id = 0; id < net->K - 1 && (rest -= (double)scores[id]) >= 0; id++) {}
-        }
+        double rest = uniforms[i] * (double)exponentials(vectors(net->K) * LANES, sharpness,
+                                                         work + at.head_b, scores, &top);
+        if (temperature == 0) rest = 0;        /* the first whose exp is not 0: the likeliest */
+        /* the last symbol takes what rounding leaves over */
+        for (id = 0; id < net->K - 1 && (rest -= (double)scores[id]) >= 0; id++) {}
         ids[i] = id;
     }
     state_out(net, &at, 0, work, state);

@@ -134,7 +134,9 @@ def test_without_a_file_it_learns_from_python_s_documentation(call, monkeypatch)
     assert "learning from pydoc-topics: 700 chars" in out
     assert config_of("model.safetensors")["epochs"] == 3
     assert call("train", "--updates", 5, "--no-progress")[0] == 0
-    assert config_of("model.safetensors")["updates"] == 5
+    # nobody asked to replace the first model
+    assert config_of("model.safetensors")["epochs"] == 3
+    assert config_of("model-2.safetensors")["updates"] == 5
 
 
 def test_a_named_data_set(call):

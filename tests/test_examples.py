@@ -52,8 +52,7 @@ def test_goblet(tmp_path, text):
     assert best.config["hidden_size"] == 100 and best.config["cell"] == "rnn"
     assert len(best.history) == 10_050
     assert not np.array_equal(best.block, fastrnn.load(checkpoint).block)
-    opening = text.read_text()[:25]
-    assert samples[6] == best.sample(1000, prime=opening, seed=0) + "\n"
+    assert samples[6] == best.sample(1000, seed=0) + "\n"
     words = set(re.findall(r"[a-z]+", samples[6]))
     assert len(words & set(WORDS)) > 5  # it has learned something
 
