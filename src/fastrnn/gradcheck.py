@@ -132,9 +132,9 @@ def gradcheck(
             change = losses_at(p, index, high) - losses_at(p, index, low)
             n = math.fsum(change.flat) / len(change) / (high - low)
             a = float(grads[name][index])
-            error = abs(a - n) / max(1e-12, abs(a) + abs(n))
-            if math.isnan(error):
-                error = math.inf  # a NaN would be lost in comparisons
+            error = math.inf  # also of a NaN, which would be lost in comparisons
+            if math.isfinite(a - n):
+                error = abs(a - n) / max(1e-12, abs(a) + abs(n))
             if found is None or error > found.error:
                 found = Worst(error, index, a, n, count, p.size)
         worst[name] = found
