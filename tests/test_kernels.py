@@ -4,6 +4,7 @@ T, N, H and K always differ, T is at least 3, the initial state is random. float
 1e-12 of a tensor's largest entry. float32 is compared with the reference in float64 from the very
 same parameters: see `tolerance`.
 """
+import contextlib
 import functools
 import sys
 import threading
@@ -289,6 +290,7 @@ UPDATES = 33  # T = 4: over 2 epoch ends with 1 stream (14 updates), over 8 with
 # small enough that most entries, or the norm, exceed them
 CLIPS = {"none": {"clip_value": None}, "value": {"clip_value": 0.05},
          "norm": {"clip_value": None, "clip_norm": 0.5},
+         "norm of some": {"clip_value": None, "clip_norm": 6.0},
          "both": {"clip_value": 0.04, "clip_norm": 0.6}}
 RATES = {"adagrad": 0.1, "rmsprop": 0.01, "adam": 0.01, "sgd": 0.1}
 
@@ -619,6 +621,44 @@ def test_a_loss_that_overflows_within_a_call_stops_there(isa, dtype):
     assert len(whole._training.run(1)[0]) == 0
 
 
+@pytest.mark.parametrize("clip_value", [5.0, None])
+@pytest.mark.parametrize("optimizer", _core.OPTIMIZERS)
+@DTYPES
+def test_a_gradient_that_is_not_finite_is_not_applied(isa, dtype, optimizer, clip_value):
+    """Two streams whose states and losses are finite, and the biases' gradients too, while those of
+    Wh would be the sum of numbers that overflow, of one sign in one stream and the other in the
+    other."""
+    huge = (np.finfo(dtype).max / 30) ** 0.5
+    model = Model(vocabulary(3), cell="relu", hidden_size=2, dtype=dtype, init="identity")
+    model.params["layer0.Wx"][:] = huge
+    little = 2.0**-10
+    model.params["head.W"][:] = huge * np.array([[0, 1 - little, -1 - little], [0, -1, 1]])
+    trainer = trainer_on(model, np.repeat([1, 2], 60), seq_length=25, batch_size=2,
+                         optimizer=optimizer, clip_value=clip_value)
+    inputs = np.repeat([[1], [2]], 25, axis=1)
+    loss, grads, _ = model.loss_and_gradients(inputs, inputs)
+    assert np.isfinite(loss)
+    assert np.isfinite(grads["layer0.b"]).all() and np.isfinite(grads["head.b"]).all()
+    assert not np.isfinite(grads["layer0.Wh"]).any()
+    before = everything(trainer)
+    with pytest.raises(FloatingPointError, match="update 1"):
+        trainer.run(5)
+    assert_same(everything(trainer), before)
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop", "adam"])
+@DTYPES
+def test_a_gradient_whose_square_overflows_makes_no_nan(isa, dtype, optimizer):
+    huge = 1e25 if dtype == "float32" else 1e200
+    model = Model(vocabulary(3), cell="relu", hidden_size=2, dtype=dtype, init="identity")
+    model.params["head.W"][:] = huge * np.array([[3, 0, 1], [1, 2, 1]])
+    model.params["layer0.Wx"][:] = np.array([[1, 2], [3, 1], [2, 2]]) / huge
+    trainer = trainer_on(model, np.arange(60) % 3, optimizer=optimizer, clip_value=None)
+    with contextlib.suppress(FloatingPointError):  # it may be refused
+        trainer.run(5)
+    assert np.isfinite(model.block).all()
+
+
 @DTYPES
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_other_work_between_runs_changes_nothing(isa, dtype, batch_size):
@@ -714,6 +754,10 @@ def test_subnormals_are_zero_as_operands_and_as_results(isa, dtype):
     trainer.run(1)
     memory = model.views(trainer.snapshot()[0]["optimizer.0"])["head.b"]
     assert memory[4] == 0 and memory[[0, 1, 3]].all()
+    # and one whose exponential is still normal, while the probability, a quarter of it, is not
+    model.params["head.b"][:] = [0, 0, 0, 0, np.log(1.6 * tiny)]
+    _, grads, _ = model.loss_and_gradients([[0]], [[1]])
+    assert grads["head.b"][4] == 0 and grads["head.b"][:4].all()
 
 
 # ---- the numbers of the mathematics, on real texts ----

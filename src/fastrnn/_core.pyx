@@ -3,6 +3,9 @@
 Everything that comes in is checked here, once, so that the bodies can trust it; the GIL is
 released around every call into them. csrc/fastrnn.h says what each body does.
 """
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 
 from fastrnn._blas cimport gemm_double, gemm_float
@@ -106,12 +109,19 @@ def compiler():
 
 
 cdef void *data(array, dtype, int64_t size, name) except? NULL:
-    """The address of an array that must be of this dtype and size, C-contiguous and writable."""
-    if (not isinstance(array, np.ndarray) or array.dtype != dtype or array.size != size
-            or not array.flags.carray):
-        raise ValueError(f"{name} must be a writable, C-contiguous {np.dtype(dtype)} array of "
-                         f"{size} elements")
-    return <void *> <uintptr_t> array.ctypes.data
+    """The address of an array that must be of this dtype and size, C-contiguous and writable.
+    The caller keeps the array alive."""
+    cdef Py_buffer view
+    if isinstance(array, np.ndarray) and array.dtype == dtype and array.size == size:
+        try:
+            PyObject_GetBuffer(array, &view, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS)
+        except (ValueError, BufferError):
+            pass
+        else:
+            PyBuffer_Release(&view)
+            return view.buf
+    raise ValueError(f"{name} must be a writable, C-contiguous {np.dtype(dtype)} array of "
+                     f"{size} elements")
 
 
 def aligned_zeros(int64_t size, dtype):
