@@ -15,7 +15,8 @@ typedef fastrnn_training training;
 
 /* ---- flush-to-zero: subnormal numbers slow a recurrence many times over ---- */
 
-#if defined(__SSE2__)
+#if defined(__SSE2__) || defined(_M_X64)
+#include <immintrin.h>
 typedef unsigned int control;
 static control flush_subnormals(void) {
     const control before = _mm_getcsr();
@@ -279,12 +280,15 @@ static int64_t run(training *t, int64_t updates) {
         const int64_t from = skip ? dense : 0; /* the part that is visited whole */
         double scale = 1;
         if (!all_finite(H, grads + net->b) || !all_finite(K, grads + net->head_b)) break;
-        if (o->clip_norm <= DBL_MAX || o->clip_value > DBL_MAX) {
+        /* The other gradients are sums of these times states. They are looked at apart where states
+         * are not bounded, and where nothing would keep a large one out of the weights. */
+        if (net->cell == FASTRNN_RELU || o->clip_value > DBL_MAX || o->clip_norm <= DBL_MAX) {
             double norm = sum_of_squares(net->size - from, grads + from);
             for (int i = 0; i < touched; i++) norm += sum_of_squares(H, grads + (int64_t)rows[i] * H);
             norm = sqrt(norm);
-            if (!(norm <= DBL_MAX)) break;     /* without clip_value it would enter the weights */
+            if (!(norm <= DBL_MAX)) break;
             if (norm > o->clip_norm) scale = o->clip_norm / norm;
+            if (fmin(norm * scale, o->clip_value) > EXPLODED) break;
         }
         t->update++;
         for (int i = 0; i < touched; i++) {

@@ -19,6 +19,9 @@
 #define LOAD_PART(p) load_part(p, part)
 #define STORE_PART(p, x) store_part(p, x, part)
 
+/* Gradients of this norm are as good as infinite: the memories could not hold their squares. */
+#define EXPLODED (sizeof(real) == 4 ? 1e15 : 1e150)
+
 /* How many of the n numbers at p lie before the first aligned register. */
 static int before_aligned(int64_t n, const real *p) {
     const int behind = (int)((uintptr_t)p / sizeof(real) % LANES);
