@@ -39,7 +39,7 @@ def test_goblet(tmp_path, text):
     assert done.returncode == 0, done.stderr
     out = done.stdout
     assert "layer0.Wh         25 of 25" in out  # H = 5, every entry
-    assert "(step 0.0001)" in out
+    assert "(step 0.0001;" in out
     assert worst_error(out) < 1e-5
 
     samples = re.split(r"^---- (?:update (\d+).*|1,000 characters.*) ----\n", out, flags=re.M)

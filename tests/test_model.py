@@ -1,4 +1,7 @@
 """A model as its user sees it, against NumPy and reference.py."""
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -485,3 +488,22 @@ def test_a_model_without_a_run_has_no_best(tmp_path):
 
 def test_repr():
     assert repr(make()) == f"<Model rnn, {H} units, {K} symbols, 221 parameters, float64>"
+
+
+def test_copies_share_nothing():
+    model = fastrnn.Model(fastrnn.Vocabulary("abcd"), hidden_size=5, seed=1)
+    model.state[:] = 0.5
+    for other in (model.copy(), copy.deepcopy(model)):
+        assert np.array_equal(other.block, model.block) and np.array_equal(other.state, model.state)
+        other.params["layer0.Wh"][:] = 0
+        other.state[:] = 0
+        assert model.params["layer0.Wh"].all() and (model.state == 0.5).all()
+    with pytest.raises(TypeError, match="model.save"):
+        pickle.dumps(model)
+
+
+def test_parameters_that_are_not_finite_do_not_write():
+    model = fastrnn.Model(fastrnn.Vocabulary("abcd"), hidden_size=5)
+    model.params["layer0.Wh"][2, 3] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        model.sample(5)

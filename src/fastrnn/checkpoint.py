@@ -91,7 +91,7 @@ def _temporary_beside(path: str | os.PathLike[str]) -> tuple[int, str, Path]:
             os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
     except OSError as error:
         raise type(error)(
-            error.errno, f"cannot write {shown!r} ({error.strerror}): choose a file in a "
+            f"cannot write {shown!r} ({error.strerror}): choose a file in a "
             "directory that exists and may be written to") from None
     return handle, name, path
 

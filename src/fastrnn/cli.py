@@ -33,7 +33,7 @@ OTHER_NAMES = {
     "prime": ["--primetext", "--start-text", "--start_text"],
 }
 DEFAULT_CHECKPOINT = "model.safetensors"
-DEFAULT_EPOCHS = 40  # of the first run, without a file: about half a minute
+DEFAULT_EPOCHS = 35  # of the first run, without a file: about half a minute
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,7 +77,11 @@ def _train(
         vocabulary = read(resume)[0].vocabulary if resume else None
         corpus = Corpus.from_file(file, None if resume else unit, vocabulary)
     else:
-        unit = read(resume)[0].vocabulary.unit if resume else unit
+        if resume:
+            unit = read(resume)[0].vocabulary.unit
+            text = read(resume)[2].get("trainer", {}).get("text", {}).get("name")
+            if dataset is None and text not in (None, "pydoc-topics"):
+                raise ValueError(f"{resume} was trained on {text!r}: give that FILE too")
         corpus = datasets.load(dataset or "pydoc-topics", unit)
         if not (dataset or resume or settings["epochs"] or settings["updates"]):
             settings["epochs"] = DEFAULT_EPOCHS
@@ -115,7 +119,10 @@ def _new_name(path: str) -> str:
 
 
 def _check_plot(path: str) -> None:
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError('plots need matplotlib: pip install "fastrnn[plot]"') from None
 
     kinds = Figure().canvas.get_supported_filetypes()
     kind = os.path.splitext(path)[1][1:].lower()
@@ -166,6 +173,8 @@ def _info(model: str | None) -> int:
         about["seed"] = network.config["seed"]
         if run:
             counters = run["counters"]
+            about["epochs planned"] = about.pop("epochs")
+            about["updates planned"] = about.pop("updates")
             about |= {"text": run["text"]["name"], "updates": counters["update"],
                       "epochs completed": counters["epoch"], "position": counters["position"],
                       "smoothed loss": counters["smooth_loss"],
@@ -184,15 +193,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command: Callable[..., int], text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text,
-                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
         return sub
 
     sub = add("train", _train, "Learn from a text; without FILE from Python's own documentation.")
     sub.add_argument("file", metavar="FILE", nargs="?", help="a text file in UTF-8")
     sub.add_argument("--dataset", metavar="NAME", help=f"one of {', '.join(datasets.names())}")
-    sub.add_argument("--unit", choices=UNITS, default="char", help="what a symbol is")
+    sub.add_argument("--unit", choices=UNITS, default="char",
+                     help="what a symbol is (default: char)")
     sub.add_argument("--plot", metavar="PNG", help="draw the smoothed loss into this file")
     _add_keywords(sub, train, leave_out={"source", "callback"})
 
@@ -203,7 +212,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_keywords(sub, Model.sample, leave_out={"self"})
 
     sub = add("gradcheck", _gradcheck, "Hold the gradients against finite differences.")
-    sub.add_argument("--cell", choices=("rnn", "relu"), default="rnn", help="the recurrent cell")
+    sub.add_argument("--cell", choices=("rnn", "relu"), default="rnn",
+                     help="the recurrent cell (default: rnn)")
     for flag, default in (("hidden_size", 5), ("seq_length", 7), ("batch_size", 3)):
         _add_flag(sub, flag, int, default, "size of the random model")
     _add_flag(sub, "init_scale", float, 0.3, "standard deviation of its weights")
@@ -220,8 +230,10 @@ def _add_keywords(
 ) -> None:
     """A flag for each keyword of a function, with the help of its docstring."""
     # numpydoc: a line "name : type", then the text, indented once more
-    texts = dict(re.findall(r"^(\w+) : .*\n((?:    .*\n)+)", inspect.getdoc(function) or "",
-                            re.MULTILINE))
+    documented = re.findall(r"^(\w+) : (.*)\n((?:    .*\n)+)", inspect.getdoc(function) or "",
+                            re.MULTILINE)
+    texts = {name: f"{kind}: {text}" if kind.startswith("{") else text
+             for name, kind, text in documented}
     for name, parameter in inspect.signature(function).parameters.items():
         if name in leave_out:
             continue
@@ -250,6 +262,8 @@ def _add_flag(
     parser: argparse.ArgumentParser, name: str, kind: Callable[[str], Any], default: Any, text: str
 ) -> None:
     text = text.replace("%", "%%") or "as in the Python call"
+    if default not in (None, "", inspect.Parameter.empty):
+        text += f" (default: {default})"
     flags = dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}", *OTHER_NAMES.get(name, [])])
     if kind is bool:
         parser.add_argument(*flags, dest=name, action=argparse.BooleanOptionalAction,

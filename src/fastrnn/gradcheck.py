@@ -43,10 +43,13 @@ class Report:
     ----------
     worst : dict of str -> Worst
     step : float
+    rounding : float
+        About how far the numerical gradients may be off because losses are rounded. An entry no
+        larger than this cannot be checked; a larger step has less of it.
     """
 
-    def __init__(self, worst: dict[str, Worst], step: float) -> None:
-        self.worst, self.step = worst, step
+    def __init__(self, worst: dict[str, Worst], step: float, rounding: float) -> None:
+        self.worst, self.step, self.rounding = worst, step, rounding
 
     @property
     def max_error(self) -> float:
@@ -63,8 +66,11 @@ class Report:
             lines.append(f"{name:12} {f'{w.checked} of {w.size}':>13} {w.error:12.2e}  "
                          f"[{index}]{'':{max(0, 11 - len(index))}} "
                          f"{w.analytic:13.6e} {w.numeric:13.6e}")
-        lines.append(f"largest relative error {self.max_error:.2e} (step {self.step:g})")
+        lines.append(f"largest relative error {self.max_error:.2e} (step {self.step:g}; numerical "
+                     f"gradients are rounded by about {self.rounding:.0e})")
         return "\n".join(lines)
+
+    __repr__ = __str__  # notebooks show the table
 
 
 def gradcheck(
@@ -94,7 +100,7 @@ def gradcheck(
     entries : int, optional
         Entries to check of each tensor, drawn at random; all where not given.
     seed : int or None
-        Of these draws and of the state.
+        Of the generator that draws these entries and the state; None: others each time.
 
     Returns
     -------
@@ -138,4 +144,6 @@ def gradcheck(
             if found is None or error > found.error:
                 found = Worst(error, index, a, n, count, p.size)
         worst[name] = found
-    return Report(worst, step)
+    losses = twin.losses(inputs, targets, state)
+    rounding = float(np.finfo(np.float64).eps * np.abs(losses).max() / step)
+    return Report(worst, step, rounding)

@@ -233,8 +233,12 @@ class Model:
         Raises
         ------
         ValueError
-            An unknown symbol in the prime (named, with its position), a negative temperature.
+            An unknown symbol in the prime (named, with its position), a negative temperature, or
+            parameters that are infinite or NaN.
         """
+        if not np.isfinite(self.block).all():
+            raise ValueError("the model's parameters are not finite, so it cannot write: load an "
+                             "earlier checkpoint, or train anew with a lower learning_rate")
         length = positive_int("length", length, least=0)
         temperature = positive_float("temperature", temperature, zero=True)
         rng = generator(seed)
@@ -258,6 +262,19 @@ class Model:
         with one_thread():
             return self.network(1, 1).sample(
                 self.block, state, symbol, temperature, rng.random(length))
+
+    def copy(self) -> Model:
+        """Another model with the same parameters, state and history."""
+        other = Model(self.vocabulary, **self.config)
+        other.block[:], other.state[:] = self.block, self.state
+        other.history = History(self.history.loss.copy(), self.history.smooth_loss.copy())
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        return self.copy()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Model is not pickled: use model.save(path) and fastrnn.load(path)")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a ``.safetensors`` file; `fastrnn.load` reads it.

@@ -52,7 +52,7 @@ def train(
     source : str, path-like or Corpus
         A UTF-8 text file, or a corpus.
     cell : {"rnn", "relu"}
-        The recurrent cell: tanh or ReLU.
+        The recurrent cell: "rnn" is tanh.
     hidden_size : int
         Hidden units.
     init : {"normal", "identity"}
@@ -60,7 +60,7 @@ def train(
     init_scale : float
         Standard deviation of the normal start.
     dtype : {"float32", "float64"}
-        Precision.
+        Precision of all numbers.
     seq_length : int
         Symbols in one unroll.
     batch_size : int

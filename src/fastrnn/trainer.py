@@ -122,6 +122,12 @@ class Trainer:
         checkpoint_every: int | None = None,
         callback: Callable[[Trainer], Any] | None = None,
     ) -> None:
+        if not isinstance(model, Model) or not isinstance(corpus, Corpus):
+            raise TypeError("Trainer takes a fastrnn.Model and a fastrnn.Corpus, not "
+                            f"{type(model).__name__} and {type(corpus).__name__}: make a corpus "
+                            "with Corpus.from_file or Corpus.from_text")
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be a function of the trainer, not {callback!r}")
         if corpus.vocabulary != model.vocabulary:
             raise ValueError("the corpus has another vocabulary than the model: make it with "
                              "Corpus.from_file(path, vocabulary=model.vocabulary)")
@@ -203,10 +209,9 @@ class Trainer:
 
     def best_model(self) -> Model:
         """A copy of the model with the parameters of `best_loss`, or the present ones before."""
-        best = Model(self.model.vocabulary, **self.model.config)
-        best.block[:] = self._best if self.best_update else self.model.block
-        best.state[:] = self.state[:1]
-        best.history = self.history
+        best = self.model.copy()
+        if self.best_update:
+            best.block[:] = self._best
         return best
 
     def run(self, updates: int | None = None) -> None:
@@ -230,6 +235,7 @@ class Trainer:
         save_every = self.config["checkpoint_every"] or 0
         saved = time.monotonic()
         chunk, symbols = 1, self.config["seq_length"] * self.config["batch_size"]
+        busy, read = 0.0, 0  # seconds in the compiled loop, symbols read there
         stop = ""
         try:
             with one_thread(), _interrupts() as interrupted, self._bar(last) as bar:
@@ -253,11 +259,12 @@ class Trainer:
                             "start again with a learning_rate below "
                             f"{self.config['learning_rate']:g}, or with clip_norm or clip_value")
                     chunk = max(1, min(int(n * PAUSE / seconds), 10 * chunk))
-                    bar.update(n)
+                    busy, read = busy + seconds, read + n * symbols
                     bar.set_postfix_str(
                         f"epoch {self.update / self.updates_per_epoch:.2f}, smoothed loss "
-                        f"{smooth[-1]:.2f}, {n * symbols / seconds:,.0f} "
-                        f"{self.corpus.vocabulary.unit}s/s", refresh=False)
+                        f"{smooth[-1]:.2f}, {read / busy:,.0f} {self.corpus.vocabulary.unit}s/s",
+                        refresh=False)
+                    bar.update(n)
                     if interrupted():
                         break
                     due = (self.update % save_every == 0 if save_every
@@ -361,6 +368,10 @@ class Trainer:
             raise damaged(path, error) from None
         trainer.history = model.history = history
         return trainer
+
+    def __repr__(self) -> str:
+        return (f"<Trainer of {self.model!r} on {self.corpus.name!r}: {self.update} updates, "
+                f"{self.epoch} epochs>")
 
     def _save(self) -> None:
         # an exploded run must not take the place of what the file holds
