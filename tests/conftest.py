@@ -7,6 +7,17 @@ import pytest
 from fastrnn import _core
 
 
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="run the checks that take minutes too")
+
+
+@pytest.fixture
+def long(request):
+    """Skips the test unless --long is given."""
+    if not request.config.getoption("--long"):
+        pytest.skip("takes a minute: give --long")
+
+
 @pytest.fixture(params=_core.available_isas())
 def isa(request, monkeypatch):
     """Each instruction set that runs here, in use by everything made in the test."""

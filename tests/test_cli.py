@@ -395,3 +395,10 @@ def test_as_a_module_and_as_a_program(here):
         assert done.stderr == ("fastrnn: error: no file 'nowhere': give the path of a checkpoint "
                                "file\n")
         assert done.stdout == ""
+
+
+def test_resume_without_the_text_says_which(call):
+    assert call("train", "book.txt", *SMALL, "--updates", 5, "--no-progress")[0] == 0
+    code, _, err = call("train", "--resume", "model.safetensors", "--updates", 9)
+    assert code == 2
+    assert "was trained on 'book.txt': give that FILE too" in err

@@ -631,3 +631,12 @@ def test_overlapping_runs_leave_blas_its_threads(corpus):
         assert threads() == {2}
     finally:
         two_threads.restore_original_limits()
+
+
+def test_what_it_takes():
+    corpus = fastrnn.Corpus.from_text("to be or not to be, that is the question")
+    model = fastrnn.Model(corpus.vocabulary, hidden_size=4)
+    with pytest.raises(TypeError, match="Model and a fastrnn.Corpus, not Model and str"):
+        fastrnn.Trainer(model, "to be or not to be")
+    with pytest.raises(TypeError, match="callback must be a function"):
+        fastrnn.Trainer(model, corpus, callback=3)
