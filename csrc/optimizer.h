@@ -41,8 +41,11 @@ static double sum_of_squares(int64_t n, const real *x) {
 
 /* Whether all n numbers are finite: 0 times one that is not is a NaN. */
 static int all_finite(int n, const real *x) {
-    real sum = 0;
-    for (int i = 0; i < n; i++) sum += 0 * x[i];
+    vec sums = all(0);
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) sums += (real)0 * load(x + i);
+    real sum = sum_lanes(sums);
+    for (; i < n; i++) sum += 0 * x[i];
     return sum == 0;
 }
 
