@@ -6,6 +6,7 @@ same parameters: see `tolerance`.
 """
 import contextlib
 import functools
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -518,6 +519,30 @@ def test_two_threads_sample_from_one_model_at_once(isa):
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(work, range(4))) == alone
+
+
+def test_another_thread_may_empty_the_store_of_workspaces():
+    """It does so when it meets a fourth size, between any two lines of this one."""
+    class Emptied(dict):
+        def __setitem__(self, key, value):
+            pass
+
+    model = random_model("rnn", "float64", 7, 5)
+    inputs, targets, state = random_window(model, 4, 2)
+    expected = model.losses(inputs, targets, state)
+    model._networks = Emptied()
+    assert np.array_equal(model.losses(inputs, targets, state), expected)
+
+
+@pytest.mark.parametrize(("optimizer", "count"), [("adagrad", 0), ("adam", 1), ("sgd", 3)])
+def test_the_border_counts_an_optimizer_s_memories(optimizer, count):
+    """In a process of its own: the kernels would write where nothing is."""
+    script = (
+        "import numpy as np; from fastrnn import _core; x = np.ones(20); "
+        f"_core.Optimizer({optimizer!r}, 0.1).step(1, x, x.copy(), [x.copy()] * {count})")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1, f"exit code {done.returncode}"
+    assert "ValueError" in done.stderr and "memor" in done.stderr
 
 
 # ---- the training loop ----

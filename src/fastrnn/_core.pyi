@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike, NDArray
 
 CELLS: tuple[str, ...]
 OPTIMIZERS: tuple[str, ...]
+MEMORIES: tuple[int, ...]
 FUNCTIONS: tuple[str, ...]
 ISAS: tuple[str, ...]
 

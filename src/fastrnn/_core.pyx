@@ -68,6 +68,7 @@ cdef extern from "fastrnn.h" nogil:
 # Order as in the enums of csrc/fastrnn.h.
 CELLS = ("rnn", "relu")
 OPTIMIZERS = ("adagrad", "rmsprop", "adam", "sgd")
+MEMORIES = (1, 1, 2, 0)         # blocks that each keeps
 FUNCTIONS = ("exp", "tanh", "rsqrt")
 ISAS = ("baseline", "avx2", "avx512")
 
@@ -225,6 +226,16 @@ cdef class Optimizer:
         self.rule.clip_value = float("inf") if clip_value is None else clip_value
         self.rule.clip_norm = float("inf") if clip_norm is None else clip_norm
 
+    cdef int addresses(self, memories, dtype, int64_t size, void **out) except -1:
+        cdef int count = MEMORIES[self.rule.kind]
+        if len(memories) != count:
+            raise ValueError(f"{OPTIMIZERS[self.rule.kind]} keeps {count} memory blocks, "
+                             f"not {len(memories)}")
+        out[0] = out[1] = NULL
+        for i, memory in enumerate(memories):
+            out[i] = data(memory, dtype, size, "memory")
+        return 0
+
     def step(self, int64_t update, params, grads, memories):
         """One step over a block in place; `update` counts from 1. Applies clip_value only: the
         norm belongs to all tensors together."""
@@ -234,16 +245,9 @@ cdef class Optimizer:
         cdef void *p = data(params, dtype, n, "params")
         cdef void *g = data(grads, dtype, n, "grads")
         cdef void *m[2]
-        addresses(memories, dtype, n, m)
+        self.addresses(memories, dtype, n, m)
         with nogil:
             kernels.step(&self.rule, update, 1.0, n, p, g, m[0], m[1])
-
-
-cdef int addresses(memories, dtype, int64_t size, void **out) except -1:
-    out[0] = out[1] = NULL
-    for i, memory in enumerate(memories):
-        out[i] = data(memory, dtype, size, "memory")
-    return 0
 
 
 cdef class Training:
@@ -281,7 +285,7 @@ cdef class Training:
         self.t.state = data(state, network.dtype, <int64_t> net.N * net.H, "state")
         self.t.work = data(network.work, network.dtype, network.work.size, "work")
         self.t.window = <int32_t *> data(window, np.int32, window.size, "window")
-        addresses(memories, network.dtype, net.size, m)
+        optimizer.addresses(memories, network.dtype, net.size, m)
         self.t.memory, self.t.memory2 = m[0], m[1]
         if (ids.dtype not in (np.uint8, np.uint16, np.uint32) or ids.ndim != 1
                 or not ids.flags.c_contiguous):

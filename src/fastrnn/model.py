@@ -111,13 +111,14 @@ class Model:
     def network(self, seq_length: int, batch_size: int) -> _core.Network:
         """The kernels, with workspace for unrolls of up to seq_length steps."""
         key = (seq_length, batch_size)
-        if key not in self._networks:
+        network = self._networks.get(key)
+        if network is None:
             if len(self._networks) > 3:  # a program that tries many sizes keeps only a few
                 self._networks.clear()
-            self._networks[key] = _core.Network(
+            network = self._networks[key] = _core.Network(
                 self.config["cell"], self._offsets, self.block.size, len(self.vocabulary),
                 self.config["hidden_size"], seq_length, batch_size, self.config["dtype"])
-        return self._networks[key]
+        return network
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:
         """The state before anything is read: zeros of the model's dtype, shape (N, H)."""

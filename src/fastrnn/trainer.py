@@ -23,12 +23,12 @@ from .corpus import Corpus
 from .model import Model
 from .validate import choice, positive_float, positive_int
 
-# name -> (default learning rate, flat blocks of memory, numbers of the rule)
-OPTIMIZERS: dict[str, tuple[float, int, dict[str, float]]] = {
-    "adagrad": (0.1, 1, {}),
-    "rmsprop": (0.001, 1, {"decay": 0.9}),
-    "adam": (0.001, 2, {"decay": 0.9, "decay2": 0.999}),
-    "sgd": (0.1, 0, {}),
+# name -> (default learning rate, numbers of the rule)
+OPTIMIZERS: dict[str, tuple[float, dict[str, float]]] = {
+    "adagrad": (0.1, {}),
+    "rmsprop": (0.001, {"decay": 0.9}),
+    "adam": (0.001, {"decay": 0.9, "decay2": 0.999}),
+    "sgd": (0.1, {}),
 }
 PAUSE = 0.1  # seconds between looks at the clock, the keyboard and the progress bar
 CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints where checkpoint_every does not say
@@ -133,7 +133,7 @@ class Trainer:
                              "Corpus.from_file(path, vocabulary=model.vocabulary)")
         T = positive_int("seq_length", seq_length)
         N = positive_int("batch_size", batch_size)
-        rate, memories, numbers = OPTIMIZERS[choice("optimizer", optimizer, OPTIMIZERS)]
+        rate, numbers = OPTIMIZERS[choice("optimizer", optimizer, OPTIMIZERS)]
         if learning_rate is not None:
             rate = positive_float("learning_rate", learning_rate)
         self.config = {
@@ -167,7 +167,8 @@ class Trainer:
         self.history = model.history = type(model.history)()
         self.state = model.zero_state(N)
         self._best = np.zeros_like(model.block)
-        self._memories = [np.zeros_like(model.block) for _ in range(memories)]
+        count = _core.MEMORIES[_core.OPTIMIZERS.index(optimizer)]
+        self._memories = [np.zeros_like(model.block) for _ in range(count)]
         self._rng = np.random.default_rng(seed)
         self._shown = -1  # update at which the last sample was drawn
         rule = _core.Optimizer(optimizer, rate, **numbers, clip_value=self.config["clip_value"],
