@@ -44,7 +44,7 @@ static void restore(control before) { (void)before; }
 /* ---- the workspace ---- */
 
 typedef struct {
-    int row, wide;               /* H and K rounded up to whole registers */
+    int row, wide;               /* H and K rounded up to multiples of ROW_STEP */
     int64_t h;                   /* [T+1][N][row]: states; before the recurrence x_t Wx + b */
     int64_t dh;                  /* [T][N][row]: gradients by h_t, then by the sum inside f */
     int64_t scores;              /* [T][N][wide]: output scores, then their gradients */

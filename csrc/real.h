@@ -165,7 +165,7 @@ INLINE vec square_root(vec x) {
 }
 #endif
 
-/* In a tree, as fast as it gets without naming instructions. */
+/* The sum of the lanes of x, and the largest: in a tree, as fast as it gets without naming instructions. */
 INLINE real sum_lanes(vec x) {
     real y[LANES];
     store(y, x);

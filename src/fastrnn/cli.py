@@ -72,14 +72,15 @@ def _train(
     if file is not None and dataset is not None:
         raise ValueError("give a FILE or --dataset, not both")
     resume = settings["resume"]
+    earlier, _, about = read(resume) if resume else (None, None, {})
     settings["checkpoint"] = settings["checkpoint"] or resume or _new_name(DEFAULT_CHECKPOINT)
     if file is not None:
-        vocabulary = read(resume)[0].vocabulary if resume else None
-        corpus = Corpus.from_file(file, None if resume else unit, vocabulary)
+        corpus = (Corpus.from_file(file, vocabulary=earlier.vocabulary) if earlier
+                  else Corpus.from_file(file, unit))
     else:
-        if resume:
-            unit = read(resume)[0].vocabulary.unit
-            text = read(resume)[2].get("trainer", {}).get("text", {}).get("name")
+        if earlier:
+            unit = earlier.vocabulary.unit
+            text = about.get("trainer", {}).get("text", {}).get("name")
             if dataset is None and text not in (None, "pydoc-topics"):
                 raise ValueError(f"{resume} was trained on {text!r}: give that FILE too")
         corpus = datasets.load(dataset or "pydoc-topics", unit)
@@ -96,7 +97,7 @@ def _train(
         history.plot(plot)
     if settings["progress"]:
         print(f"---- a sample of the trained model ----\n{model.sample(200, seed=0)}\n")
-        symbols = load_config(path)["seq_length"]
+        symbols = read(path)[2]["trainer"]["config"]["seq_length"]
         print(f"{len(history):,} updates, smoothed loss {history.smooth_loss[-1]:.2f} nats per "
               f"unroll ({history.smooth_loss[-1] / symbols:.3f} per symbol)")
         print(f"the model is in {path}; to let it write: fastrnn sample {path}")
@@ -129,11 +130,6 @@ def _check_plot(path: str) -> None:
     if kind and kind not in kinds:
         raise ValueError(f"{path!r}: plots can be {', '.join(sorted(kinds))}, not {kind!r}")
     check_writable(path)
-
-
-def load_config(path: str) -> dict[str, Any]:
-    """The trainer's settings in a checkpoint."""
-    return read(path)[2]["trainer"]["config"]
 
 
 def _sample(model: str, best: bool, **settings: Any) -> int:
