@@ -179,7 +179,8 @@ class Model:
     def score(self, text: str | bytes | Corpus) -> float:
         """Mean cross-entropy of a text in nats per symbol, read from the zero state.
 
-        The first symbol is given, not predicted: n symbols make n - 1 predictions. exp(score) is the perplexity.
+        The first symbol is given, not predicted: n symbols make n - 1 predictions. exp(score) is
+        the perplexity.
 
         Parameters
         ----------
