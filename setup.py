@@ -3,6 +3,7 @@ import platform
 import sys
 from pathlib import Path
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -38,7 +39,7 @@ class BuildVariants(build_ext):
 core = Extension(
     "fastrnn._core",
     ["src/fastrnn/_core.pyx", "csrc/dispatch.c"],
-    include_dirs=["csrc"],
+    include_dirs=["csrc", numpy.get_include()],
     depends=[str(path) for path in sorted(Path("csrc").iterdir())],
     define_macros=[("FASTRNN_X86_VARIANTS", None)] if X86 else [],
     extra_compile_args=[flag for flag in FLAGS if flag != "-std=c99"],

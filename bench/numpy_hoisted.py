@@ -5,7 +5,7 @@ are loops. Every buffer is made once; clip and AdaGrad are passes over one flat 
 """
 
 import numpy as np
-from numpy_step import CharacterPeer
+from peer import CharacterPeer, views
 
 
 class NumpyHoisted(CharacterPeer):
@@ -38,9 +38,9 @@ class NumpyHoisted(CharacterPeer):
         size = sum(int(np.prod(shape)) for shape in shapes.values())
         # Parameters, gradients, AdaGrad's memory and its scratch, all of one layout.
         self._p, self._g, self._m, self._s = np.zeros((4, size), dtype)
-        self.params = _views(self._p, shapes)
-        self.grads = _views(self._g, shapes)
-        self.memory = _views(self._m, shapes)
+        self.params = views(self._p, shapes)
+        self.grads = views(self._g, shapes)
+        self.memory = views(self._m, shapes)
         for name, p in params.items():
             self.params[name][...] = p
         self.learning_rate = learning_rate
@@ -64,7 +64,7 @@ class NumpyHoisted(CharacterPeer):
     def loss_and_gradients(
         self, inputs: np.ndarray, targets: np.ndarray, h: np.ndarray
     ) -> tuple[float, dict[str, np.ndarray], np.ndarray]:
-        """Loss (nats, summed over time), unclipped gradients, and the state after the last step.
+        """Ids (T,) to loss (nats, summed over time), unclipped gradients, and the last state.
 
         The gradients are `self.grads`, overwritten by the next call.
         """
@@ -112,7 +112,7 @@ class NumpyHoisted(CharacterPeer):
         return loss, grads, self._h[-1].copy()
 
     def learn(self, inputs: np.ndarray, targets: np.ndarray) -> float:
-        loss, _, self.h = self.loss_and_gradients(inputs, targets, self.h)
+        loss, _, self.h = self.loss_and_gradients(inputs[:, 0], targets[:, 0], self.h)
         p, g, m, s = self._p, self._g, self._m, self._s
         np.clip(g, -self.clip_value, self.clip_value, out=g)
         np.multiply(g, g, out=s)
@@ -150,13 +150,3 @@ class NumpyHoisted(CharacterPeer):
             )
             drawn.append(symbol)
         return np.array(drawn, dtype=np.int64)
-
-
-def _views(block: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Cut a flat block into one view for each name and shape."""
-    views, begin = {}, 0
-    for name, shape in shapes.items():
-        end = begin + int(np.prod(shape))
-        views[name] = block[begin:end].reshape(shape)
-        begin = end
-    return views

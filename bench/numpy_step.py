@@ -6,66 +6,7 @@ by step. Mathematics and settings are those of Karpathy's min-char-rnn and of th
 """
 
 import numpy as np
-
-
-class CharacterPeer:
-    """What all peers share: how the text is read, and the smoothed loss.
-
-    The ids are read from left to right in windows of ``seq_length``, the state carried from one
-    window to the next. Where ``position + seq_length + 1 >= len(ids)`` an epoch ends: reading
-    starts again at 0 with a zero state.
-
-    Parameters
-    ----------
-    ids : array_like of int, shape (length,)
-        The text as symbol ids in [0, K).
-    K : int
-        Vocabulary size.
-    seq_length : int
-        Time steps T of one update.
-
-    Raises
-    ------
-    ValueError
-        If the text is shorter than seq_length + 2 or an id lies outside [0, K).
-    """
-
-    def __init__(self, ids: np.ndarray, K: int, seq_length: int) -> None:
-        self.ids = np.array(ids, dtype=np.int64)  # (length,)
-        if seq_length < 1 or len(self.ids) < seq_length + 2:
-            raise ValueError(
-                f"seq_length {seq_length} must be at least 1 and needs a text of at least "
-                f"seq_length + 2 symbols; this one has {len(self.ids)}"
-            )
-        if self.ids.min() < 0 or self.ids.max() >= K:
-            raise ValueError(f"all ids must lie in [0, {K})")
-        self.K = K
-        self.seq_length = seq_length
-        self.position = 0
-        self.epoch = 0
-        self.smooth_loss: float | None = None
-        self.reset_state()
-
-    def update(self) -> float:
-        """Learn from the next window; return its loss, in nats, summed over time."""
-        begin, end = self.position, self.position + self.seq_length
-        loss = self.learn(self.ids[begin:end], self.ids[begin + 1 : end + 1])
-        previous = loss if self.smooth_loss is None else self.smooth_loss
-        self.smooth_loss = 0.999 * previous + 0.001 * loss
-        self.position = end
-        if end + self.seq_length + 1 >= len(self.ids):
-            self.position = 0
-            self.epoch += 1
-            self.reset_state()
-        return loss
-
-    def reset_state(self) -> None:
-        """Set the carried state ``h`` to zero."""
-        raise NotImplementedError
-
-    def learn(self, inputs: np.ndarray, targets: np.ndarray) -> float:
-        """One update from ids (T,) and the state ``h``, which moves on; return the loss."""
-        raise NotImplementedError
+from peer import CharacterPeer
 
 
 class NumpyStep(CharacterPeer):
@@ -122,7 +63,7 @@ class NumpyStep(CharacterPeer):
     def loss_and_gradients(
         self, inputs: np.ndarray, targets: np.ndarray, h: np.ndarray
     ) -> tuple[float, dict[str, np.ndarray], np.ndarray]:
-        """Loss (nats, summed over time), unclipped gradients, and the state after the last step."""
+        """Ids (T,) to loss (nats, summed over time), unclipped gradients, and the last state."""
         xs, hs, ps = [], [h], []
         loss = 0.0
         for symbol, target in zip(inputs, targets, strict=True):
@@ -149,7 +90,7 @@ class NumpyStep(CharacterPeer):
         return float(loss), grads, hs[-1]
 
     def learn(self, inputs: np.ndarray, targets: np.ndarray) -> float:
-        loss, grads, self.h = self.loss_and_gradients(inputs, targets, self.h)
+        loss, grads, self.h = self.loss_and_gradients(inputs[:, 0], targets[:, 0], self.h)
         for g in grads.values():
             np.clip(g, -self.clip_value, self.clip_value, out=g)
         for name, g in grads.items():

@@ -2,19 +2,31 @@
 
     pytest bench --benchmark-json=bench.json && python bench/report.py bench.json
 
-Each row is the median time of one update, character or step, and how many times faster fastrnn
-does it in the same run: below 1 where it loses. With --check nothing is written; the exit code
-tells whether the README's table has the same rows.
+Each row is the median time of one update, character or step (or the peak memory of a process); how
+many times as much that is as fastrnn's, below 1 where fastrnn loses; and for updates what share of
+the machine's peak the products of the update reach. The contestants took turns, so ratios and
+shares are taken within each round, and their median is shown. With --check nothing is written; the
+exit code tells whether the README's table has the same rows.
 """
 
 import argparse
 import json
 import sys
 from pathlib import Path
+from statistics import median
+from typing import NamedTuple
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-HEAD = ("| work | contestant | median time | fastrnn is faster by |\n"
-        "|---|---|--:|--:|\n")
+HEAD = ("| work | contestant | median time or memory | times fastrnn's | share of peak |\n"
+        "|---|---|--:|--:|--:|\n")
+
+
+class Row(NamedTuple):
+    work: str
+    contestant: str
+    amount: str  # as shown, with its unit
+    ratio: float  # times fastrnn's amount
+    share: float | None  # of the peak of the cores it may use
 
 
 def main() -> int:
@@ -58,39 +70,60 @@ def read_run(path: Path) -> dict:
         raise ValueError(f"{path} is not a run of these benchmarks ({error!r}): {how}") from None
 
 
-def rows(run: dict) -> list[tuple[str, str, float, str, float]]:
-    """(work, contestant, seconds, their unit, times that fastrnn is faster), groups together."""
-    found: dict[str, list] = {}
+def rows(run: dict) -> list[Row]:
+    """What the table shows, groups together."""
+    groups: dict[str, list] = {}
     for benchmark in run["benchmarks"]:
-        extra = benchmark["extra_info"]
-        seconds = benchmark["stats"]["median"] / extra["per_round"]
-        found.setdefault(benchmark["group"], []).append(
-            (extra["contestant"], seconds, extra["unit"]))
+        groups.setdefault(benchmark["group"], []).append(benchmark)
     result = []
-    for group, contestants in found.items():
-        ours = [seconds for name, seconds, _ in contestants if name == "fastrnn"]
+    for group, benchmarks in groups.items():
+        ours = [b for b in benchmarks if b["extra_info"]["contestant"] == "fastrnn"]
         if len(ours) != 1:
             raise ValueError(f"the group {group!r} has {len(ours)} rows of fastrnn, not 1")
-        result += [(group, name, seconds, unit, seconds / ours[0])
-                   for name, seconds, unit in contestants]
+        for benchmark in benchmarks:
+            extra = benchmark["extra_info"]
+            if "megabytes" in extra:
+                amount = f"{extra['megabytes']:.0f} MB"
+            else:
+                amount = f"{show_time(median(rounds(benchmark)))} per {extra['unit']}"
+            ratio = median(theirs / our for theirs, our in
+                           zip(rounds(benchmark), rounds(ours[0]), strict=True))
+            share = None
+            if "peaks" in extra:
+                share = median(extra["flops"] / seconds / peak for seconds, peak in
+                               zip(rounds(benchmark), extra["peaks"], strict=True))
+            result.append(Row(group, extra["contestant"], amount, ratio, share))
     return result
 
 
+def rounds(benchmark: dict) -> list[float]:
+    """Seconds of one unit in each round, or the megabytes."""
+    extra = benchmark["extra_info"]
+    return [extra["megabytes"]] if "megabytes" in extra else benchmark["stats"]["data"]
+
+
 def machine(run: dict) -> str:
-    """The processor and the versions, in two lines."""
+    """The processor, its peak and the versions, in a few lines."""
     info = run["machine_info"]
     ours, cpu = info["fastrnn"], info["cpu"]
     model = cpu.get("brand_raw", ours["machine"])
     torch = f"PyTorch {info['torch']}, " if info["torch"] else ""
+    peaks: dict[str, list] = {}  # of one core, by dtype
+    for benchmark in run["benchmarks"]:
+        extra = benchmark["extra_info"]
+        if extra.get("threads") == 1:
+            peaks.setdefault(extra["dtype"], []).extend(extra["peaks"])
+    peak = ", ".join(f"{median(found) / 1e9:.0f} in {dtype}" for dtype, found in peaks.items())
     return (f"{model}, {cpu['count']} cores, {ours['isa']} in use.\n"
-            f"Python {ours['python']}, NumPy {ours['numpy']}, SciPy {ours['scipy']}, {torch}"
+            + (f"Peak of one core in GFLOP/s, the median of all rounds: {peak}.\n" if peak else "")
+            + f"Python {ours['python']}, NumPy {ours['numpy']}, SciPy {ours['scipy']}, {torch}"
             f"fastrnn {ours['version']} built by {ours['compiler']}.\n")
 
 
 def render(run: dict) -> str:
     """The Markdown that stands between the markers."""
-    lines = [f"| {work} | {name} | {show_time(seconds)} per {unit} | {show_ratio(ratio)} |\n"
-             for work, name, seconds, unit, ratio in rows(run)]
+    lines = [f"| {row.work} | {row.contestant} | {row.amount} | {show_ratio(row.ratio)} | "
+             f"{show_share(row.share)} |\n" for row in rows(run)]
     return machine(run) + "\n" + HEAD + "".join(lines)
 
 
@@ -105,6 +138,10 @@ def show_time(seconds: float) -> str:
 
 def show_ratio(ratio: float) -> str:
     return f"{ratio:.{0 if ratio >= 99.95 else 1 if ratio >= 9.995 else 2}f}"
+
+
+def show_share(share: float | None) -> str:
+    return "" if share is None else f"{share:.{0 if share >= 0.0995 else 1}%}"
 
 
 def markers(text: str, readme: Path) -> tuple[int, int]:

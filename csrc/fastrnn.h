@@ -5,8 +5,10 @@
  * of one such variant. Arrays travel as `void *` because the caller chooses the precision together
  * with the table: they hold float for a float table and double for a double table.
  *
- * Letters: T time steps, N batch, H hidden size, K vocabulary size. Arrays are row-major and
- * contiguous, do not overlap unless said, and the caller has checked every size and every id.
+ * Letters: T time steps, N batch, D input size of a layer, H hidden size, K vocabulary size,
+ * E embedding size, L layers, G gates (lstm 4: i f o g; gru 3: r z n; else 1), P numbers of state
+ * (for each layer its h; for lstm h and then c). Arrays are row-major and contiguous, do not
+ * overlap unless said, and the caller has checked every size and every id.
  */
 #ifndef FASTRNN_H
 #define FASTRNN_H
@@ -19,30 +21,56 @@
 typedef void (*fastrnn_gemm)(int transpose_a, int transpose_b, int M, int N, int K, const void *A,
                              int lda, const void *B, int ldb, int accumulate, void *C, int ldc);
 
-enum { FASTRNN_TANH = 0, FASTRNN_RELU = 1 };                              /* cell */
+/* A source of random bits, as NumPy's bit generators hand it out. */
+typedef struct {
+    void *state;
+    uint64_t (*next)(void *state);
+} fastrnn_bits;
+
+enum { FASTRNN_TANH, FASTRNN_RELU, FASTRNN_LSTM, FASTRNN_GRU, FASTRNN_MEMORY };   /* cell */
 enum { FASTRNN_ADAGRAD, FASTRNN_RMSPROP, FASTRNN_ADAM, FASTRNN_SGD };     /* optimizer kind */
-enum { FASTRNN_MAP_EXP, FASTRNN_MAP_TANH, FASTRNN_MAP_RSQRT };            /* map: which function */
+enum { FASTRNN_MAP_EXP, FASTRNN_MAP_TANH, FASTRNN_MAP_SIGMOID, FASTRNN_MAP_RSQRT };  /* map */
+enum { FASTRNN_MOST_LAYERS = 32 };
+enum { FASTRNN_CHUNK = 16384 };  /* elements of a block that one job of an update takes */
+
+/* Where the tensors of a layer start in the flat block, in elements. */
+typedef struct {
+    int D;
+    int Wx;              /* (D, G H): a one-hot input picks a row */
+    int Wh;              /* (H, G H) */
+    int b;               /* (G H) */
+    int bhn;             /* (H), gru: -1 where it resets before the product */
+    int Wm, bm;          /* (H, H), (H), memory */
+} fastrnn_layer;
 
 /* A model's sizes, and where each tensor starts in its flat block of `size` elements. Parameters,
- * gradients and optimizer memories are blocks of this one shape. Behind a parameter block 64 bytes
- * may be read. */
+ * gradients and optimizer memories are blocks of this one shape; the tensor that inputs pick rows
+ * of (embedding, or the first Wx) comes first. Behind a parameter block 64 bytes may be read. */
 typedef struct {
     int cell;
-    int K, H;
+    int K, E, H, L;      /* E is 0 where inputs are one-hot */
     int T, N;            /* the largest unroll and the batch that the workspace must hold */
-    int Wx;              /* (K, H): a one-hot input picks a row */
-    int Wh;              /* (H, H) */
-    int b;               /* (H) */
+    int dropout;         /* chance to be dropped, in 1/65536 */
+    int packed;          /* whether the recurrence runs on packed matrices, or on plain BLAS */
+    int embedding;       /* (K, E) */
+    fastrnn_layer layers[FASTRNN_MOST_LAYERS];
     int head_W;          /* (H, K) */
     int head_b;          /* (K) */
     int size;
     fastrnn_gemm gemm;   /* of the same precision */
 } fastrnn_network;
 
+/* Threads at work together; all zero at first but for `helpers`, threads that are in help(). */
+typedef struct {
+    int helpers;
+    int round, count, next, busy;
+    void (*job)(void *context, int index);
+    void *context;
+} fastrnn_team;
+
 typedef struct {
     int kind;
-    double learning_rate;
-    double decay;            /* RMSProp's gamma, Adam's beta1 */
+    double decay;            /* RMSProp's gamma, Adam's beta1, SGD's momentum */
     double decay2;           /* Adam's beta2 */
     double epsilon;
     double clip_norm;        /* infinity: no clipping */
@@ -53,14 +81,16 @@ typedef struct {
 typedef struct {
     const fastrnn_network *net;
     const fastrnn_optimizer *optimizer;
+    fastrnn_team *team;
     void *params, *grads;        /* blocks; grads is scratch */
-    void *memory, *memory2;      /* blocks of the optimizer (RMSProp, AdaGrad: one; Adam: both) */
+    void *memory, *memory2;      /* blocks of the optimizer (Adam: both; SGD: with momentum one) */
     void *work;                  /* workspace_size(net) elements, zero at first, 64-byte aligned */
     int32_t *window;             /* 2*T*N + 2*K, zero at first: inputs [T][N], targets [T][N], rows */
     const void *ids;             /* N streams of `length` symbols, one after the other */
     int id_bytes;                /* 1, 2 or 4: ids are unsigned */
     int64_t length;
-    void *state;                 /* [N][H] after the last window; the next one starts from it, or
+    const fastrnn_bits *bits;    /* a source for each slice; NULL: no dropout */
+    void *state;                 /* [N][P] after the last window; the next one starts from it, or
                                   * from zero where its position is 0 */
     int64_t position;            /* of the next window in each stream */
     int64_t epoch;               /* epochs completed */
@@ -70,6 +100,8 @@ typedef struct {
     double best_loss;            /* lowest smoothed loss seen at a multiple of best_every updates */
     int64_t best_update, best_every;
     double *losses;              /* [T][N], scratch */
+    double *norms;               /* size / FASTRNN_CHUNK + 1, scratch */
+    const double *rates;         /* the learning rate of each update of this call */
     double *loss, *smooth;       /* of each update of this call */
 } fastrnn_training;
 
@@ -78,33 +110,49 @@ typedef struct {
     int bytes;                   /* of one element: 4 float, 8 double */
     int lanes;                   /* elements in one vector register */
 
+    /* Slices that the batch is cut into: they depend on N alone, so that results do not depend on
+     * the number of threads. Slice s takes streams from N s / slices on. */
+    int (*slices)(int N);
+
     /* Elements of workspace that the other functions need for this network. */
     int64_t (*workspace_size)(const fastrnn_network *net);
 
-    /* Read inputs [T][N] (T <= net->T) from `state` [N][H], in and out. With targets [T][N]:
+    /* Read inputs [T][N] (T <= net->T) from `state` [N][P], in and out. With targets [T][N]:
      * losses [T][N] receives the cross-entropy of each prediction in nats, and where grads is not
      * NULL the whole block is filled with the gradient of the loss, which is their sum over time
-     * and mean over the batch. Without targets (NULL) the state moves, and nothing else. */
-    void (*unroll)(const fastrnn_network *net, const void *params, void *grads, void *work,
-                   const int32_t *inputs, const int32_t *targets, int T, void *state,
-                   double *losses);
+     * and mean over the batch. Without targets (NULL) the state moves, and nothing else. With
+     * `bits`, a source for each slice, what layers hand on is dropped out. */
+    void (*unroll)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *grads,
+                   void *work, const int32_t *inputs, const int32_t *targets, int T, void *state,
+                   double *losses, const fastrnn_bits *bits);
 
     /* At most `updates` updates: window, unroll, clip, step. Returns how many were done: fewer only
      * where the loss of the next one, or its gradient, is not finite; it is not applied. */
     int64_t (*run)(fastrnn_training *training, int64_t updates);
 
-    /* Draw n ids from softmax(scores / temperature), each with its uniform number in [0, 1), after
-     * reading symbol `id` in `state` [H], in and out. Temperature 0 takes the likeliest symbol. */
-    void (*sample)(const fastrnn_network *net, const void *params, void *work, void *state, int id,
-                   double temperature, const double *uniforms, int64_t n, int32_t *ids);
+    /* Draw n ids for each of the N streams from softmax(scores / temperature), each with its
+     * uniform number in [0, 1) ([n][N]), after reading ids [N] in `state` [N][P], in and out.
+     * Temperature 0 takes the likeliest symbol. Only the top_k likeliest symbols are drawn, and of
+     * these the likeliest that together have a share of top_p (1: all). out [n][N] */
+    void (*sample)(const fastrnn_network *net, const void *params, void *work, void *state,
+                   const int32_t *ids, double temperature, int top_k, double top_p,
+                   const double *uniforms, int64_t n, int32_t *out);
 
     /* One optimizer step over n elements; `update` counts from 1. The gradient is multiplied by
      * `scale`, then clipped to clip_value; it is not written. */
-    void (*step)(const fastrnn_optimizer *optimizer, int64_t update, double scale, int64_t n,
-                 void *params, const void *grads, void *memory, void *memory2);
+    void (*step)(const fastrnn_optimizer *optimizer, int64_t update, double rate, double scale,
+                 int64_t n, void *params, const void *grads, void *memory, void *memory2);
+
+    /* What a helping thread does until the leader dismisses the team. */
+    void (*help)(fastrnn_team *team);
+    void (*dismiss)(fastrnn_team *team);
 
     /* y = f(x) with one of the vector functions (exp: x <= 0), for the tests of their error. */
     void (*map)(int function, int64_t n, const void *x, void *y);
+
+    /* n rounds of multiply-adds in registers, to measure the processor's peak; returns how many
+     * floating point operations one round has. */
+    int (*spin)(int64_t n, void *out);
 } fastrnn_kernels;
 
 /* The table for bytes (4 or 8) and isa, or NULL where this build or this processor lacks it;

@@ -1,12 +1,14 @@
-/* network.c - a one-hot input, one recurrent layer and a softmax head: the unroll, the training
- * loop and the sampling loop. setup.py compiles it once for each precision and instruction set. */
+/* network.c - one-hot or embedded inputs, recurrent layers and a softmax head: the unroll, the
+ * training loop and the sampling loop. setup.py compiles it once for each precision and instruction
+ * set. */
 #include <float.h>
 
+#include "cells.h"
 #include "fastrnn.h"
 #include "optimizer.h"
 #include "real.h"
-#include "rnn.h"
 #include "softmax.h"
+#include "team.h"
 #include "tile.h"
 #include "vecmath.h"
 
@@ -41,117 +43,303 @@ static control flush_subnormals(void) { return 0; }
 static void restore(control before) { (void)before; }
 #endif
 
+/* ---- slices: streams that one thread takes through a whole unroll ---- */
+
+#define SLICE_ROWS 32
+
+static int slices(int N) {
+    return N < 8 ? 1 : N < 2 * SLICE_ROWS ? 2 : (N + SLICE_ROWS - 1) / SLICE_ROWS;
+}
+static int first_row(int N, int slice) { return (int)((int64_t)N * slice / slices(N)); }
+
 /* ---- the workspace ---- */
 
 typedef struct {
-    int row, wide;               /* H and K rounded up to multiples of ROW_STEP */
-    int64_t h;                   /* [T+1][N][row]: states; before the recurrence x_t Wx + b */
-    int64_t dh;                  /* [T][N][row]: gradients by h_t, then by the sum inside f */
-    int64_t scores;              /* [T][N][wide]: output scores, then their gradients */
-    int64_t Wh, WhT;             /* packed (H, H), and its transpose */
+    int row, wide, xrow;         /* H, K and E rounded up to multiples of ROW_STEP */
+    int cell;                    /* with FASTRNN_GRU_BEFORE told apart */
+    int G, zrow;
+    int slices;
+    /* of each layer, packed: (D, G H), (H, G H), a GRU's (H, H) or the memory's Wm, transposes */
+    int64_t Wx[FASTRNN_MOST_LAYERS], WxT[FASTRNN_MOST_LAYERS], Wh[FASTRNN_MOST_LAYERS];
+    int64_t WhT[FASTRNN_MOST_LAYERS], Wn[FASTRNN_MOST_LAYERS], WnT[FASTRNN_MOST_LAYERS];
     int64_t head_W, head_WT;     /* packed (H, K) and (K, H) */
     int64_t head_b;              /* [wide]: NEVER behind K */
-    int64_t size;
+    int64_t sorted;              /* [wide] */
+    int64_t first;               /* where the first slice starts; each has, n being its streams: */
+    int64_t x;                   /* [T][n][xrow]: embedded inputs */
+    int64_t h[FASTRNN_MOST_LAYERS], c[FASTRNN_MOST_LAYERS], z[FASTRNN_MOST_LAYERS];   /* cells.h */
+    int64_t mask[FASTRNN_MOST_LAYERS];       /* [T][n][row]: 0 or 1 / keep */
+    int64_t dropped[FASTRNN_MOST_LAYERS];    /* [T][n][row]: what the layer hands on */
+    int64_t dh;                  /* [T][n][row or xrow]: gradients by what a layer hands on */
+    int64_t carry;               /* [n][row] */
+    int64_t scores;              /* [T][n][wide]: output scores, then their gradients */
+    int64_t scratch;             /* of gradient() */
+    int64_t grads;               /* a block; the first slice writes to the caller's */
+    int64_t slice_size, size;
 } layout;
 
 static layout lay_out(const network *net) {
-    const int64_t T = net->T, N = net->N;
     layout at;
     at.row = round_up(net->H, ROW_STEP);
     at.wide = round_up(net->K, ROW_STEP);
-    at.h = 0;
-    at.dh = at.h + (T + 1) * N * at.row;
-    at.scores = at.dh + T * N * at.row;
-    at.Wh = at.scores + T * N * at.wide;
-    at.WhT = at.Wh + packed_size(net->H, net->H);
-    at.head_W = at.WhT + packed_size(net->H, net->H);
-    at.head_WT = at.head_W + packed_size(net->H, net->K);
-    at.head_b = at.head_WT + packed_size(net->K, net->H);
-    at.size = at.head_b + at.wide;
+    at.xrow = round_up(net->E, ROW_STEP);
+    at.cell = net->cell == FASTRNN_GRU && net->layers[0].bhn < 0 ? FASTRNN_GRU_BEFORE : net->cell;
+    at.G = gates(at.cell);
+    at.zrow = slots(at.cell) * at.row;
+    at.slices = slices(net->N);
+
+    int64_t end = 0;
+#define PLACE(name, count) (at.name = end, end += round_up64(count, ROW_STEP))
+    const int before = at.cell == FASTRNN_GRU_BEFORE, two = before || at.cell == FASTRNN_MEMORY;
+    for (int l = 0; l < net->L; l++) {
+        const int D = l || net->E ? net->layers[l].D : 0;
+        PLACE(Wx[l], packed_size(at.G, D, net->H));
+        PLACE(WxT[l], packed_size(1, at.G * net->H, D));
+        PLACE(Wh[l], packed_size(at.G - before, net->H, net->H));
+        PLACE(WhT[l], packed_size(1, (at.G - before) * net->H, net->H));
+        PLACE(Wn[l], two ? packed_size(1, net->H, net->H) : 0);
+        PLACE(WnT[l], two ? packed_size(1, net->H, net->H) : 0);
+    }
+    PLACE(head_W, packed_size(1, net->H, net->K));
+    PLACE(head_WT, packed_size(1, net->K, net->H));
+    PLACE(head_b, at.wide);
+    PLACE(sorted, at.wide);
+    at.first = end;
+
+    end = 0;
+    const int64_t n = (net->N + at.slices - 1) / at.slices, Tn = net->T * n;
+    PLACE(x, Tn * at.xrow);
+    for (int l = 0; l < net->L; l++) {
+        PLACE(h[l], (Tn + n) * at.row);
+        PLACE(c[l], at.cell == FASTRNN_LSTM ? (Tn + n) * at.row : 0);
+        PLACE(z[l], Tn * at.zrow);
+        PLACE(mask[l], net->dropout ? Tn * at.row : 0);
+        PLACE(dropped[l], net->dropout ? Tn * at.row : 0);
+    }
+    PLACE(dh, Tn * (at.row > at.xrow ? at.row : at.xrow));
+    PLACE(carry, n * at.row);
+    PLACE(scores, Tn * at.wide);
+    PLACE(scratch, gradient_scratch(net->H > net->E ? net->H : net->E));
+    PLACE(grads, at.slices > 1 ? net->size : 0);
+#undef PLACE
+    at.slice_size = end;
+    at.size = at.first + at.slices * end;
     return at;
 }
 
 static int64_t workspace_size(const network *net) { return lay_out(net).size; }
 
-/* Lay out the weights for an unroll of T steps; the transposes serve the backward pass only. */
-static void pack_weights(const network *net, const layout *at, const real *params, int T,
-                         int backward, real *work) {
-    const int K = net->K, H = net->H, N = net->N;
-    pack(N, H, H, params + net->Wh, work + at->Wh);
-    pack(T * N, H, K, params + net->head_W, work + at->head_W);
-    if (backward) {
-        pack_transposed(N, H, H, params + net->Wh, work + at->WhT);
-        pack_transposed(T * N, K, H, params + net->head_W, work + at->head_WT);
+/* One unroll: what its jobs read and write. */
+typedef struct {
+    const network *net;
+    const layout *at;
+    fastrnn_team *team;
+    const real *params;
+    real *grads, *work;
+    const int32_t *inputs, *targets;   /* [T][N] */
+    int T, backward;
+    double *losses;                    /* [T][N] */
+    const fastrnn_bits *bits;
+} unrolled;
+
+/* ---- packing the weights ---- */
+
+enum { PACKS = 6 };              /* of each layer; the head has two more */
+
+/* Job: lay out one matrix; the transposes serve the backward pass only. */
+static void pack_one(void *context, int index) {
+    const unrolled *u = context;
+    const network *net = u->net;
+    const layout *at = u->at;
+    const int K = net->K, H = net->H, L = net->L, N = net->N, G = at->G;
+    /* a product over all time steps at once meets T n rows, and one for each step n: one row alone
+     * only where T or N is 1 */
+    const int rows = u->T * N;
+    if (index >= L * PACKS) {
+        const real *W = u->params + net->head_W;
+        if (index == L * PACKS) pack(1, rows, H, K, W, K, u->work + at->head_W);
+        else if (u->backward) pack_transposed(rows, K, H, W, K, u->work + at->head_WT);
+        return;
     }
-    for (int k = 0; k < at->wide; k++) {
-        work[at->head_b + k] = k < K ? params[net->head_b + k] : NEVER;
+    const int l = index / PACKS, kind = index % PACKS;
+    const fastrnn_layer *layer = net->layers + l;
+    const real *Wx = u->params + layer->Wx, *Wh = u->params + layer->Wh;
+    const int before = at->cell == FASTRNN_GRU_BEFORE, memory = at->cell == FASTRNN_MEMORY;
+    const real *Wn = memory ? u->params + layer->Wm : Wh + 2 * H;
+    const int D = l || net->E ? layer->D : 0, ldn = memory ? H : G * H, now = G - before;
+    const int recurrent = net->packed, second = recurrent && (before || memory);
+    switch (kind) {
+    case 0: if (D) pack(G, rows, D, H, Wx, G * H, u->work + at->Wx[l]); break;
+    case 1: if (D && u->backward) {
+        pack_transposed(rows, G * H, D, Wx, G * H, u->work + at->WxT[l]);
+    } break;
+    case 2: if (recurrent) pack(now, N, H, H, Wh, G * H, u->work + at->Wh[l]); break;
+    case 3: if (recurrent && u->backward) {
+        pack_transposed(N, now * H, H, Wh, G * H, u->work + at->WhT[l]);
+    } break;
+    case 4: if (second) pack(1, N, H, H, Wn, ldn, u->work + at->Wn[l]); break;
+    case 5: if (second && u->backward) {
+        pack_transposed(N, H, H, Wn, ldn, u->work + at->WnT[l]);
+    } break;
     }
 }
 
-/* state [N][H] into slot 0 of h, zeros behind each row. */
-static void state_in(const network *net, const layout *at, const real *state, real *work) {
-    memset(work + at->h, 0, (size_t)net->N * at->row * sizeof(real));
-    for (int n = 0; n < net->N; n++) {
-        memcpy(work + at->h + (int64_t)n * at->row, state + (int64_t)n * net->H,
-               (size_t)net->H * sizeof(real));
+static void pack_weights(const unrolled *u) {
+    const network *net = u->net;
+    share_out(u->team, pack_one, (void *)u, net->L * PACKS + 2);
+    for (int k = 0; k < u->at->wide; k++) {
+        u->work[u->at->head_b + k] = k < net->K ? u->params[net->head_b + k] : NEVER;
     }
 }
 
-/* Slot t of h into state [N][H]. */
-static void state_out(const network *net, const layout *at, int t, const real *work, real *state) {
-    const real *h = work + at->h + (int64_t)t * net->N * at->row;
-    for (int n = 0; n < net->N; n++) {
-        memcpy(state + (int64_t)n * net->H, h + (int64_t)n * at->row,
-               (size_t)net->H * sizeof(real));
+/* ---- one slice ---- */
+
+/* Layer l at work on a slice, T steps. */
+static layer layer_of(const unrolled *u, int slice, int l) {
+    const network *net = u->net;
+    const layout *at = u->at;
+    const fastrnn_layer *offsets = net->layers + l;
+    real *mine = u->work + at->first + slice * at->slice_size;
+    layer a;
+    a.cell = at->cell;
+    a.T = u->T;
+    a.n = first_row(net->N, slice + 1) - first_row(net->N, slice);
+    a.H = net->H;
+    a.row = at->row;
+    a.zrow = at->zrow;
+    a.packed = net->packed;
+    a.Wh = u->work + at->Wh[l];
+    a.WhT = u->work + at->WhT[l];
+    a.Wn = u->work + at->Wn[l];
+    a.WnT = u->work + at->WnT[l];
+    a.plain_Wh = u->params + offsets->Wh;
+    a.plain_Wm = u->params + offsets->Wm;
+    a.bhn = u->params + offsets->bhn;
+    a.bm = u->params + offsets->bm;
+    a.h = mine + at->h[l];
+    a.c = mine + at->c[l];
+    a.z = mine + at->z[l];
+    a.dh = mine + at->dh;
+    a.carry = mine + at->carry;
+    a.scratch = mine + at->scratch;
+    a.gemm = net->gemm;
+    return a;
+}
+
+/* What a layer hands on before dropout: its states, or the memory cell's u. */
+static real *output(const layer *a) {
+    return a->cell == FASTRNN_MEMORY ? a->z : a->h + (ptrdiff_t)a->n * a->row;
+}
+static int output_row(const layer *a) { return a->cell == FASTRNN_MEMORY ? a->zrow : a->row; }
+
+/* The inputs of layer l (from 1 on, or embedded) [T][n][*row]. */
+static real *input(const unrolled *u, int slice, int l, int *row) {
+    real *mine = u->work + u->at->first + slice * u->at->slice_size;
+    if (l == 0) {
+        *row = u->at->xrow;
+        return mine + u->at->x;
+    }
+    if (u->bits) {
+        *row = u->at->row;
+        return mine + u->at->dropped[l - 1];
+    }
+    const layer a = layer_of(u, slice, l - 1);
+    *row = output_row(&a);
+    return output(&a);
+}
+
+/* C [rows][c_row], G gates c_step apart and M wide each, = the slots A [rows][a_row] (`count` of
+ * them, a_step apart, K wide) times a packed (count K, G M) matrix, plus bias [G][M] where given. */
+static void multiply(int G, int rows, int M, int count, int K, const real *A, int a_row, int a_step,
+                     const real *packed, const real *bias, real *C, int c_row, int c_step) {
+    for (tiles w = walk(G, rows, M, count * K, packed, 0); next_tile(&w);) {
+        sums sum;
+        product(&w, count, K, A, a_step, a_row, sum);
+        for (int r = 0; r < w.R; r++) {
+            real *c = C + (ptrdiff_t)(w.row + r) * c_row + w.unit;
+            for (int g = 0; g < G; g++) {
+                for (int u = 0; u < w.U; u++) {
+                    const int m = u * LANES;
+                    const vec add = bias ? load(bias + g * M + w.unit + m) : all(0);
+                    store(c + g * c_step + m, sum[r][g * w.U + u] + add);
+                }
+            }
+        }
     }
 }
 
-/* ---- one unroll ---- */
-
-/* C [rows][c_row] = A [rows][a_row] times a packed (K, M) matrix. */
-static void multiply(int rows, int M, int K, const real *A, int a_row, const real *packed, real *C,
-                     int c_row) {
-#define PRODUCT(R, V, first_row, first_column, panel)                                             \
-    {                                                                                             \
-        vec sum[TILE_ROWS][WIDE];                                                                 \
-        tile(R, V, K, A + (ptrdiff_t)(first_row) * a_row, a_row, panel, sum);                     \
-        UNROLL(6)                                                                                 \
-        for (int r = 0; r < R; r++) {                                                             \
-            UNROLL(8)                                                                             \
-            for (int v = 0; v < V; v++) {                                                         \
-                store(C + (ptrdiff_t)((first_row) + r) * c_row + (first_column) + v * LANES,      \
-                      sum[r][v]);                                                                 \
-            }                                                                                     \
-        }                                                                                         \
+/* dropped [T][n][row] = x [T][n][x_row] o mask; the masks take 16 bits for each unit, four from a
+ * number of the source, lowest first. */
+static void drop_out(const layer *a, const fastrnn_bits *bits, int limit, real *mask,
+                     real *dropped) {
+    const real *x = output(a);
+    const int x_row = output_row(a);
+    const real scale = (real)(65536.0 / (65536 - limit));
+    uint64_t numbers = 0;
+    int left = 0;
+    for (int i = 0; i < a->T * a->n; i++, x += x_row, mask += a->row, dropped += a->row) {
+        for (int j = 0; j < a->H; j++, left--, numbers >>= 16) {
+            if (!left) {
+                numbers = bits->next(bits->state);
+                left = 4;
+            }
+            mask[j] = (int)(numbers & 0xffff) < limit ? 0 : scale;
+        }
+        for (int j = 0; j < a->row; j += LANES) store(dropped + j, load(x + j) * load(mask + j));
     }
-    FOR_EACH_TILE(rows, M, K, packed, 0, PRODUCT);
-#undef PRODUCT
 }
 
-/* States of all T steps from the initial state in slot 0. inputs [T][N] */
-static void forward(const network *net, const layout *at, const real *params, const int32_t *inputs,
-                    int T, real *work) {
-    const int H = net->H, row = at->row;
-    const real *b = params + net->b;
-    real *h = work + at->h;
-    for (int i = 0; i < T * net->N; i++) {
-        const real *Wx = params + net->Wx + (int64_t)inputs[i] * H;
-        real *z = h + (int64_t)(net->N + i) * row;
-        for (int j = 0; j < H; j++) z[j] = Wx[j] + b[j];
-        for (int j = H; j < row; j++) z[j] = 0;    /* an unroll of NaNs may have left some here */
+/* States of all T steps of a slice from those in slots 0. */
+static void forward(const unrolled *u, int slice) {
+    const network *net = u->net;
+    const layout *at = u->at;
+    const int H = net->H, N = net->N, G = at->G, start = first_row(N, slice);
+    real *mine = u->work + at->first + slice * at->slice_size;
+    for (int l = 0; l < net->L; l++) {
+        const layer a = layer_of(u, slice, l);
+        const fastrnn_layer *offsets = net->layers + l;
+        const real *b = u->params + offsets->b;
+        const int rows = a.T * a.n;
+        int x_row = 0;
+        if (l == 0) {
+            for (int i = 0; i < rows; i++) {
+                const int id = u->inputs[i / a.n * N + start + i % a.n];
+                if (net->E) {
+                    memcpy(mine + at->x + (int64_t)i * at->xrow,
+                           u->params + net->embedding + (int64_t)id * net->E,
+                           (size_t)net->E * sizeof(real));
+                    continue;
+                }
+                const real *Wx = u->params + offsets->Wx + (int64_t)id * G * H;
+                real *z = a.z + (int64_t)i * a.zrow;
+                for (int g = 0; g < G; g++) {
+                    for (int j = 0; j < H; j += LANES) {
+                        store(z + g * a.row + j, load(Wx + g * H + j) + load(b + g * H + j));
+                    }
+                }
+            }
+        }
+        if (l || net->E) {
+            const real *x = input(u, slice, l, &x_row);
+            multiply(G, rows, H, 1, offsets->D, x, x_row, 0, u->work + at->Wx[l], b, a.z, a.zrow,
+                     a.row);
+        }
+        cell_forward(&a);
+        if (u->bits) {
+            drop_out(&a, u->bits + slice, net->dropout, mine + at->mask[l], mine + at->dropped[l]);
+        }
     }
-    if (net->cell == FASTRNN_TANH) rnn_forward(FASTRNN_TANH, T, net->N, H, row, work + at->Wh, h);
-    else rnn_forward(FASTRNN_RELU, T, net->N, H, row, work + at->Wh, h);
 }
 
-/* Cross-entropy of each of the targets [T][N]; leaves its gradient where the scores were. */
-static void head_loss(const network *net, const layout *at, const int32_t *targets, int T,
-                      real *work, double *losses) {
-    const int rows = T * net->N;
-    multiply(rows, net->K, net->H, work + at->h + (int64_t)net->N * at->row, at->row,
-             work + at->head_W, work + at->scores, at->wide);
-    softmax_loss(rows, net->N, vectors(net->K) * LANES, at->wide, work + at->head_b, targets,
-                 work + at->scores, losses);
+/* Output scores of all T steps of a slice, without the bias. */
+static real *head(const unrolled *u, int slice) {
+    const layer a = layer_of(u, slice, u->net->L - 1);
+    real *scores = u->work + u->at->first + slice * u->at->slice_size + u->at->scores;
+    int row;
+    const real *x = input(u, slice, u->net->L, &row);
+    multiply(1, a.T * a.n, u->net->K, 1, a.H, x, row, 0, u->work + u->at->head_W, NULL, scores,
+             u->at->wide, 0);
+    return scores;
 }
 
 /* out [width] = the sum of rows [count][row]. */
@@ -163,46 +351,197 @@ static void sum_rows(int count, int width, const real *rows, int row, real *out)
     }
 }
 
-/* Gradients of every tensor; rows of grads Wx that an input picks must be zero at entry. */
-static void backward(const network *net, const layout *at, const int32_t *inputs, int T,
-                     real *grads, real *work) {
-    const int K = net->K, H = net->H, N = net->N, row = at->row, rows = T * net->N;
-    const real *h = work + at->h;
-    const real *out = h + (int64_t)N * row;
-    const real *scores = work + at->scores;
-    real *dh = work + at->dh;
-
-    net->gemm(1, 0, H, K, rows, out, row, scores, at->wide, 0, grads + net->head_W, K);
-    sum_rows(rows, K, scores, at->wide, grads + net->head_b);
-    multiply(rows, H, K, scores, at->wide, work + at->head_WT, dh, row);
-
-    if (net->cell == FASTRNN_TANH) rnn_backward(FASTRNN_TANH, T, N, H, row, work + at->WhT, h, dh);
-    else rnn_backward(FASTRNN_RELU, T, N, H, row, work + at->WhT, h, dh);
-
-    net->gemm(1, 0, H, H, rows, h, row, dh, row, 0, grads + net->Wh, H);
-    sum_rows(rows, H, dh, row, grads + net->b);
-    for (int i = 0; i < rows; i++) {
-        real *dWx = grads + net->Wx + (int64_t)inputs[i] * H;
-        const real *dz = dh + (int64_t)i * row;
-        for (int j = 0; j < H; j++) dWx[j] += dz[j];
+/* Columns of gate `first` and on of a gradient dW (M, G H), dW = x^T dz, and db their sum over the
+ * rows, where given; dz are `count` slots. */
+static void weight_gradients(const layer *a, int G, int first, int count, int M, const real *x,
+                             int x_row, const real *dz, real *dW, real *db) {
+    const int H = a->H, rows = a->T * a->n;
+    if (dW && a->packed) {
+        gradient(rows, M, H, count, x, x_row, dz, a->zrow, a->row, dW + first * H, G * H,
+                 a->scratch);
+    }
+    for (int g = 0; g < count; g++) {
+        if (dW && !a->packed) {
+            a->gemm(1, 0, M, H, rows, x, x_row, dz + g * a->row, a->zrow, 0,
+                    dW + (first + g) * H, G * H);
+        }
+        if (db) sum_rows(rows, H, dz + g * a->row, a->zrow, db + (first + g) * H);
     }
 }
 
-static void unroll(const network *net, const void *params, void *grads, void *work_,
-                   const int32_t *inputs, const int32_t *targets, int T, void *state,
-                   double *losses) {
+/* Gradients of every tensor by what a slice adds to the loss, from those of its scores. */
+static void backward(const unrolled *u, int slice, real *grads) {
+    const network *net = u->net;
+    const layout *at = u->at;
+    const int K = net->K, H = net->H, N = net->N, E = net->E, G = at->G;
+    const int start = first_row(N, slice);
+    real *mine = u->work + at->first + slice * at->slice_size;
+    const real *scores = mine + at->scores;
+    const layer top = layer_of(u, slice, net->L - 1);
+    const int rows = top.T * top.n;
+    int x_row = 0;
+    const real *x = input(u, slice, net->L, &x_row);
+
+    if (net->packed) {
+        gradient(rows, H, K, 1, x, x_row, scores, at->wide, 0, grads + net->head_W, K, top.scratch);
+    } else {
+        net->gemm(1, 0, H, K, rows, x, x_row, scores, at->wide, 0, grads + net->head_W, K);
+    }
+    sum_rows(rows, K, scores, at->wide, grads + net->head_b);
+    multiply(1, rows, H, 1, K, scores, at->wide, 0, u->work + at->head_WT, NULL, top.dh, top.row, 0);
+
+    for (int l = net->L - 1; l >= 0; l--) {
+        const layer a = layer_of(u, slice, l);
+        const fastrnn_layer *offsets = net->layers + l;
+        real *dWx = grads + offsets->Wx, *dWh = grads + offsets->Wh, *db = grads + offsets->b;
+        if (u->bits) {
+            const real *mask = mine + at->mask[l];
+            for (int64_t i = 0; i < (int64_t)rows * a.row; i += LANES) {
+                store(a.dh + i, load(a.dh + i) * load(mask + i));
+            }
+        }
+        cell_backward(&a);
+        const real *dz = a.cell == FASTRNN_MEMORY ? a.z + a.row : a.z;
+        switch (a.cell) {
+        case FASTRNN_GRU:
+            weight_gradients(&a, G, 0, 2, H, a.h, a.row, dz, dWh, NULL);
+            weight_gradients(&a, G, 2, 1, H, a.h, a.row, dz + 3 * a.row, dWh, NULL);
+            sum_rows(rows, H, dz + 3 * a.row, a.zrow, grads + offsets->bhn);
+            break;
+        case FASTRNN_GRU_BEFORE:
+            weight_gradients(&a, G, 0, 2, H, a.h, a.row, dz, dWh, NULL);
+            weight_gradients(&a, G, 2, 1, H, a.z + 3 * a.row, a.zrow, dz + 2 * a.row, dWh, NULL);
+            break;
+        case FASTRNN_MEMORY:
+            weight_gradients(&a, 1, 0, 1, H, a.z, a.zrow, a.z + 2 * a.row, grads + offsets->Wm,
+                             grads + offsets->bm);
+            weight_gradients(&a, 1, 0, 1, H, a.h, a.row, dz, dWh, NULL);
+            break;
+        default:
+            weight_gradients(&a, G, 0, G, H, a.h, a.row, dz, dWh, NULL);
+        }
+        if (l || E) {
+            x = input(u, slice, l, &x_row);
+            weight_gradients(&a, G, 0, G, offsets->D, x, x_row, dz, dWx, db);
+            multiply(1, rows, offsets->D, G, H, dz, a.zrow, a.row, u->work + at->WxT[l], NULL, a.dh,
+                     l ? a.row : at->xrow, 0);
+        } else {
+            weight_gradients(&a, G, 0, G, H, NULL, 0, dz, NULL, db);
+        }
+        for (int i = 0; l == 0 && i < rows; i++) {     /* the rows that the inputs picked */
+            const int id = u->inputs[i / a.n * N + start + i % a.n];
+            real *dW = grads + (E ? net->embedding : offsets->Wx) + (int64_t)id * (E ? E : G * H);
+            const real *from = E ? a.dh + (int64_t)i * at->xrow : dz + (int64_t)i * a.zrow;
+            for (int g = 0; g < (E ? 1 : G); g++) {
+                for (int j = 0; j < (E ? E : H); j++) dW[g * H + j] += from[g * a.row + j];
+            }
+        }
+    }
+}
+
+/* Job: one slice through the unroll. */
+static void unroll_slice(void *context, int slice) {
+    const control before = flush_subnormals();
+    const unrolled *u = context;
+    forward(u, slice);
+    if (u->targets) {
+        const network *net = u->net;
+        const int first = first_row(net->N, slice), n = first_row(net->N, slice + 1) - first;
+        real *scores = head(u, slice);
+        softmax_loss(u->T, n, net->N, vectors(net->K) * LANES, u->at->wide,
+                     u->work + u->at->head_b, u->targets + first, scores, u->losses + first);
+        if (u->backward) {
+            real *mine = u->work + u->at->first + slice * u->at->slice_size + u->at->grads;
+            backward(u, slice, slice ? mine : u->grads);
+        }
+    }
+    restore(before);
+}
+
+/* ---- the state ---- */
+
+/* Does `each(at, numbers)` for what a stream carries: at is its place in a row of states, numbers
+ * the array [T+1][n][row] of slice and layer that holds it. */
+#define FOR_EACH_STATE(u, slice, each)                                                            \
+    for (int l_ = 0, at_ = 0; l_ < (u)->net->L; l_++) {                                           \
+        const layer a_ = layer_of(u, slice, l_);                                                  \
+        each(at_, a_.h);                                                                          \
+        at_ += a_.H;                                                                              \
+        if (a_.cell == FASTRNN_LSTM) {                                                            \
+            each(at_, a_.c);                                                                      \
+            at_ += a_.H;                                                                          \
+        }                                                                                         \
+    }
+
+static int state_size(const network *net) {
+    return net->L * net->H * (net->cell == FASTRNN_LSTM ? 2 : 1);
+}
+
+/* state [N][P] into slots 0; zeros where it is NULL. */
+static void state_in(const unrolled *u, const real *state) {
+    const int P = state_size(u->net);
+    for (int s = 0; s < u->at->slices; s++) {
+        const int first = first_row(u->net->N, s), n = first_row(u->net->N, s + 1) - first;
+#define IN(at, to)                                                                                \
+    for (int i = 0; i < n; i++) {                                                                 \
+        if (state) {                                                                              \
+            memcpy(to + i * a_.row, state + (int64_t)(first + i) * P + at, a_.H * sizeof(real));  \
+        } else {                                                                                  \
+            memset(to + i * a_.row, 0, a_.H * sizeof(real));                                      \
+        }                                                                                         \
+    }
+        FOR_EACH_STATE(u, s, IN)
+#undef IN
+    }
+}
+
+/* Slots t into state [N][P]. */
+static void state_out(const unrolled *u, int t, real *state) {
+    const int P = state_size(u->net);
+    for (int s = 0; s < u->at->slices; s++) {
+        const int first = first_row(u->net->N, s), n = first_row(u->net->N, s + 1) - first;
+#define OUT(at, from)                                                                             \
+    for (int i = 0; i < n; i++) {                                                                 \
+        memcpy(state + (int64_t)(first + i) * P + at, from + ((ptrdiff_t)t * n + i) * a_.row,     \
+               a_.H * sizeof(real));                                                              \
+    }
+        FOR_EACH_STATE(u, s, OUT)
+#undef OUT
+    }
+}
+
+/* Slots T into slots 0. */
+static void state_on(const unrolled *u) {
+    for (int s = 0; s < u->at->slices; s++) {
+#define ON(at, x)                                                                                 \
+    memcpy(x, x + (ptrdiff_t)u->T * a_.n * a_.row, (size_t)a_.n * a_.row * sizeof(real)); (void)at;
+        FOR_EACH_STATE(u, s, ON)
+#undef ON
+    }
+}
+
+static void unroll(const network *net, fastrnn_team *team, const void *params, void *grads,
+                   void *work, const int32_t *inputs, const int32_t *targets, int T, void *state,
+                   double *losses, const fastrnn_bits *bits) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
-    real *work = work_;
-    pack_weights(net, &at, params, T, grads != NULL, work);
-    state_in(net, &at, state, work);
-    forward(net, &at, params, inputs, T, work);
-    if (targets) head_loss(net, &at, targets, T, work, losses);
+    const unrolled u = {net, &at, team, params, grads, work, inputs, targets, T, grads != NULL,
+                        losses, net->dropout ? bits : NULL};
+    pack_weights(&u);
+    state_in(&u, state);
     if (grads) {
-        memset((real *)grads + net->Wx, 0, (size_t)net->K * net->H * sizeof(real));
-        backward(net, &at, inputs, T, grads, work);
+        const int64_t dense = (int64_t)net->K * (net->E ? net->E : at.G * net->H);
+        memset(grads, 0, (size_t)dense * sizeof(real));
+        for (int s = 1; s < at.slices; s++) {
+            memset(u.work + at.first + s * at.slice_size + at.grads, 0, (size_t)dense * sizeof(real));
+        }
     }
-    state_out(net, &at, T, work, state);
+    share_out(team, unroll_slice, (void *)&u, at.slices);
+    for (int s = 1; grads && s < at.slices; s++) {
+        const real *more = u.work + at.first + s * at.slice_size + at.grads;
+        for (int64_t i = 0; i < net->size; i++) u.grads[i] += more[i];
+    }
+    state_out(&u, T, state);
     restore(before);
 }
 
@@ -230,7 +569,7 @@ static void read_window(const training *t, int32_t *inputs, int32_t *targets) {
     }
 }
 
-/* Lists each row of Wx that the inputs pick once; `listed` [K] is zero before and after. */
+/* Lists each row that the inputs pick once; `listed` [K] is zero before and after. */
 static int distinct_rows(const int32_t *inputs, int count, int32_t *rows, int32_t *listed) {
     int found = 0;
     for (int i = 0; i < count; i++) {
@@ -243,61 +582,136 @@ static int distinct_rows(const int32_t *inputs, int count, int32_t *rows, int32_
     return found;
 }
 
+/* An update once its gradients are known. The tensor of picked rows comes first in a block; where
+ * `picked` lists rows of it the rest of it stays as it is, and `dense` is where the others start;
+ * else dense is 0. */
+typedef struct {
+    const training *t;
+    const unrolled *u;
+    const int32_t *picked;
+    int count, width;
+    int64_t dense;
+    double rate, scale;
+} step;
+
+static int chunks(const step *s) {
+    return (int)((s->u->net->size - s->dense + FASTRNN_CHUNK - 1) / FASTRNN_CHUNK);
+}
+/* Chunk i of the dense part; behind the last one come the picked rows. */
+static int64_t chunk_start(const step *s, int i) { return s->dense + (int64_t)i * FASTRNN_CHUNK; }
+static int64_t chunk_size(const step *s, int i) {
+    const int64_t left = s->u->net->size - chunk_start(s, i);
+    return left < FASTRNN_CHUNK ? left : FASTRNN_CHUNK;
+}
+
+/* grads[i...] += those of the other slices, in their order; returns the sum of squares. */
+static double reduce(const step *s, int64_t start, int64_t n) {
+    const unrolled *u = s->u;
+    real *sum = u->grads + start;
+    for (int slice = 1; slice < u->at->slices; slice++) {
+        const real *more = u->work + u->at->first + slice * u->at->slice_size + u->at->grads + start;
+        for (int64_t i = 0; i < n; i++) sum[i] += more[i];
+    }
+    return sum_of_squares(n, sum);
+}
+
+/* Job: add the slices' gradients of a chunk. */
+static void reduce_chunk(void *context, int i) {
+    const control before = flush_subnormals();
+    const step *s = context;
+    double norm = 0;
+    if (i < chunks(s)) {
+        norm = reduce(s, chunk_start(s, i), chunk_size(s, i));
+    } else {
+        for (int r = 0; r < s->count; r++) {
+            norm += reduce(s, (int64_t)s->picked[r] * s->width, s->width);
+        }
+    }
+    s->t->norms[i] = norm;
+    restore(before);
+}
+
+/* Job: the optimizer's step over a chunk. */
+static void step_chunk(void *context, int i) {
+    const control before = flush_subnormals();
+    const step *s = context;
+    const training *t = s->t;
+    real *params = t->params, *memory = t->memory, *memory2 = t->memory2;
+#define STEP(start, n)                                                                            \
+    optimizer_step(t->optimizer, t->update, s->rate, s->scale, n, params + (start),               \
+                   s->u->grads + (start), memory ? memory + (start) : NULL,                       \
+                   memory2 ? memory2 + (start) : NULL)
+    if (i < chunks(s)) {
+        STEP(chunk_start(s, i), chunk_size(s, i));
+    } else {
+        for (int r = 0; r < s->count; r++) STEP((int64_t)s->picked[r] * s->width, s->width);
+    }
+#undef STEP
+    restore(before);
+}
+
+/* Whether the gradients of all biases are finite. */
+static int biases_finite(const network *net, int G, const real *grads) {
+    int finite = all_finite(net->K, grads + net->head_b);
+    for (int l = 0; l < net->L; l++) {
+        finite = finite && all_finite(G * net->H, grads + net->layers[l].b);
+    }
+    return finite;
+}
+
 static int64_t run(training *t, int64_t updates) {
     const control before = flush_subnormals();
     const network *net = t->net;
     const fastrnn_optimizer *o = t->optimizer;
     const layout at = lay_out(net);
-    const int T = net->T, N = net->N, K = net->K, H = net->H;
+    const int T = net->T, N = net->N, K = net->K;
     int32_t *inputs = t->window, *targets = inputs + T * N, *rows = targets + T * N;
-    real *params = t->params, *grads = t->grads, *memory = t->memory, *memory2 = t->memory2;
-    real *work = t->work;
-    /* A row of Wx without a gradient stays as it is under these two, so it need not be visited. */
-    const int skip = o->kind == FASTRNN_ADAGRAD || o->kind == FASTRNN_SGD;
-    const int64_t dense = net->Wh;             /* Wx is the first tensor, Wh the second */
+    const unrolled u = {net, &at, t->team, t->params, t->grads, t->work, inputs, targets, T, 1,
+                        t->losses, net->dropout ? t->bits : NULL};
+    /* A picked row without a gradient stays as it is under these two, so it need not be visited. */
+    const int skip = o->kind == FASTRNN_ADAGRAD || (o->kind == FASTRNN_SGD && !t->memory);
+    const int width = net->E ? net->E : at.G * net->H;
+    /* With one slice there is nothing to add. Then the norm need not be known either, where states
+     * are bounded (the gradients that are not biases are sums of the biases' times states) and
+     * clipping keeps a large one out of the weights. */
+    const int look = at.slices > 1 || net->cell == FASTRNN_RELU || net->cell == FASTRNN_MEMORY
+                     || net->E || o->clip_value > DBL_MAX || o->clip_norm <= DBL_MAX;
     int64_t done = 0;
 
-    state_in(net, &at, t->state, work);
+    state_in(&u, t->state);
     for (; done < updates; done++) {
-        if (t->position == 0) memset(work + at.h, 0, (size_t)N * at.row * sizeof(real));
+        if (t->position == 0) state_in(&u, NULL);
         read_window(t, inputs, targets);
-        pack_weights(net, &at, params, T, 1, work);
-        forward(net, &at, params, inputs, T, work);
-        head_loss(net, &at, targets, T, work, t->losses);
+        step s = {t, &u, rows, 0, width, skip ? (int64_t)K * width : 0, t->rates[done], 1};
+        if (skip) s.count = distinct_rows(inputs, T * N, rows, rows + K);
+        for (int i = 0; i < at.slices; i++) {
+            real *grads = i ? u.work + at.first + i * at.slice_size + at.grads : u.grads;
+            if (!skip) memset(grads, 0, (size_t)K * width * sizeof(real));
+            for (int r = 0; r < s.count; r++) {
+                memset(grads + (int64_t)rows[r] * width, 0, (size_t)width * sizeof(real));
+            }
+        }
+        pack_weights(&u);
+        share_out(t->team, unroll_slice, (void *)&u, at.slices);
         double loss = 0;
         for (int i = 0; i < T * N; i++) loss += t->losses[i];
         loss /= N;
         if (!(fabs(loss) <= DBL_MAX)) break;
 
-        int touched = 0;
-        if (skip) touched = distinct_rows(inputs, T * N, rows, rows + K);
-        else memset(grads, 0, (size_t)dense * sizeof(real));
-        for (int i = 0; i < touched; i++) {
-            memset(grads + (int64_t)rows[i] * H, 0, (size_t)H * sizeof(real));
-        }
-        backward(net, &at, inputs, T, grads, work);
-
-        const int64_t from = skip ? dense : 0; /* the part that is visited whole */
-        double scale = 1;
-        if (!all_finite(H, grads + net->b) || !all_finite(K, grads + net->head_b)) break;
-        /* The other gradients are sums of these times states. They are looked at apart where states
-         * are not bounded, and where nothing would keep a large one out of the weights. */
-        if (net->cell == FASTRNN_RELU || o->clip_value > DBL_MAX || o->clip_norm <= DBL_MAX) {
-            double norm = sum_of_squares(net->size - from, grads + from);
-            for (int i = 0; i < touched; i++) norm += sum_of_squares(H, grads + (int64_t)rows[i] * H);
+        const int jobs = chunks(&s) + (s.count > 0);
+        if (look) {
+            double norm = 0;
+            share_out(t->team, reduce_chunk, &s, jobs);
+            for (int i = 0; i < jobs; i++) norm += t->norms[i];
             norm = sqrt(norm);
             if (!(norm <= DBL_MAX)) break;
-            if (norm > o->clip_norm) scale = o->clip_norm / norm;
-            if (fmin(norm * scale, o->clip_value) > EXPLODED) break;
+            if (norm > o->clip_norm) s.scale = o->clip_norm / norm;
+            if (fmin(norm * s.scale, o->clip_value) > EXPLODED) break;
+        } else if (!biases_finite(net, at.G, u.grads)) {
+            break;
         }
         t->update++;
-        for (int i = 0; i < touched; i++) {
-            const int64_t r = (int64_t)rows[i] * H;
-            optimizer_step(o, t->update, scale, H, params + r, grads + r,
-                           memory ? memory + r : NULL, NULL);
-        }
-        optimizer_step(o, t->update, scale, net->size - from, params + from, grads + from,
-                       memory ? memory + from : NULL, memory2 ? memory2 + from : NULL);
+        share_out(t->team, step_chunk, &s, jobs);
 
         t->smooth_loss = t->update == 1 ? loss : 0.999 * t->smooth_loss + 0.001 * loss;
         t->loss[done] = loss;
@@ -305,48 +719,92 @@ static int64_t run(training *t, int64_t updates) {
         if (t->update % t->best_every == 0 && t->smooth_loss < t->best_loss) {
             t->best_loss = t->smooth_loss;
             t->best_update = t->update;
-            memcpy(t->best, params, (size_t)net->size * sizeof(real));
+            memcpy(t->best, t->params, (size_t)net->size * sizeof(real));
         }
-        memcpy(work + at.h, work + at.h + (int64_t)T * N * at.row,
-               (size_t)N * at.row * sizeof(real));
+        state_on(&u);
         t->position += T;
         if (t->position + T + 1 >= t->length) {
             t->position = 0;
             t->epoch++;
         }
     }
-    state_out(net, &at, 0, work, t->state);
+    state_out(&u, 0, t->state);
     restore(before);
     return done;
 }
 
 /* ---- sampling ---- */
 
-static void sample(const network *net, const void *params_, void *work_, void *state, int id,
-                   double temperature, const double *uniforms, int64_t n, int32_t *ids) {
+/* Sorts x [n] from the largest down (Shell's sort). */
+static void sort_down(int n, real *x) {
+    for (int gap = n / 2; gap > 0; gap = gap == 2 ? 1 : (int)(gap / 2.2)) {
+        for (int i = gap; i < n; i++) {
+            const real moved = x[i];
+            int j = i;
+            for (; j >= gap && x[j - gap] < moved; j -= gap) x[j] = x[j - gap];
+            x[j] = moved;
+        }
+    }
+}
+
+/* Sets to 0 all of the K weights but the top_k largest, and of these all but the largest that have
+ * a share of top_p; returns the sum of what is left. Of equal ones the first stay. */
+static double keep_likely(int K, int top_k, double top_p, real *weights, real *sorted) {
+    double total = 0, sum = 0;
+    int kept = 0;
+    memcpy(sorted, weights, (size_t)K * sizeof(real));
+    sort_down(K, sorted);
+    for (int k = 0; k < top_k && k < K; k++) total += (double)sorted[k];
+    while (kept < top_k && kept < K && (kept == 0 || sum < top_p * total)) {
+        sum += (double)sorted[kept++];
+    }
+    const real least_kept = sorted[kept - 1];
+    int equal = 0;
+    while (equal < kept && sorted[kept - 1 - equal] == least_kept) equal++;
+    for (int k = 0; k < K; k++) {
+        if (weights[k] < least_kept || (weights[k] == least_kept && equal-- <= 0)) weights[k] = 0;
+    }
+    return sum;
+}
+
+static void sample(const network *net, const void *params, void *work, void *state,
+                   const int32_t *ids, double temperature, int top_k, double top_p,
+                   const double *uniforms, int64_t n, int32_t *out) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
-    const real *params = params_;
-    real *work = work_;
-    real *scores = work + at.scores;
+    unrolled u = {net, &at, NULL, params, NULL, work, ids, NULL, 1, 0, NULL, NULL};
+    const int K = net->K;
     /* Colder, the likeliest symbol has all the probability already; warmer, all have the same. */
     const real sharpness = (real)(1 / fmin(fmax(temperature, 1e-30), 1e9));
-    pack_weights(net, &at, params, 1, 0, work);
-    state_in(net, &at, state, work);
-    for (int64_t i = 0; i < n; i++) {
-        const int32_t input = id;
-        real top;
-        forward(net, &at, params, &input, 1, work);
-        memcpy(work + at.h, work + at.h + at.row, (size_t)at.row * sizeof(real));
-        multiply(1, net->K, net->H, work + at.h, at.row, work + at.head_W, scores, at.wide);
-        double rest = uniforms[i] * (double)exponentials(vectors(net->K) * LANES, sharpness,
-                                                         work + at.head_b, scores, &top);
-        if (temperature == 0) rest = 0;        /* the first whose exp is not 0: the likeliest */
-        /* the last symbol takes what rounding leaves over */
-        for (id = 0; id < net->K - 1 && (rest -= (double)scores[id]) >= 0; id++) {}
-        ids[i] = id;
+    pack_weights(&u);
+    state_in(&u, state);
+    for (int64_t i = 0; i < n; i++, uniforms += net->N, out += net->N) {
+        for (int s = 0; s < at.slices; s++) {
+            const int first = first_row(net->N, s), end = first_row(net->N, s + 1);
+            forward(&u, s);
+            real *scores = head(&u, s);
+            for (int stream = first; stream < end; stream++, scores += at.wide) {
+                real top;
+                double total = (double)exponentials(vectors(K) * LANES, sharpness,
+                                                    u.work + at.head_b, scores, &top);
+                if (top_k < K || top_p < 1) {
+                    total = keep_likely(K, top_k, top_p, scores, u.work + at.sorted);
+                }
+                double rest = uniforms[stream] * total;
+                if (temperature == 0) rest = 0;    /* the first whose exp is not 0: the likeliest */
+                int id = 0, last = 0;
+                /* the last symbol that may come takes what rounding leaves over */
+                for (; id < K; id++) {
+                    if (scores[id] > 0) last = id;
+                    if ((rest -= (double)scores[id]) < 0) break;
+                }
+                out[stream] = id < K ? id : last;
+            }
+        }
+        state_on(&u);
+        u.inputs = out;
     }
-    state_out(net, &at, 0, work, state);
+    state_out(&u, 0, state);
     restore(before);
 }
 
@@ -358,11 +816,29 @@ static void map(int function, int64_t n, const void *x_, void *y_) {
         const vec a = load_part(x + i, part);
         store_part(y + i,
                    function == FASTRNN_MAP_EXP ? vec_exp(a)
-                   : function == FASTRNN_MAP_TANH ? vec_tanh(a) : vec_rsqrt(a),
+                   : function == FASTRNN_MAP_TANH ? vec_tanh(a)
+                   : function == FASTRNN_MAP_SIGMOID ? vec_sigmoid(a) : vec_rsqrt(a),
                    part);
     }
 }
 
+static int spin(int64_t n, void *out) {
+    enum { SUMS = REGISTERS == 32 ? 24 : 12 };
+    vec sum[SUMS];
+    const vec a = load(out);
+    UNROLL(24)
+    for (int i = 0; i < SUMS; i++) sum[i] = all((real)i);
+    for (int64_t k = 0; k < n; k++) {
+        UNROLL(24)
+        for (int i = 0; i < SUMS; i++) sum[i] = sum[i] * a + a;
+    }
+    UNROLL(24)
+    for (int i = 1; i < SUMS; i++) sum[0] += sum[i];
+    store(out, sum[0]);
+    return 2 * SUMS * LANES;
+}
+
 const fastrnn_kernels FASTRNN_TABLE = {
-    FASTRNN_ISA, (int)sizeof(real), LANES, workspace_size, unroll, run, sample, optimizer_step, map,
+    FASTRNN_ISA, (int)sizeof(real), LANES, slices, workspace_size, unroll, run, sample,
+    optimizer_step, help, dismiss, map, spin,
 };

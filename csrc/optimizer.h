@@ -49,12 +49,13 @@ static int all_finite(int n, const real *x) {
     return sum == 0;
 }
 
-static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double scale_, int64_t n,
-                           void *params, const void *grads, void *memory, void *memory2) {
+static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double rate_, double scale_,
+                           int64_t n, void *params, const void *grads, void *memory,
+                           void *memory2) {
     real *p = params, *m = memory, *v = memory2;
     const real *dp = grads;
     const real scale = (real)scale_, c = (real)o->clip_value;
-    const real rate = (real)o->learning_rate, epsilon = (real)o->epsilon;
+    const real rate = (real)rate_, epsilon = (real)o->epsilon;
     const real keep = (real)o->decay, take = (real)(1 - o->decay);
     const real keep2 = (real)o->decay2, take2 = (real)(1 - o->decay2);
 #define CLIPPED(load) larger(all(-c), smaller(all(c), load(dp + i) * scale))
@@ -83,7 +84,7 @@ static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double sc
 #undef EACH
         break;
     case FASTRNN_ADAM: {         /* p -= rate m' / (sqrt(v') + epsilon), m' and v' unbiased */
-        const real unbias = (real)(o->learning_rate / (1 - pow(o->decay, (double)update)));
+        const real unbias = (real)(rate_ / (1 - pow(o->decay, (double)update)));
         const real unbias2 = (real)(1 / (1 - pow(o->decay2, (double)update)));
 #define EACH(load, store)                                                                         \
         {                                                                                         \
@@ -98,8 +99,16 @@ static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double sc
 #undef EACH
         break;
     }
-    case FASTRNN_SGD:            /* p -= rate g */
-#define EACH(load, store) store(p + i, load(p + i) - rate * CLIPPED(load));
+    case FASTRNN_SGD:            /* p -= rate g, or with momentum m = keep m + g;  p -= rate m */
+#define EACH(load, store)                                                                         \
+        {                                                                                         \
+            vec step = CLIPPED(load);                                                             \
+            if (m) {                                                                              \
+                step += load(m + i) * keep;                                                       \
+                store(m + i, step);                                                               \
+            }                                                                                     \
+            store(p + i, load(p + i) - rate * step);                                              \
+        }
         FOR_EACH_VEC(n, p, EACH);
 #undef EACH
         break;

@@ -189,6 +189,7 @@ INLINE real largest_lane(vec x) {
 }
 
 INLINE int round_up(int n, int step) { return (n + step - 1) / step * step; }
+INLINE int64_t round_up64(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 INLINE int least(int a, int b) { return a < b ? a : b; }
 
 #endif

@@ -1,60 +1,76 @@
 /* tile.h - products with a matrix that is packed once and used at every time step.
  *
- * BLAS lays out its operands anew in each call. In a recurrence the same matrix B (K, M) meets a
- * few rows at a time, T times over, so we lay it out once per update: panels of a few vectors of
- * columns, each panel row after row, zeros behind the last column. A tile of up to TILE_ROWS rows
- * and one panel stays in registers while it runs down K, and its owner finishes it there. One row
- * alone takes wider panels, so that the sums still fill the registers; hence the packed form
- * depends on N, the rows that will meet it.
+ * BLAS lays out its operands anew in each call. In a recurrence the same matrix meets a few rows at
+ * a time, T times over, so we lay it out once per update. A matrix B (K, G M) holds G gates side by
+ * side, M units each. A panel is a few vectors of units, G of them (one per gate) next to each
+ * other, row after row, so that a tile has all the gates of its units at once. A tile of up to
+ * TILE_ROWS(G) rows and one panel stays in registers while it runs down K, and its owner finishes
+ * it there. One row alone takes wider panels, so that the sums still fill the registers; hence the
+ * packed form depends on N, the rows that will meet it.
  */
 #ifndef FASTRNN_TILE_H
 #define FASTRNN_TILE_H
 
 #include "real.h"
 
-#define TILE_ROWS 6
-#define PANEL (REGISTERS == 32 ? 4 : 2)          /* vectors in a panel for many rows */
-#define WIDE (REGISTERS == 32 ? 8 : 7)           /* for one row */
-#define CHAINS 4                                 /* most sums in flight for one vector */
+#define MOST_ROWS 6
+#if REGISTERS == 32
+#define PANEL 4                  /* vectors in a panel for many rows */
+#define WIDE 8                   /* for one row */
+#define TILE_ROWS(G) 6
+#else
+#define PANEL 2
+#define WIDE 7
+#define TILE_ROWS(G) ((G) < 3 ? 6 : 12 / (G))
+#endif
+#define CHAINS 4                 /* most sums in flight for one vector */
+#define MOST_VECTORS 8           /* in a panel: WIDE, or one vector for each gate */
+
+typedef vec sums[MOST_ROWS][MOST_VECTORS];
 
 INLINE int vectors(int n) { return round_up(n, LANES) / LANES; }
 
-/* Elements that the packed form of a (K, M) matrix takes. */
-INLINE int64_t packed_size(int K, int M) { return (int64_t)K * round_up(M, ROW_STEP); }
+/* Elements that the packed form of a (K, G M) matrix takes. */
+INLINE int64_t packed_size(int G, int K, int M) { return (int64_t)G * K * round_up(M, ROW_STEP); }
 
-/* Columns of a panel, all panels of a matrix being about as wide. */
-INLINE int panel_width(int N, int M) {
-    const int most = N == 1 ? WIDE : PANEL, all = vectors(M);
+/* Units of a panel, all panels of a matrix being about as wide. */
+INLINE int panel_units(int G, int N, int M) {
+    const int room = (N == 1 ? WIDE : PANEL) / G, most = room ? room : 1, all = vectors(M);
     const int panels = (all + most - 1) / most;
     return (all + panels - 1) / panels * LANES;
 }
 
-/* packed <- B (K, M), for N rows. Reads, but does not use, up to a register behind B's end. */
-static void pack(int N, int K, int M, const real *B, real *packed) {
-    const int step = panel_width(N, M);
+/* packed <- B (K, G M), whose rows are ldb apart, for N rows. Reads, but does not use, up to a
+ * register behind B's end. */
+static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packed) {
+    const int step = panel_units(G, N, M);
     for (int first = 0; first < M; first += step) {
-        const int width = least(step, vectors(M - first) * LANES);
-        for (int k = 0; k < K; k++, packed += width) {
-            const real *from = B + (ptrdiff_t)k * M + first;
-            for (int m = 0; m < width; m += LANES) {
-                store(packed + m, first_lanes(load(from + m), M - first - m));
+        const int units = least(step, vectors(M - first) * LANES);
+        for (int k = 0; k < K; k++) {
+            for (int g = 0; g < G; g++, packed += units) {
+                const real *from = B + (ptrdiff_t)k * ldb + g * M + first;
+                for (int m = 0; m < units; m += LANES) {
+                    store(packed + m, first_lanes(load(from + m), M - first - m));
+                }
             }
         }
     }
 }
 
-/* packed <- the transpose of B (M, K). Reads behind B's end as pack does. */
-static void pack_transposed(int N, int K, int M, const real *B, real *packed) {
-    const int step = panel_width(N, M);
+/* packed <- the transpose of B (M, K), whose rows are ldb apart. Reads behind B's end as pack does. */
+static void pack_transposed(int N, int K, int M, const real *B, int ldb, real *packed) {
+    const int step = panel_units(1, N, M);
     for (int first = 0; first < M; first += step) {
         const int width = least(step, vectors(M - first) * LANES);
         for (int m = 0; m < width; m += LANES) {
             for (int k = 0; k < K; k += LANES) {
-                const real *from = B + (ptrdiff_t)(first + m) * K + k;
+                const real *from = B + (ptrdiff_t)(first + m) * ldb + k;
                 const int rows = least(LANES, M - first - m), columns = least(LANES, K - k);
                 vec square[LANES];
                 UNROLL(16)
-                for (int i = 0; i < LANES; i++) square[i] = i < rows ? load(from + i * K) : all(0);
+                for (int i = 0; i < LANES; i++) {
+                    square[i] = i < rows ? load(from + (ptrdiff_t)i * ldb) : all(0);
+                }
                 transpose_square(square);
                 real *to = packed + (ptrdiff_t)k * width + m;
                 UNROLL(16)
@@ -67,84 +83,178 @@ static void pack_transposed(int N, int K, int M, const real *B, real *packed) {
     }
 }
 
-/* sum[r][v] = A (R, K) times one panel of V vectors; the rows of A are `stride` apart. R and V are
- * constants where this is inlined, so that the sums are registers. */
-INLINE void tile(const int R, const int V, int K, const real *A, ptrdiff_t stride,
-                 const real *panel, vec sum[TILE_ROWS][WIDE]) {
+/* sum[r][v] = or, where `more`, += A (R, K) times one panel of V vectors; the rows of A are `stride`
+ * apart, or A lies column after column where `stride` is 0. R, V and `turned`, which tells that,
+ * are constants where this is inlined, so that the sums are registers. */
+INLINE void tile(const int R, const int V, const int turned, int more, int K, const real *A,
+                 ptrdiff_t stride, const real *panel, sums sum) {
+    sums s;
     UNROLL(6)
     for (int r = 0; r < R; r++) {
         UNROLL(8)
-        for (int v = 0; v < V; v++) sum[r][v] = all(0);
+        for (int v = 0; v < V; v++) s[r][v] = more ? sum[r][v] : all(0);
     }
     int k = 0;
     if (R == 1) {                /* too few sums to hide the latency of one chain each */
         const int chains = V * CHAINS <= REGISTERS * 3 / 4 ? CHAINS : CHAINS / 2;
-        vec more[CHAINS][WIDE];
+        vec other[CHAINS][MOST_VECTORS];
         UNROLL(4)
         for (int c = 1; c < chains; c++) {
             UNROLL(8)
-            for (int v = 0; v < V; v++) more[c][v] = all(0);
+            for (int v = 0; v < V; v++) other[c][v] = all(0);
         }
         for (; k + chains <= K; k += chains, panel += chains * V * LANES) {
             UNROLL(8)
-            for (int v = 0; v < V; v++) sum[0][v] += A[k] * load(panel + v * LANES);
+            for (int v = 0; v < V; v++) s[0][v] += A[k] * load(panel + v * LANES);
             UNROLL(4)
             for (int c = 1; c < chains; c++) {
                 UNROLL(8)
                 for (int v = 0; v < V; v++) {
-                    more[c][v] += A[k + c] * load(panel + (c * V + v) * LANES);
+                    other[c][v] += A[k + c] * load(panel + (c * V + v) * LANES);
                 }
             }
         }
         UNROLL(4)
         for (int c = 1; c < chains; c++) {
             UNROLL(8)
-            for (int v = 0; v < V; v++) sum[0][v] += more[c][v];
+            for (int v = 0; v < V; v++) s[0][v] += other[c][v];
         }
     }
     for (; k < K; k++, panel += V * LANES) {
-        vec b[WIDE];
+        vec b[MOST_VECTORS];
         UNROLL(8)
         for (int v = 0; v < V; v++) b[v] = load(panel + v * LANES);
         UNROLL(6)
         for (int r = 0; r < R; r++) {
-            const real a = A[r * stride + k];
+            const real a = turned ? A[(ptrdiff_t)k * R + r] : A[r * stride + k];
             UNROLL(8)
-            for (int v = 0; v < V; v++) sum[r][v] += a * b[v];
+            for (int v = 0; v < V; v++) s[r][v] += a * b[v];
         }
+    }
+    UNROLL(6)
+    for (int r = 0; r < R; r++) {
+        UNROLL(8)
+        for (int v = 0; v < V; v++) sum[r][v] = s[r][v];
     }
 }
 
-/* Calls body(R, V, row, column, panel) with constant R and V for each tile of a product of N rows
- * with a packed (K, M) matrix; row and column are the tile's first. The panels come from the left
- * where `turn` is even and from the right where it is odd: time steps that take turns find the
- * panel that the last one left in the cache. */
-#define TILE_CASE(R, V, body) case (R) * 16 + (V): body(R, V, row_, column_, panel_); break;
-#define TILE_CASES_2(R, body) TILE_CASE(R, 1, body) TILE_CASE(R, 2, body)
-#define TILE_CASES_4(R, body) TILE_CASES_2(R, body) TILE_CASE(R, 3, body) TILE_CASE(R, 4, body)
-#define TILE_CASES_7(body)                                                                        \
-    TILE_CASES_4(1, body) TILE_CASE(1, 5, body) TILE_CASE(1, 6, body) TILE_CASE(1, 7, body)
-#if REGISTERS == 32
-#define TILE_CASES(R, body) TILE_CASES_4(R, body)
-#define TILE_CASES_WIDE(body) TILE_CASES_7(body) TILE_CASE(1, 8, body)
-#else
-#define TILE_CASES(R, body) TILE_CASES_2(R, body)
-#define TILE_CASES_WIDE(body) TILE_CASES_7(body)
-#endif
-#define FOR_EACH_TILE(N, M, K, packed, turn, body)                                                \
-    do {                                                                                          \
-        const int step_ = panel_width(N, M), panels_ = ((M) + step_ - 1) / step_;                 \
-        for (int p_ = 0; p_ < panels_; p_++) {                                                    \
-            const int column_ = ((turn) & 1 ? panels_ - 1 - p_ : p_) * step_;                     \
-            const int width_ = least(step_ / LANES, vectors((M) - column_));                      \
-            const real *panel_ = (packed) + (ptrdiff_t)column_ * (K);                             \
-            for (int row_ = 0; row_ < (N); row_ += TILE_ROWS) {                                   \
-                switch (least(TILE_ROWS, (N) - row_) * 16 + width_) {                             \
-                    TILE_CASES_WIDE(body) TILE_CASES(2, body) TILE_CASES(3, body)                 \
-                    TILE_CASES(4, body) TILE_CASES(5, body) TILE_CASES(6, body)                   \
-                }                                                                                 \
-            }                                                                                     \
-        }                                                                                         \
-    } while (0)
+/* tile() for any R and V that a panel has. */
+static void any_tile(int R, int V, int more, int K, const real *A, ptrdiff_t stride,
+                     const real *panel, sums sum) {
+#define CASE(R, V, turned)                                                                        \
+    case (turned) * 128 + (R) * 16 + (V):                                                         \
+        tile(R, V, turned, more, K, A, stride, panel, sum);                                       \
+        break;
+#define CASES(R, turned)                                                                          \
+    CASE(R, 1, turned) CASE(R, 2, turned) CASE(R, 3, turned) CASE(R, 4, turned)
+    switch ((stride == 0) * 128 + R * 16 + V) {
+        CASES(1, 0) CASE(1, 5, 0) CASE(1, 6, 0) CASE(1, 7, 0) CASE(1, 8, 0)
+        CASES(2, 0) CASES(3, 0) CASES(4, 0) CASES(5, 0) CASES(6, 0)
+        CASES(1, 1) CASES(2, 1) CASES(3, 1) CASES(4, 1) CASES(5, 1) CASES(6, 1)
+    }
+#undef CASES
+#undef CASE
+}
+
+/* A walk over the tiles of a product of N rows with a packed (K, G M) matrix. */
+typedef struct {
+    int G, N, M, K, turn, step, next, panels, tiles;
+    const real *packed;
+    /* the tile at hand: R rows from `row` on, U vectors of units from `unit` on, which are G U
+     * vectors of the panel */
+    int R, U, row, unit;
+    const real *panel;
+} tiles;
+
+/* Rows are dealt out evenly. The panels come from the left where `turn` is even and from the right
+ * where it is odd: time steps that take turns find the panel that the last one left in the cache. */
+static tiles walk(int G, int N, int M, int K, const real *packed, int turn) {
+    tiles w = {.G = G, .N = N, .M = M, .K = K, .turn = turn & 1, .packed = packed};
+    w.step = panel_units(G, N, M);
+    w.panels = (M + w.step - 1) / w.step;
+    w.tiles = (N + TILE_ROWS(G) - 1) / TILE_ROWS(G);
+    return w;
+}
+
+static int next_tile(tiles *w) {
+    const int p = w->next / w->tiles, i = w->next % w->tiles;
+    if (p == w->panels) return 0;
+    if (i == 0) {
+        w->unit = (w->turn ? w->panels - 1 - p : p) * w->step;
+        w->U = least(w->step / LANES, vectors(w->M - w->unit));
+        w->panel = w->packed + (ptrdiff_t)w->unit * w->G * w->K;
+    }
+    w->row = w->N * i / w->tiles;
+    w->R = w->N * (i + 1) / w->tiles - w->row;
+    w->next++;
+    return 1;
+}
+
+/* sum[r][g U + u] of the tile at hand += the product for rows from `first` of the matrix on: A is
+ * `count` blocks (N, K), `step` apart, whose rows are `stride` apart. */
+static void add_product(const tiles *w, int first, int count, int K, const real *A, ptrdiff_t step,
+                        ptrdiff_t stride, sums sum) {
+    const int V = w->G * w->U;
+    for (int s = 0; s < count; s++) {
+        any_tile(w->R, V, first + s > 0, K, A + w->row * stride + s * step, stride,
+                 w->panel + (ptrdiff_t)(first + s) * K * V * LANES, sum);
+    }
+}
+
+/* The same from the first row on: sum = the product, or zeros where count is 0. */
+static void product(const tiles *w, int count, int K, const real *A, ptrdiff_t step,
+                    ptrdiff_t stride, sums sum) {
+    if (count) add_product(w, 0, count, K, A, step, stride, sum);
+    else any_tile(w->R, w->G * w->U, 0, 0, A, 1, w->panel, sum);
+}
+
+/* ---- sums over all rows: the gradient of a matrix ---- */
+
+#define BLOCK 96                 /* rows at a time: a panel of them stays in the nearest cache */
+
+/* Elements of scratch that gradient() needs. */
+INLINE int64_t gradient_scratch(int M) { return (int64_t)BLOCK * (M + PANEL * LANES); }
+
+/* C (M, count K) = x^T d for x [rows][x_row], M wide, and `count` slots d [rows][d_row], K wide and
+ * d_step apart; the rows of C are ldc apart. */
+static void gradient(int rows, int M, int K, int count, const real *x, int x_row, const real *d,
+                     int d_row, int d_step, real *C, int ldc, real *scratch) {
+    real *panel = scratch, *turned = scratch + BLOCK * PANEL * LANES;
+    const int step = panel_units(1, M + 1, K), parts = (M + MOST_ROWS - 1) / MOST_ROWS;
+    for (int first = 0; first < rows; first += BLOCK) {
+        const int block = least(BLOCK, rows - first);
+        real *to = turned;                       /* columns of x, a few side by side, row by row */
+        for (int i = 0; i < parts; i++) {
+            const int m = (int)((int64_t)M * i / parts), end = (int)((int64_t)M * (i + 1) / parts);
+            for (int k = 0; k < block; k++) {
+                const real *from = x + (ptrdiff_t)(first + k) * x_row;
+                for (int j = m; j < end; j++) *to++ = from[j];
+            }
+        }
+        for (int p = 0; p < count * K; p += p % K + step < K ? step : K - p % K) {
+            const int column = p % K, width = least(step, K - column), U = vectors(width);
+            const real *from = d + p / K * d_step + column + (ptrdiff_t)first * d_row;
+            for (int k = 0; k < block; k++) {
+                for (int u = 0; u < U; u++) {
+                    store(panel + (k * U + u) * LANES, load(from + (ptrdiff_t)k * d_row + u * LANES));
+                }
+            }
+            for (int i = 0; i < parts; i++) {
+                const int m = (int)((int64_t)M * i / parts);
+                const int R = (int)((int64_t)M * (i + 1) / parts) - m;
+                sums sum;
+                any_tile(R, U, 0, block, turned + (ptrdiff_t)m * block, 0, panel, sum);
+                for (int r = 0; r < R; r++) {
+                    real *c = C + (ptrdiff_t)(m + r) * ldc + p;
+                    for (int u = 0; u < U; u++, c += LANES) {
+                        const int part = least(LANES, width - u * LANES);
+                        if (part == LANES) store(c, first ? load(c) + sum[r][u] : sum[r][u]);
+                        else store_part(c, first ? load_part(c, part) + sum[r][u] : sum[r][u], part);
+                    }
+                }
+            }
+        }
+    }
+}
 
 #endif

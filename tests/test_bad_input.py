@@ -36,8 +36,8 @@ def here(tmp_path, monkeypatch):
     good = (tmp_path / "good.safetensors").read_bytes()
     files["good.safetensors"] = good
     files["cut.safetensors"] = good[:-100]
-    files["future.safetensors"] = good.replace(b'format_version\\":1', b'format_version\\":7') \
-        .replace(b'format_version\\": 1', b'format_version\\": 7')
+    files["future.safetensors"] = good.replace(b'format_version\\":2', b'format_version\\":7') \
+        .replace(b'format_version\\": 2', b'format_version\\": 7')
     assert files["future.safetensors"] != good
     for name in ("cut.safetensors", "future.safetensors"):
         (tmp_path / name).write_bytes(files[name])
@@ -136,7 +136,7 @@ VALUES = [
       for value in (0.0, -0.1, NAN, INFINITY)],
     ("init_scale", -1.0), ("init_scale", NAN), ("sample_every", -1), ("seed", -1),
     ("hidden_size", 2**40), ("seq_length", 2**40), ("seq_length", 2**31 - 3),
-    ("batch_size", 2**31 - 1), ("cell", "gru"), ("optimizer", "adamw"), ("init", "zero"),
+    ("batch_size", 2**31 - 1), ("cell", "gro"), ("optimizer", "adamw"), ("init", "zero"),
     ("dtype", "float16"),
 ]
 

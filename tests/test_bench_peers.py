@@ -6,14 +6,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastrnn
+from fastrnn import reference
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
+import race
 import torch_peer
+from contestants import fastrnn_model
+from numpy_batch import NumpyBatch
 from numpy_hoisted import NumpyHoisted
-from numpy_step import CharacterPeer, NumpyStep
+from numpy_step import NumpyStep
+from peer import CharacterPeer
 from torch_peer import TorchPeer
+from works import WORKS, flops, make_text, symbols
 
 K, H, T = 11, 9, 7
+N, E = 3, 5  # streams and embedding of the batched peers
+GATES = {"rnn": 1, "relu": 1, "lstm": 4, "gru": 3}
 
 needs_torch = pytest.mark.skipif(not torch_peer.available(), reason="PyTorch is not installed")
 
@@ -35,6 +45,20 @@ def random_params(seed=0, scale=0.4):
         "head.W": (H, K),
         "head.b": (K,),
     }
+    return {name: rng.normal(0, scale, shape) for name, shape in shapes.items()}
+
+
+def random_network(cell, layers, embedding=None, seed=0, scale=0.4):
+    """The parameters of `fastrnn.Model`, by name."""
+    shapes = {"embedding.W": (K, embedding)} if embedding else {}
+    for layer in range(layers):
+        D, G = H if layer else embedding or K, GATES[cell]
+        shapes |= {f"layer{layer}.Wx": (D, G * H), f"layer{layer}.Wh": (H, G * H),
+                   f"layer{layer}.b": (G * H,)}
+        if cell == "gru":
+            shapes[f"layer{layer}.bhn"] = (H,)
+    shapes |= {"head.W": (H, K), "head.b": (K,)}
+    rng = np.random.default_rng(seed)
     return {name: rng.normal(0, scale, shape) for name, shape in shapes.items()}
 
 
@@ -111,23 +135,24 @@ def test_two_updates_are_clipped_adagrad(peer_class):
 
 def test_reading_stops_where_the_classic_does_and_starts_from_zero():
     class Recorder(CharacterPeer):
-        def __init__(self, ids, K, seq_length):
+        def __init__(self, *args):
             self.seen, self.losses = [], iter((6.0, 3.0, 9.0, 1.0, 2.0, 4.0, 8.0))
-            super().__init__(ids, K, seq_length)
+            super().__init__(*args)
 
         def reset_state(self):
             self.seen.append("zero")
 
         def learn(self, inputs, targets):
             np.testing.assert_array_equal(targets, inputs + 1)
-            self.seen.append(int(inputs[0]))
+            assert inputs.shape == (self.seq_length, self.streams.shape[1])
+            self.seen.append(inputs[0].tolist())
             return next(self.losses)
 
     # 14 symbols, T 3: windows at 0, 3, 6, 9; at 12 there is no room for another.
     peer = Recorder(np.arange(14), 14, 3)
     for _ in range(5):
         peer.update()
-    assert peer.seen == ["zero", 0, 3, 6, 9, "zero", 0]
+    assert peer.seen == ["zero", [0], [3], [6], [9], "zero", [0]]
     assert (peer.epoch, peer.position) == (1, 3)
     s = 6.0
     for loss in (3.0, 9.0, 1.0, 2.0):
@@ -138,7 +163,13 @@ def test_reading_stops_where_the_classic_does_and_starts_from_zero():
     peer = Recorder(np.arange(13), 13, 3)
     for _ in range(4):
         peer.update()
-    assert peer.seen == ["zero", 0, 3, 6, "zero", 0]
+    assert peer.seen == ["zero", [0], [3], [6], "zero", [0]]
+
+    # Two streams of 14 symbols, and one symbol that is left over.
+    peer = Recorder(np.arange(29), 29, 3, 2)
+    for _ in range(5):
+        peer.update()
+    assert peer.seen == ["zero", [0, 14], [3, 17], [6, 20], [9, 23], "zero", [0, 14]]
 
 
 def assert_same_run(peer, updates, rel):
@@ -202,8 +233,91 @@ def test_torch_uses_the_threads_asked_for():
 
 @needs_torch
 def test_torch_refuses_an_unknown_cell():
-    with pytest.raises(ValueError, match="cell must be one of rnn, relu"):
+    with pytest.raises(ValueError, match="cell must be one of rnn, relu, lstm, gru, not 'elman'"):
         torch64(random_params(), random_ids(50), K, T, cell="elman")
+
+
+@needs_torch
+def test_torch_refuses_an_unknown_optimizer():
+    with pytest.raises(ValueError, match="optimizer must be one of adagrad, rmsprop, adam, not"):
+        torch64(random_params(), random_ids(50), K, T, optimizer="adamw")
+
+
+def batch64(*args, **kwargs):
+    return NumpyBatch(*args, dtype=np.float64, **kwargs)
+
+
+@pytest.mark.parametrize("embedding", [None, E])
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_batch_loss_and_gradients_equal_the_reference(cell, layers, embedding):
+    params = random_network(cell, layers, embedding)
+    rng = np.random.default_rng(3)
+    state = rng.normal(0, 0.5, (N, layers * H * (2 if cell == "lstm" else 1)))
+    inputs, targets = rng.integers(0, K, (2, N, T))
+    loss, grads, last = reference.loss_and_gradients(params, inputs, targets, state, cell)
+    peer = batch64(params, random_ids(60), K, T, N, cell=cell)
+    assert peer.state.shape == state.shape
+    for _ in range(2):  # nothing of the first call is left over in the second
+        found, found_grads, found_last = peer.loss_and_gradients(inputs.T, targets.T, state)
+        assert found == pytest.approx(loss, rel=1e-13)
+        np.testing.assert_allclose(found_last, last, rtol=1e-12, atol=1e-14)
+        assert list(found_grads) == list(grads)
+        for name, g in grads.items():
+            np.testing.assert_allclose(found_grads[name], g, rtol=1e-10, atol=1e-13, err_msg=name)
+
+
+def torch_rmsprop(p, g, memories, update, learning_rate, decay):
+    """PyTorch's rule, eps outside the root."""
+    (m,) = memories
+    m += (1 - decay) * (g * g - m)
+    p -= learning_rate * g / (np.sqrt(m) + 1e-4)
+
+
+RATES = {"adagrad": 0.05, "rmsprop": 0.01, "adam": 0.01}
+
+
+def assert_same_updates(peer_class, cell, layers, embedding, optimizer, rel, atol):
+    """`peer_class` and the reference agree over two epochs and a clip that cuts many gradients."""
+    params, ids = random_network(cell, layers, embedding), random_ids(90)
+    arguments = {"cell": cell, "optimizer": optimizer, "learning_rate": RATES[optimizer],
+                 "clip_value": 0.02}
+    peer = peer_class(params, ids, K, T, N, **arguments)
+    losses = reference.train(params, ids, T, N, **arguments)  # changes params
+    for _ in range(8):
+        loss, smooth = next(losses)
+        assert peer.update() == pytest.approx(loss, rel=rel)
+    assert peer.epoch == 2
+    assert peer.smooth_loss == pytest.approx(smooth, rel=rel)
+    start = random_network(cell, layers, embedding)
+    for name, p in params.items():
+        assert np.abs(p - start[name]).max() > RATES[optimizer], name  # they have moved
+        np.testing.assert_allclose(peer.params[name], p, rtol=0, atol=atol, err_msg=name)
+
+
+ALL_BATCHED = [(cell, layers, embedding, optimizer) for cell in ("rnn", "lstm", "gru")
+               for layers, embedding, optimizer in ((1, None, "adagrad"), (2, None, "rmsprop"),
+                                                    (2, E, "adam"), (3, None, "adam"))]
+
+
+@pytest.mark.parametrize(("cell", "layers", "embedding", "optimizer"), ALL_BATCHED)
+def test_batch_updates_equal_the_reference(cell, layers, embedding, optimizer):
+    assert_same_updates(batch64, cell, layers, embedding, optimizer, 1e-12, 1e-12)
+
+
+@needs_torch
+@pytest.mark.parametrize(("cell", "layers", "embedding", "optimizer"),
+                         [*ALL_BATCHED, ("relu", 2, None, "adagrad")])
+def test_torch_updates_equal_the_reference(monkeypatch, cell, layers, embedding, optimizer):
+    monkeypatch.setitem(reference.OPTIMIZERS, "rmsprop", (torch_rmsprop, 1))
+    assert_same_updates(torch64, cell, layers, embedding, optimizer, 1e-12, 1e-12)
+
+
+@pytest.mark.parametrize("peer_class", [NumpyBatch, pytest.param(TorchPeer, marks=needs_torch)])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_float32_stays_close(peer_class, cell):
+    """PyTorch takes other kernels in float32 (oneDNN for the LSTM)."""
+    assert_same_updates(peer_class, cell, 2, E, "adam", 1e-5, 1e-3)
 
 
 @pytest.mark.parametrize(
@@ -233,3 +347,66 @@ def test_bad_texts_are_refused():
         NumpyStep(params, random_ids(T + 1), K, T)
     with pytest.raises(ValueError, match=r"\[0, 11\)"):
         NumpyStep(params, np.full(50, K), K, T)
+    batch64(random_network("rnn", 1), random_ids(3 * (T + 2)), K, T, 3)
+    with pytest.raises(ValueError, match="in each of 3 streams; they have 8"):
+        batch64(random_network("rnn", 1), random_ids(3 * (T + 2) - 1), K, T, 3)
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_flops_are_three_products_of_every_matrix(name):
+    work = WORKS[name]
+    model = fastrnn_model(work, fastrnn.Vocabulary(symbols(work.K)), "float32")
+    looked_up = "embedding.W" if work.E else "layer0.Wx"  # a row is picked, which costs nothing
+    used = sum(p.size for key, p in model.params.items() if p.ndim == 2 and key != looked_up)
+    assert flops(work) == 3 * 2 * used * work.T * work.N
+
+
+def test_flops_of_the_classic():
+    # Wh 100 x 100 and head.W 100 x 83, 25 steps
+    assert flops(WORKS["rnn-1"]) == 6 * 25 * (10_000 + 8_300)
+
+
+def test_text_has_every_symbol():
+    text = make_text(778, 5000)
+    assert len(text) == 5000
+    assert set(text) == set(symbols(778))
+
+
+def test_contestants_take_turns(monkeypatch):
+    class Clock:
+        now = 0.0
+
+        def perf_counter(self):
+            return self.now
+
+        def sleep(self, seconds):
+            self.now += seconds
+
+    clock, calls = Clock(), []
+    monkeypatch.setattr(race, "time", clock)
+    numbers = iter(range(1, 1000))
+
+    def work(name, seconds):
+        def do(units):
+            calls.append((name, units))
+            clock.now += units * seconds
+        return do
+
+    def probe():
+        calls.append(("probe", 1))
+        return next(numbers)
+
+    laps, probes = race.race({"a": work("a", 0.004), "b": work("b", 1.8)}, probe)
+    one_round = [("probe", 1), ("a", 25), ("b", 1)]  # 0.1 s each, or one unit
+    assert calls[-3 * len(probes):] == one_round * len(probes)
+    assert probes == list(range(1, 16))  # 30 s have room for 15 rounds of 1.94 s
+    assert (laps["a"].units, laps["b"].units) == (25, 1)
+    np.testing.assert_allclose(laps["a"].seconds, [0.1] * 15)
+    np.testing.assert_allclose(laps["b"].seconds, [1.8] * 15)
+
+    laps, _ = race.race({"a": work("a", 1e-4), "b": work("b", 30.0)})
+    assert (laps["a"].units, len(laps["a"].seconds)) == (1000, 5)  # however long they take
+    laps, _ = race.race({"a": work("a", 1e-4)})
+    assert len(laps["a"].seconds) == 25
+    laps, probes = race.race({"a": work("a", 1e-4)}, quick=True)
+    assert (laps["a"].units, len(laps["a"].seconds), probes) == (1, 1, [])

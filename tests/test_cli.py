@@ -305,8 +305,8 @@ def test_gradcheck_with_the_assignment_s_figures(call):
 def test_gradcheck_fails_where_a_gradient_is_wrong(call, monkeypatch):
     right = fastrnn.Model.loss_and_gradients
 
-    def wrong(self, *arguments):
-        loss, grads, state = right(self, *arguments)
+    def wrong(self, *arguments, **keywords):
+        loss, grads, state = right(self, *arguments, **keywords)
         grads["layer0.Wh"][2, 3] *= 1.001
         return loss, grads, state
 
@@ -315,13 +315,14 @@ def test_gradcheck_fails_where_a_gradient_is_wrong(call, monkeypatch):
     assert code == 1
     assert "FAILED: the bar is 1e-06" in out
     assert re.search(r"layer0\.Wh .* \[2, 3\]", out)  # the table says where
+    assert call("gradcheck", "--tolerance", 1e-2)[0] == 0
 
 
 def test_gradcheck_fails_where_a_number_is_not_one(call, monkeypatch):
     right = fastrnn.Model.loss_and_gradients
 
-    def nan(self, *arguments):
-        loss, grads, state = right(self, *arguments)
+    def nan(self, *arguments, **keywords):
+        loss, grads, state = right(self, *arguments, **keywords)
         grads["head.b"][1] = np.nan
         return loss, grads, state
 
@@ -329,8 +330,12 @@ def test_gradcheck_fails_where_a_number_is_not_one(call, monkeypatch):
     assert call("gradcheck")[0] == 1
 
 
-def test_gradcheck_tolerance(call):
-    assert call("gradcheck", "--tolerance", 1e-16)[0] == 1
+@pytest.mark.parametrize("cell", ["rnn", "relu", "lstm", "gru", "memory"])
+@pytest.mark.parametrize("more", [
+    [], ["--num-layers", 2, "--dropout"], ["--num-layers", 3, "--embedding-size", 4]])
+def test_gradcheck_of_each_cell(call, cell, more):
+    code, out, _ = call("gradcheck", "--cell", cell, *more)
+    assert code == 0, out
 
 
 # ---- info ----

@@ -1,18 +1,21 @@
 """Trainer and train(): what is run, when, and what a person sees of it."""
 import inspect
+import math
+import os
 import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
 import fastrnn
-from fastrnn import reference
+from fastrnn import _core, reference
 
 TEXT = "".join(np.random.default_rng(0).choice([*"abcdefgh \n"], 700))
 SIZES = {"hidden_size": 9, "seed": 1, "dtype": "float64"}
@@ -33,25 +36,33 @@ def bits(trainer):
     tensors, about = trainer.snapshot()
     arrays = [trainer.model.block, trainer.model.state, trainer.history.loss,
               trainer.history.smooth_loss, *tensors.values()]
-    return [a.tobytes() for a in arrays], about["counters"], about["generator"]
+    return ([a.tobytes() for a in arrays], about["counters"], about["generator"],
+            about["generators"])
 
 
 # ---- the loop ----
 
-@pytest.mark.parametrize("batch_size", [1, 3])
-@pytest.mark.parametrize("cell", ["rnn", "relu"])
-def test_losses_are_the_reference_s_over_epochs(corpus, cell, batch_size):
-    trainer = make(corpus, SIZES | {"cell": cell}, batch_size=batch_size)
-    n = 2 * trainer.updates_per_epoch + 10
+@pytest.mark.parametrize("batch_size", [1, 3, 40])
+@pytest.mark.parametrize("model", [
+    {"cell": "rnn"}, {"cell": "relu"}, {"cell": "lstm"}, {"cell": "gru"}, {"cell": "memory"},
+    {"cell": "lstm", "num_layers": 2, "embedding_size": 5},
+    {"cell": "rnn", "dropout": 0.3}, {"cell": "gru", "num_layers": 3, "dropout": 0.1},
+], ids=lambda model: "-".join(map(str, model.values())))
+def test_losses_are_the_reference_s_over_epochs(corpus, model, batch_size):
+    trainer = make(corpus, SIZES | model, batch_size=batch_size, seed=3)
+    n = min(2 * trainer.updates_per_epoch + 10, 150)
     params = {name: p.copy() for name, p in trainer.model.params.items()}
-    rows = reference.train(params, corpus.ids, 6, batch_size, cell)
+    slices = trainer.model.network(6, batch_size).slices
+    rows = reference.train(
+        params, corpus.ids, 6, batch_size, model["cell"], dropout=model.get("dropout", 0.0),
+        generators=np.random.default_rng(3).spawn(len(slices)), slices=slices)
     loss, smooth = np.array([next(rows) for _ in range(n)]).T
     trainer.run(updates=n)
     np.testing.assert_allclose(trainer.history.loss, loss, rtol=1e-9)
     np.testing.assert_allclose(trainer.history.smooth_loss, smooth, rtol=1e-9)
     for name, p in trainer.model.params.items():
         np.testing.assert_allclose(p, params[name], rtol=1e-7, atol=1e-12, err_msg=name)
-    assert trainer.epoch == 2
+    assert trainer.epoch == n // trainer.updates_per_epoch > 0
 
 
 @pytest.mark.parametrize(("length", "batch_size", "seq_length"), [
@@ -378,11 +389,38 @@ def test_seeds_of_train(corpus):
 
 
 @pytest.mark.parametrize(("settings", "error", "message"), [
-    ({"epochs": 2, "updates": 5}, ValueError, "epochs or updates, not both"),
+    ({"epochs": 2, "updates": 5}, ValueError, "epochs, updates and minutes, not epochs and upd"),
+    ({"minutes": 2, "updates": 5}, ValueError, "epochs, updates and minutes, not updates and min"),
+    ({"minutes": 0}, ValueError, "minutes must be a finite number above 0"),
+    ({"minutes": float("inf")}, ValueError, "minutes must be a finite number above 0"),
+    ({"minutes": "two"}, TypeError, "minutes must be a number"),
     ({"epochs": 0}, ValueError, "epochs"),
     ({"updates": -1}, ValueError, "updates"),
     ({"updates": 1.5}, TypeError, "updates"),
     ({"optimizer": "adagard"}, ValueError, "did you mean 'adagrad'"),
+    ({"schedule": "cosinus"}, ValueError, "schedule must be one of .* did you mean 'cosine'"),
+    ({"schedule": "cosine", "learning_rate_decay": 0.9}, ValueError,
+     "leave learning_rate_decay=0.9 out, or take schedule='constant'"),
+    ({"schedule": "cosine", "warmup": 20, "updates": 20}, ValueError,
+     "warmup of 20 updates leaves nothing of the 20 planned .* smaller warmup or a longer plan"),
+    ({"warmup": -1}, ValueError, "warmup must be a whole number of at least 0"),
+    ({"warmup": 0.5}, TypeError, "warmup must be a whole number"),
+    ({"learning_rate_decay": 1.1}, ValueError, "learning_rate_decay must be .* at most 1, not 1.1"),
+    ({"learning_rate_decay": 0}, ValueError, "learning_rate_decay must be a finite number above"),
+    ({"learning_rate_decay_after": 0}, ValueError, "learning_rate_decay_after .* at least 1"),
+    ({"learning_rate_decay_every": 0}, ValueError, "learning_rate_decay_every .* at least 1"),
+    ({"momentum": 1.0, "optimizer": "sgd"}, ValueError,
+     "momentum must be at least 0 and below 1, not 1.0"),
+    ({"momentum": -0.1}, ValueError, "momentum must be at least 0 and below 1"),
+    ({"momentum": "x"}, TypeError, "momentum must be a number"),
+    ({"momentum": 0.9, "optimizer": "adam"}, ValueError,
+     "momentum is for optimizer='sgd', not 'adam': leave it out"),
+    ({"decay_rate": 1, "optimizer": "rmsprop"}, ValueError,
+     "decay_rate must be at least 0 and below 1, not 1"),
+    ({"decay_rate": float("nan"), "optimizer": "rmsprop"}, ValueError, "decay_rate must be"),
+    ({"decay_rate": 0.95}, ValueError, "decay_rate is for optimizer='rmsprop', not 'adagrad'"),
+    ({"threads": 0}, ValueError, "threads must be a whole number of at least 1, not 0"),
+    ({"threads": 1.5}, TypeError, "threads must be a whole number"),
     ({"clip_value": 0}, ValueError, "clip_value"),
     ({"clip_norm": float("nan")}, ValueError, "clip_norm"),
     ({"clip_norm": -1}, ValueError, "clip_norm"),
@@ -411,6 +449,389 @@ def test_the_vocabularies_must_be_the_same(corpus):
     model = fastrnn.Model(fastrnn.Vocabulary("xyz"))
     with pytest.raises(ValueError, match="another vocabulary"):
         fastrnn.Trainer(model, corpus)
+
+
+# ---- learning rates ----
+
+LINE = TEXT[:100]  # 16 windows of 6 in an epoch
+
+
+def cosine(share):
+    return (1 + math.cos(math.pi * share)) / 2
+
+
+RATES = {
+    "constant": ({}, lambda u: 1),
+    "char-rnn": ({"learning_rate_decay": 0.97, "epochs": 13},
+                 lambda u: {10: 0.97, 11: 0.97**2, 12: 0.97**3}.get(u // 16, 1)),
+    "torch-rnn": ({"learning_rate_decay": 0.5, "learning_rate_decay_after": 5,
+                   "learning_rate_decay_every": 5, "epochs": 12},
+                  lambda u: 1 if u < 80 else 0.5 if u < 160 else 0.25),
+    "after 1, every 2": ({"learning_rate_decay": 0.1, "learning_rate_decay_after": 1,
+                          "learning_rate_decay_every": 2, "epochs": 4},
+                         lambda u: [1, 0.1, 0.1, 0.01][u // 16]),
+    "warmup": ({"warmup": 20}, lambda u: min(1, (u + 1) / 20)),
+    "warmup and decay": ({"warmup": 20, "learning_rate_decay": 0.5,
+                          "learning_rate_decay_after": 1},
+                         lambda u: min(1, (u + 1) / 20) * 0.5 ** (u // 16)),
+    "cosine": ({"schedule": "cosine", "updates": 90}, lambda u: cosine(u / 90)),
+    "cosine over epochs": ({"schedule": "cosine", "epochs": 3}, lambda u: cosine(u / 48)),
+    "cosine and warmup": ({"schedule": "cosine", "updates": 90, "warmup": 10},
+                          lambda u: (u + 1) / 10 if u < 10 else cosine((u - 10) / 80)),
+}
+
+
+def plan(settings):
+    return {} if {"epochs", "updates"} & settings.keys() else {"epochs": 4}
+
+
+@pytest.mark.parametrize("cuts", [(), (1, 15, 1, 3, 12)], ids=["whole", "parts"])
+@pytest.mark.parametrize(("settings", "factor"), RATES.values(), ids=RATES)
+def test_learning_rates(settings, factor, cuts):
+    """Each update is made with the rate that the formulas above, written by hand, say."""
+    corpus = fastrnn.Corpus.from_text(LINE)
+    trainer = make(corpus, learning_rate=0.2, **(plan(settings) | settings))
+    params = {name: p.copy() for name, p in trainer.model.params.items()}
+    n = trainer.planned
+    rows = reference.train(params, corpus.ids, 6, learning_rate=[0.2 * factor(u) for u in range(n)])
+    loss = [row[0] for row in rows]
+    for cut in cuts:
+        trainer.run(updates=cut)
+    trainer.run()
+    assert trainer.update == n == len(loss)
+    np.testing.assert_allclose(trainer.history.loss, loss, rtol=1e-8)
+    for name, p in trainer.model.params.items():
+        np.testing.assert_allclose(p, params[name], rtol=1e-7, atol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize("settings", [row[0] for row in RATES.values()], ids=RATES)
+def test_cuts_do_not_change_a_bit_of_the_rates(settings):
+    corpus = fastrnn.Corpus.from_text(LINE)
+    whole, cut = (Spy(make(corpus, sample_every=0, **(plan(settings) | settings)))
+                  for _ in range(2))
+    whole.trainer.run()
+    for n in (1, 2, 13, 16, 7):
+        cut.trainer.run(updates=n)
+    cut.trainer.run()
+    assert whole.rates.size == whole.trainer.planned
+    assert cut.rates.tobytes() == whole.rates.tobytes()
+    assert bits(cut.trainer) == bits(whole.trainer)
+
+
+def test_a_cosine_has_an_end():
+    trainer = make(fastrnn.Corpus.from_text(LINE), schedule="cosine", epochs=2)
+    trainer.run(updates=30)
+    with pytest.raises(ValueError, match="ends at update 32, and this run would go to 33: give"):
+        trainer.run(updates=3)
+    trainer.run(updates=2)
+    assert trainer.update == 32
+
+
+@pytest.mark.parametrize(("settings", "twin"), [
+    ({"optimizer": "sgd", "momentum": 0.8, "learning_rate": 0.05}, {"momentum": 0.8}),
+    ({"optimizer": "sgd", "learning_rate": 0.05}, {}),
+    ({"optimizer": "rmsprop", "decay_rate": 0.5, "learning_rate": 0.01}, {"decay": 0.5}),
+    ({"optimizer": "rmsprop", "learning_rate": 0.01}, {"decay": 0.9}),
+    ({"optimizer": "adam", "learning_rate": 0.01}, {}),
+], ids=str)
+def test_numbers_of_the_optimizers(corpus, settings, twin):
+    trainer = make(corpus, **settings)
+    params = {name: p.copy() for name, p in trainer.model.params.items()}
+    rows = reference.train(params, corpus.ids, 6, optimizer=settings["optimizer"],
+                           learning_rate=settings["learning_rate"], **twin)
+    loss = [next(rows)[0] for _ in range(50)]
+    trainer.run(updates=50)
+    np.testing.assert_allclose(trainer.history.loss, loss, rtol=1e-7)
+    for name, p in trainer.model.params.items():
+        np.testing.assert_allclose(p, params[name], rtol=1e-5, atol=1e-9, err_msg=name)
+
+
+# ---- a time budget ----
+
+class Spy:
+    """Stands before a trainer's compiled loop and notes what it is told: (time, rates) of each
+    call. On a clock of ours each update takes `seconds`."""
+
+    def __init__(self, trainer, clock=None, seconds=0.0):
+        self.trainer, self.loop, self.calls = trainer, trainer._training, []
+        self.clock, self.seconds = clock or Clock(), seconds
+        trainer._training = self
+
+    def run(self, rates):
+        self.calls.append((self.clock.now, rates))
+        self.clock.now += self.seconds * len(rates)
+        return self.loop.run(rates)
+
+    @property
+    def rates(self):
+        return np.concatenate([rates for _, rates in self.calls])
+
+    @property
+    def counters(self):
+        return self.loop.counters
+
+    @counters.setter
+    def counters(self, values):
+        self.loop.counters = values
+
+    def __getattr__(self, name):
+        return getattr(self.loop, name)
+
+
+class Clock:
+    """Time that passes only where a test says so."""
+
+    def __init__(self):
+        self.now = self.start = 1000.0
+
+    def perf_counter(self):
+        return self.now
+
+    @property
+    def elapsed(self):
+        return self.now - self.start
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    for module in (fastrnn.trainer, fastrnn.validation):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.01, 0.07, 0.3, 5.0, 100.0])
+def test_minutes_end_on_time(corpus, clock, seconds):
+    trainer = make(corpus, minutes=0.1)  # 6 seconds
+    spy = Spy(trainer, clock, seconds)
+    assert trainer.planned is None
+    trainer.run()
+    assert trainer.update == len(trainer.history) == pytest.approx(6 / seconds, abs=1)
+    assert max(len(rates) for _, rates in spy.calls) <= max(1, 0.1 / seconds)
+    assert trainer.history.stopped == "finished"
+    assert trainer.seconds == clock.elapsed < 6 + seconds
+    clock.now += 3
+    before = bits(trainer)
+    trainer.run()  # there is no time left
+    assert bits(trainer) == before
+    assert trainer.seconds == clock.elapsed - 3
+
+
+def test_minutes_of_the_real_clock(corpus):
+    start = time.perf_counter()
+    trainer = make(corpus, minutes=0.3 / 60, sample_every=0, valid_fraction=0.1)
+    trainer.run()
+    assert 0.2 < trainer.seconds < 1.5
+    assert time.perf_counter() - start < 2
+    assert trainer.update > 100
+    assert trainer.history.valid_updates[-1] == trainer.update
+
+
+def test_the_cosine_falls_over_the_time(corpus, clock):
+    trainer = make(corpus, minutes=0.1, schedule="cosine", warmup=25, learning_rate=0.5)
+    spy = Spy(trainer, clock, 0.01)
+    trainer.run()
+    assert len(spy.calls) >= 60
+    done = 0
+    for now, rates in spy.calls:
+        for rate in rates:
+            done += 1
+            expected = 0.5 * min(1, done / 25) * cosine((now - clock.start) / 6)
+            assert rate == pytest.approx(expected, rel=1e-9)
+    assert spy.rates[-1] < 0.001 < 0.4 < spy.rates.max()
+
+
+def test_decay_of_the_rate_counts_epochs_also_against_time(clock):
+    corpus = fastrnn.Corpus.from_text(LINE)
+    trainer = make(corpus, minutes=0.01, learning_rate_decay=0.5, learning_rate_decay_after=2)
+    spy = Spy(trainer, clock, 0.01)
+    trainer.run()
+    np.testing.assert_array_equal(spy.rates, [0.1] * 32 + [0.05] * 16 + [0.025] * 12)
+
+
+def test_minutes_go_on_with_what_is_left(corpus, clock, tmp_path):
+    path = tmp_path / "m.safetensors"
+    settings = {"minutes": 0.1, "schedule": "cosine", "sample_every": 100, "checkpoint": path}
+
+    def stop(trainer):
+        clock.now += 0.5  # whatever is done during a run costs of its time
+        return trainer.update == 200
+
+    first = make(corpus, **settings, callback=stop)
+    Spy(first, clock, 0.01)
+    first.run()
+    assert (first.update, first.seconds) == (200, pytest.approx(3.5))
+    clock.now += 50  # what is done between runs costs nothing
+    second = fastrnn.Trainer.from_checkpoint(path, corpus, progress=False, checkpoint=path)
+    assert second.seconds == first.seconds
+    spy = Spy(second, clock, 0.01)
+    second.run()
+    assert second.update == pytest.approx(450, abs=1)
+    assert spy.rates[0] == pytest.approx(0.1 * cosine(3.5 / 6), rel=1e-9)
+    assert second.seconds == pytest.approx(6, abs=0.011)
+    longer = fastrnn.Trainer.from_checkpoint(path, corpus, progress=False, minutes=0.2)
+    spy = Spy(longer, clock, 0.01)
+    longer.run()
+    assert longer.seconds == pytest.approx(12, abs=0.011)
+    assert spy.rates[0] == pytest.approx(0.1 * cosine(1 / 2), rel=1e-2)
+
+
+def test_a_run_of_so_many_updates_ends_with_the_time(corpus, clock):
+    trainer = make(corpus, minutes=0.1)
+    Spy(trainer, clock, 0.01)
+    trainer.run(updates=100)
+    assert trainer.update == 100
+    trainer.run(updates=10_000)
+    assert trainer.update == pytest.approx(600, abs=1)
+
+
+def test_minutes_after_epochs_begin_at_the_resume(corpus, clock, tmp_path):
+    path = tmp_path / "m.safetensors"
+    trainer = make(corpus, checkpoint=path)
+    Spy(trainer, clock, 0.01)
+    trainer.run()
+    assert trainer.seconds == 0
+    resumed = fastrnn.Trainer.from_checkpoint(path, corpus, minutes=0.01, progress=False)
+    assert resumed.planned is None
+    Spy(resumed, clock, 0.01)
+    resumed.run()
+    assert resumed.update == trainer.update + 60
+
+
+def test_ten_samples_over_the_time(corpus, clock):
+    calls = []
+    trainer = make(corpus, minutes=0.1, callback=lambda t: calls.append(clock.elapsed))
+    Spy(trainer, clock, 0.013)
+    trainer.run()
+    assert len(calls) == 11  # the last at the end
+    np.testing.assert_allclose(calls, np.arange(11) * 0.6, atol=0.12)
+    assert calls[0] == 0
+
+
+def test_a_run_that_goes_on_keeps_to_the_tenths_of_the_time(corpus, clock):
+    calls = []
+    trainer = make(corpus, minutes=0.1, callback=lambda t: calls.append(t.seconds))
+    Spy(trainer, clock, 0.01)
+    trainer.run(updates=200)  # 2 of 6 seconds
+    trainer.run()
+    np.testing.assert_allclose(calls, [2, 2.4, 3, 3.6, 4.2, 4.8, 5.4, 6], atol=0.12)
+
+
+def test_no_time_at_all_is_one_update(corpus):
+    """So that there is something to show for it."""
+    trainer = make(corpus, minutes=1e-9)
+    trainer.run()
+    assert trainer.update == 1
+
+
+@pytest.mark.parametrize(("sample_every", "expected"), [(0, 1), (250, 4)])
+def test_samples_by_number_in_a_run_of_minutes(corpus, clock, sample_every, expected):
+    calls = []
+    trainer = make(corpus, minutes=0.1, sample_every=sample_every,
+                   callback=lambda t: calls.append(t.update))
+    Spy(trainer, clock, 0.01)
+    trainer.run()
+    assert len(calls) == expected  # 0, 250, 500 and the end
+
+
+def test_the_last_validation_is_within_the_time(corpus, clock, monkeypatch):
+    """Also the first one of all, of which nobody knows yet how long it takes."""
+    score, took = fastrnn.validation.Validation.score, []
+
+    def slow(self, *arguments):
+        loss = score(self, *arguments)
+        clock.now += 0.5
+        took.append(clock.elapsed)
+        self._seconds = 0.5
+        return loss
+
+    monkeypatch.setattr(fastrnn.validation.Validation, "score", slow)
+    trainer = make(corpus, minutes=0.1, valid_fraction=0.5, valid_every=150)
+    Spy(trainer, clock, 0.01)
+    trainer.run()
+    np.testing.assert_array_equal(trainer.history.valid_updates, [150, 300, trainer.update])
+    assert 5.9 < took[-1] == clock.elapsed <= 6.02
+    assert trainer.update > 400
+
+    start = clock.elapsed
+    trainer = make(corpus, minutes=0.01, valid_fraction=0.5, valid_every=10_000)
+    Spy(trainer, clock, 0.01)
+    trainer.run()
+    learning = 0.01 * trainer.update  # 350 symbols to score, 6 in an update, which is guessed to
+    assert learning == pytest.approx(0.6 - 0.01 * 350 / 6 / 2, abs=0.02)  # take twice the time
+    assert clock.elapsed - start == pytest.approx(learning + 0.5)
+
+
+def test_the_bar_of_minutes_counts_seconds(corpus, capsys, clock):
+    trainer = make(corpus, minutes=0.1, progress=True, sample_every=0)
+    Spy(trainer, clock, 0.01)
+    trainer.run()
+    err = capsys.readouterr().err
+    for part in ("0/6 s", "6/6 s", "100%", "epoch 5.", "smoothed loss", "chars/s"):
+        assert part in err
+
+
+# ---- dropout's generators and threads ----
+
+def made_with(monkeypatch, corpus, model=SIZES, **settings):
+    """What the compiled loop is made with."""
+    given, training = {}, _core.Training
+
+    def note(*arguments, **keywords):
+        given.update(keywords)
+        return training(*arguments, **keywords)
+
+    monkeypatch.setattr(_core, "Training", note)
+    given["trainer"] = make(corpus, model, **settings)
+    monkeypatch.undo()
+    return SimpleNamespace(**given)
+
+
+@pytest.mark.parametrize("batch_size", [1, 20])
+def test_generators_of_dropout(monkeypatch, corpus, batch_size):
+    given = made_with(monkeypatch, corpus, SIZES | {"dropout": 0.2}, seed=5, batch_size=batch_size)
+    slices = given.trainer.model.network(6, batch_size).slices
+    states = [g.bit_generator.state for g in given.generators]
+    twins = np.random.default_rng(5).spawn(len(slices))
+    assert states == [g.bit_generator.state for g in twins]
+    assert len({s["state"]["state"] for s in states}) == len(slices)
+    assert made_with(monkeypatch, corpus, seed=5, batch_size=batch_size).generators is None
+
+
+def test_dropout_leaves_the_samples_alone(corpus, capsys):
+    """The generator that draws them is not the ones that drop units."""
+    for dropout in (0.0, 0.5):
+        make(corpus, SIZES | {"dropout": dropout}, progress=True, updates=1).run()
+    first, second = SHOWN_ANY.findall(capsys.readouterr().out)
+    assert first == second
+    shown, hidden = (make(corpus, SIZES | {"dropout": 0.5}, sample_every=n) for n in (7, 0))
+    shown.run()
+    hidden.run()
+    assert shown.model.block.tobytes() == hidden.model.block.tobytes()
+
+
+def test_threads_are_those_of_the_process(monkeypatch, corpus):
+    assert made_with(monkeypatch, corpus, threads=3).threads == 3
+    if hasattr(os, "sched_getaffinity"):
+        assert made_with(monkeypatch, corpus).threads == len(os.sched_getaffinity(0))
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1, 4, 5})
+        assert made_with(monkeypatch, corpus).threads == 3
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert made_with(monkeypatch, corpus).threads == os.cpu_count()
+
+
+@pytest.mark.parametrize("model", [
+    {}, {"dropout": 0.3}, {"cell": "lstm", "num_layers": 2, "dropout": 0.2, "dtype": "float32"}],
+    ids=str)
+def test_any_number_of_threads_gives_the_same_bits(model):
+    corpus = fastrnn.Corpus.from_text(3 * TEXT)
+    one, *others = (make(corpus, SIZES | model, batch_size=100, threads=n, updates=12,
+                         valid_fraction=0.4, valid_every=3) for n in (1, 2, 3, 100))
+    assert len(one.model.network(6, 100).slices) > 2
+    for trainer in (one, *others):
+        trainer.run()
+        assert bits(trainer) == bits(one)
+        assert trainer.history.valid_loss.tobytes() == one.history.valid_loss.tobytes()
 
 
 # ---- runs that explode ----
@@ -554,7 +975,7 @@ def test_ctrl_c_is_answered_within_half_a_second(corpus, tmp_path):
     child = subprocess.Popen([sys.executable, "-c", INTERRUPTED, book, path], text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     waits = []
-    for seconds in (1.2, 1.2, 0.2):  # the loop looks up less often once it knows its speed
+    for seconds in (0.6, 0.6, 0.2):  # the loop looks up less often once it knows its speed
         assert child.stdout.readline() == "ready\n"
         time.sleep(seconds)
         start = time.monotonic()

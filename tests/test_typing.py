@@ -30,7 +30,7 @@ def test_annotations(call):
 
 def test_there_are_calls_to_look_at():
     names = {call.__qualname__ for call in CALLS}
-    assert {"train", "load", "gradcheck", "Model.sample", "Trainer.run", "Corpus.from_file",
+    assert {"train", "load", "gradcheck", "sample", "stream", "Trainer.run", "Corpus.from_file",
             "Vocabulary.encode", "History.loss", "Trainer.__init__"} <= names
 
 

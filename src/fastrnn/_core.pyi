@@ -1,6 +1,7 @@
 """Types of the compiled border; see _core.pyx."""
 
 from collections.abc import Mapping, Sequence
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,9 @@ from numpy.typing import DTypeLike, NDArray
 
 CELLS: tuple[str, ...]
 OPTIMIZERS: tuple[str, ...]
-MEMORIES: tuple[int, ...]
 FUNCTIONS: tuple[str, ...]
 ISAS: tuple[str, ...]
+MOST_LAYERS: int
 
 def available_isas() -> list[str]: ...
 def running_isa() -> str: ...
@@ -18,29 +19,48 @@ def lanes(dtype: DTypeLike) -> int: ...
 def compiler() -> str: ...
 def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[Any]: ...
 def map(function: str, x: NDArray[Any]) -> NDArray[Any]: ...
+def peak(dtype: DTypeLike, seconds: float = 0.05) -> float: ...
 
 class Network:
-    dtype: np.dtype[Any]
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def P(self) -> int: ...
     def __init__(
-        self, cell: str, offsets: Mapping[str, int], size: int, K: int, H: int, T: int, N: int,
-        dtype: DTypeLike,
+        self, config: Mapping[str, Any], offsets: Mapping[str, int], size: int, K: int, T: int,
+        N: int, packed: bool = True,
     ) -> None: ...
+    @property
+    def slices(self) -> list[tuple[int, int]]: ...
+    def sources(self, generators: Sequence[np.random.Generator]) -> NDArray[np.uintp]: ...
     def unroll(
         self, params: NDArray[Any], inputs: NDArray[np.int32], state: NDArray[Any],
         targets: NDArray[np.int32] | None = None, grads: NDArray[Any] | None = None,
+        generators: Sequence[np.random.Generator] | None = None, threads: int = 1,
     ) -> NDArray[np.float64]: ...
     def sample(
-        self, params: NDArray[Any], state: NDArray[Any], id: int, temperature: float,
-        uniforms: NDArray[np.float64],
+        self, params: NDArray[Any], state: NDArray[Any], ids: NDArray[np.int32],
+        temperature: float, uniforms: NDArray[np.float64], top_k: int = 0, top_p: float = 1.0,
     ) -> NDArray[np.int32]: ...
 
+class Team:
+    def __init__(self, network: Network, threads: int) -> None: ...
+    def __enter__(self) -> Team: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+    def help(self) -> None: ...
+
 class Optimizer:
+    @property
+    def memories(self) -> int: ...
     def __init__(
-        self, kind: str, learning_rate: float, decay: float = 0, decay2: float = 0,
-        epsilon: float = 1e-8, clip_value: float | None = None, clip_norm: float | None = None,
+        self, kind: str, decay: float = 0, decay2: float = 0, epsilon: float = 1e-8,
+        clip_value: float | None = None, clip_norm: float | None = None,
     ) -> None: ...
     def step(
-        self, update: int, params: NDArray[Any], grads: NDArray[Any],
+        self, update: int, rate: float, params: NDArray[Any], grads: NDArray[Any],
         memories: Sequence[NDArray[Any]],
     ) -> None: ...
 
@@ -48,9 +68,12 @@ class Training:
     def __init__(
         self, network: Network, optimizer: Optimizer, params: NDArray[Any],
         memories: Sequence[NDArray[Any]], state: NDArray[Any], best: NDArray[Any],
-        ids: NDArray[np.unsignedinteger], best_every: int = 100,
+        ids: NDArray[np.unsignedinteger], generators: Sequence[np.random.Generator] | None = None,
+        threads: int = 1, best_every: int = 100,
     ) -> None: ...
-    def run(self, updates: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+    def run(
+        self, rates: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
     counters: dict[str, Any]
     @property
     def update(self) -> int: ...

@@ -6,30 +6,54 @@ released around every call into them. csrc/fastrnn.h says what each body does.
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
-from libc.stdint cimport int32_t, int64_t, uintptr_t
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
+from libc.string cimport memset
 
 from fastrnn._blas cimport gemm_double, gemm_float
 
 import os
 import threading
+import time
 
 import numpy as np
+
+cdef extern from "numpy/random/bitgen.h":
+    ctypedef struct bitgen_t:
+        void *state
+        uint64_t (*next_raw)(void *) noexcept nogil
 
 cdef extern from "fastrnn.h" nogil:
     ctypedef void (*fastrnn_gemm)(int, int, int, int, int, const void *, int, const void *, int,
                                   int, void *, int) noexcept nogil
 
+    ctypedef struct fastrnn_bits:
+        void *state
+        uint64_t (*next)(void *) noexcept nogil
+
+    enum:
+        FASTRNN_MOST_LAYERS
+        FASTRNN_CHUNK
+
+    ctypedef struct fastrnn_layer:
+        int D, Wx, Wh, b, bhn, Wm, bm
+
     ctypedef struct fastrnn_network:
-        int cell, K, H, T, N, Wx, Wh, b, head_W, head_b, size
+        int cell, K, E, H, L, T, N, dropout, packed, embedding, head_W, head_b, size
+        fastrnn_layer *layers
         fastrnn_gemm gemm
+
+    ctypedef struct fastrnn_team:
+        int helpers
 
     ctypedef struct fastrnn_optimizer:
         int kind
-        double learning_rate, decay, decay2, epsilon, clip_norm, clip_value
+        double decay, decay2, epsilon, clip_norm, clip_value
 
     ctypedef struct fastrnn_training:
         const fastrnn_network *net
         const fastrnn_optimizer *optimizer
+        fastrnn_team *team
         void *params
         void *grads
         void *memory
@@ -39,6 +63,7 @@ cdef extern from "fastrnn.h" nogil:
         const void *ids
         int id_bytes
         int64_t length
+        const fastrnn_bits *bits
         void *state
         int64_t position, epoch, update
         double smooth_loss
@@ -46,31 +71,38 @@ cdef extern from "fastrnn.h" nogil:
         double best_loss
         int64_t best_update, best_every
         double *losses
+        double *norms
+        const double *rates
         double *loss
         double *smooth
 
     ctypedef struct fastrnn_kernels:
         const char *isa
         int bytes, lanes
+        int (*slices)(int) noexcept nogil
         int64_t (*workspace_size)(const fastrnn_network *) noexcept nogil
-        void (*unroll)(const fastrnn_network *, const void *, void *, void *, const int32_t *,
-                       const int32_t *, int, void *, double *) noexcept nogil
+        void (*unroll)(const fastrnn_network *, fastrnn_team *, const void *, void *, void *,
+                       const int32_t *, const int32_t *, int, void *, double *,
+                       const fastrnn_bits *) noexcept nogil
         int64_t (*run)(fastrnn_training *, int64_t) noexcept nogil
-        void (*sample)(const fastrnn_network *, const void *, void *, void *, int, double,
-                       const double *, int64_t, int32_t *) noexcept nogil
-        void (*step)(const fastrnn_optimizer *, int64_t, double, int64_t, void *, const void *,
-                     void *, void *) noexcept nogil
+        void (*sample)(const fastrnn_network *, const void *, void *, void *, const int32_t *,
+                       double, int, double, const double *, int64_t, int32_t *) noexcept nogil
+        void (*step)(const fastrnn_optimizer *, int64_t, double, double, int64_t, void *,
+                     const void *, void *, void *) noexcept nogil
+        void (*help)(fastrnn_team *) noexcept nogil
+        void (*dismiss)(fastrnn_team *) noexcept nogil
         void (*map)(int, int64_t, const void *, void *) noexcept nogil
+        int (*spin)(int64_t, void *) noexcept nogil
 
     const fastrnn_kernels *fastrnn_select(const char *isa, int bytes)
     const char *fastrnn_compiler()
 
 # Order as in the enums of csrc/fastrnn.h.
-CELLS = ("rnn", "relu")
+CELLS = ("rnn", "relu", "lstm", "gru", "memory")
 OPTIMIZERS = ("adagrad", "rmsprop", "adam", "sgd")
-MEMORIES = (1, 1, 2, 0)         # blocks that each keeps
-FUNCTIONS = ("exp", "tanh", "rsqrt")
+FUNCTIONS = ("exp", "tanh", "sigmoid", "rsqrt")
 ISAS = ("baseline", "avx2", "avx512")
+MOST_LAYERS = FASTRNN_MOST_LAYERS
 
 
 def available_isas():
@@ -139,32 +171,54 @@ cdef class Network:
 
     Parameters
     ----------
-    cell : one of CELLS
+    config : dict
+        cell, hidden_size, num_layers, embedding_size, dropout as of a model.
     offsets : dict of tensor name -> first element in the flat block
-    size, K, H, T, N : int
-        Elements of the block; vocabulary, hidden size, longest unroll, batch.
-    dtype : float32 or float64
+    size, K, T, N : int
+        Elements of the block; vocabulary, longest unroll, batch.
+    packed : bool
+        Whether the recurrence runs on packed weights, or on plain BLAS.
     """
     cdef const fastrnn_kernels *kernels
     cdef fastrnn_network net
     cdef readonly object dtype
+    cdef readonly int P         # numbers of state of one stream
     cdef object work
     cdef object lock            # one thread at a time may use the workspace
 
-    def __init__(self, cell, offsets, int size, int K, int H, int T, int N, dtype):
-        self.dtype = np.dtype(dtype)
+    def __init__(self, config, offsets, int size, int K, int T, int N, packed=True):
+        cdef fastrnn_network *net = &self.net
+        cdef int l
+        self.dtype = np.dtype(config["dtype"])
         self.lock = threading.Lock()
         self.kernels = select(self.dtype)
-        self.net.cell = CELLS.index(cell)
-        self.net.K, self.net.H, self.net.T, self.net.N = K, H, T, N
-        self.net.size = size
-        self.net.Wx = offsets["layer0.Wx"]
-        self.net.Wh = offsets["layer0.Wh"]
-        self.net.b = offsets["layer0.b"]
-        self.net.head_W = offsets["head.W"]
-        self.net.head_b = offsets["head.b"]
-        self.net.gemm = gemm_float if self.dtype.itemsize == 4 else gemm_double
-        self.work = aligned_zeros(self.kernels.workspace_size(&self.net), self.dtype)
+        net.cell = CELLS.index(config["cell"])
+        net.K, net.H, net.L, net.T, net.N = K, config["hidden_size"], config["num_layers"], T, N
+        net.E = config["embedding_size"] or 0
+        net.dropout = round(config["dropout"] * 65536)
+        if not 1 <= net.L <= FASTRNN_MOST_LAYERS or not 0 <= net.dropout < 65536:
+            raise ValueError(f"1 to {FASTRNN_MOST_LAYERS} layers, dropout from 0 to below 1")
+        net.packed = packed
+        net.size = size
+        net.embedding = offsets.get("embedding.W", 0)
+        for l in range(net.L):
+            layer = {name: offsets.get(f"layer{l}.{name}", -1)
+                     for name in ("Wx", "Wh", "b", "bhn", "Wm", "bm")}
+            net.layers[l].D = net.H if l else net.E or K
+            net.layers[l].Wx, net.layers[l].Wh = layer["Wx"], layer["Wh"]
+            net.layers[l].b, net.layers[l].bhn = layer["b"], layer["bhn"]
+            net.layers[l].Wm, net.layers[l].bm = layer["Wm"], layer["bm"]
+        net.head_W, net.head_b = offsets["head.W"], offsets["head.b"]
+        net.gemm = gemm_float if self.dtype.itemsize == 4 else gemm_double
+        self.P = net.L * net.H * (2 if config["cell"] == "lstm" else 1)
+        self.work = aligned_zeros(self.kernels.workspace_size(net), self.dtype)
+
+    @property
+    def slices(self):
+        """(first stream, streams) of each slice that a thread takes through an unroll."""
+        cdef int count = self.kernels.slices(self.net.N)
+        starts = [self.net.N * s // count for s in range(count + 1)]
+        return [(start, end - start) for start, end in zip(starts, starts[1:])]
 
     cdef const int32_t *ids(self, array, int T, name) except NULL:
         """The address of int32 ids [T][N] below K."""
@@ -173,17 +227,34 @@ cdef class Network:
             raise ValueError(f"{name} must hold ids from 0 to {self.net.K - 1}")
         return p
 
-    def unroll(self, params, inputs, state, targets=None, grads=None):
-        """Read inputs [T][N] from state [N][H], which moves on. With targets [T][N] return the
+    def sources(self, generators):
+        """The bits of NumPy generators, one for each slice, as the kernels read them. The caller
+        keeps the generators alive."""
+        cdef int i
+        cdef bitgen_t *source
+        cdef fastrnn_bits *bits
+        if len(generators) != len(self.slices):
+            raise ValueError(f"dropout needs {len(self.slices)} generators, not {len(generators)}")
+        out = np.empty(2 * len(generators), np.uintp)
+        bits = <fastrnn_bits *> data(out, np.uintp, out.size, "sources")
+        for i, generator in enumerate(generators):
+            source = <bitgen_t *> PyCapsule_GetPointer(generator.bit_generator.capsule,
+                                                       "BitGenerator")
+            bits[i].state, bits[i].next = source.state, source.next_raw
+        return out
+
+    def unroll(self, params, inputs, state, targets=None, grads=None, generators=None,
+               int threads=1):
+        """Read inputs [T][N] from state [N][P], which moves on. With targets [T][N] return the
         cross-entropy of each in nats [T][N], and fill grads, where given, with the gradient of
-        their sum over time and mean over the batch."""
+        their sum over time and mean over the batch. Dropout takes a generator for each slice."""
         cdef int T = len(inputs)
         if not 1 <= T <= self.net.T:
             raise ValueError(f"inputs must have 1 to {self.net.T} time steps, not {T}")
         cdef void *p = data(params, self.dtype, self.net.size, "params")
         cdef void *g = (NULL if grads is None
                         else data(grads, self.dtype, self.net.size, "grads"))
-        cdef void *h = data(state, self.dtype, <int64_t> self.net.N * self.net.H, "state")
+        cdef void *h = data(state, self.dtype, <int64_t> self.net.N * self.P, "state")
         cdef void *work = data(self.work, self.dtype, self.work.size, "work")
         cdef const int32_t *x = self.ids(inputs, T, "inputs")
         cdef const int32_t *y = NULL
@@ -191,52 +262,101 @@ cdef class Network:
             y = self.ids(targets, T, "targets")
         if g != NULL and y == NULL:
             raise ValueError("gradients need targets")
+        cdef fastrnn_bits *bits = NULL
+        if generators is not None:
+            sources = self.sources(generators)
+            bits = <fastrnn_bits *> data(sources, np.uintp, sources.size, "sources")
         losses = np.zeros((T, self.net.N))
         cdef double *each = <double *> data(losses, np.float64, losses.size, "losses")
-        with self.lock, nogil:
-            self.kernels.unroll(&self.net, p, g, work, x, y, T, h, each)
+        cdef Team team = Team(self, threads)
+        with self.lock, team:
+            with nogil:
+                self.kernels.unroll(&self.net, &team.team, p, g, work, x, y, T, h, each, bits)
+                self.kernels.dismiss(&team.team)
         return losses
 
-    def sample(self, params, state, int id, double temperature, uniforms):
-        """Draw len(uniforms) ids after symbol `id` in state [1][H], which moves on; each uniform
-        number in [0, 1) decides one draw."""
+    def sample(self, params, state, ids, double temperature, uniforms, int top_k=0,
+               double top_p=1):
+        """Draw n ids for each of N streams after reading ids [N] in state [N][P], which moves on;
+        each of the uniform numbers [n][N] in [0, 1) decides one draw. Of the symbols only the top_k
+        likeliest come (0: all), and of those the likeliest with a share of top_p. Returns [n][N]."""
         cdef int64_t n = len(uniforms)
-        out = np.empty(n, np.int32)
-        if self.net.N != 1 or not 0 <= id < self.net.K or not 0 <= temperature < float("inf"):
-            raise ValueError("sampling takes one stream, a known id and a temperature of 0 or more")
+        out = np.empty((n, self.net.N), np.int32)
+        if not 0 <= temperature < float("inf") or top_k < 0 or not 0 < top_p <= 1:
+            raise ValueError("sampling takes a temperature of 0 or more, top_k of 0 or more and "
+                             "top_p above 0 up to 1")
+        cdef const int32_t *x = self.ids(ids, 1, "ids")
         cdef void *p = data(params, self.dtype, self.net.size, "params")
-        cdef void *h = data(state, self.dtype, self.net.H, "state")
+        cdef void *h = data(state, self.dtype, <int64_t> self.net.N * self.P, "state")
         cdef void *work = data(self.work, self.dtype, self.work.size, "work")
-        cdef double *u = <double *> data(uniforms, np.float64, n, "uniforms")
-        cdef int32_t *ids = <int32_t *> data(out, np.int32, n, "ids")
+        cdef double *u = <double *> data(uniforms, np.float64, out.size, "uniforms")
+        cdef int32_t *y = <int32_t *> data(out, np.int32, out.size, "ids")
+        cdef int k = top_k or self.net.K
         with self.lock, nogil:
-            self.kernels.sample(&self.net, p, work, h, id, temperature, u, n, ids)
+            self.kernels.sample(&self.net, p, work, h, x, temperature, k, top_p, u, n, y)
         return out
+
+
+cdef class Team:
+    """Threads that help one call into the kernels: as a context, they wait inside it until the
+    call dismisses them."""
+    cdef fastrnn_team team
+    cdef const fastrnn_kernels *kernels
+    cdef list threads
+
+    def __cinit__(self):
+        memset(&self.team, 0, sizeof(self.team))
+
+    def __init__(self, Network network, int threads):
+        self.kernels = network.kernels
+        self.team.helpers = min(threads, len(network.slices)) - 1
+        self.threads = []
+
+    def __enter__(self):
+        try:
+            while len(self.threads) < self.team.helpers:
+                thread = threading.Thread(target=self.help, name="fastrnn", daemon=True)
+                thread.start()
+                self.threads.append(thread)
+        except RuntimeError:      # the system has no more: fewer will do
+            self.team.helpers = len(self.threads)
+        except BaseException:     # Ctrl-C: those that wait must not wait for ever
+            self.kernels.dismiss(&self.team)
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for thread in self.threads:
+            thread.join()
+
+    def help(self):
+        with nogil:
+            self.kernels.help(&self.team)
 
 
 cdef class Optimizer:
     """An optimizer's rule and numbers; see fastrnn_optimizer in csrc/fastrnn.h."""
     cdef fastrnn_optimizer rule
+    cdef readonly int memories  # blocks that it keeps
 
-    def __init__(self, kind, double learning_rate, double decay=0, double decay2=0,
-                 double epsilon=1e-8, clip_value=None, clip_norm=None):
+    def __init__(self, kind, double decay=0, double decay2=0, double epsilon=1e-8,
+                 clip_value=None, clip_norm=None):
         self.rule.kind = OPTIMIZERS.index(kind)
-        self.rule.learning_rate = learning_rate
+        self.memories = {"adam": 2, "sgd": int(decay > 0)}.get(kind, 1)
         self.rule.decay, self.rule.decay2, self.rule.epsilon = decay, decay2, epsilon
         self.rule.clip_value = float("inf") if clip_value is None else clip_value
         self.rule.clip_norm = float("inf") if clip_norm is None else clip_norm
 
     cdef int addresses(self, memories, dtype, int64_t size, void **out) except -1:
-        cdef int count = MEMORIES[self.rule.kind]
-        if len(memories) != count:
-            raise ValueError(f"{OPTIMIZERS[self.rule.kind]} keeps {count} memory blocks, "
+        if len(memories) != self.memories:
+            raise ValueError(f"{OPTIMIZERS[self.rule.kind]} keeps {self.memories} memory blocks, "
                              f"not {len(memories)}")
         out[0] = out[1] = NULL
         for i, memory in enumerate(memories):
             out[i] = data(memory, dtype, size, "memory")
         return 0
 
-    def step(self, int64_t update, params, grads, memories):
+    def step(self, int64_t update, double rate, params, grads, memories):
         """One step over a block in place; `update` counts from 1. Applies clip_value only: the
         norm belongs to all tensors together."""
         dtype = params.dtype
@@ -247,7 +367,7 @@ cdef class Optimizer:
         cdef void *m[2]
         self.addresses(memories, dtype, n, m)
         with nogil:
-            kernels.step(&self.rule, update, 1.0, n, p, g, m[0], m[1])
+            kernels.step(&self.rule, update, rate, 1.0, n, p, g, m[0], m[1])
 
 
 cdef class Training:
@@ -258,33 +378,43 @@ cdef class Training:
     network : Network
     optimizer : Optimizer
     params, best : flat blocks
-        `best` receives the parameters of the lowest smoothed loss.
+        `best` receives the parameters of the lowest smoothed loss, looked for every `best_every`
+        updates.
     memories : list of flat blocks, as many as the optimizer keeps
-    state : array [N][H], carried from window to window
+    state : array [N][P], carried from window to window
     ids : 1-D array of unsigned ids; N equal streams lie in it one after the other
+    generators : list of numpy.random.Generator, one for each slice, where there is dropout
+    threads : int
+        At most; the numbers do not depend on it.
     """
     cdef Network network
     cdef Optimizer optimizer
     cdef fastrnn_training t
+    cdef int threads
     cdef object arrays          # what the addresses in t point to
 
     def __init__(self, Network network, Optimizer optimizer, params, memories, state, best, ids,
-                 int64_t best_every=100):
+                 generators=None, int threads=1, int64_t best_every=100):
         cdef fastrnn_network *net = &network.net
         cdef void *m[2]
-        self.network, self.optimizer = network, optimizer
-        grads = np.zeros_like(params)
+        self.network, self.optimizer, self.threads = network, optimizer, threads
+        grads = aligned_zeros(params.size, params.dtype)
         window = np.zeros(2 * net.T * net.N + 2 * net.K, np.int32)
-        losses = np.empty((net.T, net.N))
-        self.arrays = (params, grads, memories, state, best, ids, window, losses)
+        losses, norms = np.empty((net.T, net.N)), np.empty(net.size // FASTRNN_CHUNK + 2)
+        sources = None if generators is None else network.sources(generators)
+        self.arrays = (params, grads, memories, state, best, ids, window, losses, norms,
+                       generators, sources)
         self.t.losses = <double *> data(losses, np.float64, losses.size, "losses")
+        self.t.norms = <double *> data(norms, np.float64, norms.size, "norms")
         self.t.net, self.t.optimizer = net, &optimizer.rule
         self.t.params = data(params, network.dtype, net.size, "params")
         self.t.grads = data(grads, network.dtype, net.size, "grads")
         self.t.best = data(best, network.dtype, net.size, "best")
-        self.t.state = data(state, network.dtype, <int64_t> net.N * net.H, "state")
+        self.t.state = data(state, network.dtype, <int64_t> net.N * network.P, "state")
         self.t.work = data(network.work, network.dtype, network.work.size, "work")
         self.t.window = <int32_t *> data(window, np.int32, window.size, "window")
+        if sources is not None:
+            self.t.bits = <fastrnn_bits *> data(sources, np.uintp, sources.size, "sources")
         optimizer.addresses(memories, network.dtype, net.size, m)
         self.t.memory, self.t.memory2 = m[0], m[1]
         if (ids.dtype not in (np.uint8, np.uint16, np.uint32) or ids.ndim != 1
@@ -298,15 +428,20 @@ cdef class Training:
         self.t.best_loss = float("inf")
         self.t.best_every = best_every
 
-    def run(self, int64_t updates):
-        """At most `updates` updates; returns their losses and smoothed losses (nats), shorter
-        where the next loss is not finite."""
-        cdef int64_t done
+    def run(self, rates):
+        """An update for each of the learning rates; returns their losses and smoothed losses
+        (nats), shorter where the next loss is not finite."""
+        cdef int64_t updates = len(rates), done = 0
         loss, smooth = np.empty(updates), np.empty(updates)
+        self.t.rates = <double *> data(rates, np.float64, updates, "rates")
         self.t.loss = <double *> data(loss, np.float64, updates, "loss")
         self.t.smooth = <double *> data(smooth, np.float64, updates, "smooth")
-        with self.network.lock, nogil:
-            done = self.network.kernels.run(&self.t, updates)
+        cdef Team team = Team(self.network, self.threads)
+        self.t.team = &team.team
+        with self.network.lock, team:
+            with nogil:
+                done = self.network.kernels.run(&self.t, updates)
+                self.network.kernels.dismiss(&team.team)
         return loss[:done], smooth[:done]
 
     # The counters, by name: what a checkpoint stores and brings back.
@@ -350,3 +485,20 @@ def map(function, x):
     with nogil:
         kernels.map(which, n, a, b)
     return y
+
+
+def peak(dtype, double seconds=0.05):
+    """Floating point operations per second of one core, multiplying and adding in registers."""
+    cdef const fastrnn_kernels *kernels = select(dtype)
+    cdef int64_t rounds = 1000
+    cdef int operations
+    x = np.full(64, 0.5, dtype)
+    cdef void *p = data(x, x.dtype, 64, "x")
+    while True:
+        start = time.perf_counter()
+        with nogil:
+            operations = kernels.spin(rounds, p)
+        spent = time.perf_counter() - start
+        if spent > seconds:
+            return operations * rounds / spent
+        rounds *= 2

@@ -1,8 +1,10 @@
 """Models and interrupted runs as one ``.safetensors`` file.
 
-Tensors: each parameter by its name, ``state`` (N, H), ``history.loss`` and
-``history.smooth_loss``; of a run also ``best`` (the block at the lowest smoothed loss) and
-``optimizer.0`` and so on (its memories). All else is JSON under the metadata key ``fastrnn``.
+Tensors: each parameter by its name, ``state`` (N, P), and ``history.loss``,
+``history.smooth_loss``, ``history.valid_loss``, ``history.valid_updates``; of a run also ``best``
+and ``best_state`` (the block, and the state (1, P) to write on from, of the best model, where there
+is one yet) and ``optimizer.0`` and so on (its memories). All else is JSON under the metadata key
+``fastrnn``.
 """
 
 from __future__ import annotations
@@ -20,12 +22,15 @@ from safetensors.numpy import save as to_bytes
 
 from .history import History
 from .model import Model, parameter_shapes
+from .validate import positive_int
 from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+HISTORY = {"loss": "float64", "smooth_loss": "float64", "valid_loss": "float64",
+           "valid_updates": "int64"}  # its arrays
 # what a file can lead to whose JSON or tensors are not what was written
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
@@ -37,12 +42,12 @@ def save_model(model: Model, path: str | os.PathLike[str], trainer: Trainer | No
     step, so that a crash leaves either the old file or the new one.
     """
     tensors = dict(model.params) | {"state": model.state}
-    tensors["history.loss"] = model.history.loss
-    tensors["history.smooth_loss"] = model.history.smooth_loss
+    tensors |= {f"history.{name}": getattr(model.history, name) for name in HISTORY}
     about: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "model": model.config,
         "vocabulary": model.vocabulary.to_dict(),
+        "history": {"seq_length": model.history.seq_length},
     }
     if trainer is not None:
         stored, about["trainer"] = trainer.snapshot()
@@ -96,14 +101,16 @@ def _temporary_beside(path: str | os.PathLike[str]) -> tuple[int, str, Path]:
     return handle, name, path
 
 
-def load(path: str | os.PathLike[str], *, best: bool = False) -> Model:
+def load(path: str | os.PathLike[str], *, best: bool | None = None) -> Model:
     """Read a model that `Model.save` or a training run has written.
 
     Parameters
     ----------
     path : str or path-like
-    best : bool
-        Of a training run's checkpoint: the parameters at the lowest smoothed loss, not the last.
+    best : bool, optional
+        Of a training run's checkpoint: True for the best model (of the lowest validation loss, or
+        without validation of the lowest smoothed loss), False for the last one. Where not given
+        the best one if the run had a validation, else the last.
 
     Returns
     -------
@@ -118,12 +125,14 @@ def load(path: str | os.PathLike[str], *, best: bool = False) -> Model:
         The file is no fastrnn checkpoint, is damaged, or has another format version.
     """
     model, tensors, about = read(path)
+    if best is None:
+        best = "trainer" in about and model.history.valid_loss.size > 0
     if best:
         if "trainer" not in about:
             raise ValueError(f"{str(path)!r} holds a model without a training run, so there is no "
                              "best one beside it: load it with best=False")
         if about["trainer"]["counters"]["best_update"]:  # none yet in a very short run
-            model.block[:] = tensors["best"]
+            model.block[:], model.state[:] = tensors["best"], tensors["best_state"]
     return model
 
 
@@ -152,20 +161,29 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], 
         if version == FORMAT_VERSION:
             vocabulary = Vocabulary.from_dict(about["vocabulary"])
             config, dtype = about["model"], about["model"]["dtype"]
-            size = 0
-            for name, shape in parameter_shapes(len(vocabulary), config["hidden_size"]).items():
+            if config["num_layers"] > len(tensors):  # nor may a number fill the memory
+                raise ValueError(f"{config['num_layers']} layers in {len(tensors)} tensors")
+            for name, shape in parameter_shapes(len(vocabulary), config).items():
                 expect(tensors, name, shape, dtype)
-                size += tensors[name].size
+            model = Model(vocabulary, **config)
+            P = model.state.shape[1]
             streams, updates = 1, tensors["history.loss"].size
             if "trainer" in about:
                 updates = about["trainer"]["counters"]["update"]
-                expect(tensors, "best", (size,), dtype)
+                expect(tensors, "best", model.block.shape, dtype)
+                expect(tensors, "best_state", (1, P), dtype)
                 streams = about["trainer"]["config"]["batch_size"]
                 about["trainer"]["counters"]["best_update"]
-            expect(tensors, "state", (streams, config["hidden_size"]), dtype)
-            for name in ("history.loss", "history.smooth_loss"):
-                expect(tensors, name, (updates,), "float64")
-            model = Model(vocabulary, **config)
+            expect(tensors, "state", (streams, P), dtype)
+            validations = tensors["history.valid_loss"].size
+            for name, kind in HISTORY.items():
+                length = validations if name.startswith("valid") else updates
+                expect(tensors, f"history.{name}", (length,), kind)
+            seq_length = about["history"]["seq_length"]
+            if seq_length is not None:
+                positive_int("seq_length", seq_length)
+            model.history = History(*(tensors[f"history.{name}"] for name in HISTORY),
+                                    seq_length=seq_length)
     except DAMAGE as error:
         raise damaged(path, error) from None
     if version != FORMAT_VERSION:
@@ -174,7 +192,6 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], 
     for name, p in model.params.items():
         p[:] = tensors[name]
     model.state[:] = tensors["state"][:1]
-    model.history = History(tensors["history.loss"], tensors["history.smooth_loss"])
     return model, tensors, about
 
 

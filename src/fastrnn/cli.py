@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import datasets
+from ._core import CELLS
 from .build import build_info
 from .checkpoint import check_writable, load, read
 from .corpus import Corpus
@@ -27,11 +28,21 @@ from .vocabulary import UNITS, Vocabulary
 
 # The names of karpathy/char-rnn and jcjohnson/torch-rnn where theirs differ from ours.
 OTHER_NAMES = {
+    "cell": ["--model-type", "--model_type"],  # char-rnn's --model is in _train's parser
     "hidden_size": ["--rnn-size", "--rnn_size"],
+    "embedding_size": ["--wordvec-size", "--wordvec_size"],
     "epochs": ["--max-epochs", "--max_epochs"],
     "clip_value": ["--grad-clip", "--grad_clip"],
+    "learning_rate_decay": ["--lr-decay-factor", "--lr_decay_factor"],
+    "valid_fraction": ["--val-frac", "--val_frac"],
+    "valid_every": ["--eval-val-every", "--eval_val_every"],
+    "checkpoint": ["--checkpoint-name", "--checkpoint_name"],
+    "resume": ["--init-from", "--init_from"],
     "prime": ["--primetext", "--start-text", "--start_text"],
+    "n": ["-n"],
 }
+# Theirs that take a value and have no meaning here: where to compute, how often to print.
+WITHOUT_MEANING = ["--gpuid", "--gpu", "--opencl", "--gpu_backend", "--print_every"]
 DEFAULT_CHECKPOINT = "model.safetensors"
 DEFAULT_EPOCHS = 35  # of the first run, without a file: about half a minute
 
@@ -67,10 +78,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(
-    file: str | None, unit: str, dataset: str | None, plot: str | None, **settings: Any
+    file: str | None, data_dir: str | None, unit: str, dataset: str | None, plot: str | None,
+    lr_decay_every: int | None, train_frac: float | None, without_meaning: Any, **settings: Any,
 ) -> int:
-    if file is not None and dataset is not None:
-        raise ValueError("give a FILE or --dataset, not both")
+    if sum(source is not None for source in (file, data_dir, dataset)) > 1:
+        raise ValueError("give one of FILE, --data-dir and --dataset")
+    if data_dir is not None:
+        file = os.path.join(data_dir, "input.txt")
+    if lr_decay_every is not None:  # torch-rnn's first comes after as many epochs as each other
+        settings["learning_rate_decay_after"] = lr_decay_every
+        settings["learning_rate_decay_every"] = lr_decay_every
+    if train_frac is not None and not settings["valid_fraction"]:
+        settings["valid_fraction"] = 1 - positive_float("train_frac", train_frac)
     resume = settings["resume"]
     earlier, _, about = read(resume) if resume else (None, None, {})
     settings["checkpoint"] = settings["checkpoint"] or resume or _new_name(DEFAULT_CHECKPOINT)
@@ -84,7 +103,8 @@ def _train(
             if dataset is None and text not in (None, "pydoc-topics"):
                 raise ValueError(f"{resume} was trained on {text!r}: give that FILE too")
         corpus = datasets.load(dataset or "pydoc-topics", unit)
-        if not (dataset or resume or settings["epochs"] or settings["updates"]):
+        if not (dataset or resume or any(settings[plan] for plan in ("epochs", "updates",
+                                                                    "minutes"))):
             settings["epochs"] = DEFAULT_EPOCHS
     if plot is not None:
         _check_plot(plot)  # an hour of training must not end in an error
@@ -97,9 +117,11 @@ def _train(
         history.plot(plot)
     if settings["progress"]:
         print(f"---- a sample of the trained model ----\n{model.sample(200, seed=0)}\n")
-        symbols = read(path)[2]["trainer"]["config"]["seq_length"]
         print(f"{len(history):,} updates, smoothed loss {history.smooth_loss[-1]:.2f} nats per "
-              f"unroll ({history.smooth_loss[-1] / symbols:.3f} per symbol)")
+              f"unroll ({history.smooth_loss[-1] / history.seq_length:.3f} per symbol)")
+        if history.valid_loss.size:
+            print(f"lowest validation loss {history.valid_loss.min():.4f} nats per symbol; that "
+                  "model is the one kept")
         print(f"the model is in {path}; to let it write: fastrnn sample {path}")
     if history.stopped == "interrupted":
         source = [file] if file else ["--dataset", dataset] if dataset else []
@@ -132,26 +154,45 @@ def _check_plot(path: str) -> None:
     check_writable(path)
 
 
-def _sample(model: str, best: bool, **settings: Any) -> int:
-    print(load(model, best=best).sample(**settings))
+def _sample(model: str, best: bool | None, sample: int, stream: bool, **settings: Any) -> int:
+    writer, n = load(model, best=best), settings["n"]
+    if sample == 0:
+        settings["temperature"] = 0
+    if stream:
+        if settings.pop("n") is not None:
+            raise ValueError("--stream writes one text: leave out --n")
+        for symbol in writer.stream(**settings):
+            print(symbol, end="", flush=True)
+        print()
+    elif n is None:
+        print(writer.sample(**settings))
+    else:
+        for i, text in enumerate(writer.sample(**settings), 1):
+            print(f"---- {i} of {n} ----\n{text}")
     return 0
 
 
 def _gradcheck(
-    cell: str, hidden_size: int, seq_length: int, batch_size: int, init_scale: float,
-    tolerance: float, **settings: Any,
+    cell: str, hidden_size: int, num_layers: int, embedding_size: int | None, seq_length: int,
+    batch_size: int, dropout_share: float, reset_after: bool, init_scale: float, tolerance: float,
+    **settings: Any,
 ) -> int:
     rng = generator(settings["seed"])
     positive_int("seq_length", seq_length)
     positive_int("batch_size", batch_size)
     positive_float("tolerance", tolerance)
     vocabulary = Vocabulary("abcdefghijklmnopqrstuvw")
-    model = Model(vocabulary, cell=cell, hidden_size=hidden_size, init_scale=init_scale,
-                  seed=settings["seed"])
+    model = Model(vocabulary, cell=cell, hidden_size=hidden_size, num_layers=num_layers,
+                  embedding_size=embedding_size, dropout=dropout_share, reset_after=reset_after,
+                  init_scale=init_scale, seed=settings["seed"])
+    for p in model.params.values():
+        if p.ndim == 1:  # no ReLU should sit at its kink
+            p[:] = rng.normal(0, init_scale, p.shape)
     ids = rng.integers(len(vocabulary), size=(2, batch_size, seq_length))
     report = gradcheck(model, ids[0], ids[1], **settings)
-    passed = report.max_error < tolerance
-    print(f"cell {cell}, K {len(vocabulary)}, H {hidden_size}, T {seq_length}, N {batch_size}")
+    passed = report.certain_error < tolerance
+    print(f"cell {cell}, L {num_layers}, K {len(vocabulary)}, H {hidden_size}, T {seq_length}, "
+          f"N {batch_size}")
     print(report)
     print(f"{'passed' if passed else 'FAILED'}: the bar is {tolerance:g}")
     return 0 if passed else 1
@@ -171,10 +212,12 @@ def _info(model: str | None) -> int:
             counters = run["counters"]
             about["epochs planned"] = about.pop("epochs")
             about["updates planned"] = about.pop("updates")
+            about["minutes planned"] = about.pop("minutes")
+            lowest = "validation" if network.history.valid_loss.size else "smoothed"
             about |= {"text": run["text"]["name"], "updates": counters["update"],
                       "epochs completed": counters["epoch"], "position": counters["position"],
                       "smoothed loss": counters["smooth_loss"],
-                      "lowest smoothed loss": counters["best_loss"],
+                      f"lowest {lowest} loss": counters["best_loss"],
                       "at update": counters["best_update"]}
         about |= {name: "x".join(map(str, p.shape)) for name, p in network.params.items()}
     for name, value in about.items():
@@ -200,20 +243,40 @@ def _parser() -> argparse.ArgumentParser:
                      help="what a symbol is (default: char)")
     sub.add_argument("--plot", metavar="PNG", help="draw the smoothed loss into this file")
     _add_keywords(sub, train, leave_out={"source", "callback"})
+    theirs = sub.add_argument_group("names of karpathy/char-rnn and jcjohnson/torch-rnn")
+    theirs.add_argument("--model", dest="cell", choices=CELLS, default=argparse.SUPPRESS,
+                        help="as --cell")
+    theirs.add_argument("--data-dir", "--data_dir", metavar="DIR",
+                        help="the FILE is DIR/input.txt")
+    theirs.add_argument("--lr-decay-every", "--lr_decay_every", type=int, metavar="EPOCHS",
+                        help="as --learning-rate-decay-after and --learning-rate-decay-every")
+    theirs.add_argument("--train-frac", "--train_frac", type=float, metavar="SHARE",
+                        help="without --valid-fraction: what it leaves is scored")
+    theirs.add_argument(*WITHOUT_MEANING, dest="without_meaning", metavar="ANY",
+                        help="accepted, without meaning here")
 
     sub = add("sample", _sample, "Let a trained model write.")
     sub.add_argument("model", metavar="MODEL", help="a checkpoint")
-    sub.add_argument("--best", action="store_true",
-                     help="the parameters at the lowest smoothed loss, not the last")
-    _add_keywords(sub, Model.sample, leave_out={"self"})
+    sub.add_argument("--best", action=argparse.BooleanOptionalAction, default=None,
+                     help="the model of the lowest validation loss, or else smoothed loss, not the "
+                          "last (default: where there was a validation)")
+    sub.add_argument("--stream", action="store_true", help="write each symbol as it is drawn")
+    sub.add_argument("--sample", type=int, choices=(0, 1), default=1,
+                     help="0: the likeliest symbol each time, as --temperature 0 (default: 1)")
+    _add_keywords(sub, Model.sample, leave_out={"model"})
 
     sub = add("gradcheck", _gradcheck, "Hold the gradients against finite differences.")
-    sub.add_argument("--cell", choices=("rnn", "relu"), default="rnn",
+    sub.add_argument("--cell", choices=CELLS, default="rnn",
                      help="the recurrent cell (default: rnn)")
-    for flag, default in (("hidden_size", 5), ("seq_length", 7), ("batch_size", 3)):
+    for flag, default in (("hidden_size", 5), ("num_layers", 1), ("seq_length", 7),
+                          ("batch_size", 3)):
         _add_flag(sub, flag, int, default, "size of the random model")
+    _add_flag(sub, "embedding_size", _kind("int | None"), None,
+              "size of its embedding; without it inputs are one-hot")
+    _add_flag(sub, "dropout_share", float, 0.4, "share that --dropout drops")
+    _add_flag(sub, "reset_after", bool, True, "where its GRU resets")
     _add_flag(sub, "init_scale", float, 0.3, "standard deviation of its weights")
-    _add_flag(sub, "tolerance", float, 1e-6, "largest relative error to pass")
+    _add_flag(sub, "tolerance", float, 1e-6, "largest relative error to pass, beyond rounding")
     _add_keywords(sub, gradcheck, leave_out={"model", "inputs", "targets", "state"})
 
     sub = add("info", _info, "Tell what is in a checkpoint; without MODEL what fastrnn runs on.")
@@ -241,6 +304,8 @@ def _kind(annotation: str) -> Callable[[str], Any]:
     """How a flag's text becomes the value that the annotation asks for."""
     if annotation == "bool":
         return bool
+    if "Sequence[str]" in annotation:
+        return list
     number = {"int": int, "float": float}.get(annotation.split(" | ")[0])
     if number is None:
         return str
@@ -264,6 +329,9 @@ def _add_flag(
     if kind is bool:
         parser.add_argument(*flags, dest=name, action=argparse.BooleanOptionalAction,
                             default=default, help=text)
+    elif kind is list:
+        parser.add_argument(*flags, dest=name, action="append", metavar=name.upper(),
+                            help=f"{text} May be given several times.")
     else:
         parser.add_argument(*flags, dest=name, type=kind, default=default, help=text,
                             metavar=name.upper())

@@ -42,14 +42,20 @@ class Report:
     Attributes
     ----------
     worst : dict of str -> Worst
+    certain_error : float
+        The largest error of all when 4 times `rounding` is first taken from each difference: 0 where
+        rounding alone explains what differs, as it may in gradients that are nearly 0.
     step : float
     rounding : float
         About how far the numerical gradients may be off because losses are rounded. An entry no
         larger than this cannot be checked; a larger step has less of it.
     """
 
-    def __init__(self, worst: dict[str, Worst], step: float, rounding: float) -> None:
-        self.worst, self.step, self.rounding = worst, step, rounding
+    def __init__(
+        self, worst: dict[str, Worst], certain_error: float, step: float, rounding: float
+    ) -> None:
+        self.worst, self.certain_error = worst, certain_error
+        self.step, self.rounding = step, rounding
 
     @property
     def max_error(self) -> float:
@@ -67,7 +73,8 @@ class Report:
                          f"[{index}]{'':{max(0, 11 - len(index))}} "
                          f"{w.analytic:13.6e} {w.numeric:13.6e}")
         lines.append(f"largest relative error {self.max_error:.2e} (step {self.step:g}; numerical "
-                     f"gradients are rounded by about {self.rounding:.0e})")
+                     f"gradients are rounded by about {self.rounding:.0e}, beyond which the error "
+                     f"is {self.certain_error:.2e})")
         return "\n".join(lines)
 
     __repr__ = __str__  # notebooks show the table
@@ -81,6 +88,7 @@ def gradcheck(
     state: ArrayLike | None = None,
     step: float = 1e-5,
     entries: int | None = None,
+    dropout: bool = False,
     seed: int | None = 0,
 ) -> Report:
     """Compare the model's gradients with central differences, (L(p + step) - L(p - step)) / 2 step.
@@ -92,15 +100,18 @@ def gradcheck(
     ----------
     model : Model
     inputs, targets : array_like of int ids, shape (N, T)
-    state : array_like, shape (N, H), optional
+    state : array_like, shape (N, P), optional
         Before the first step; small random numbers where not given, because zeros would hide a
         wrong gradient of the first step.
     step : float
         By which an entry is moved, up and down.
     entries : int, optional
         Entries to check of each tensor, drawn at random; all where not given.
+    dropout : bool
+        Check with the model's dropout at work; the same units are dropped in all passes.
     seed : int or None
-        Of the generator that draws these entries and the state; None: others each time.
+        Of the generator that draws these entries, the state and what is dropped; None: others
+        each time.
 
     Returns
     -------
@@ -117,16 +128,24 @@ def gradcheck(
     twin.block[:] = model.block
     if state is None:
         state = rng.normal(0, 0.1, twin.zero_state(len(np.asarray(inputs))).shape)
-    _, grads, _ = twin.loss_and_gradients(inputs, targets, state)
+    N, T = twin._checked_ids("inputs", inputs).shape
+    seeds = rng.integers(2**63, size=len(twin.network(T, N).slices)) if dropout else []
+
+    def generators() -> list[np.random.Generator] | None:  # at their start, so that masks repeat
+        return [np.random.default_rng(int(s)) for s in seeds] or None
+
+    _, grads, _ = twin.loss_and_gradients(inputs, targets, state, generators=generators())
 
     def losses_at(view: Any, index: tuple[int, ...], value: float) -> NDArray[np.float64]:
         before = view[index]
         view[index] = value
-        losses = twin.losses(inputs, targets, state)  # (N, T)
+        losses = twin.losses(inputs, targets, state, generators=generators())  # (N, T)
         view[index] = before
         return losses
 
-    worst = {}
+    losses = twin.losses(inputs, targets, state, generators=generators())
+    rounding = float(np.finfo(np.float64).eps * np.abs(losses).max() / step)
+    worst, certain = {}, 0.0
     for name, p in twin.params.items():
         count = p.size if entries is None else min(positive_int("entries", entries), p.size)
         chosen = np.arange(p.size) if count == p.size else rng.choice(p.size, count, replace=False)
@@ -141,9 +160,10 @@ def gradcheck(
             error = math.inf  # also of a NaN, which would be lost in comparisons
             if math.isfinite(a - n):
                 error = abs(a - n) / max(1e-12, abs(a) + abs(n))
+                certain = max(certain, error - 4 * rounding / max(1e-12, abs(a) + abs(n)))
+            else:
+                certain = math.inf
             if found is None or error > found.error:
                 found = Worst(error, index, a, n, count, p.size)
         worst[name] = found
-    losses = twin.losses(inputs, targets, state)
-    rounding = float(np.finfo(np.float64).eps * np.abs(losses).max() / step)
-    return Report(worst, step, rounding)
+    return Report(worst, certain, step, rounding)

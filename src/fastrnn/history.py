@@ -6,11 +6,12 @@ import os
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 class History:
-    """The loss of every update, in nats per unroll (divide by seq_length for nats per symbol).
+    """The loss of every update, in nats per unroll (divide by seq_length for nats per symbol), and
+    of every validation, in nats per symbol.
 
     Attributes
     ----------
@@ -18,23 +19,47 @@ class History:
         Cross-entropy, summed over the time steps of a window and averaged over the batch.
     smooth_loss : float64 ndarray, shape (updates,)
         s = 0.999 s + 0.001 loss, starting at the first loss (karpathy's min-char-rnn).
+    valid_loss : float64 ndarray, shape (validations,)
+        Mean cross-entropy of the text held out by `valid_fraction`, in nats per symbol.
+    valid_updates : int64 ndarray, shape (validations,)
+        After how many updates each of them was taken.
+    seq_length : int or None
+        Symbols in one unroll; None in a model that was not trained.
     stopped : str
-        Why the last run ended: "finished", "interrupted" (Ctrl-C), "callback" or "error"; before
-        that "".
+        Why the last run ended: "finished", "patience", "interrupted" (Ctrl-C), "callback" or
+        "error"; before that "".
     """
 
     def __init__(
         self,
-        loss: NDArray[np.float64] | None = None,
-        smooth_loss: NDArray[np.float64] | None = None,
+        loss: ArrayLike = (),
+        smooth_loss: ArrayLike = (),
+        valid_loss: ArrayLike = (),
+        valid_updates: ArrayLike = (),
+        *,
+        seq_length: int | None = None,
     ) -> None:
-        self._pieces = [(np.empty(0) if loss is None else loss,
-                         np.empty(0) if smooth_loss is None else smooth_loss)]
+        self._pieces = [(np.array(loss, np.float64), np.array(smooth_loss, np.float64))]
+        self.valid_loss = np.array(valid_loss, np.float64)
+        self.valid_updates = np.array(valid_updates, np.int64)
+        self.seq_length = seq_length
         self.stopped = ""
 
     def extend(self, loss: NDArray[np.float64], smooth_loss: NDArray[np.float64]) -> None:
         """Add the losses of more updates; arrays of equal length."""
         self._pieces.append((loss, smooth_loss))
+
+    def add_validation(self, loss: float, update: int) -> None:
+        """Add a validation loss, in nats per symbol, after so many updates."""
+        self.valid_loss = np.append(self.valid_loss, loss)
+        self.valid_updates = np.append(self.valid_updates, np.int64(update))
+
+    def copy(self) -> History:
+        """Another history with the same entries."""
+        other = History(self.loss, self.smooth_loss, self.valid_loss, self.valid_updates,
+                        seq_length=self.seq_length)
+        other.stopped = self.stopped
+        return other
 
     def _joined(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if len(self._pieces) > 1:
@@ -55,10 +80,13 @@ class History:
 
     def __repr__(self) -> str:
         last = f", smoothed loss {self.smooth_loss[-1]:.4g}" if len(self) else ""
+        if self.valid_loss.size:
+            last += f", validation loss {self.valid_loss[-1]:.4g} per symbol"
         return f"<History of {len(self)} updates{last}>"
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the smoothed loss against the updates; write it to `path` (PNG, PDF, SVG) if given.
+        Where there is a validation loss it is drawn too, and both are per symbol.
 
         Returns
         -------
@@ -81,8 +109,15 @@ class History:
         axes = figure.add_subplot()
         every = max(1, len(self) // 5000)  # more points than pixels only make a large file
         updates = np.arange(1, len(self) + 1)
-        axes.plot(updates[::every], self.smooth_loss[::every])
-        axes.set(xlabel="update", ylabel="smoothed loss (nats per unroll)")
+        if self.valid_loss.size and self.seq_length:
+            axes.plot(updates[::every], self.smooth_loss[::every] / self.seq_length,
+                      label="training, smoothed")
+            axes.plot(self.valid_updates, self.valid_loss, marker=".", label="validation")
+            axes.set(xlabel="update", ylabel="loss (nats per symbol)")
+            axes.legend()
+        else:
+            axes.plot(updates[::every], self.smooth_loss[::every])
+            axes.set(xlabel="update", ylabel="smoothed loss (nats per unroll)")
         axes.grid(alpha=0.3)
         if path is not None:
             figure.savefig(path, dpi=150)

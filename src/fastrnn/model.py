@@ -2,58 +2,90 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core
+from . import _core, sampling
 from .blas import one_thread
 from .corpus import Corpus
 from .history import History
-from .validate import choice, generator, positive_float, positive_int
+from .validate import choice, finite_float, positive_float, positive_int, share
 from .vocabulary import Vocabulary
 
 READ_STEPS = 256  # symbols that scoring and priming read in one unroll
+# ways to draw the first weights -> the scale where none is given
+INIT_SCALES = {"normal": 0.01, "uniform": 0.08, "xavier": 1.0, "orthogonal": 1.0, "identity": 0.01}
 
 
 class Model:
-    """A character model: one-hot input, one recurrent layer, softmax over the next symbol.
+    """A model of text: one-hot or embedded symbols, recurrent layers, softmax over the next symbol.
 
-    h_t = f(x_t Wx + h_{t-1} Wh + b), o_t = h_t head.W + head.b, p = softmax(o_t).
+    o_t = h_t head.W + head.b, p = softmax(o_t), where h_t is what the last layer hands on. With
+    x_t the input of a layer, s the logistic function and o the product entry by entry:
+
+    * "rnn" and "relu": h_t = f(x_t Wx + h_{t-1} Wh + b), f = tanh or max(0, .)
+    * "lstm" (Hochreiter and Schmidhuber 1997, with forget gates), columns of the weights in the
+      order i, f, o, g: i, f, o = s(.), g = tanh(.) of x_t Wx + h_{t-1} Wh + b;
+      c_t = f o c_{t-1} + i o g, h_t = o o tanh(c_t)
+    * "gru" (Cho et al. 2014), columns in the order r, z, n: r, z = s(.);
+      n = tanh(x_t Wx + b + r o (h_{t-1} Wh + bhn)), or without reset_after
+      n = tanh(x_t Wx + b + (r o h_{t-1}) Wh); h_t = (1 - z) o n + z o h_{t-1}
+    * "memory", which adds: u_t = max(0, x_t Wx + m_{t-1} Wh + b), m_t = m_{t-1} + u_t Wm + bm;
+      the layer hands on u_t
 
     Parameters
     ----------
     vocabulary : Vocabulary
         The K symbols that are read and predicted.
-    cell : {"rnn", "relu"}
-        f = tanh, or max(0, .).
+    cell : {"rnn", "relu", "lstm", "gru", "memory"}
     hidden_size : int
-        H.
-    init : {"normal", "identity"}
-        "normal": all weights N(0, init_scale), as in min-char-rnn. "identity": the same, but Wh is
-        the identity (Le, Jaitly and Hinton 2015). Biases are 0.
-    init_scale : float
-        Standard deviation.
+        H, units in each layer.
+    num_layers : int
+        L, layers on top of each other.
+    embedding_size : int, optional
+        E: each symbol is read as a trained vector of so many numbers; one-hot where not given.
+    dropout : float
+        The chance that a unit of what a layer hands on, to the next layer or to the output, is set
+        to 0 in training (Srivastava et al. 2014; what a layer hands to its own next time step is
+        never touched: Zaremba et al. 2014). The others are divided by 1 - dropout, so that scoring
+        and sampling need no change. It is rounded to a multiple of 1/65536.
+    reset_after : bool
+        Where a GRU resets, see above; True as in PyTorch and cuDNN.
+    forget_bias : float
+        Start of the bias of an LSTM's forget gates (Jozefowicz et al. 2015); the others are 0.
+    init : {"normal", "uniform", "xavier", "orthogonal", "identity"}
+        "normal": all weights N(0, init_scale), as in min-char-rnn. "uniform": between -init_scale
+        and init_scale, as in char-rnn. "xavier": uniform of the variance 2 init_scale^2 / (rows +
+        columns), columns of one gate (Glorot and Bengio 2010). "orthogonal": random orthogonal
+        rows or columns times init_scale, each gate of its own (Saxe et al. 2014). "identity": as
+        "normal", but Wh is the identity in each gate (Le, Jaitly and Hinton 2015).
+    init_scale : float, optional
+        0.01 for "normal" and "identity", 0.08 for "uniform", 1 for the others where not given.
     dtype : {"float32", "float64"}
     seed : int or None
-        Of ``numpy.random.default_rng``, which draws float64 normal numbers tensor by tensor in the
-        order of `params` (no draws for biases, nor for an identity Wh). None: another start in
-        each run.
+        Of ``numpy.random.default_rng``, which draws float64 numbers tensor by tensor in the order
+        of `params` (no draws for biases, nor for an identity Wh). None: another start in each run.
 
     Attributes
     ----------
     params : dict of str -> ndarray
-        Writable views of `block`: ``layer0.Wx`` (K, H), ``layer0.Wh`` (H, H), ``layer0.b`` (H),
-        ``head.W`` (H, K), ``head.b`` (K).
+        Writable views of `block`, G gates side by side: ``embedding.W`` (K, E) where there is one;
+        for each layer ``layer0.Wx`` (D, G H), ``layer0.Wh`` (H, G H), ``layer0.b`` (G H), for a
+        GRU that resets after ``layer0.bhn`` (H), for the memory cell ``layer0.Wm`` (H, H) and
+        ``layer0.bm`` (H); ``head.W`` (H, K), ``head.b`` (K). D is K or E in the first layer, then
+        H.
     block : ndarray, shape (size,)
         All parameters, one after the other.
-    state : ndarray, shape (1, H)
+    state : ndarray, shape (1, P)
         Where `sample` starts: zero in a new model, then the state that training carried at its
         end. A text model hardly ever meets the zero state while it learns, and may not find back
-        to the text from there.
+        to the text from there. P numbers: for each layer its h, for an LSTM followed by its c.
     config : dict
         The arguments but for the vocabulary.
     history : History
@@ -71,24 +103,40 @@ class Model:
         *,
         cell: str = "rnn",
         hidden_size: int = 100,
+        num_layers: int = 1,
+        embedding_size: int | None = None,
+        dropout: float = 0.0,
+        reset_after: bool = True,
+        forget_bias: float = 1.0,
         init: str = "normal",
-        init_scale: float = 0.01,
+        init_scale: float | None = None,
         dtype: str = "float32",
         seed: int | None = 0,
     ) -> None:
         if not isinstance(vocabulary, Vocabulary):
             raise TypeError("vocabulary must be a fastrnn.Vocabulary, such as corpus.vocabulary")
         self.vocabulary = vocabulary
-        self.config = {
+        scale = INIT_SCALES[choice("init", init, INIT_SCALES)]
+        if init_scale is not None:
+            scale = positive_float("init_scale", init_scale, zero=True)
+        self.config: dict[str, Any] = {
             "cell": choice("cell", cell, _core.CELLS),
             "hidden_size": positive_int("hidden_size", hidden_size),
-            "init": choice("init", init, ("normal", "identity")),
-            "init_scale": positive_float("init_scale", init_scale, zero=True),
+            "num_layers": positive_int("num_layers", num_layers),
+            "embedding_size": (None if embedding_size is None
+                               else positive_int("embedding_size", embedding_size)),
+            "dropout": share("dropout", dropout),
+            "reset_after": bool(reset_after),
+            "forget_bias": finite_float("forget_bias", forget_bias),
+            "init": init,
+            "init_scale": scale,
             "dtype": choice("dtype", _dtype_name(dtype), ("float32", "float64")),
             "seed": None if seed is None else positive_int("seed", seed, least=0),
         }
+        if num_layers > _core.MOST_LAYERS:
+            raise ValueError(f"num_layers must be at most {_core.MOST_LAYERS}, not {num_layers}")
         self.history = History()
-        shapes = parameter_shapes(len(vocabulary), self.config["hidden_size"])
+        shapes = parameter_shapes(len(vocabulary), self.config)
         size = sum(map(prod, shapes.values()))
         if size >= 2**31:
             raise ValueError(f"hidden_size {hidden_size} makes {size} parameters: too many")
@@ -103,10 +151,12 @@ class Model:
         self._networks: dict[tuple[int, int], _core.Network] = {}
         rng = np.random.default_rng(seed)
         for name, p in self.params.items():
-            if name == "layer0.Wh" and init == "identity":
-                np.fill_diagonal(p, 1)
-            elif p.ndim == 2:
-                p[:] = rng.normal(0, init_scale, p.shape)
+            if p.ndim == 2:
+                columns = hidden_size if name.startswith("layer") else p.shape[1]
+                _start(init, scale, name, [p[:, c : c + columns]
+                                           for c in range(0, p.shape[1], columns)], p, rng)
+            elif cell == "lstm" and name.endswith(".b") and name != "head.b":
+                p[hidden_size : 2 * hidden_size] = forget_bias
 
     def network(self, seq_length: int, batch_size: int) -> _core.Network:
         """The kernels, with workspace for unrolls of up to seq_length steps."""
@@ -116,24 +166,30 @@ class Model:
             if len(self._networks) > 3:  # a program that tries many sizes keeps only a few
                 self._networks.clear()
             network = self._networks[key] = _core.Network(
-                self.config["cell"], self._offsets, self.block.size, len(self.vocabulary),
-                self.config["hidden_size"], seq_length, batch_size, self.config["dtype"])
+                self.config, self._offsets, self.block.size, len(self.vocabulary), seq_length,
+                batch_size)
         return network
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:
-        """The state before anything is read: zeros of the model's dtype, shape (N, H)."""
-        return np.zeros((batch_size, self.config["hidden_size"]), self.config["dtype"])
+        """The state before anything is read: zeros of the model's dtype, shape (N, P)."""
+        kinds = 2 if self.config["cell"] == "lstm" else 1  # h and c
+        P = kinds * self.config["num_layers"] * self.config["hidden_size"]
+        return np.zeros((batch_size, P), self.config["dtype"])
 
     def loss_and_gradients(
-        self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None = None
+        self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None = None, *,
+        generators: Sequence[np.random.Generator] | None = None,
     ) -> tuple[float, dict[str, NDArray[Any]], NDArray[Any]]:
         """Forward and backward through one unroll; nothing is clipped, no parameter changes.
 
         Parameters
         ----------
         inputs, targets : array_like of int ids, shape (N, T)
-        state : array_like, shape (N, H), optional
+        state : array_like, shape (N, P), optional
             The state before the first step; zeros where not given.
+        generators : sequence of numpy.random.Generator, optional
+            Dropout is applied only where they are given: one for each slice of the batch, which
+            ``model.network(T, N).slices`` tells.
 
         Returns
         -------
@@ -141,7 +197,7 @@ class Model:
             Cross-entropy in nats, summed over time and averaged over the batch.
         grads : dict of str -> ndarray
             Keyed and shaped as `params`.
-        state : ndarray, shape (N, H)
+        state : ndarray, shape (N, P)
             After the last step.
 
         Raises
@@ -150,19 +206,20 @@ class Model:
             Shapes that do not fit (both are named), or ids outside the vocabulary.
         """
         block = np.empty_like(self.block)
-        losses, state = self._unroll(inputs, targets, state, block)
+        losses, state = self._unroll(inputs, targets, state, block, generators)
         return float(losses.sum() / losses.shape[0]), self.views(block), state
 
     def losses(
-        self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None = None
+        self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None = None, *,
+        generators: Sequence[np.random.Generator] | None = None,
     ) -> NDArray[np.float64]:
         """The cross-entropy of each prediction in nats, shape (N, T); arguments and errors as
         `loss_and_gradients`, whose loss is their sum over time and mean over the batch."""
-        return self._unroll(inputs, targets, state, None)[0]
+        return self._unroll(inputs, targets, state, None, generators)[0]
 
     def _unroll(
         self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None,
-        grads: NDArray[Any] | None,
+        grads: NDArray[Any] | None, generators: Sequence[np.random.Generator] | None,
     ) -> tuple[NDArray[np.float64], NDArray[Any]]:
         inputs = self._checked_ids("inputs", inputs)
         targets = self._checked_ids("targets", targets)
@@ -173,7 +230,7 @@ class Model:
         state = self._checked_state(state, N)
         with one_thread():
             losses = self.network(T, N).unroll(
-                self.block, time_major(inputs), state, time_major(targets), grads)
+                self.block, time_major(inputs), state, time_major(targets), grads, generators)
         return losses.T, state
 
     def score(self, text: str | bytes | Corpus) -> float:
@@ -203,72 +260,24 @@ class Model:
             raise ValueError(f"a text to score must have at least 2 symbols, not {len(ids)}")
         return self._read(ids[:-1], self.zero_state(), ids[1:]) / (len(ids) - 1)
 
-    def sample(
-        self,
-        length: int = 200,
-        *,
-        prime: str | bytes = "",
-        temperature: float = 1.0,
-        seed: int | None = None,
-    ) -> str:
-        """Write a text from `state` on, each symbol drawn from softmax(scores / temperature).
-
-        Parameters
-        ----------
-        length : int
-            Symbols to write.
-        prime : str
-            What the model reads first; it is not part of the result. Without it the first symbol
-            is drawn uniformly from the vocabulary, and is part of the result.
-        temperature : float
-            Below 1 the likely symbols come more often (0.5: the squared and renormalised
-            distribution), above 1 less; 0 always takes the likeliest.
-        seed : int or None
-            Of ``numpy.random.default_rng``; None: another text each time.
-
-        Returns
-        -------
-        str
-            Exactly `length` symbols (for unit "byte": bytes, read as UTF-8).
-
-        Raises
-        ------
-        ValueError
-            An unknown symbol in the prime (named, with its position), a negative temperature, or
-            parameters that are infinite or NaN.
-        """
-        if not np.isfinite(self.block).all():
-            raise ValueError("the model's parameters are not finite, so it cannot write: load an "
-                             "earlier checkpoint, or train anew with a lower learning_rate")
-        length = positive_int("length", length, least=0)
-        temperature = positive_float("temperature", temperature, zero=True)
-        rng = generator(seed)
-        read = self.vocabulary.encode(prime)
-        state = self.state.copy()
-        if len(read):
-            self._read(read[:-1], state)
-            ids = self.draw(length, state, int(read[-1]), temperature, rng)
-        else:
-            first = rng.integers(len(self.vocabulary), size=min(length, 1), dtype=np.int32)
-            rest = (self.draw(length - 1, state, int(first[0]), temperature, rng)
-                    if length > 1 else first[:0])
-            ids = np.concatenate([first, rest])
-        return self.vocabulary.decode(ids)
+    sample, stream = sampling.sample, sampling.stream
 
     def draw(
-        self, length: int, state: NDArray[Any], symbol: int, temperature: float,
-        rng: np.random.Generator,
+        self, length: int, state: NDArray[Any], symbols: ArrayLike, temperature: float,
+        rng: np.random.Generator, top_k: int = 0, top_p: float = 1.0,
     ) -> NDArray[np.int32]:
-        """Ids of `length` symbols after `symbol` is read in state (1, H), which moves on."""
+        """Ids (length, N) drawn after `symbols` (N,) are read in state (N, P), which moves on;
+        top_k 0 and top_p 1 leave out nothing."""
         with one_thread():
-            return self.network(1, 1).sample(
-                self.block, state, symbol, temperature, rng.random(length))
+            return self.network(1, len(state)).sample(
+                self.block, state, np.array(symbols, np.int32), temperature,
+                rng.random((length, len(state))), top_k, top_p)
 
     def copy(self) -> Model:
         """Another model with the same parameters, state and history."""
         other = Model(self.vocabulary, **self.config)
         other.block[:], other.state[:] = self.block, self.state
-        other.history = History(self.history.loss.copy(), self.history.smooth_loss.copy())
+        other.history = self.history.copy()
         return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Model:
@@ -297,7 +306,7 @@ class Model:
     def _read(
         self, inputs: NDArray[Any], state: NDArray[Any], targets: NDArray[Any] | None = None
     ) -> float:
-        """Read ids (n,) in state (1, H), which moves on; the summed loss of the targets (nats)."""
+        """Read ids (n,) in state (1, P), which moves on; the summed loss of the targets (nats)."""
         loss = 0.0
         with one_thread():
             for start in range(0, len(inputs), READ_STEPS):
@@ -320,19 +329,54 @@ class Model:
             return zero
         state = np.array(state, dtype=zero.dtype, order="C")
         if state.shape != zero.shape:
-            raise ValueError(f"state is {state.shape} and must be {zero.shape}: (N, H)")
+            raise ValueError(f"state is {state.shape} and must be {zero.shape}: (N, P)")
         return state
 
     def __repr__(self) -> str:
-        return (f"<Model {self.config['cell']}, {self.config['hidden_size']} units, "
+        layers = f"{self.config['num_layers']} layers of " * (self.config["num_layers"] > 1)
+        return (f"<Model {self.config['cell']}, {layers}{self.config['hidden_size']} units, "
                 f"{len(self.vocabulary)} symbols, {self.block.size} parameters, "
                 f"{self.config['dtype']}>")
 
 
-def parameter_shapes(K: int, H: int) -> dict[str, tuple[int, ...]]:
+def parameter_shapes(K: int, config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """The one table of the parameters: name -> shape, in the order of the block."""
-    return {"layer0.Wx": (K, H), "layer0.Wh": (H, H), "layer0.b": (H,),
-            "head.W": (H, K), "head.b": (K,)}
+    cell, H, E = config["cell"], config["hidden_size"], config["embedding_size"]
+    G = {"lstm": 4, "gru": 3}.get(cell, 1)
+    shapes: dict[str, tuple[int, ...]] = {"embedding.W": (K, E)} if E else {}
+    D = E or K
+    for layer in range(config["num_layers"]):
+        shapes[f"layer{layer}.Wx"] = (D, G * H)
+        shapes[f"layer{layer}.Wh"] = (H, G * H)
+        shapes[f"layer{layer}.b"] = (G * H,)
+        if cell == "gru" and config["reset_after"]:
+            shapes[f"layer{layer}.bhn"] = (H,)
+        if cell == "memory":
+            shapes |= {f"layer{layer}.Wm": (H, H), f"layer{layer}.bm": (H,)}
+        D = H
+    return shapes | {"head.W": (H, K), "head.b": (K,)}
+
+
+def _start(
+    init: str, scale: float, name: str, gates: list[NDArray[Any]], p: NDArray[Any],
+    rng: np.random.Generator,
+) -> None:
+    """Fill a weight matrix p, whose columns are those of its gates."""
+    rows, columns = gates[0].shape
+    if init == "identity" and name.endswith("Wh"):
+        for gate in gates:
+            np.fill_diagonal(gate, 1)
+    elif init == "orthogonal":
+        for gate in gates:
+            tall = rng.normal(size=(max(rows, columns), min(rows, columns)))
+            q, r = np.linalg.qr(tall)
+            q *= np.sign(np.diag(r))  # else not every rotation is as likely
+            gate[:] = scale * (q if rows >= columns else q.T)
+    elif init in ("uniform", "xavier"):
+        half = scale if init == "uniform" else scale * math.sqrt(6 / (rows + columns))
+        p[:] = rng.uniform(-half, half, p.shape)
+    else:
+        p[:] = rng.normal(0, scale, p.shape)
 
 
 def time_major(ids: NDArray[Any]) -> NDArray[np.int32]:

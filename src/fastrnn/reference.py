@@ -1,9 +1,18 @@
 """The same mathematics in plain NumPy: what every compiled kernel is tested against.
 
 Written to be read and to be right, not fast. Shapes are batch-first: N sequences, T time steps,
-D inputs, H hidden units, K symbols. Parameters are a dict with the names of ``Model.params``.
+D inputs, H hidden units, L layers, K symbols. Parameters are a dict with the names of
+``Model.params``. The state of a network is (N, P): its layers' side by side, each h (N, H), an
+LSTM's h then c, the memory cell's m. So P = L H, for LSTMs 2 L H.
 """
+from itertools import repeat
+
 import numpy as np
+
+
+def sigmoid(z):
+    """1 / (1 + exp(-z)), which no z makes overflow"""
+    return np.exp(-np.logaddexp(0, -z))
 
 
 def rnn_forward(x, h0, Wx, Wh, b, cell="rnn"):
@@ -39,6 +48,144 @@ def rnn_backward(dh, x, h0, h, Wx, Wh, cell="rnn"):
     return dx, carried, dWx, dWh, db
 
 
+def lstm_forward(x, h0, c0, Wx, Wh, b):
+    """[i f o g] = x_t Wx + h_{t-1} Wh + b, sigmoids of i, f, o and tanh of g;
+    c_t = f c_{t-1} + i g,  h_t = o tanh(c_t)   (Hochreiter and Schmidhuber 1997; Gers et al. 2000)
+
+    x (N, T, D), h0, c0 (N, H), Wx (D, 4H), Wh (H, 4H), b (4H) -> h, c (N, T, H), gates (N, T, 4H)
+    """
+    h, c, out = h0, c0, []
+    for t in range(x.shape[1]):
+        z = x[:, t] @ Wx + h @ Wh + b  # (N, 4H)
+        i, f, o, g = np.split(z, 4, axis=1)
+        i, f, o, g = sigmoid(i), sigmoid(f), sigmoid(o), np.tanh(g)
+        c = f * c + i * g  # (N, H)
+        h = o * np.tanh(c)  # (N, H)
+        out.append((h, c, np.hstack([i, f, o, g])))
+    return tuple(np.stack(steps, axis=1) for steps in zip(*out, strict=True))
+
+
+def lstm_backward(dh, x, h0, c0, h, c, gates, Wx, Wh):
+    """Returns dx (N, T, D), dh0, dc0 (N, H), dWx (D, 4H), dWh (H, 4H), db (4H)."""
+    dx = np.empty_like(x)
+    dWx, dWh, db = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wh[0])
+    carried, dc = np.zeros_like(h0), np.zeros_like(c0)  # (N, H)
+    for t in reversed(range(x.shape[1])):
+        i, f, o, g = np.split(gates[:, t], 4, axis=1)
+        before, c_before = (h[:, t - 1], c[:, t - 1]) if t > 0 else (h0, c0)
+        dout, squashed = dh[:, t] + carried, np.tanh(c[:, t])
+        dc = dc + dout * o * (1 - squashed**2)
+        dz = np.hstack([dc * g * i * (1 - i), dc * c_before * f * (1 - f),
+                        dout * squashed * o * (1 - o), dc * i * (1 - g**2)])  # (N, 4H)
+        dx[:, t] = dz @ Wx.T
+        dWx += x[:, t].T @ dz
+        dWh += before.T @ dz
+        db += dz.sum(axis=0)
+        carried, dc = dz @ Wh.T, dc * f
+    return dx, carried, dc, dWx, dWh, db
+
+
+def gru_forward(x, h0, Wx, Wh, b, bhn=None):
+    """h_t = (1 - z) n + z h_{t-1}, [r z] = sigmoid(x_t Wx + h_{t-1} Wh + b) of these two gates and
+    n = tanh(x_t Wn + bn + r (h_{t-1} Un + bhn)), or without bhn, as Cho et al. 2014,
+    n = tanh(x_t Wn + bn + (r h_{t-1}) Un)
+
+    x (N, T, D), h0 (N, H), Wx (D, 3H), Wh (H, 3H), b (3H), bhn (H) -> h (N, T, H), gates (N, T, 3H)
+    """
+    H, h, out = len(Wh), h0, []
+    Un = Wh[:, 2 * H :]
+    for t in range(x.shape[1]):
+        a = x[:, t] @ Wx + b  # (N, 3H)
+        r, z = np.split(sigmoid(a[:, : 2 * H] + h @ Wh[:, : 2 * H]), 2, axis=1)
+        n = np.tanh(a[:, 2 * H :] + ((r * h) @ Un if bhn is None else r * (h @ Un + bhn)))
+        h = (1 - z) * n + z * h  # (N, H)
+        out.append((h, np.hstack([r, z, n])))
+    return tuple(np.stack(steps, axis=1) for steps in zip(*out, strict=True))
+
+
+def gru_backward(dh, x, h0, h, gates, Wx, Wh, bhn=None):
+    """Returns dx (N, T, D), dh0 (N, H), dWx (D, 3H), dWh (H, 3H), db (3H), and with bhn its (H)."""
+    H, Un = len(Wh), Wh[:, 2 * len(Wh) :]
+    dx, dWx, dWh = np.empty_like(x), np.zeros_like(Wx), np.zeros_like(Wh)
+    db, dbhn, carried = np.zeros_like(Wh[0]), np.zeros_like(Wh[0, :H]), np.zeros_like(h0)
+    for t in reversed(range(x.shape[1])):
+        r, z, n = np.split(gates[:, t], 3, axis=1)
+        before, dout = h[:, t - 1] if t > 0 else h0, dh[:, t] + carried
+        dn = dout * (1 - z) * (1 - n**2)  # (N, H), before the tanh
+        du = dn if bhn is None else dn * r  # by the product with Un
+        back = du @ Un.T
+        dr = back * before if bhn is None else dn * (before @ Un + bhn)
+        da = np.hstack([dr * r * (1 - r), dout * (before - n) * z * (1 - z), dn])  # (N, 3H)
+        dx[:, t] = da @ Wx.T
+        dWx += x[:, t].T @ da
+        dWh[:, : 2 * H] += before.T @ da[:, : 2 * H]
+        dWh[:, 2 * H :] += (r * before if bhn is None else before).T @ du
+        db, dbhn = db + da.sum(axis=0), dbhn + du.sum(axis=0)
+        carried = dout * z + da[:, : 2 * H] @ Wh[:, : 2 * H].T + back * (r if bhn is None else 1)
+    return dx, carried, dWx, dWh, db, *(() if bhn is None else (dbhn,))
+
+
+def memory_forward(x, m0, Wx, Wh, b, Wm, bm):
+    """u_t = max(0, x_t Wx + m_{t-1} Wh + b), m_t = m_{t-1} + u_t Wm + bm; the output is u.
+
+    x (N, T, D), m0 (N, H), Wx (D, H), Wh, Wm (H, H), b, bm (H) -> u, m (N, T, H)
+    """
+    m, out = m0, []
+    for t in range(x.shape[1]):
+        u = np.maximum(x[:, t] @ Wx + m @ Wh + b, 0)  # (N, H)
+        m = m + u @ Wm + bm  # (N, H)
+        out.append((u, m))
+    return tuple(np.stack(steps, axis=1) for steps in zip(*out, strict=True))
+
+
+def memory_backward(du, x, m0, u, m, Wx, Wh, Wm):
+    """Returns dx (N, T, D), dm0 (N, H), dWx (D, H), dWh (H, H), db (H), dWm (H, H), dbm (H)."""
+    dx = np.empty_like(x)
+    dWx, dWh, dWm = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wm)
+    db, dbm = np.zeros_like(Wh[0]), np.zeros_like(Wh[0])
+    dm = np.zeros_like(m0)  # (N, H): by m_t, from the steps after it
+    for t in reversed(range(x.shape[1])):
+        dz = (du[:, t] + dm @ Wm.T) * (u[:, t] > 0)  # (N, H)
+        dWm += u[:, t].T @ dm
+        dbm += dm.sum(axis=0)
+        dx[:, t] = dz @ Wx.T
+        dWx += x[:, t].T @ dz
+        dWh += (m[:, t - 1] if t > 0 else m0).T @ dz
+        db += dz.sum(axis=0)
+        dm = dm + dz @ Wh.T
+    return dx, dm, dWx, dWh, db, dWm, dbm
+
+
+def layer_forward(x, state, weights, cell):
+    """-> what the layer hands on (N, T, H), its last state, what `layer_backward` needs"""
+    if cell == "lstm":
+        h, c, gates = lstm_forward(x, *np.split(state, 2, axis=1), **weights)
+        return h, np.hstack([h[:, -1], c[:, -1]]), (h, c, gates)
+    if cell == "gru":
+        h, gates = gru_forward(x, state, **weights)
+        return h, h[:, -1], (h, gates)
+    if cell == "memory":
+        u, m = memory_forward(x, state, **weights)
+        return u, m[:, -1], (u, m)
+    h = rnn_forward(x, state, **weights, cell=cell)
+    return h, h[:, -1], (h,)
+
+
+def layer_backward(dout, x, state, kept, weights, cell):
+    """-> dx (N, T, D), gradients by the weights in their order"""
+    Wx, Wh = weights["Wx"], weights["Wh"]
+    if cell == "lstm":
+        h0, c0 = np.split(state, 2, axis=1)
+        dx, _, _, *grads = lstm_backward(dout, x, h0, c0, *kept, Wx, Wh)
+    elif cell == "gru":
+        dx, _, *grads = gru_backward(dout, x, state, *kept, Wx, Wh, weights.get("bhn"))
+    elif cell == "memory":
+        dx, _, *grads = memory_backward(dout, x, state, *kept, Wx, Wh, weights["Wm"])
+    else:
+        dx, _, *grads = rnn_backward(dout, x, state, *kept, Wx, Wh, cell)
+    return dx, grads
+
+
 def softmax_cross_entropy(scores, targets):
     """Cross-entropy in nats, summed over time and averaged over the batch.
 
@@ -54,20 +201,74 @@ def softmax_cross_entropy(scores, targets):
     return loss, dscores
 
 
-def loss_and_gradients(params, inputs, targets, state, cell="rnn"):
-    """The character model: one-hot inputs, one layer, softmax head.
+def number_of_layers(params):
+    return sum(name.endswith(".Wh") for name in params)
 
-    inputs, targets int (N, T), state (N, H) -> loss (nats), gradients (dict), last state (N, H)
+
+def layer_weights(params, layer):
+    """The parameters of one layer, by their last names: Wx, Wh, b, ..."""
+    prefix = f"layer{layer}."
+    return {name.removeprefix(prefix): p for name, p in params.items() if name.startswith(prefix)}
+
+
+def forward(params, inputs, state, cell="rnn", masks=None):
+    """The character model: one-hot inputs or an embedding, layers, linear head.
+
+    inputs int (N, T), state (N, P); masks: for each layer (N, T, H) what is multiplied with all
+    that it hands on, None without dropout -> scores (N, T, K), last state (N, P), what the head
+    reads (N, T, H), and for each layer its input, first state and what `layer_backward` needs
     """
-    Wx, Wh, b = (params[f"layer0.{name}"] for name in ("Wx", "Wh", "b"))
-    V, c = params["head.W"], params["head.b"]
-    x = np.eye(len(Wx), dtype=Wx.dtype)[inputs]  # (N, T, K)
-    h = rnn_forward(x, state, Wx, Wh, b, cell)
-    loss, dscores = softmax_cross_entropy(h @ V + c, targets)
-    _, _, dWx, dWh, db = rnn_backward(dscores @ V.T, x, state, h, Wx, Wh, cell)
-    grads = {"layer0.Wx": dWx, "layer0.Wh": dWh, "layer0.b": db,
-             "head.W": np.einsum("nth,ntk->hk", h, dscores), "head.b": dscores.sum(axis=(0, 1))}
-    return loss, grads, h[:, -1]
+    Wx = params["layer0.Wx"]
+    table = params.get("embedding.W", np.eye(len(Wx), dtype=Wx.dtype))  # (K, D)
+    x, last, layers = table[inputs], [], []
+    for layer, start in enumerate(np.split(state, number_of_layers(params), axis=1)):
+        out, end, kept = layer_forward(x, start, layer_weights(params, layer), cell)
+        layers.append((x, start, kept))
+        last.append(end)
+        x = out if masks is None else out * masks[layer]
+    return x @ params["head.W"] + params["head.b"], np.hstack(last), x, layers
+
+
+def loss_and_gradients(params, inputs, targets, state, cell="rnn", masks=None):
+    """Softmax cross-entropy of `forward`'s scores, back-propagated.
+
+    inputs, targets int (N, T), state (N, P), masks as in `forward`
+    -> loss (nats), gradients (dict in the order of params), last state (N, P)
+    """
+    scores, last, h, layers = forward(params, inputs, state, cell, masks)
+    loss, dscores = softmax_cross_entropy(scores, targets)
+    grads = dict.fromkeys(params)
+    grads["head.W"] = np.einsum("nth,ntk->hk", h, dscores)
+    grads["head.b"] = dscores.sum(axis=(0, 1))
+    dout = dscores @ params["head.W"].T
+    for layer in reversed(range(len(layers))):
+        if masks is not None:
+            dout = dout * masks[layer]
+        weights = layer_weights(params, layer)
+        dout, dweights = layer_backward(dout, *layers[layer], weights, cell)
+        grads.update(zip((f"layer{layer}.{name}" for name in weights), dweights, strict=True))
+    if "embedding.W" in params:
+        grads["embedding.W"] = np.zeros_like(params["embedding.W"])
+        np.add.at(grads["embedding.W"], inputs, dout)
+    return loss, grads, last
+
+
+def dropout_masks(generators, slices, T, N, H, L, dropout):
+    """Inverted dropout for one unroll: L arrays (N, T, H) of 0 and 1 / keep.
+
+    A unit is dropped where its 16 random bits are below round(65536 dropout), so that keep is
+    1 - that / 65536. Each slice (first row, rows n) of the batch has its own NumPy generator; for
+    one layer after another it gives whole 64-bit words, read as T n H times 16 bits, lowest
+    first, in the order (T, n, H).   (Srivastava et al. 2014; Zaremba et al. 2014: not over time)
+    """
+    limit = round(dropout * 65536)
+    masks = [np.empty((N, T, H)) for _ in range(L)]
+    for generator, (first, n) in zip(generators, slices, strict=True):
+        for mask in masks:
+            words = generator.bit_generator.random_raw(-(-T * n * H // 4)).astype("<u8")
+            bits = words.view("<u2")[: T * n * H].reshape(T, n, H)
+            mask[first : first + n] = np.swapaxes(bits >= limit, 0, 1) / (1 - limit / 65536)
+    return masks
 
 
 def clip(grads, clip_value=None, clip_norm=None):
@@ -107,34 +308,50 @@ def adam(p, g, memories, update, learning_rate, beta1=0.9, beta2=0.999, epsilon=
     p -= learning_rate * mean / (np.sqrt(square) + epsilon)
 
 
-def sgd(p, g, memories, update, learning_rate):
-    """p -= learning_rate g"""
+def sgd(p, g, memories, update, learning_rate, momentum=0.0):
+    """v = momentum v + g;  p -= learning_rate v. Without momentum there is no memory v.
+    (Polyak 1964, in the form of Sutskever et al. 2013 with the rate outside)"""
+    if momentum:
+        (v,) = memories
+        v *= momentum
+        v += g
+        g = v
     p -= learning_rate * g
 
 
+# each with the number of its memories; sgd has one with momentum
 OPTIMIZERS = {"adagrad": (adagrad, 1), "rmsprop": (rmsprop, 1), "adam": (adam, 2), "sgd": (sgd, 0)}
 
 
 def train(params, ids, seq_length, batch_size=1, cell="rnn", optimizer="adagrad",
-          learning_rate=0.1, clip_value=5.0, clip_norm=None):
-    """Reads ids (1-D) in windows and changes params in place; yields loss, smoothed loss for ever.
+          learning_rate=0.1, clip_value=5.0, clip_norm=None, *, momentum=0.0, decay=0.9,
+          dropout=0.0, generators=None, slices=None):
+    """Reads ids (1-D) in windows and changes params in place; yields loss, smoothed loss for ever,
+    or as long as learning_rate lasts where it is an iterable of one rate for each update.
 
     The text is cut into batch_size equal streams; the state goes from window to window and starts
     at zero with each epoch, which ends when position + seq_length + 1 >= the stream's length.
+    momentum is sgd's, decay RMSProp's; generators and slices are those of `dropout_masks`.
     """
     T, N = seq_length, batch_size
     length = len(ids) // N
     streams = np.asarray(ids[: length * N], dtype=np.int64).reshape(N, length)
     step, count = OPTIMIZERS[optimizer]
+    count += optimizer == "sgd" and momentum != 0
+    numbers = {"rmsprop": {"decay": decay}, "sgd": {"momentum": momentum}}.get(optimizer, {})
     memories = {name: [np.zeros_like(p) for _ in range(count)] for name, p in params.items()}
-    zero = np.zeros((N, len(params["layer0.Wh"])), params["layer0.Wh"].dtype)
-    position, state, update, smooth = 0, zero, 0, 0.0
-    while True:
+    L, H = number_of_layers(params), len(params["layer0.Wh"])
+    zero = np.zeros((N, L * H * (2 if cell == "lstm" else 1)), params["layer0.Wh"].dtype)
+    position, state, update, smooth, masks = 0, zero, 0, 0.0, None
+    for rate in repeat(learning_rate) if np.isscalar(learning_rate) else learning_rate:
         window = streams[:, position : position + T + 1]
-        loss, grads, state = loss_and_gradients(params, window[:, :-1], window[:, 1:], state, cell)
+        if dropout:
+            masks = dropout_masks(generators, slices, T, N, H, L, dropout)
+        loss, grads, state = loss_and_gradients(
+            params, window[:, :-1], window[:, 1:], state, cell, masks)
         update += 1
         for name, g in clip(grads, clip_value, clip_norm).items():
-            step(params[name], g, memories[name], update, learning_rate)
+            step(params[name], g, memories[name], update, rate, **numbers)
         smooth = loss if update == 1 else 0.999 * smooth + 0.001 * loss
         yield loss, smooth
         position += T
@@ -142,22 +359,29 @@ def train(params, ids, seq_length, batch_size=1, cell="rnn", optimizer="adagrad"
             position, state = 0, zero
 
 
-def sample(params, state, symbol, uniforms, temperature=1.0, cell="rnn"):
+def sample(params, state, symbol, uniforms, temperature=1.0, cell="rnn", top_k=None, top_p=None):
     """Ids drawn from softmax(scores / temperature), one for each uniform number in [0, 1).
 
-    state (H) is the state before `symbol` is read. Temperature 0 takes the likeliest symbol.
+    state (P) is the state before `symbol` is read. Temperature 0 takes the likeliest symbol.
+    top_k leaves the top_k likeliest symbols (of equals the lowest ids); top_p then the fewest of
+    the likeliest whose share of what is left reaches top_p (Holtzman et al. 2020).
     """
-    h, ids = state[None], []
+    state, ids = state[None], []
     for u in uniforms:
-        x = np.eye(len(params["layer0.Wx"]), dtype=h.dtype)[[[symbol]]]
-        h = rnn_forward(x, h, params["layer0.Wx"], params["layer0.Wh"], params["layer0.b"],
-                        cell)[:, 0]
-        scores = (h @ params["head.W"] + params["head.b"])[0]
+        scores, state, _, _ = forward(params, np.array([[symbol]]), state, cell)
+        scores = scores[0, 0]  # (K,)
         if temperature == 0:
             symbol = int(np.argmax(scores))
         else:
             p = np.exp((scores - scores.max()) / temperature)
-            symbol = min(int(np.searchsorted(np.cumsum(p) / p.sum(), u, side="right")),
-                         len(p) - 1)
+            order = np.argsort(-scores, kind="stable")
+            if top_k is not None:
+                p[order[top_k:]] = 0
+            if top_p is not None:
+                shares = np.cumsum(p[order]) / p.sum()
+                p[order[np.searchsorted(shares, top_p) + 1 :]] = 0
+            # rounding may leave the sum below u: then it is the last symbol that can be
+            symbol = int(min(np.searchsorted(np.cumsum(p) / p.sum(), u, side="right"),
+                             np.flatnonzero(p)[-1]))
         ids.append(symbol)
     return ids

@@ -19,17 +19,34 @@ def train(
     *,
     cell: str = "rnn",
     hidden_size: int = 100,
+    num_layers: int = 1,
+    embedding_size: int | None = None,
+    dropout: float = 0.0,
+    reset_after: bool = True,
+    forget_bias: float = 1.0,
     init: str = "normal",
-    init_scale: float = 0.01,
+    init_scale: float | None = None,
     dtype: str = "float32",
     seq_length: int = 25,
     batch_size: int = 1,
     optimizer: str = "adagrad",
     learning_rate: float | None = None,
+    learning_rate_decay: float = 1.0,
+    learning_rate_decay_after: int = 10,
+    learning_rate_decay_every: int = 1,
+    schedule: str = "constant",
+    warmup: int = 0,
+    momentum: float = 0.0,
+    decay_rate: float = 0.9,
     clip_value: float | None = 5.0,
     clip_norm: float | None = None,
     epochs: int | None = None,
     updates: int | None = None,
+    minutes: float | None = None,
+    valid_fraction: float = 0.0,
+    valid_every: int | None = None,
+    patience: int | None = None,
+    threads: int | None = None,
     seed: int | None = 0,
     progress: bool = True,
     sample_every: int | None = None,
@@ -39,26 +56,38 @@ def train(
     resume: str | os.PathLike[str] | None = None,
     callback: Callable[[Trainer], Any] | None = None,
 ) -> Model:
-    """Train a model on a text and return it.
+    """Train a model on a text and return it: the last one, or with valid_fraction the best one.
 
     The defaults are the classic character model of karpathy's min-char-rnn and KTH's DD2424: a
     tanh RNN of 100 units, 25 symbols an unroll, AdaGrad 0.1, entries clipped to 5, one epoch.
 
     Ctrl-C ends the training early: the checkpoint is written where there is one, and the model as
-    it then is comes back (``model.history.stopped == "interrupted"``).
+    it then is (with valid_fraction the best so far) comes back
+    (``model.history.stopped == "interrupted"``).
 
     Parameters
     ----------
     source : str, path-like or Corpus
         A UTF-8 text file, or a corpus.
-    cell : {"rnn", "relu"}
-        The recurrent cell: "rnn" is tanh.
+    cell : {"rnn", "relu", "lstm", "gru", "memory"}
+        The recurrent cell: "rnn" is tanh, "memory" a ReLU layer with an additive memory.
     hidden_size : int
-        Hidden units.
-    init : {"normal", "identity"}
+        Hidden units of each layer.
+    num_layers : int
+        Recurrent layers, one upon the other.
+    embedding_size : int, optional
+        Numbers that stand for a symbol, trained too; one-hot inputs where not given.
+    dropout : float
+        Share in [0, 1) of what each layer hands on that is dropped while training.
+    reset_after : bool
+        Of the gru: the reset gate is applied after the product with Wh, as in PyTorch and cuDNN.
+    forget_bias : float
+        Start of the lstm's forget gate biases.
+    init : {"normal", "uniform", "xavier", "orthogonal", "identity"}
         Start of the weights; "identity" sets Wh to the identity.
-    init_scale : float
-        Standard deviation of the normal start.
+    init_scale : float, optional
+        Size of the start; where not given 0.01 for normal and identity, 0.08 for uniform, 1 for
+        the others.
     dtype : {"float32", "float64"}
         Precision of all numbers.
     seq_length : int
@@ -69,16 +98,43 @@ def train(
         How the parameters move.
     learning_rate : float, optional
         0.1 for adagrad and sgd, 0.001 for rmsprop and adam where not given.
+    learning_rate_decay : float
+        Factor in (0, 1] on the learning rate, once for each epoch that the next two name; char-rnn
+        has 0.97.
+    learning_rate_decay_after : int
+        Completed epochs at which the rate falls for the first time.
+    learning_rate_decay_every : int
+        Epochs from there to the next time, and so on.
+    schedule : {"constant", "cosine"}
+        "cosine" lets the learning rate fall to 0 over the plan, along half a cosine.
+    warmup : int
+        Updates over which the learning rate first rises, linearly.
+    momentum : float
+        In [0, 1), for sgd: the share of the last step that the next one adds.
+    decay_rate : float
+        In [0, 1), for rmsprop: what the mean of the squared gradients keeps in an update.
     clip_value : float or None
         Each gradient entry is cut to this size.
     clip_norm : float or None
         All gradients together are scaled down to this norm.
     epochs : int, optional
-        Passes over the text; 1 where updates is not given either.
+        Passes over the text; 1 where neither updates nor minutes is given.
     updates : int, optional
         Updates in all, in place of epochs.
+    minutes : float, optional
+        Time to train for, in place of epochs; the cosine schedule is fitted to it.
+    valid_fraction : float
+        Share in [0, 1) of the text, its tail, that is not trained on but scored after each epoch;
+        the model with the lowest score is the result.
+    valid_every : int, optional
+        Updates from one such validation to the next, in place of an epoch.
+    patience : int, optional
+        Stop when so many validations after the lowest have not been lower.
+    threads : int or None
+        How many to run on; where not given as many as this process may use. Any number gives the
+        same bits.
     seed : int or None
-        Of the initial weights and of the samples shown.
+        Of the initial weights, of dropout and of the samples shown.
     progress : bool
         Show a bar and samples.
     sample_every : int, optional
@@ -90,9 +146,9 @@ def train(
     checkpoint_every : int, optional
         Updates between checkpoints; where not given one a minute.
     resume : path-like, optional
-        A checkpoint to go on from, bit for bit, to the end of its plan or to the epochs or updates
-        given here. What shapes the model and its steps comes from the file; giving another value
-        is refused. Checkpoints go to the same file unless `checkpoint` names another.
+        A checkpoint to go on from, bit for bit, to the end of its plan or to the epochs, updates
+        or minutes given here. What shapes the model and its steps comes from the file; giving
+        another value is refused. Checkpoints go to the same file unless `checkpoint` names another.
     callback : callable, optional
         Called as callback(trainer) where a sample is due and at the end; true ends the training.
 
@@ -125,7 +181,7 @@ def train(
         trainer.run()
     except KeyboardInterrupt:
         print(f"\ninterrupted after {trainer.update} updates", file=sys.stderr)
-    return trainer.model
+    return trainer.best_model() if trainer.config["valid_fraction"] else trainer.model
 
 
 def _arguments(target: type, given: dict[str, Any]) -> dict[str, Any]:
@@ -140,8 +196,8 @@ def _resumed(
     corpus = (source if isinstance(source, Corpus)
               else Corpus.from_file(source, vocabulary=model.vocabulary))
     stored = about["model"] | about.get("trainer", {}).get("config", {})
-    free = {"epochs", "updates", "progress", "checkpoint", "callback", "sample_every",
-            "sample_length", "checkpoint_every"}
+    free = {"epochs", "updates", "minutes", "patience", "threads", "progress", "checkpoint",
+            "callback", "sample_every", "sample_length", "checkpoint_every"}
     changes = {}
     for name, parameter in inspect.signature(train).parameters.items():
         if name not in given or given[name] == parameter.default:

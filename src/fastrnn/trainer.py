@@ -20,18 +20,19 @@ from . import _core
 from .blas import one_thread
 from .checkpoint import DAMAGE, check_writable, damaged, expect, read, save_model
 from .corpus import Corpus
+from .history import History
 from .model import Model
-from .validate import choice, positive_float, positive_int
+from .schedule import SCHEDULES, learning_rates
+from .validate import choice, positive_float, positive_int, share
+from .validation import Validation
 
-# name -> (default learning rate, numbers of the rule)
-OPTIMIZERS: dict[str, tuple[float, dict[str, float]]] = {
-    "adagrad": (0.1, {}),
-    "rmsprop": (0.001, {"decay": 0.9}),
-    "adam": (0.001, {"decay": 0.9, "decay2": 0.999}),
-    "sgd": (0.1, {}),
-}
+LEARNING_RATES = {"adagrad": 0.1, "rmsprop": 0.001, "adam": 0.001, "sgd": 0.1}
+BETAS = 0.9, 0.999  # of Adam
+DECAY_RATE = 0.9  # of RMSProp, where not given
 PAUSE = 0.1  # seconds between looks at the clock, the keyboard and the progress bar
 CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints where checkpoint_every does not say
+SAMPLES = 10  # shown in a run where sample_every does not say
+NEVER = 2**62  # updates
 
 
 class Trainer:
@@ -54,15 +55,44 @@ class Trainer:
     optimizer : {"adagrad", "rmsprop", "adam", "sgd"}
     learning_rate : float, optional
         0.1 for adagrad and sgd, 0.001 for rmsprop and adam where not given.
+    learning_rate_decay : float
+        Factor in (0, 1] by which the learning rate falls when learning_rate_decay_after epochs are
+        completed, and again every learning_rate_decay_every epochs. karpathy/char-rnn: 0.97 after
+        10, every 1; jcjohnson/torch-rnn: 0.5 after 5, every 5. 1: it does not fall.
+    learning_rate_decay_after, learning_rate_decay_every : int
+        Epochs.
+    schedule : {"constant", "cosine"}
+        "cosine": the rate falls to 0 along half a cosine, from the end of the warm-up to the end
+        of the plan; with `minutes` over the time. A plan made longer later stretches it.
+    warmup : int
+        Updates over which the rate rises linearly from learning_rate / warmup to learning_rate.
+    momentum : float
+        In [0, 1), of sgd: v = momentum v + g, and the step is learning_rate v.
+    decay_rate : float
+        In [0, 1), of rmsprop: the share that the mean of the squared gradients keeps in an update.
     clip_value : float or None
         Each gradient entry is cut to [-clip_value, clip_value].
     clip_norm : float or None
         All gradients are scaled to this norm where theirs, taken together, is above it; before
         clip_value.
     epochs, updates : int, optional
-        How long `run()` goes, counted from the very start; one epoch where neither is given.
+        How long `run()` goes, counted from the very start; one epoch where nothing is given.
+    minutes : float, optional
+        In place of them: how long `run()` takes, with the last validation. When it is called
+        again, or resumed, it goes on with what is left.
+    valid_fraction : float
+        In [0, 1): this share of the text, its tail, is not trained on but scored after each epoch
+        and at the end of `run()`; `best_model` is the one with the lowest score. The tail is read
+        in batch_size streams (fewer where it is short) from the zero state on, without dropout.
+    valid_every : int, optional
+        Updates between validations, in place of an epoch.
+    patience : int, optional
+        The run stops when so many validations after the lowest have not been lower.
+    threads : int or None
+        None: as many as this process may use. Any number gives the same bits.
     seed : int or None
-        Of the generator that draws the samples shown during training.
+        Of the generator that draws the samples shown during training, and from which those of
+        dropout are made.
     progress : bool
         Show a bar on standard error and samples on standard output.
     sample_every : int, optional
@@ -82,15 +112,19 @@ class Trainer:
     ----------
     model, corpus
     history : History
-        ``history.loss`` and ``history.smooth_loss``, an entry per update.
+        ``history.loss`` and ``history.smooth_loss``, an entry per update; ``history.valid_loss``.
     update, epoch, position : int
         Updates and epochs completed; where in each stream the next window starts (symbols).
-    state : ndarray, shape (N, H)
-        After the last window. The next one starts from it, or from zero where position is 0.
+    seconds : float
+        Spent of `minutes` so far; 0 without them.
+    state : ndarray, shape (N, P)
+        After the last window (`Model.state` says what P is). The next one starts from it, or from
+        zero where position is 0.
     best_loss : float
-        The lowest smoothed loss (nats per unroll) at a multiple of 100 updates, infinity before
-        the first.
+        With valid_fraction the lowest validation loss (nats per symbol), else the lowest smoothed
+        loss (nats per unroll) at a multiple of 100 updates; infinity before the first.
     best_update : int
+        When that was; 0 before the first.
 
     Raises
     ------
@@ -110,10 +144,22 @@ class Trainer:
         batch_size: int = 1,
         optimizer: str = "adagrad",
         learning_rate: float | None = None,
+        learning_rate_decay: float = 1.0,
+        learning_rate_decay_after: int = 10,
+        learning_rate_decay_every: int = 1,
+        schedule: str = "constant",
+        warmup: int = 0,
+        momentum: float = 0.0,
+        decay_rate: float = DECAY_RATE,
         clip_value: float | None = 5.0,
         clip_norm: float | None = None,
         epochs: int | None = None,
         updates: int | None = None,
+        minutes: float | None = None,
+        valid_fraction: float = 0.0,
+        valid_every: int | None = None,
+        patience: int | None = None,
+        threads: int | None = None,
         seed: int | None = 0,
         progress: bool = True,
         sample_every: int | None = None,
@@ -133,49 +179,79 @@ class Trainer:
                              "Corpus.from_file(path, vocabulary=model.vocabulary)")
         T = positive_int("seq_length", seq_length)
         N = positive_int("batch_size", batch_size)
-        rate, numbers = OPTIMIZERS[choice("optimizer", optimizer, OPTIMIZERS)]
-        if learning_rate is not None:
-            rate = positive_float("learning_rate", learning_rate)
+        choice("optimizer", optimizer, LEARNING_RATES)
         self.config = {
             "seq_length": T,
             "batch_size": N,
             "optimizer": optimizer,
-            "learning_rate": rate,
+            "learning_rate": (LEARNING_RATES[optimizer] if learning_rate is None
+                              else positive_float("learning_rate", learning_rate)),
+            "learning_rate_decay": positive_float("learning_rate_decay", learning_rate_decay),
+            "learning_rate_decay_after": positive_int("learning_rate_decay_after",
+                                                      learning_rate_decay_after),
+            "learning_rate_decay_every": positive_int("learning_rate_decay_every",
+                                                      learning_rate_decay_every),
+            "schedule": choice("schedule", schedule, SCHEDULES),
+            "warmup": positive_int("warmup", warmup, least=0),
+            "momentum": share("momentum", momentum),
+            "decay_rate": share("decay_rate", decay_rate),
             "clip_value": _optional(positive_float, "clip_value", clip_value),
             "clip_norm": _optional(positive_float, "clip_norm", clip_norm),
             "epochs": _optional(positive_int, "epochs", epochs),
             "updates": _optional(positive_int, "updates", updates),
+            "minutes": _optional(positive_float, "minutes", minutes),
+            "valid_fraction": share("valid_fraction", valid_fraction),
+            "valid_every": _optional(positive_int, "valid_every", valid_every),
+            "patience": _optional(positive_int, "patience", patience),
             "seed": None if seed is None else positive_int("seed", seed, least=0),
             "sample_every": (None if sample_every is None
                              else positive_int("sample_every", sample_every, least=0)),
             "sample_length": positive_int("sample_length", sample_length),
             "checkpoint_every": _optional(positive_int, "checkpoint_every", checkpoint_every),
         }
-        if epochs is not None and updates is not None:
-            raise ValueError("give epochs or updates, not both")
-        self._stream_length = len(corpus) // N
-        if self._stream_length < T + 2:
-            fits = len(corpus) // (T + 2)
-            hint = f", or a batch_size of at most {fits}" if N > 1 and fits else ""
+        _check_together(self.config)
+        self._threads = _cores() if threads is None else positive_int("threads", threads)
+        held_out = round(len(corpus) * self.config["valid_fraction"])
+        if held_out < 2 and self.config["valid_fraction"]:
             raise ValueError(
-                f"{corpus.name} has {len(corpus)} symbols, and seq_length {T} with batch_size {N} "
-                f"needs at least {N * (T + 2)}: give a longer text or a smaller seq_length{hint}")
+                f"valid_fraction {self.config['valid_fraction']:g} is {held_out} of the "
+                f"{len(corpus)} symbols of {corpus.name}, and 2 are the least: give "
+                f"{2 / len(corpus):.2g} or more")
+        length = len(corpus) - held_out
+        self._stream_length = length // N
+        if self._stream_length < T + 2:
+            fits = length // (T + 2)
+            hint = f", or a batch_size of at most {fits}" if N > 1 and fits else ""
+            left = f" ({length} without the valid_fraction)" if held_out else ""
+            raise ValueError(
+                f"{corpus.name} has {len(corpus)} symbols{left}, and seq_length {T} with "
+                f"batch_size {N} needs at least {N * (T + 2)}: give a longer text or a smaller "
+                f"seq_length{hint}")
+        if schedule == "cosine" and self.planned is not None and warmup >= self.planned:
+            raise ValueError(f"a warmup of {warmup} updates leaves nothing of the {self.planned} "
+                             "planned ones to the cosine: give a smaller warmup or a longer plan")
         if checkpoint is not None:
             check_writable(checkpoint)
         self.model, self.corpus = model, corpus
         self.progress, self.checkpoint, self.callback = progress, checkpoint, callback
-        self.history = model.history = type(model.history)()
+        self.history = model.history = History(seq_length=T)
         self.state = model.zero_state(N)
-        self._best = np.zeros_like(model.block)
-        count = _core.MEMORIES[_core.OPTIMIZERS.index(optimizer)]
-        self._memories = [np.zeros_like(model.block) for _ in range(count)]
+        self._best, self._best_state = np.zeros_like(model.block), model.zero_state()
+        self._validation = Validation(corpus.ids[length:], self.config, self.updates_per_epoch)
         self._rng = np.random.default_rng(seed)
         self._shown = -1  # update at which the last sample was drawn
-        rule = _core.Optimizer(optimizer, rate, **numbers, clip_value=self.config["clip_value"],
-                               clip_norm=self.config["clip_norm"])
+        self._spent = 0.0  # seconds of `minutes` before the run that goes on
+        self._started: float | None = None  # when that one started
+        network = model.network(T, N)
+        self._generators = (self._rng.spawn(len(network.slices)) if model.config["dropout"] else [])
+        rule = _core.Optimizer(
+            optimizer, **_numbers(self.config), clip_value=self.config["clip_value"],
+            clip_norm=self.config["clip_norm"])
+        self._memories = [np.zeros_like(model.block) for _ in range(rule.memories)]
         self._training = _core.Training(
-            model.network(T, N), rule, model.block, self._memories, self.state,
-            self._best, corpus.ids)
+            network, rule, model.block, self._memories, self.state, self._best,
+            corpus.ids[:length], generators=self._generators or None, threads=self._threads,
+            best_every=NEVER if held_out else 100)
 
     @property
     def updates_per_epoch(self) -> int:
@@ -184,9 +260,16 @@ class Trainer:
         return math.ceil((self._stream_length - T - 1) / T)
 
     @property
-    def planned(self) -> int:
-        """Updates that `run()` goes to, from `updates` or `epochs`."""
+    def planned(self) -> int | None:
+        """Updates that `run()` goes to, from `updates` or `epochs`; None with `minutes`."""
+        if self.config["minutes"]:
+            return None
         return self.config["updates"] or (self.config["epochs"] or 1) * self.updates_per_epoch
+
+    @property
+    def seconds(self) -> float:
+        running = 0.0 if self._started is None else time.perf_counter() - self._started
+        return self._spent + running
 
     @property
     def update(self) -> int:
@@ -209,75 +292,107 @@ class Trainer:
         return self._training.counters["best_update"]
 
     def best_model(self) -> Model:
-        """A copy of the model with the parameters of `best_loss`, or the present ones before."""
+        """A copy of the model with the parameters of `best_loss`, or the present ones before.
+
+        With valid_fraction its `state` is the one that was carried then, else the last one."""
         best = self.model.copy()
+        best.history = self.history.copy()
         if self.best_update:
             best.block[:] = self._best
+            if self._validation.every:
+                best.state[:] = self._best_state
         return best
 
     def run(self, updates: int | None = None) -> None:
-        """Train for so many updates, or to the end of the plan (`planned`) where not given.
+        """Train for so many updates, or where not given to the end of the plan: `planned` updates,
+        or `minutes` (whose end also ends a run of so many updates).
 
         Ctrl-C is answered between updates: the checkpoint is written where there is one, then
         KeyboardInterrupt is raised, and the trainer can go on.
 
         Raises
         ------
+        ValueError
+            More updates than planned under the cosine schedule: their rate would be 0.
         FloatingPointError
             The loss is no longer finite; the parameters are those before that update.
         KeyboardInterrupt
         OSError
             The checkpoint could not be written.
         """
-        last = self.planned if updates is None else self.update + positive_int("updates", updates)
-        every = self.config["sample_every"]
-        if every is None:
-            every = math.ceil(self.planned / 10) if updates is None else 0
+        whole = updates is None
+        last = self.planned or NEVER
+        if updates is not None:
+            end, last = last, self.update + positive_int("updates", updates)
+            if self.config["schedule"] == "cosine" and last > end:
+                raise ValueError(f"the cosine schedule ends at update {end}, and this run would go "
+                                 f"to {last}: give the trainer more epochs or updates")
+        minutes = self.config["minutes"]
+        budget, timed = 60 * (minutes or math.inf), bool(whole and minutes)  # budget in seconds
+        every, next_sample = self.config["sample_every"], math.inf  # updates, or share of the time
+        if every is None and timed:
+            next_sample = math.ceil(SAMPLES * self.seconds / budget) / SAMPLES
+        elif every is None and whole:
+            every = math.ceil(last / SAMPLES)
         save_every = self.config["checkpoint_every"] or 0
-        saved = time.monotonic()
-        chunk, symbols = 1, self.config["seq_length"] * self.config["batch_size"]
-        busy, read = 0.0, 0  # seconds in the compiled loop, symbols read there
-        stop = ""
+        chunk, pace = 1, 0.0  # updates in the next call of the compiled loop; seconds for each
+        busy, done = 0.0, 0  # seconds in that loop, updates made there
+        stop, saved = "", time.perf_counter()
+
+        def left() -> float:
+            return budget - self.seconds - (self._validation.seconds(pace) if whole else 0)
+
+        def advance() -> None:
+            bar.update((min(self.seconds, budget) if timed else self.update) - bar.n)
+
+        self._started = saved if minutes else None
         try:
-            with one_thread(), _interrupts() as interrupted, self._bar(last) as bar:
-                while self.update < last:
-                    if every and self.update % every == 0:
+            with (one_thread(), _interrupts() as interrupted,
+                  self._bar(budget if timed else last, timed) as bar):
+                while True:
+                    if self._validation.is_due(self.update) and not self._validate(interrupted):
+                        break
+                    if self._validation.patience_is_over(self.history):
+                        stop = "patience"
+                    elif self.update >= last or (self.update and left() <= 0):
+                        stop = "finished"
+                    if stop:
+                        break
+                    spent = self.seconds / budget
+                    if self.update % every == 0 if every else spent >= next_sample:
+                        next_sample = (math.floor(SAMPLES * spent) + 1) / SAMPLES
                         if self._shown != self.update:  # as it may be when a run goes on
                             self._show_sample(bar)
                             self._shown = self.update
                         if self.callback and self.callback(self):
                             stop = "callback"
                             break
-                    n = min(chunk, last - self.update,
-                            *(_left(self.update, e) for e in (every, save_every) if e))
-                    start = time.perf_counter()
-                    loss, smooth = self._training.run(n)
-                    seconds = max(time.perf_counter() - start, 1e-9)
-                    self.history.extend(loss, smooth)
-                    if len(loss) < n:
-                        raise FloatingPointError(
-                            f"the loss of update {self.update + 1} or its gradient is not finite: "
-                            "start again with a learning_rate below "
-                            f"{self.config['learning_rate']:g}, or with clip_norm or clip_value")
-                    chunk = max(1, min(int(n * PAUSE / seconds), 10 * chunk))
-                    busy, read = busy + seconds, read + n * symbols
-                    bar.set_postfix_str(
-                        f"epoch {self.update / self.updates_per_epoch:.2f}, smoothed loss "
-                        f"{smooth[-1]:.2f}, {read / busy:,.0f} {self.corpus.vocabulary.unit}s/s",
-                        refresh=False)
-                    bar.update(n)
+                    n = min(chunk, last - self.update, *(
+                        _left(self.update, e)
+                        for e in (every, save_every, self._validation.every) if e))
+                    if pace:
+                        n = max(1, int(min(n, left() / pace)))
+                    seconds = self._learn(n, self.seconds / budget)
+                    pace, busy, done = seconds / n, busy + seconds, done + n
+                    chunk = max(1, min(int(PAUSE / pace), 10 * chunk))
+                    bar.set_postfix_str(self._status(done / busy), refresh=False)
+                    advance()
                     if interrupted():
                         break
                     due = (self.update % save_every == 0 if save_every
-                           else time.monotonic() - saved > CHECKPOINT_PAUSE)
+                           else time.perf_counter() - saved > CHECKPOINT_PAUSE)
                     if due and self.update < last:
                         self._save()
-                        saved = time.monotonic()
+                        saved = time.perf_counter()
+                if whole and stop in ("finished", "callback"):
+                    self._validate(interrupted)
+                    advance()
             if interrupted():
                 stop = "interrupted"
         finally:  # whatever ends the run, a callback's error too, nothing is lost
+            self._spent, self._started = self.seconds, None
             self.model.state[:] = self.state[:1]
-            self.history.stopped = stop or ("finished" if self.update == last else "error")
+            self.history.stopped = stop or "error"
             self._save()
         if stop == "interrupted":
             raise KeyboardInterrupt
@@ -289,8 +404,8 @@ class Trainer:
         comes next (of the first stream), as min-char-rnn does; the trainer's generator draws."""
         first = int(self.corpus.ids[self.position])
         state = self.state[:1].copy() if self.position else self.model.zero_state()
-        ids = self.model.draw(positive_int("length", length), state, first, 1.0, self._rng)
-        return self.model.vocabulary.decode(ids)
+        ids = self.model.draw(positive_int("length", length), state, [first], 1.0, self._rng)
+        return self.model.vocabulary.decode(ids[:, 0])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model and all that `train(..., resume=path)` needs to go on bit for bit.
@@ -305,13 +420,17 @@ class Trainer:
     def snapshot(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """What a checkpoint stores of a run besides the model: tensors, and JSON."""
         tensors = {f"optimizer.{i}": memory for i, memory in enumerate(self._memories)}
+        tensors |= {"state": self.state, "best": self._best}
+        tensors["best_state"] = self._best_state if self._validation.every else self.state[:1]
         counters = self._training.counters
         if not self.best_update:
             counters["best_loss"] = None  # JSON has no infinity
-        return tensors | {"state": self.state, "best": self._best}, {
+        return tensors, {
             "config": self.config,
             "counters": counters,
             "generator": self._rng.bit_generator.state,
+            "generators": [rng.bit_generator.state for rng in self._generators],
+            "seconds": self.seconds,
             "shown": self._shown,
             "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()},
         }
@@ -348,22 +467,29 @@ class Trainer:
             if (corpus.vocabulary == model.vocabulary
                     and corpus.fingerprint() == stored["text"]["fingerprint"]):
                 same = True
-                cls(model, corpus, **stored["config"])  # what the file says must do by itself
+                # what the file says must do by itself, and be what a trainer says
+                if cls(model, corpus, **stored["config"]).config != stored["config"]:
+                    raise ValueError("these are not a trainer's settings")
         except DAMAGE as error:
             raise damaged(path, error) from None
         if not same:
             raise ValueError(f"{str(path)!r} was trained on {trained_on!r}, and "
                              f"{corpus.name!r} is not the same text: resume with the same one")
-        if changes.get("epochs") or changes.get("updates"):
-            stored["config"] |= {"epochs": None, "updates": None}
+        plan = dict.fromkeys(("epochs", "updates", "minutes"))
+        if any(changes.get(name) for name in plan):
+            stored["config"] |= plan
         trainer = cls(model, corpus, **(stored["config"] | changes))
         try:
             for name, array in trainer.snapshot()[0].items():
                 expect(tensors, name, array.shape, array.dtype)
                 array[:] = tensors[name]
+            best_loss = stored["counters"]["best_loss"]
             trainer._training.counters = stored["counters"] | {
-                "best_loss": stored["counters"]["best_loss"] or math.inf}
+                "best_loss": math.inf if best_loss is None else best_loss}
             trainer._rng.bit_generator.state = stored["generator"]
+            for rng, state in zip(trainer._generators, stored["generators"], strict=True):
+                rng.bit_generator.state = state
+            trainer._spent = positive_float("seconds", stored["seconds"], zero=True)
             trainer._shown = stored["shown"]
         except DAMAGE as error:
             raise damaged(path, error) from None
@@ -374,14 +500,56 @@ class Trainer:
         return (f"<Trainer of {self.model!r} on {self.corpus.name!r}: {self.update} updates, "
                 f"{self.epoch} epochs>")
 
+    def _learn(self, n: int, spent: float) -> float:
+        """Make n updates; the seconds that they took."""
+        rates = learning_rates(self.config, self.update, n, self.updates_per_epoch, self.planned,
+                               spent)
+        start = time.perf_counter()
+        loss, smooth = self._training.run(rates)
+        seconds = time.perf_counter() - start
+        self.history.extend(loss, smooth)
+        if len(loss) < n:
+            raise FloatingPointError(
+                f"the loss of update {self.update + 1} or its gradient is not finite: "
+                "start again with a learning_rate below "
+                f"{self.config['learning_rate']:g}, or with clip_norm or clip_value")
+        return max(seconds, 1e-9)
+
+    def _validate(self, interrupted: Callable[[], bool]) -> bool:
+        """Score the held-out text, unless that is done, and keep the model if it is the best so
+        far. False where Ctrl-C came in between."""
+        if not self._validation.every or self.update in self.history.valid_updates[-1:]:
+            return True
+        loss = self._validation.score(self.model, self._threads, interrupted)
+        if loss is None:
+            return False
+        self.history.add_validation(loss, self.update)
+        if loss < self.best_loss:
+            self._best[:], self._best_state[:] = self.model.block, self.state[:1]
+            self._training.counters |= {"best_loss": loss, "best_update": self.update}
+        return True
+
     def _save(self) -> None:
         # an exploded run must not take the place of what the file holds
         if self.checkpoint is not None and np.isfinite(self.model.block).all():
             self.save(self.checkpoint)
 
-    def _bar(self, last: int) -> tqdm:
-        return tqdm(total=last, initial=self.update, unit="update", disable=not self.progress,
+    def _bar(self, total: float, timed: bool) -> tqdm:
+        if timed:
+            form = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
+            return tqdm(total=total, initial=self.seconds, bar_format=form,
+                        disable=not self.progress, dynamic_ncols=True)
+        return tqdm(total=total, initial=self.update, unit="update", disable=not self.progress,
                     dynamic_ncols=True, smoothing=0.1)
+
+    def _status(self, pace: float) -> str:
+        """The text behind the bar; pace in updates a second."""
+        unit, valid = self.corpus.vocabulary.unit, self.history.valid_loss
+        symbols = self.config["seq_length"] * self.config["batch_size"]
+        held_out = f", validation loss {valid[-1]:.3f} per {unit}" if valid.size else ""
+        return (f"epoch {self.update / self.updates_per_epoch:.2f}, "
+                f"smoothed loss {self.history.smooth_loss[-1]:.2f}{held_out}, "
+                f"{pace * symbols:,.0f} {unit}s/s")
 
     def _show_sample(self, bar: tqdm) -> None:
         text = self.sample(self.config["sample_length"])
@@ -392,6 +560,43 @@ class Trainer:
 
 def _optional(check: Callable[[str, Any], Any], name: str, value: Any) -> Any:
     return None if value is None else check(name, value)
+
+
+def _check_together(config: dict[str, Any]) -> None:
+    """Raise ValueError where settings contradict each other."""
+    plan = [name for name in ("epochs", "updates", "minutes") if config[name]]
+    if len(plan) > 1:
+        raise ValueError(f"give one of epochs, updates and minutes, not {' and '.join(plan)}")
+    decay, optimizer = config["learning_rate_decay"], config["optimizer"]
+    if decay > 1:
+        raise ValueError(f"learning_rate_decay must be above 0 and at most 1, not {decay:g}")
+    if decay < 1 and config["schedule"] == "cosine":
+        raise ValueError("schedule='cosine' lowers the learning rate by itself: leave "
+                         f"learning_rate_decay={decay:g} out, or take schedule='constant'")
+    if config["momentum"] and optimizer != "sgd":
+        raise ValueError(f"momentum is for optimizer='sgd', not {optimizer!r}: leave it out")
+    if config["decay_rate"] != DECAY_RATE and optimizer != "rmsprop":
+        raise ValueError(f"decay_rate is for optimizer='rmsprop', not {optimizer!r}: leave it out")
+    for name in ("valid_every", "patience"):
+        if config[name] and not config["valid_fraction"]:
+            raise ValueError(f"{name} needs a valid_fraction, the share of the text to score: "
+                             "give one above 0")
+
+
+def _numbers(config: dict[str, Any]) -> dict[str, float]:
+    """Those of the optimizer's rule."""
+    return {
+        "rmsprop": {"decay": config["decay_rate"]},
+        "adam": {"decay": BETAS[0], "decay2": BETAS[1]},
+        "sgd": {"decay": config["momentum"]},
+    }.get(config["optimizer"], {})
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _left(update: int, every: int) -> int:

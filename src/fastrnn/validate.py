@@ -35,6 +35,25 @@ def positive_float(name: str, value: Any, *, zero: bool = False) -> float:
     return number
 
 
+def finite_float(name: str, value: Any) -> float:
+    """Return value as a finite float."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, not {value!r}") from None
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite number, not {value!r}")
+    return number
+
+
+def share(name: str, value: Any) -> float:
+    """Return value as a float from 0 to below 1."""
+    number = finite_float(name, value)
+    if not 0 <= number < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, not {value!r}")
+    return number
+
+
 def choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """Return value if it is one of the choices; the error names the nearest."""
     choices = list(choices)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -142,15 +143,40 @@ class Vocabulary:
         TypeError
             Ids that are not integers.
         """
-        ids = self.check_ids(ids)
-        if ids.ndim != 1:
-            raise ValueError(f"ids to decode must be one-dimensional; their shape is {ids.shape}")
+        ids = self._flat_ids(ids)
         if self.unit == "word":
             return " ".join([self.symbols[i] for i in ids.tolist()])
         codes = self._codes[ids]
         if self.unit == "byte":
             return codes.astype(np.uint8).tobytes().decode("utf-8", "replace")
         return codes.astype("<u4", copy=False).tobytes().decode("utf-32-le", "surrogatepass")
+
+    def iterdecode(self, pieces: Iterable[ArrayLike]) -> Iterator[str]:
+        """Yield the text of ids that come piece by piece, each symbol as soon as it is there.
+
+        Joined it is what `decode` gives for all of them: for unit "char" one character at a time,
+        for "word" a word, from the second on with the blank before it, for "byte" a character when
+        all its bytes are there.
+
+        Parameters
+        ----------
+        pieces : iterable of array_like of int, shape (n,)
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `decode`.
+        """
+        symbols = (self.symbols[i] for ids in pieces for i in self._flat_ids(ids).tolist())
+        if self.unit == "char":
+            yield from symbols
+        elif self.unit == "word":
+            for i, word in enumerate(symbols):
+                yield f" {word}" if i else word
+        else:
+            octets = (bytes([byte]) for byte in symbols)
+            for characters in codecs.iterdecode(octets, "utf-8", "replace"):
+                yield from characters
 
     def check_ids(self, ids: ArrayLike) -> NDArray[np.integer]:
         """Return ids as an integer array of their own shape, or raise if one is no id.
@@ -201,6 +227,12 @@ class Vocabulary:
         ):
             raise ValueError('a stored vocabulary must be {"unit": text, "symbols": list}')
         return cls(stored["symbols"], stored["unit"])
+
+    def _flat_ids(self, ids: ArrayLike) -> NDArray[np.integer]:
+        ids = self.check_ids(ids)
+        if ids.ndim != 1:
+            raise ValueError(f"ids to decode must be one-dimensional; their shape is {ids.shape}")
+        return ids
 
     def _encode_words(self, text: str) -> NDArray[np.unsignedinteger]:
         pieces = [np.empty(0, self.dtype)]

@@ -1,0 +1,76 @@
+"""The works that are measured: one table, the operations that an update takes, and the text."""
+
+import random
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+
+CLIP = 5.0  # of all works
+
+
+@dataclass(frozen=True)
+class Work:
+    """A model and how it is trained: the arguments that every contestant gets."""
+
+    name: str
+    cell: str
+    K: int  # symbols
+    H: int  # hidden_size
+    T: int  # seq_length
+    N: int = 1  # batch_size
+    layers: int = 1
+    E: int | None = None  # embedding_size; None: one-hot
+    optimizer: str = "adagrad"
+    learning_rate: float = 0.1
+
+    @property
+    def training(self) -> dict:
+        """The arguments of `fastrnn.Trainer` and of the peers."""
+        return {"seq_length": self.T, "batch_size": self.N, "optimizer": self.optimizer,
+                "learning_rate": self.learning_rate, "clip_value": CLIP}
+
+
+WORKS = {work.name: work for work in (
+    Work("rnn-1", "rnn", K=83, H=100, T=25),
+    Work("lstm-1", "lstm", K=83, H=100, T=25),
+    Work("gru-1", "gru", K=83, H=100, T=25),
+    Work("lstm-50", "lstm", K=65, H=128, T=50, N=50, layers=2, optimizer="rmsprop",
+         learning_rate=2e-3),
+    Work("gru-50", "gru", K=65, H=128, T=50, N=50, layers=2, optimizer="rmsprop",
+         learning_rate=2e-3),
+    Work("rnn2-50", "rnn", K=65, H=128, T=50, N=50, layers=2, optimizer="rmsprop",
+         learning_rate=2e-3),
+    Work("word-30", "lstm", K=778, H=100, T=50, N=30, E=15, optimizer="adam", learning_rate=1e-3),
+    Work("lstm-512", "lstm", K=65, H=512, T=64, N=64, optimizer="adam", learning_rate=1e-3),
+)}
+
+
+def flops(work: Work) -> int:
+    """Floating point operations of the products of one update: two for each multiply-add.
+
+    Each weight takes part in three products for each symbol: forward, back to what it multiplied,
+    and its own gradient. The rows that a one-hot input picks cost none, nor does what is not a
+    product (gates, softmax, optimizer).
+    """
+    gates = {"rnn": 1, "lstm": 4, "gru": 3}[work.cell]
+    inputs = [work.E or 0] + [work.H] * (work.layers - 1)  # of each layer
+    weights = sum((D + work.H) * gates * work.H for D in inputs) + work.H * work.K
+    return 3 * 2 * weights * work.T * work.N
+
+
+def symbols(K: int) -> list[str]:
+    return [chr(0x100 + i) for i in range(K)]
+
+
+def make_text(K: int, length: int = 200_000) -> str:
+    """A Markov chain over K symbols, some of them much rarer than others, each at least once."""
+    names = symbols(K)
+    rarity = 1 / np.arange(1, K + 1)
+    rows = np.random.default_rng(0).dirichlet(10 * rarity / rarity.sum(), K)
+    following = {name: list(accumulate(row)) for name, row in zip(names, rows, strict=True)}
+    text = list(names)
+    draw = random.Random(0)
+    while len(text) < length:
+        text += draw.choices(names, cum_weights=following[text[-1]])
+    return "".join(text)

@@ -1,0 +1,38 @@
+"""Learning rates: one for each update, from the update's number alone, so that a run that is
+stopped and resumed goes through the same ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCHEDULES = ("constant", "cosine")
+
+
+def learning_rates(
+    config: dict[str, Any], first: int, count: int, updates_per_epoch: int, planned: int | None,
+    spent: float = 0.0,
+) -> NDArray[np.float64]:
+    """The rates of `count` updates, after `first` were done.
+
+    learning_rate_decay, as in karpathy/char-rnn and jcjohnson/torch-rnn: the rate is multiplied
+    by it when learning_rate_decay_after epochs are completed, and then once every
+    learning_rate_decay_every. Cosine: rate (1 + cos(pi s)) / 2, s from 0 to 1 (Loshchilov and
+    Hutter 2017, without restarts): from the end of the warm-up to `planned` updates, or where
+    nobody knows their number (None) the share of the time that is `spent`.
+    """
+    done = np.arange(first, first + count)
+    rates = np.full(count, config["learning_rate"])
+    warmup = config["warmup"]
+    if warmup:
+        rates *= np.minimum(1, (done + 1) / warmup)
+    if config["schedule"] == "cosine":
+        s = spent if planned is None else (done - warmup) / (planned - warmup)
+        rates *= (1 + np.cos(np.pi * np.clip(s, 0, 1))) / 2
+    if config["learning_rate_decay"] < 1:
+        late = done // updates_per_epoch - config["learning_rate_decay_after"]
+        times = np.where(late < 0, 0, late // config["learning_rate_decay_every"] + 1)
+        rates *= config["learning_rate_decay"] ** times
+    return rates

@@ -1,0 +1,123 @@
+"""What the tests of the kernels share: random networks and windows, what reference.py makes of
+them, and training runs on the kernels alone."""
+from functools import cache
+
+import numpy as np
+
+import fastrnn
+from fastrnn import _core, reference
+from fastrnn.blas import one_thread
+from fastrnn.model import Model, time_major
+
+KINDS = (*_core.CELLS, "gru, reset before")
+
+
+@cache
+def vocabulary(K):
+    return fastrnn.Vocabulary([chr(0x100 + i) for i in range(K)])
+
+
+def cell_of(kind):
+    """The arguments of a model that one of KINDS stands for."""
+    return {"cell": kind.split(", ")[0], "reset_after": kind != "gru, reset before"}
+
+
+def random_model(kind, dtype, K, H, seed=0, num_layers=1, embedding_size=None, dropout=0.0):
+    """Weights large enough that every tensor matters, recurrences contracting, most ReLUs at
+    work."""
+    model = Model(vocabulary(K), **cell_of(kind), hidden_size=H, num_layers=num_layers,
+                  embedding_size=embedding_size, dropout=dropout, dtype=dtype)
+    rng = np.random.default_rng(seed)
+    # memory: m_t - m_{t-1} = u Wm + bm must not grow, so u Wm should pull m back
+    spread = {"Wh": 0.8 / H**0.5, "Wm": 0.4 / H**0.5, "bhn": 0.5, "bm": 0.2}
+    for name, p in model.params.items():
+        last = name.split(".")[1]
+        if name == "head.W":
+            scale = 2 / H**0.5
+        elif last == "Wx" and (name != "layer0.Wx" or embedding_size):
+            scale = 1 / len(p) ** 0.5
+        else:
+            scale = spread.get(last, 0.5)
+        p[:] = rng.normal(0.8 if last == "b" and name != "head.b" else 0, scale, p.shape)
+    return model
+
+
+def random_window(model, T, N, seed=1):
+    """inputs, targets (N, T), state (N, P)"""
+    rng = np.random.default_rng(seed)
+    K = len(model.vocabulary)
+    state = rng.uniform(-1, 1, model.zero_state(N).shape).astype(model.config["dtype"])
+    return rng.integers(0, K, (N, T)), rng.integers(0, K, (N, T)), state
+
+
+def network_of(model, T, N, packed=True):
+    return _core.Network(model.config, model._offsets, model.block.size, len(model.vocabulary),
+                         T, N, packed)
+
+
+def generators_of(model, network, seed=7):
+    """For dropout, one for each slice; None where the model has no dropout."""
+    if model.config["dropout"]:
+        return np.random.default_rng(seed).spawn(len(network.slices))
+    return None
+
+
+def unroll(model, network, inputs, targets, state, generators=None, threads=1):
+    """Losses of each prediction (N, T), gradients by name, last state (N, P)."""
+    moved, block = state.copy(), np.full_like(model.block, np.nan)
+    with one_thread():
+        losses = network.unroll(model.block, time_major(inputs), moved, time_major(targets), block,
+                                generators, threads)
+    return losses.T, model.views(block), moved
+
+
+def wide(params):
+    """A copy in float64."""
+    return {name: p.astype(np.float64) for name, p in params.items()}
+
+
+def expected_unroll(model, slices, inputs, targets, state, generators=None):
+    """The same by reference.py in float64; the generators move as the kernels' should."""
+    params, cell, masks = wide(model.params), model.config["cell"], None
+    N, T = inputs.shape
+    if generators is not None:
+        masks = reference.dropout_masks(
+            generators, slices, T, N, model.config["hidden_size"], model.config["num_layers"],
+            model.config["dropout"])
+    state = state.astype(np.float64)
+    _, grads, last = reference.loss_and_gradients(params, inputs, targets, state, cell, masks)
+    scores = reference.forward(params, inputs, state, cell, masks)[0]
+    n, t = np.ogrid[:N, :T]
+    return np.log(np.exp(scores).sum(axis=2)) - scores[n, t, targets], grads, last
+
+
+class Run:
+    """What a Trainer sets up for the kernels, and nothing else."""
+
+    def __init__(self, model, ids, T=4, N=1, optimizer="adagrad", rate=0.1, threads=1,
+                 packed=True, best_every=100, seed=7, decay=None, **clips):
+        numbers = {"rmsprop": {"decay": 0.9}, "adam": {"decay": 0.9, "decay2": 0.999}}
+        numbers = numbers.get(optimizer, {}) if decay is None else {"decay": decay}
+        self.model, self.rate = model, rate
+        self.network = network_of(model, T, N, packed)
+        self.generators = generators_of(model, self.network, seed)
+        self.rule = _core.Optimizer(optimizer, **numbers, **({"clip_value": 5.0} | clips))
+        self.memories = [np.zeros_like(model.block) for _ in range(self.rule.memories)]
+        self.state, self.best = model.zero_state(N), np.zeros_like(model.block)
+        ids = np.asarray(ids)
+        self.training = _core.Training(
+            self.network, self.rule, model.block, self.memories, self.state, self.best,
+            ids if ids.dtype.kind == "u" else ids.astype(np.uint16), self.generators, threads,
+            best_every)
+
+    def run(self, updates):
+        """So many updates, or one for each of an array of learning rates."""
+        rates = np.full(updates, self.rate) if isinstance(updates, int) else updates
+        with one_thread():
+            return self.training.run(rates)
+
+    def everything(self):
+        """Bytes of all that an update may change, and the counters."""
+        return ([a.tobytes() for a in (self.model.block, *self.memories, self.state, self.best)],
+                self.training.counters,
+                [g.bit_generator.state for g in self.generators or ()])
