@@ -73,7 +73,7 @@ typedef struct {
     int64_t dh;                  /* [T][n][row or xrow]: gradients by what a layer hands on */
     int64_t carry;               /* [n][row] */
     int64_t scores;              /* [T][n][wide]: output scores, then their gradients */
-    int64_t scratch;             /* of gradient() */
+    int64_t scratch;             /* a panel of gradient() */
     int64_t grads;               /* a block; the first slice writes to the caller's */
     int64_t slice_size, size;
 } layout;
@@ -119,7 +119,7 @@ static layout lay_out(const network *net) {
     PLACE(dh, Tn * (at.row > at.xrow ? at.row : at.xrow));
     PLACE(carry, n * at.row);
     PLACE(scores, Tn * at.wide);
-    PLACE(scratch, gradient_scratch(net->H > net->E ? net->H : net->E));
+    PLACE(scratch, BLOCK * PANEL * LANES);
     PLACE(grads, at.slices > 1 ? net->size : 0);
 #undef PLACE
     at.slice_size = end;
@@ -342,30 +342,18 @@ static real *head(const unrolled *u, int slice) {
     return scores;
 }
 
-/* out [width] = the sum of rows [count][row]. */
-static void sum_rows(int count, int width, const real *rows, int row, real *out) {
-    memcpy(out, rows, (size_t)width * sizeof(real));
-    for (int i = 1; i < count; i++) {
-        const real *x = rows + (int64_t)i * row;
-        for (int j = 0; j < width; j++) out[j] += x[j];
-    }
-}
-
-/* Columns of gate `first` and on of a gradient dW (M, G H), dW = x^T dz, and db their sum over the
- * rows, where given; dz are `count` slots. */
-static void weight_gradients(const layer *a, int G, int first, int count, int M, const real *x,
-                             int x_row, const real *dz, real *dW, real *db) {
+/* gradient() of `count` slots dz of a layer, for gates `gate` and on of its G; on plain BLAS where
+ * nothing is packed. */
+static void gradients(const layer *a, int G, int gate, int count, const real *dz,
+                      const factor *factors, int n, real *db) {
     const int H = a->H, rows = a->T * a->n;
-    if (dW && a->packed) {
-        gradient(rows, M, H, count, x, x_row, dz, a->zrow, a->row, dW + first * H, G * H,
-                 a->scratch);
-    }
-    for (int g = 0; g < count; g++) {
-        if (dW && !a->packed) {
-            a->gemm(1, 0, M, H, rows, x, x_row, dz + g * a->row, a->zrow, 0,
-                    dW + (first + g) * H, G * H);
+    gradient(rows, H, count, dz, a->zrow, a->row, gate * H, factors, a->packed ? n : 0, G * H, db,
+             a->scratch);
+    for (int f = 0; f < n && !a->packed; f++) {
+        for (int g = 0; g < count; g++) {
+            a->gemm(1, 0, factors[f].M, H, rows, factors[f].x, factors[f].row, dz + g * a->row,
+                    a->zrow, 0, factors[f].C + (gate + g) * H, G * H);
         }
-        if (db) sum_rows(rows, H, dz + g * a->row, a->zrow, db + (first + g) * H);
     }
 }
 
@@ -382,18 +370,18 @@ static void backward(const unrolled *u, int slice, real *grads) {
     int x_row = 0;
     const real *x = input(u, slice, net->L, &x_row);
 
-    if (net->packed) {
-        gradient(rows, H, K, 1, x, x_row, scores, at->wide, 0, grads + net->head_W, K, top.scratch);
-    } else {
+    const factor top_factor = {H, x_row, x, grads + net->head_W};
+    gradient(rows, K, 1, scores, at->wide, 0, 0, &top_factor, net->packed, K, grads + net->head_b,
+             top.scratch);
+    if (!net->packed) {
         net->gemm(1, 0, H, K, rows, x, x_row, scores, at->wide, 0, grads + net->head_W, K);
     }
-    sum_rows(rows, K, scores, at->wide, grads + net->head_b);
     multiply(1, rows, H, 1, K, scores, at->wide, 0, u->work + at->head_WT, NULL, top.dh, top.row, 0);
 
     for (int l = net->L - 1; l >= 0; l--) {
         const layer a = layer_of(u, slice, l);
         const fastrnn_layer *offsets = net->layers + l;
-        real *dWx = grads + offsets->Wx, *dWh = grads + offsets->Wh, *db = grads + offsets->b;
+        real *db = grads + offsets->b;
         if (u->bits) {
             const real *mask = mine + at->mask[l];
             for (int64_t i = 0; i < (int64_t)rows * a.row; i += LANES) {
@@ -402,31 +390,32 @@ static void backward(const unrolled *u, int slice, real *grads) {
         }
         cell_backward(&a);
         const real *dz = a.cell == FASTRNN_MEMORY ? a.z + a.row : a.z;
+        const int inputs = l || E;               /* whether they are more than picked rows */
+        if (inputs) x = input(u, slice, l, &x_row);
+        /* those of Wh and, where there is one, Wx */
+        const factor both[2] = {{H, a.row, a.h, grads + offsets->Wh},
+                                {offsets->D, x_row, x, grads + offsets->Wx}};
         switch (a.cell) {
         case FASTRNN_GRU:
-            weight_gradients(&a, G, 0, 2, H, a.h, a.row, dz, dWh, NULL);
-            weight_gradients(&a, G, 2, 1, H, a.h, a.row, dz + 3 * a.row, dWh, NULL);
-            sum_rows(rows, H, dz + 3 * a.row, a.zrow, grads + offsets->bhn);
+            gradients(&a, G, 0, 2, dz, both, 1 + inputs, db);
+            gradients(&a, G, 2, 1, dz + 2 * a.row, both + 1, inputs, db);
+            gradients(&a, G, 2, 1, dz + 3 * a.row, both, 1, grads + offsets->bhn - 2 * H);
             break;
-        case FASTRNN_GRU_BEFORE:
-            weight_gradients(&a, G, 0, 2, H, a.h, a.row, dz, dWh, NULL);
-            weight_gradients(&a, G, 2, 1, H, a.z + 3 * a.row, a.zrow, dz + 2 * a.row, dWh, NULL);
-            break;
-        case FASTRNN_MEMORY:
-            weight_gradients(&a, 1, 0, 1, H, a.z, a.zrow, a.z + 2 * a.row, grads + offsets->Wm,
-                             grads + offsets->bm);
-            weight_gradients(&a, 1, 0, 1, H, a.h, a.row, dz, dWh, NULL);
-            break;
+        case FASTRNN_GRU_BEFORE: {
+            const factor reset[2] = {{H, a.zrow, a.z + 3 * a.row, both[0].C}, both[1]};
+            gradients(&a, G, 0, 2, dz, both, 1 + inputs, db);
+            gradients(&a, G, 2, 1, dz + 2 * a.row, reset, 1 + inputs, db);
+        } break;
+        case FASTRNN_MEMORY: {
+            const factor read = {H, a.zrow, a.z, grads + offsets->Wm};
+            gradients(&a, 1, 0, 1, dz + a.row, &read, 1, grads + offsets->bm);
+        } /* fall through */
         default:
-            weight_gradients(&a, G, 0, G, H, a.h, a.row, dz, dWh, NULL);
+            gradients(&a, G, 0, G, dz, both, 1 + inputs, db);
         }
-        if (l || E) {
-            x = input(u, slice, l, &x_row);
-            weight_gradients(&a, G, 0, G, offsets->D, x, x_row, dz, dWx, db);
+        if (inputs) {
             multiply(1, rows, offsets->D, G, H, dz, a.zrow, a.row, u->work + at->WxT[l], NULL, a.dh,
                      l ? a.row : at->xrow, 0);
-        } else {
-            weight_gradients(&a, G, 0, G, H, NULL, 0, dz, NULL, db);
         }
         for (int i = 0; l == 0 && i < rows; i++) {     /* the rows that the inputs picked */
             const int id = u->inputs[i / a.n * N + start + i % a.n];

@@ -84,8 +84,8 @@ static void pack_transposed(int N, int K, int M, const real *B, int ldb, real *p
 }
 
 /* sum[r][v] = or, where `more`, += A (R, K) times one panel of V vectors; the rows of A are `stride`
- * apart, or A lies column after column where `stride` is 0. R, V and `turned`, which tells that,
- * are constants where this is inlined, so that the sums are registers. */
+ * apart, or, where it is `turned`, its columns. R, V and `turned` are constants where this is
+ * inlined, so that the sums are registers. */
 INLINE void tile(const int R, const int V, const int turned, int more, int K, const real *A,
                  ptrdiff_t stride, const real *panel, sums sum) {
     sums s;
@@ -95,7 +95,7 @@ INLINE void tile(const int R, const int V, const int turned, int more, int K, co
         for (int v = 0; v < V; v++) s[r][v] = more ? sum[r][v] : all(0);
     }
     int k = 0;
-    if (R == 1) {                /* too few sums to hide the latency of one chain each */
+    if (R == 1 && !turned) {     /* too few sums to hide the latency of one chain each */
         const int chains = V * CHAINS <= REGISTERS * 3 / 4 ? CHAINS : CHAINS / 2;
         vec other[CHAINS][MOST_VECTORS];
         UNROLL(4)
@@ -126,7 +126,7 @@ INLINE void tile(const int R, const int V, const int turned, int more, int K, co
         for (int v = 0; v < V; v++) b[v] = load(panel + v * LANES);
         UNROLL(6)
         for (int r = 0; r < R; r++) {
-            const real a = turned ? A[(ptrdiff_t)k * R + r] : A[r * stride + k];
+            const real a = turned ? A[k * stride + r] : A[r * stride + k];
             UNROLL(8)
             for (int v = 0; v < V; v++) s[r][v] += a * b[v];
         }
@@ -139,15 +139,15 @@ INLINE void tile(const int R, const int V, const int turned, int more, int K, co
 }
 
 /* tile() for any R and V that a panel has. */
-static void any_tile(int R, int V, int more, int K, const real *A, ptrdiff_t stride,
+static void any_tile(int R, int V, int turned, int more, int K, const real *A, ptrdiff_t stride,
                      const real *panel, sums sum) {
-#define CASE(R, V, turned)                                                                        \
-    case (turned) * 128 + (R) * 16 + (V):                                                         \
-        tile(R, V, turned, more, K, A, stride, panel, sum);                                       \
+#define CASE(R, V, TURNED)                                                                        \
+    case (TURNED) * 128 + (R) * 16 + (V):                                                         \
+        tile(R, V, TURNED, more, K, A, stride, panel, sum);                                       \
         break;
-#define CASES(R, turned)                                                                          \
-    CASE(R, 1, turned) CASE(R, 2, turned) CASE(R, 3, turned) CASE(R, 4, turned)
-    switch ((stride == 0) * 128 + R * 16 + V) {
+#define CASES(R, TURNED)                                                                          \
+    CASE(R, 1, TURNED) CASE(R, 2, TURNED) CASE(R, 3, TURNED) CASE(R, 4, TURNED)
+    switch (turned * 128 + R * 16 + V) {
         CASES(1, 0) CASE(1, 5, 0) CASE(1, 6, 0) CASE(1, 7, 0) CASE(1, 8, 0)
         CASES(2, 0) CASES(3, 0) CASES(4, 0) CASES(5, 0) CASES(6, 0)
         CASES(1, 1) CASES(2, 1) CASES(3, 1) CASES(4, 1) CASES(5, 1) CASES(6, 1)
@@ -196,7 +196,7 @@ static void add_product(const tiles *w, int first, int count, int K, const real 
                         ptrdiff_t stride, sums sum) {
     const int V = w->G * w->U;
     for (int s = 0; s < count; s++) {
-        any_tile(w->R, V, first + s > 0, K, A + w->row * stride + s * step, stride,
+        any_tile(w->R, V, 0, first + s > 0, K, A + w->row * stride + s * step, stride,
                  w->panel + (ptrdiff_t)(first + s) * K * V * LANES, sum);
     }
 }
@@ -205,54 +205,65 @@ static void add_product(const tiles *w, int first, int count, int K, const real 
 static void product(const tiles *w, int count, int K, const real *A, ptrdiff_t step,
                     ptrdiff_t stride, sums sum) {
     if (count) add_product(w, 0, count, K, A, step, stride, sum);
-    else any_tile(w->R, w->G * w->U, 0, 0, A, 1, w->panel, sum);
+    else any_tile(w->R, w->G * w->U, 0, 0, 0, A, 0, w->panel, sum);
 }
 
-/* ---- sums over all rows: the gradient of a matrix ---- */
+/* ---- sums over all rows: the gradients of matrices and of a bias ---- */
 
-#define BLOCK 96                 /* rows at a time: a panel of them stays in the nearest cache */
+#define BLOCK 128                /* rows at a time: a panel of them stays in the nearest cache */
 
-/* Elements of scratch that gradient() needs. */
-INLINE int64_t gradient_scratch(int M) { return (int64_t)BLOCK * (M + PANEL * LANES); }
+/* The input of a product x W whose gradient is known: x [..][row], M wide, and where that of W, C
+ * (M, ...), belongs. */
+typedef struct {
+    int M, row;
+    const real *x;
+    real *C;
+} factor;
 
-/* C (M, count K) = x^T d for x [rows][x_row], M wide, and `count` slots d [rows][d_row], K wide and
- * d_step apart; the rows of C are ldc apart. */
-static void gradient(int rows, int M, int K, int count, const real *x, int x_row, const real *d,
-                     int d_row, int d_step, real *C, int ldc, real *scratch) {
-    real *panel = scratch, *turned = scratch + BLOCK * PANEL * LANES;
-    const int step = panel_units(1, M + 1, K), parts = (M + MOST_ROWS - 1) / MOST_ROWS;
+/* From column `start` on C (M, count K) = x^T d for `factors` of them, and db (count K), where given,
+ * = the sum of d's rows, for `count` slots d [rows][d_row], K wide and d_step apart. The rows of the
+ * Cs are ldc apart. */
+static void gradient(int rows, int K, int count, const real *d, int d_row, int d_step, int start,
+                     const factor *factor, int factors, int ldc, real *db, real *panel) {
+    const int step = panel_units(1, 2, K), panels = (K + step - 1) / step;
     for (int first = 0; first < rows; first += BLOCK) {
         const int block = least(BLOCK, rows - first);
-        real *to = turned;                       /* columns of x, a few side by side, row by row */
-        for (int i = 0; i < parts; i++) {
-            const int m = (int)((int64_t)M * i / parts), end = (int)((int64_t)M * (i + 1) / parts);
-            for (int k = 0; k < block; k++) {
-                const real *from = x + (ptrdiff_t)(first + k) * x_row;
-                for (int j = m; j < end; j++) *to++ = from[j];
-            }
-        }
-        for (int p = 0; p < count * K; p += p % K + step < K ? step : K - p % K) {
-            const int column = p % K, width = least(step, K - column), U = vectors(width);
-            const real *from = d + p / K * d_step + column + (ptrdiff_t)first * d_row;
-            for (int k = 0; k < block; k++) {
+        for (int p = 0; p < count * panels; p++) {
+            const int unit = p % panels * step, width = least(step, K - unit), U = vectors(width);
+            const int column = start + p / panels * K + unit;
+            const real *from = d + p / panels * d_step + unit + (ptrdiff_t)first * d_row;
+            /* adds sum [U] to the numbers at c, or begins with it */
+#define ADD(c, sum)                                                                               \
+    for (int u = 0; u < U; u++) {                                                                 \
+        const int part = least(LANES, width - u * LANES);                                         \
+        real *at = (c) + u * LANES;                                                               \
+        if (part == LANES) store(at, first ? load(at) + (sum)[u] : (sum)[u]);                     \
+        else store_part(at, first ? load_part(at, part) + (sum)[u] : (sum)[u], part);             \
+    }
+            vec total[PANEL];
+            for (int u = 0; u < U; u++) total[u] = all(0);
+            for (int k = 0; k < block; k++, from += d_row) {
                 for (int u = 0; u < U; u++) {
-                    store(panel + (k * U + u) * LANES, load(from + (ptrdiff_t)k * d_row + u * LANES));
+                    const vec x = load(from + u * LANES);
+                    total[u] += x;
+                    store(panel + (k * U + u) * LANES, x);
                 }
             }
-            for (int i = 0; i < parts; i++) {
-                const int m = (int)((int64_t)M * i / parts);
-                const int R = (int)((int64_t)M * (i + 1) / parts) - m;
-                sums sum;
-                any_tile(R, U, 0, block, turned + (ptrdiff_t)m * block, 0, panel, sum);
-                for (int r = 0; r < R; r++) {
-                    real *c = C + (ptrdiff_t)(m + r) * ldc + p;
-                    for (int u = 0; u < U; u++, c += LANES) {
-                        const int part = least(LANES, width - u * LANES);
-                        if (part == LANES) store(c, first ? load(c) + sum[r][u] : sum[r][u]);
-                        else store_part(c, first ? load_part(c, part) + sum[r][u] : sum[r][u], part);
+            if (db) ADD(db + column, total)
+            for (int f = 0; f < factors; f++) {
+                const int M = factor[f].M, parts = (M + MOST_ROWS - 1) / MOST_ROWS;
+                for (int i = 0; i < parts; i++) {
+                    const int m = (int)((int64_t)M * i / parts);
+                    const int R = (int)((int64_t)M * (i + 1) / parts) - m;
+                    sums sum;
+                    any_tile(R, U, 1, 0, block, factor[f].x + (ptrdiff_t)first * factor[f].row + m,
+                             factor[f].row, panel, sum);
+                    for (int r = 0; r < R; r++) {
+                        ADD(factor[f].C + (ptrdiff_t)(m + r) * ldc + column, sum[r])
                     }
                 }
             }
+#undef ADD
         }
     }
 }

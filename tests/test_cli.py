@@ -1,5 +1,6 @@
 """The command line, as a person meets it."""
 import inspect
+import io
 import os
 import re
 import shlex
@@ -271,6 +272,78 @@ def test_sample(call, trained):
         best.sample(seed=3, temperature=0.1) + "\n"
     one, other = call("sample", trained), call("sample", trained)
     assert one[1] != other[1]
+
+
+def test_every_keyword_of_sample_has_its_flag_and_its_default(call):
+    text = call("sample", "--help")[1]
+    defaults = vars(cli._parser().parse_args(["sample", "m"]))
+    for name, parameter in [*inspect.signature(fastrnn.Model.sample).parameters.items()][1:]:
+        assert f"--{name.replace('_', '-')}" in text
+        assert defaults[name] == parameter.default
+
+
+def test_samples_side_by_side(call, trained):
+    one, two, three = fastrnn.load(trained).sample(30, n=3, prime="ab", seed=3)
+    for flag in ("--n", "-n"):
+        assert call("sample", trained, flag, 3, "--length", 30, "--prime", "ab", "--seed", 3) == (
+            0, f"---- 1 of 3 ----\n{one}\n---- 2 of 3 ----\n{two}\n---- 3 of 3 ----\n{three}\n", "")
+
+
+@pytest.mark.parametrize(("flags", "settings"), [
+    (["--top-k", 3], {"top_k": 3}), (["--top_p", 0.6], {"top_p": 0.6}),
+    (["--top-k", "none"], {}), (["--stop", "ab"], {"stop": "ab"}),
+    (["--stop", "ab", "--temperature", 0.7, "--stop", "\n"],
+     {"stop": ["ab", "\n"], "temperature": 0.7}),
+    (["--sample", 0, "--start_text", "a"], {"temperature": 0, "prime": "a"}),
+    (["--sample", 1, "--temperature", 0.5], {"temperature": 0.5}),
+], ids=str)
+def test_settings_of_sample(call, trained, flags, settings):
+    model = fastrnn.load(trained)
+    for length, seed in ((10, 3), (300, 4)):
+        text = model.sample(length, **settings, seed=seed)
+        arguments = ["sample", trained, "--seed", seed, "--length", length, *flags]
+        assert call(*arguments) == (0, text + "\n", "")
+        assert call(*arguments, "--stream") == (0, text + "\n", "")
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    (["--top-p", 1.5], "top_p must be above 0 and at most 1, not 1.5"),
+    (["--top-p", 0], "top_p must be above 0 and at most 1, not 0.0"),
+    (["--top-k", 0], "top_k must be a whole number of at least 1, not 0"),
+    (["--n", 0], "n must be a whole number of at least 1, not 0"),
+    (["--length", -1], "length must be a whole number of at least 0, not -1"),
+    (["--stop", ""], "stop must not be empty"),
+    (["--stream", "--stop", "a", "--stop", ""], "stop must not be empty"),
+    (["--stream", "--n", 2], "--stream writes one text: leave out --n"),
+], ids=str)
+def test_bad_settings_of_sample(call, trained, flags, message):
+    code, out, err = call("sample", trained, *flags)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"fastrnn: error: {message}") and err.count("\n") == 1
+
+
+def test_a_stream_is_written_as_it_comes(trained, monkeypatch):
+    """What is there is out before the next symbol is drawn."""
+    terminal, seen = io.BytesIO(), []
+
+    def symbols(self, **settings):
+        for symbol in "abc":
+            yield symbol
+            seen.append(terminal.getvalue())
+
+    monkeypatch.setattr(fastrnn.Model, "stream", symbols)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal))
+    assert cli.main(["sample", trained, "--stream"]) == 0
+    assert seen == [b"a", b"ab", b"abc"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_stream_into_head(here, trained):
+    child = start("sample", trained, "--length", 10**9, "--stream", "--seed", 3)
+    assert child.stdout.read(5) == fastrnn.load(trained).sample(5, seed=3)
+    child.stdout.close()
+    assert child.stderr.read() == ""
+    assert child.wait(timeout=20) == 0
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")

@@ -1,4 +1,5 @@
-"""exp, tanh and 1/sqrt of csrc/vecmath.h against a wider precision, in units in the last place."""
+"""exp, tanh, sigmoid and 1/sqrt of csrc/vecmath.h against a wider precision, in units in the last
+place."""
 import functools
 
 import numpy as np
@@ -12,12 +13,23 @@ from fastrnn import _core
 WORST = {
     ("exp", "float32"): 1.1, ("exp", "float64"): 1.1,
     ("tanh", "float32"): 2.5, ("tanh", "float64"): 2.0,
+    ("sigmoid", "float32"): 2.5, ("sigmoid", "float64"): 2.45,
     ("rsqrt", "float32"): 4.7, ("rsqrt", "float64"): 1.6,
 }
-EXP_LOW = {"float32": -87.0, "float64": -708.0}  # exp is 0 below
-SATURATED = {"float32": 9.02, "float64": 19.07}  # tanh is 1 above, to the last bit
+EXP_LOW = {"float32": -87.0, "float64": -708.0}  # exp is 0 below, and so is sigmoid
+# tanh and sigmoid are 1 above, to the last bit
+SATURATED = {"float32": 9.02, "float64": 19.07}
+FULL = {"float32": 17.4, "float64": 37.5}
 WIDER = {"float32": np.float64, "float64": np.longdouble}
-TRUTH = {"exp": np.exp, "tanh": np.tanh, "rsqrt": lambda x: 1 / np.sqrt(x)}
+
+
+
+def sigmoid(x):
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1) / (1 + e)
+
+
+TRUTH = {"exp": np.exp, "tanh": np.tanh, "sigmoid": sigmoid, "rsqrt": lambda x: 1 / np.sqrt(x)}
 
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -46,14 +58,14 @@ def points(function, dtype):
             2.0 ** rng.uniform(info.minexp + 2, info.maxexp - 1e-3, n),
             neighbours(2.0 ** np.arange(info.minexp + 3, info.maxexp - 1), dtype),
             [4 * info.tiny, info.max]]).astype(dtype)  # half of x must be normal too
-    top = -EXP_LOW[dtype] if function == "exp" else SATURATED[dtype] + 1
+    top = SATURATED[dtype] + 1 if function == "tanh" else -EXP_LOW[dtype]
     # the argument is reduced by multiples of ln 2, of twice the argument in tanh
-    step = np.log(2) / (1 if function == "exp" else 2)
+    step = np.log(2) / (2 if function == "tanh" else 1)
     halves = np.arange(1, int(2 * top / step)) * step / 2
     x = np.concatenate([
         np.linspace(0, top, 2 * n), np.linspace(0, 1, n), rng.uniform(0, top, n),
         rng.uniform(0, 0.3, 4 * n), rng.uniform(0, 1.4, n),
-        10 ** rng.uniform(np.log10(info.tiny), 0, n),
+        10 ** rng.uniform(np.log10(info.tiny), 0, n), rng.uniform(0, 8, n),
         neighbours(halves, dtype), neighbours(2.0 ** np.arange(info.minexp + 1, 1), dtype),
         rng.choice(halves, n) + rng.normal(0, 1e-3, n)]).astype(dtype)
     x = np.abs(x[np.abs(x) <= top])
@@ -147,6 +159,30 @@ def test_tanh_saturates(isa, dtype):
     assert np.array_equal(_core.map("tanh", -far), -np.ones_like(far))
     assert np.abs(_core.map("tanh", points("tanh", dtype))).max() == 1  # never beyond
     assert np.isnan(_core.map("tanh", np.array([np.nan, -np.nan], dtype))).all()
+
+
+@dtypes
+def test_sigmoid_at_the_edges(isa, dtype):
+    low, info = EXP_LOW[dtype], np.finfo(dtype)
+    zeros = np.array([0.0, -0.0, info.tiny, -info.tiny, info.smallest_subnormal], dtype)
+    assert np.array_equal(_core.map("sigmoid", zeros), np.full_like(zeros, 0.5))
+    far = np.array([FULL[dtype], 50, 88, 89, 710, 1e4, 1e30, info.max, np.inf], dtype)
+    assert np.array_equal(_core.map("sigmoid", far), np.ones_like(far))
+    below = np.concatenate([neighbours([low], dtype)[1:4], np.linspace(1.0001 * low, 40 * low, 99),
+                            [-1e30, -info.max, -np.inf]]).astype(dtype)
+    y = _core.map("sigmoid", below)
+    assert np.array_equal(y, np.zeros_like(y)) and not np.signbit(y).any()
+    assert 0 < _core.map("sigmoid", np.array([low], dtype))[0] < 2 * info.tiny
+    assert np.isnan(_core.map("sigmoid", np.array([np.nan, -np.nan], dtype))).all()
+
+
+@dtypes
+def test_sigmoid_rises_from_0_to_1(isa, dtype):
+    x = np.sort(points("sigmoid", dtype))
+    y = _core.map("sigmoid", x)
+    assert y.min() > 0 and y.max() == 1
+    assert (np.diff(y) >= -4 * np.spacing(y[:-1])).all()  # but for some units in the last place
+    assert np.abs(y + _core.map("sigmoid", -x) - 1).max() <= 2 * np.finfo(dtype).eps
 
 
 @dtypes
