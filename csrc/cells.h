@@ -76,17 +76,20 @@ static void add_plain_transposed(const layer *l, const real *A, int a_row, const
 
 static void rnn_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row;
+    group sum;
     for (int t = 0; t < l->T; t++) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
         real *now = l->h + (ptrdiff_t)(t + 1) * n * row;          /* [n][row] */
         real *z = l->z + (ptrdiff_t)t * n * row;                  /* [n][row] */
         if (!l->packed) add_plain(l, before, row, l->plain_Wh, 1, 0, 1, z, row);
-        for (tiles w = walk(1, n, H, H, l->Wh, t); next_tile(&w);) {
-            sums sum;
+        tiles w = walk(1, n, H, H, l->Wh, t);
+        touch(&w, z, row, 1, 0);
+        touch(&w, now, row, 1, 0);
+        while (next_tile(&w)) {
             product(&w, l->packed, H, before, 0, row, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                const vec s = load(z + at) + sum[r][u];
+                const vec s = load(z + at) + sum[w.place][r][u];
                 store(now + at, l->cell == FASTRNN_TANH ? vec_tanh(s) : larger(all(0), s));
             }
         }
@@ -96,6 +99,7 @@ static void rnn_forward(const layer *l) {
 /* dz_t = (dh_t + dz_{t+1} Wh^T) o f'(h_t) */
 static void rnn_backward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row;
+    group sum;
     for (int t = l->T - 1; t >= 0; t--) {
         const real *h = l->h + (ptrdiff_t)(t + 1) * n * row;      /* [n][row] */
         real *dh = l->dh + (ptrdiff_t)t * n * row;                /* [n][row] */
@@ -103,12 +107,15 @@ static void rnn_backward(const layer *l) {
         const real *after = dz + (ptrdiff_t)n * row;              /* [n][row]: dz_{t+1} */
         const int more = t < l->T - 1;                            /* nothing comes from behind T */
         if (more && !l->packed) add_plain_transposed(l, after, row, l->plain_Wh, 1, 0, 1, dh, row);
-        for (tiles w = walk(1, n, H, H, l->WhT, t); next_tile(&w);) {
-            sums sum;
+        tiles w = walk(1, n, H, H, l->WhT, t);
+        touch(&w, h, row, 1, 0);
+        touch(&w, dh, row, 1, 0);
+        touch(&w, dz, row, 1, 0);
+        while (next_tile(&w)) {
             product(&w, more && l->packed, H, after, 0, row, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                const vec y = load(h + at), d = load(dh + at) + sum[r][u];
+                const vec y = load(h + at), d = load(dh + at) + sum[w.place][r][u];
                 store(dz + at, l->cell == FASTRNN_TANH ? d * ((real)1 - y * y)
                                                        : choose(y > 0, d, all(0)));
             }
@@ -121,6 +128,7 @@ static void rnn_backward(const layer *l) {
 
 static void lstm_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    group sum;
     for (int t = 0; t < l->T; t++) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
         const real *c_before = l->c + (ptrdiff_t)t * n * row;     /* [n][row] */
@@ -128,16 +136,20 @@ static void lstm_forward(const layer *l) {
         real *c_now = l->c + (ptrdiff_t)(t + 1) * n * row;        /* [n][row] */
         real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
         if (!l->packed) add_plain(l, before, row, l->plain_Wh, 4, 0, 4, z, zrow);
-        for (tiles w = walk(4, n, H, H, l->Wh, t); next_tile(&w);) {
-            sums sum;
+        tiles w = walk(4, n, H, H, l->Wh, t);
+        touch(&w, z, zrow, 5, row);
+        touch(&w, c_before, row, 1, 0);
+        touch(&w, c_now, row, 1, 0);
+        touch(&w, now, row, 1, 0);
+        while (next_tile(&w)) {
             product(&w, l->packed, H, before, 0, row, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
                 real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                const vec i = vec_sigmoid(load(gate) + sum[r][u]);
-                const vec f = vec_sigmoid(load(gate + row) + sum[r][w.U + u]);
-                const vec o = vec_sigmoid(load(gate + 2 * row) + sum[r][2 * w.U + u]);
-                const vec g = vec_tanh(load(gate + 3 * row) + sum[r][3 * w.U + u]);
+                const vec i = vec_sigmoid(load(gate) + sum[w.place][r][u]);
+                const vec f = vec_sigmoid(load(gate + row) + sum[w.place][r][w.U + u]);
+                const vec o = vec_sigmoid(load(gate + 2 * row) + sum[w.place][r][2 * w.U + u]);
+                const vec g = vec_tanh(load(gate + 3 * row) + sum[w.place][r][3 * w.U + u]);
                 const vec c = f * load(c_before + at) + i * g, tanh_c = vec_tanh(c);
                 store(gate, i);
                 store(gate + row, f);
@@ -154,6 +166,7 @@ static void lstm_forward(const layer *l) {
 /* dc_t = dc_{t+1} o f_{t+1} + dh_t o o (1 - tanh^2 c_t); `carry` holds dc_{t+1} o f_{t+1} */
 static void lstm_backward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    group sum;
     memset(l->carry, 0, (size_t)n * row * sizeof(real));
     for (int t = l->T - 1; t >= 0; t--) {
         const real *c_before = l->c + (ptrdiff_t)t * n * row;     /* [n][row] */
@@ -162,15 +175,18 @@ static void lstm_backward(const layer *l) {
         const real *after = z + (ptrdiff_t)n * zrow;              /* [n][zrow]: gradients at t+1 */
         const int more = t < l->T - 1;
         if (more && !l->packed) add_plain_transposed(l, after, zrow, l->plain_Wh, 4, 0, 4, dh, row);
-        for (tiles w = walk(1, n, H, 4 * H, l->WhT, t); next_tile(&w);) {
-            sums sum;
+        tiles w = walk(1, n, H, 4 * H, l->WhT, t);
+        touch(&w, z, zrow, 5, row);
+        touch(&w, c_before, row, 1, 0);
+        touch(&w, dh, row, 1, 0);
+        while (next_tile(&w)) {
             product(&w, more && l->packed ? 4 : 0, H, after, row, zrow, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
                 real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
                 const vec i = load(gate), f = load(gate + row), o = load(gate + 2 * row);
                 const vec g = load(gate + 3 * row), tanh_c = load(gate + 4 * row);
-                const vec d = load(dh + at) + sum[r][u];
+                const vec d = load(dh + at) + sum[w.place][r][u];
                 const vec dc = load(l->carry + at) + d * o * ((real)1 - tanh_c * tanh_c);
                 store(l->carry + at, dc * f);
                 store(gate, dc * g * i * ((real)1 - i));
@@ -187,6 +203,7 @@ static void lstm_backward(const layer *l) {
 
 static void gru_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    group sum;
     for (int t = 0; t < l->T; t++) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
         real *now = l->h + (ptrdiff_t)(t + 1) * n * row;          /* [n][row] */
@@ -196,15 +213,17 @@ static void gru_forward(const layer *l) {
             add_plain(l, before, row, l->plain_Wh, 3, 0, 2, z, zrow);
             add_plain(l, before, row, l->plain_Wh, 3, 2, 1, z + 3 * row, zrow);
         }
-        for (tiles w = walk(3, n, H, H, l->Wh, t); next_tile(&w);) {
-            sums sum;
+        tiles w = walk(3, n, H, H, l->Wh, t);
+        touch(&w, z, zrow, 4, row);
+        touch(&w, now, row, 1, 0);
+        while (next_tile(&w)) {
             product(&w, l->packed, H, before, 0, row, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
                 real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                const vec reset = vec_sigmoid(load(gate) + sum[r][u]);
-                const vec keep = vec_sigmoid(load(gate + row) + sum[r][w.U + u]);
-                const vec own = (l->packed ? sum[r][2 * w.U + u] : load(gate + 3 * row))
+                const vec reset = vec_sigmoid(load(gate) + sum[w.place][r][u]);
+                const vec keep = vec_sigmoid(load(gate + row) + sum[w.place][r][w.U + u]);
+                const vec own = (l->packed ? sum[w.place][r][2 * w.U + u] : load(gate + 3 * row))
                                 + load(l->bhn + w.unit + u * LANES);
                 const vec new = vec_tanh(load(gate + 2 * row) + reset * own);
                 store(gate, reset);
@@ -220,6 +239,7 @@ static void gru_forward(const layer *l) {
 /* `carry` holds dh_{t+1} o z_{t+1} */
 static void gru_backward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    group sum;
     memset(l->carry, 0, (size_t)n * row * sizeof(real));
     for (int t = l->T - 1; t >= 0; t--) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
@@ -231,8 +251,11 @@ static void gru_backward(const layer *l) {
             add_plain_transposed(l, after, zrow, l->plain_Wh, 3, 0, 2, dh, row);
             add_plain_transposed(l, after + 3 * row, zrow, l->plain_Wh, 3, 2, 1, dh, row);
         }
-        for (tiles w = walk(1, n, H, 3 * H, l->WhT, t); next_tile(&w);) {
-            sums sum;
+        tiles w = walk(1, n, H, 3 * H, l->WhT, t);
+        touch(&w, z, zrow, 4, row);
+        touch(&w, before, row, 1, 0);
+        touch(&w, dh, row, 1, 0);
+        while (next_tile(&w)) {
             product(&w, more && l->packed ? 2 : 0, H, after, row, zrow, sum);
             if (more && l->packed) add_product(&w, 2, 1, H, after + 3 * row, 0, zrow, sum);
             EACH_VECTOR(w) {
@@ -240,7 +263,7 @@ static void gru_backward(const layer *l) {
                 real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
                 const vec reset = load(gate), keep = load(gate + row), new = load(gate + 2 * row);
                 const vec own = load(gate + 3 * row);
-                const vec d = load(dh + at) + load(l->carry + at) + sum[r][u];
+                const vec d = load(dh + at) + load(l->carry + at) + sum[w.place][r][u];
                 const vec dnew = d * ((real)1 - keep) * ((real)1 - new * new);
                 store(l->carry + at, d * keep);
                 store(gate, dnew * own * reset * ((real)1 - reset));
@@ -256,31 +279,32 @@ static void gru_backward(const layer *l) {
 
 static void gru_before_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    group sum;
     for (int t = 0; t < l->T; t++) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
         real *now = l->h + (ptrdiff_t)(t + 1) * n * row;          /* [n][row] */
         real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
         if (!l->packed) add_plain(l, before, row, l->plain_Wh, 3, 0, 2, z, zrow);
-        for (tiles w = walk(2, n, H, H, l->Wh, t); next_tile(&w);) {
-            sums sum;
+        tiles w = walk(2, n, H, H, l->Wh, t);
+        touch(&w, z, zrow, 4, row);
+        while (next_tile(&w)) {
             product(&w, l->packed, H, before, 0, row, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
                 real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                const vec reset = vec_sigmoid(load(gate) + sum[r][u]);
+                const vec reset = vec_sigmoid(load(gate) + sum[w.place][r][u]);
                 store(gate, reset);
-                store(gate + row, vec_sigmoid(load(gate + row) + sum[r][w.U + u]));
+                store(gate + row, vec_sigmoid(load(gate + row) + sum[w.place][r][w.U + u]));
                 store(gate + 3 * row, reset * load(before + at));
             }
         }
         if (!l->packed) add_plain(l, z + 3 * row, zrow, l->plain_Wh, 3, 2, 1, z + 2 * row, zrow);
         for (tiles w = walk(1, n, H, H, l->Wn, t); next_tile(&w);) {
-            sums sum;
             product(&w, l->packed, H, z + 3 * row, 0, zrow, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
                 real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                const vec new = vec_tanh(load(gate + 2 * row) + sum[r][u]);
+                const vec new = vec_tanh(load(gate + 2 * row) + sum[w.place][r][u]);
                 store(gate + 2 * row, new);
                 store(now + at, new + load(gate + row) * (load(before + at) - new));
             }
@@ -291,6 +315,7 @@ static void gru_before_forward(const layer *l) {
 /* `carry` holds dh_{t+1} o z_{t+1} + r_{t+1} o d(r o h), which is dn Un^T */
 static void gru_before_backward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    group sum;
     memset(l->carry, 0, (size_t)n * row * sizeof(real));
     for (int t = l->T - 1; t >= 0; t--) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
@@ -299,14 +324,17 @@ static void gru_before_backward(const layer *l) {
         const real *after = z + (ptrdiff_t)n * zrow;              /* [n][zrow]: gradients at t+1 */
         const int more = t < l->T - 1;
         if (more && !l->packed) add_plain_transposed(l, after, zrow, l->plain_Wh, 3, 0, 2, dh, row);
-        for (tiles w = walk(1, n, H, 2 * H, l->WhT, t); next_tile(&w);) {
-            sums sum;
+        tiles w = walk(1, n, H, 2 * H, l->WhT, t);
+        touch(&w, z, zrow, 3, row);
+        touch(&w, before, row, 1, 0);
+        touch(&w, dh, row, 1, 0);
+        while (next_tile(&w)) {
             product(&w, more && l->packed ? 2 : 0, H, after, row, zrow, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
                 real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
                 const vec keep = load(gate + row), new = load(gate + 2 * row);
-                const vec d = load(dh + at) + load(l->carry + at) + sum[r][u];
+                const vec d = load(dh + at) + load(l->carry + at) + sum[w.place][r][u];
                 store(l->carry + at, d * keep);
                 store(gate + row, d * (load(before + at) - new) * keep * ((real)1 - keep));
                 store(gate + 2 * row, d * ((real)1 - keep) * ((real)1 - new * new));
@@ -317,12 +345,11 @@ static void gru_before_backward(const layer *l) {
             add_plain_transposed(l, z + 2 * row, zrow, l->plain_Wh, 3, 2, 1, dh, row);
         }
         for (tiles w = walk(1, n, H, H, l->WnT, t); next_tile(&w);) {
-            sums sum;
             product(&w, l->packed, H, z + 2 * row, 0, zrow, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
                 real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                const vec reset = load(gate), d = load(dh + at) + sum[r][u];
+                const vec reset = load(gate), d = load(dh + at) + sum[w.place][r][u];
                 store(l->carry + at, load(l->carry + at) + d * reset);
                 store(gate, d * load(before + at) * reset * ((real)1 - reset));
             }
@@ -335,28 +362,30 @@ static void gru_before_backward(const layer *l) {
 
 static void memory_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    group sum;
     for (int t = 0; t < l->T; t++) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row]: m_{t-1} */
         real *now = l->h + (ptrdiff_t)(t + 1) * n * row;          /* [n][row]: m_t */
         real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
         if (!l->packed) add_plain(l, before, row, l->plain_Wh, 1, 0, 1, z, zrow);
-        for (tiles w = walk(1, n, H, H, l->Wh, t); next_tile(&w);) {
-            sums sum;
+        tiles w = walk(1, n, H, H, l->Wh, t);
+        touch(&w, z, zrow, 1, 0);
+        touch(&w, now, row, 1, 0);
+        while (next_tile(&w)) {
             product(&w, l->packed, H, before, 0, row, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
                 real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                store(gate, larger(all(0), load(gate) + sum[r][u]));
+                store(gate, larger(all(0), load(gate) + sum[w.place][r][u]));
                 store(now + at, load(before + at) + load(l->bm + w.unit + u * LANES));
             }
         }
         if (!l->packed) add_plain(l, z, zrow, l->plain_Wm, 1, 0, 1, now, row);
         for (tiles w = walk(1, n, H, H, l->Wn, t); next_tile(&w);) {
-            sums sum;
             product(&w, l->packed, H, z, 0, zrow, sum);
             EACH_VECTOR(w) {
                 real *m = now + (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                store(m, load(m) + sum[r][u]);
+                store(m, load(m) + sum[w.place][r][u]);
             }
         }
     }
@@ -365,18 +394,21 @@ static void memory_forward(const layer *l) {
 /* dz_t = (dh_t + dm_t Wm^T) o [u_t > 0],  dm_{t-1} = dm_t + dz_t Wh^T,  dm_T = 0 */
 static void memory_backward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    group sum;
     memset(l->carry, 0, (size_t)n * row * sizeof(real));
     for (int t = l->T - 1; t >= 0; t--) {
         real *dh = l->dh + (ptrdiff_t)t * n * row;                /* [n][row] */
         real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
         if (!l->packed) add_plain_transposed(l, l->carry, row, l->plain_Wm, 1, 0, 1, dh, row);
-        for (tiles w = walk(1, n, H, H, l->WnT, t); next_tile(&w);) {
-            sums sum;
+        tiles w = walk(1, n, H, H, l->WnT, t);
+        touch(&w, z, zrow, 3, row);
+        touch(&w, dh, row, 1, 0);
+        while (next_tile(&w)) {
             product(&w, l->packed, H, l->carry, 0, row, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
                 real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                const vec d = load(dh + at) + sum[r][u];
+                const vec d = load(dh + at) + sum[w.place][r][u];
                 store(gate + row, choose(load(gate) > 0, d, all(0)));
                 store(gate + 2 * row, load(l->carry + at));
             }
@@ -385,11 +417,10 @@ static void memory_backward(const layer *l) {
             add_plain_transposed(l, z + row, zrow, l->plain_Wh, 1, 0, 1, l->carry, row);
         }
         for (tiles w = walk(1, n, H, H, l->WhT, t); next_tile(&w);) {
-            sums sum;
             product(&w, l->packed, H, z + row, 0, zrow, sum);
             EACH_VECTOR(w) {
                 real *dm = l->carry + (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                store(dm, load(dm) + sum[r][u]);
+                store(dm, load(dm) + sum[w.place][r][u]);
             }
         }
     }

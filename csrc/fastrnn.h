@@ -110,9 +110,9 @@ typedef struct {
     int bytes;                   /* of one element: 4 float, 8 double */
     int lanes;                   /* elements in one vector register */
 
-    /* Slices that the batch is cut into: they depend on N alone, so that results do not depend on
-     * the number of threads. Slice s takes streams from N s / slices on. */
-    int (*slices)(int N);
+    /* Slices that the batch is cut into: they depend on these sizes alone, so that results do not
+     * depend on the number of threads. Slice s takes streams from N s / slices on. */
+    int (*slices)(int N, int H);
 
     /* Elements of workspace that the other functions need for this network. */
     int64_t (*workspace_size)(const fastrnn_network *net);

@@ -45,12 +45,17 @@ static void restore(control before) { (void)before; }
 
 /* ---- slices: streams that one thread takes through a whole unroll ---- */
 
-#define SLICE_ROWS 32
+/* Fewer streams in a slice: more threads can work, and a slice's numbers stay nearer; more: the
+ * weights, which each step reads anew, serve more rows, which counts where they are large. */
+#define SLICE_ROWS(H) ((H) > 256 ? 32 : 16)
 
-static int slices(int N) {
-    return N < 8 ? 1 : N < 2 * SLICE_ROWS ? 2 : (N + SLICE_ROWS - 1) / SLICE_ROWS;
+static int slices(int N, int H) {
+    const int two = 2 * SLICE_ROWS(H);           /* an even number serves two threads equally */
+    return N < 8 ? 1 : 2 * ((N + two - 1) / two);
 }
-static int first_row(int N, int slice) { return (int)((int64_t)N * slice / slices(N)); }
+static int first_row(const network *net, int slice) {
+    return (int)((int64_t)net->N * slice / slices(net->N, net->H));
+}
 
 /* ---- the workspace ---- */
 
@@ -86,7 +91,7 @@ static layout lay_out(const network *net) {
     at.cell = net->cell == FASTRNN_GRU && net->layers[0].bhn < 0 ? FASTRNN_GRU_BEFORE : net->cell;
     at.G = gates(at.cell);
     at.zrow = slots(at.cell) * at.row;
-    at.slices = slices(net->N);
+    at.slices = slices(net->N, net->H);
 
     int64_t end = 0;
 #define PLACE(name, count) (at.name = end, end += round_up64(count, ROW_STEP))
@@ -119,7 +124,7 @@ static layout lay_out(const network *net) {
     PLACE(dh, Tn * (at.row > at.xrow ? at.row : at.xrow));
     PLACE(carry, n * at.row);
     PLACE(scores, Tn * at.wide);
-    PLACE(scratch, BLOCK * PANEL * LANES);
+    PLACE(scratch, Tn * PANEL * LANES);
     PLACE(grads, at.slices > 1 ? net->size : 0);
 #undef PLACE
     at.slice_size = end;
@@ -203,7 +208,7 @@ static layer layer_of(const unrolled *u, int slice, int l) {
     layer a;
     a.cell = at->cell;
     a.T = u->T;
-    a.n = first_row(net->N, slice + 1) - first_row(net->N, slice);
+    a.n = first_row(net, slice + 1) - first_row(net, slice);
     a.H = net->H;
     a.row = at->row;
     a.zrow = at->zrow;
@@ -252,8 +257,10 @@ static real *input(const unrolled *u, int slice, int l, int *row) {
  * them, a_step apart, K wide) times a packed (count K, G M) matrix, plus bias [G][M] where given. */
 static void multiply(int G, int rows, int M, int count, int K, const real *A, int a_row, int a_step,
                      const real *packed, const real *bias, real *C, int c_row, int c_step) {
-    for (tiles w = walk(G, rows, M, count * K, packed, 0); next_tile(&w);) {
-        sums sum;
+    group sum;
+    tiles w = walk(G, rows, M, count * K, packed, 0);
+    touch(&w, C, c_row, G, c_step);
+    while (next_tile(&w)) {
         product(&w, count, K, A, a_step, a_row, sum);
         for (int r = 0; r < w.R; r++) {
             real *c = C + (ptrdiff_t)(w.row + r) * c_row + w.unit;
@@ -261,7 +268,7 @@ static void multiply(int G, int rows, int M, int count, int K, const real *A, in
                 for (int u = 0; u < w.U; u++) {
                     const int m = u * LANES;
                     const vec add = bias ? load(bias + g * M + w.unit + m) : all(0);
-                    store(c + g * c_step + m, sum[r][g * w.U + u] + add);
+                    store(c + g * c_step + m, sum[w.place][r][g * w.U + u] + add);
                 }
             }
         }
@@ -293,7 +300,7 @@ static void drop_out(const layer *a, const fastrnn_bits *bits, int limit, real *
 static void forward(const unrolled *u, int slice) {
     const network *net = u->net;
     const layout *at = u->at;
-    const int H = net->H, N = net->N, G = at->G, start = first_row(N, slice);
+    const int H = net->H, N = net->N, G = at->G, start = first_row(net, slice);
     real *mine = u->work + at->first + slice * at->slice_size;
     for (int l = 0; l < net->L; l++) {
         const layer a = layer_of(u, slice, l);
@@ -362,7 +369,7 @@ static void backward(const unrolled *u, int slice, real *grads) {
     const network *net = u->net;
     const layout *at = u->at;
     const int K = net->K, H = net->H, N = net->N, E = net->E, G = at->G;
-    const int start = first_row(N, slice);
+    const int start = first_row(net, slice);
     real *mine = u->work + at->first + slice * at->slice_size;
     const real *scores = mine + at->scores;
     const layer top = layer_of(u, slice, net->L - 1);
@@ -435,7 +442,7 @@ static void unroll_slice(void *context, int slice) {
     forward(u, slice);
     if (u->targets) {
         const network *net = u->net;
-        const int first = first_row(net->N, slice), n = first_row(net->N, slice + 1) - first;
+        const int first = first_row(net, slice), n = first_row(net, slice + 1) - first;
         real *scores = head(u, slice);
         softmax_loss(u->T, n, net->N, vectors(net->K) * LANES, u->at->wide,
                      u->work + u->at->head_b, u->targets + first, scores, u->losses + first);
@@ -470,7 +477,7 @@ static int state_size(const network *net) {
 static void state_in(const unrolled *u, const real *state) {
     const int P = state_size(u->net);
     for (int s = 0; s < u->at->slices; s++) {
-        const int first = first_row(u->net->N, s), n = first_row(u->net->N, s + 1) - first;
+        const int first = first_row(u->net, s), n = first_row(u->net, s + 1) - first;
 #define IN(at, to)                                                                                \
     for (int i = 0; i < n; i++) {                                                                 \
         if (state) {                                                                              \
@@ -488,7 +495,7 @@ static void state_in(const unrolled *u, const real *state) {
 static void state_out(const unrolled *u, int t, real *state) {
     const int P = state_size(u->net);
     for (int s = 0; s < u->at->slices; s++) {
-        const int first = first_row(u->net->N, s), n = first_row(u->net->N, s + 1) - first;
+        const int first = first_row(u->net, s), n = first_row(u->net, s + 1) - first;
 #define OUT(at, from)                                                                             \
     for (int i = 0; i < n; i++) {                                                                 \
         memcpy(state + (int64_t)(first + i) * P + at, from + ((ptrdiff_t)t * n + i) * a_.row,     \
@@ -769,7 +776,7 @@ static void sample(const network *net, const void *params, void *work, void *sta
     state_in(&u, state);
     for (int64_t i = 0; i < n; i++, uniforms += net->N, out += net->N) {
         for (int s = 0; s < at.slices; s++) {
-            const int first = first_row(net->N, s), end = first_row(net->N, s + 1);
+            const int first = first_row(net, s), end = first_row(net, s + 1);
             forward(&u, s);
             real *scores = head(&u, s);
             for (int stream = first; stream < end; stream++, scores += at.wide) {

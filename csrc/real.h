@@ -50,6 +50,7 @@ typedef int32_t lane;
 #define INLINE static inline __attribute__((always_inline))
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL(n) PRAGMA(GCC unroll n)
+#define PREFETCH(p) __builtin_prefetch(p, 0, 2)          /* into the second-level cache */
 typedef real vec __attribute__((vector_size(VEC_BYTES)));
 typedef lane ivec __attribute__((vector_size(VEC_BYTES)));
 #if defined(__clang__)
@@ -71,6 +72,7 @@ INLINE vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~m
 #define LANES 1
 #define INLINE static inline
 #define UNROLL(n)
+#define PREFETCH(p) ((void)(p))
 typedef real vec;
 typedef lane ivec;
 

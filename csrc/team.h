@@ -41,7 +41,7 @@ static void do_jobs(fastrnn_team *team) {
 
 /* job(context, 0), ..., job(context, count - 1), in any order and at the same time. */
 static void share_out(fastrnn_team *team, void (*job)(void *, int), void *context, int count) {
-    if (!team || !team->helpers || count < 2) {
+    if (!team || team->helpers < 1 || count < 2) {
         for (int i = 0; i < count; i++) job(context, i);
         return;
     }

@@ -23,6 +23,7 @@
 #define WIDE 7
 #define TILE_ROWS(G) ((G) < 3 ? 6 : 12 / (G))
 #endif
+#define AHEAD 16                 /* rows that are fetched before they are needed */
 #define CHAINS 4                 /* most sums in flight for one vector */
 #define MOST_VECTORS 8           /* in a panel: WIDE, or one vector for each gate */
 
@@ -124,6 +125,7 @@ INLINE void tile(const int R, const int V, const int turned, int more, int K, co
         vec b[MOST_VECTORS];
         UNROLL(8)
         for (int v = 0; v < V; v++) b[v] = load(panel + v * LANES);
+        if (turned) PREFETCH(A + (k + AHEAD) * stride);
         UNROLL(6)
         for (int r = 0; r < R; r++) {
             const real a = turned ? A[k * stride + r] : A[r * stride + k];
@@ -161,10 +163,19 @@ typedef struct {
     int G, N, M, K, turn, step, next, panels, tiles;
     const real *packed;
     /* the tile at hand: R rows from `row` on, U vectors of units from `unit` on, which are G U
-     * vectors of the panel */
-    int R, U, row, unit;
+     * vectors of the panel; and its place in its group */
+    int R, U, row, unit, place;
     const real *panel;
+    /* what the owner of the tile will read or write: `count` slots [N][row], `step` apart */
+    struct { const real *at; int row, count, step; } touched[4];
+    int touches;
 } tiles;
+
+/* Tiles of one panel that are multiplied together, so that they share what the nearest cache holds
+ * of it, and how much that is. */
+#define GROUP 6
+#define NEAR_BYTES (LANES * REAL_BYTES == 64 ? 32768 : 16384)
+typedef sums group[GROUP];
 
 /* Rows are dealt out evenly. The panels come from the left where `turn` is even and from the right
  * where it is odd: time steps that take turns find the panel that the last one left in the cache. */
@@ -176,6 +187,30 @@ static tiles walk(int G, int N, int M, int K, const real *packed, int turn) {
     return w;
 }
 
+/* The owner of the tiles will read or write these slots: they are fetched during the product, for
+ * the caches do not foresee them. */
+static void touch(tiles *w, const real *at, int row, int count, int step) {
+    w->touched[w->touches].at = at;
+    w->touched[w->touches].row = row;
+    w->touched[w->touches].count = count;
+    w->touched[w->touches++].step = step;
+}
+
+static void fetch(const tiles *w, int row, int R) {
+    for (int t = 0; t < w->touches; t++) {
+        const real *at = w->touched[t].at + (ptrdiff_t)row * w->touched[t].row + w->unit;
+        for (int r = 0; r < R; r++, at += w->touched[t].row) {
+            for (int s = 0; s < w->touched[t].count; s++) {
+                for (int j = 0; j < w->U * LANES; j += ROW_STEP) {
+                    PREFETCH(at + s * w->touched[t].step + j);
+                }
+            }
+        }
+    }
+}
+
+INLINE int tile_row(const tiles *w, int i) { return (int)((int64_t)w->N * i / w->tiles); }
+
 static int next_tile(tiles *w) {
     const int p = w->next / w->tiles, i = w->next % w->tiles;
     if (p == w->panels) return 0;
@@ -184,33 +219,44 @@ static int next_tile(tiles *w) {
         w->U = least(w->step / LANES, vectors(w->M - w->unit));
         w->panel = w->packed + (ptrdiff_t)w->unit * w->G * w->K;
     }
-    w->row = w->N * i / w->tiles;
-    w->R = w->N * (i + 1) / w->tiles - w->row;
+    w->place = i % GROUP;
+    w->row = tile_row(w, i);
+    w->R = tile_row(w, i + 1) - w->row;
     w->next++;
     return 1;
 }
 
-/* sum[r][g U + u] of the tile at hand += the product for rows from `first` of the matrix on: A is
- * `count` blocks (N, K), `step` apart, whose rows are `stride` apart. */
+/* sum[place][r][g U + u] += the product for rows from `first` of the matrix on, or = where that is
+ * its beginning: A is `count` blocks (N, K), `step` apart, whose rows are `stride` apart. Done for
+ * a whole group at its first tile. */
 static void add_product(const tiles *w, int first, int count, int K, const real *A, ptrdiff_t step,
-                        ptrdiff_t stride, sums sum) {
-    const int V = w->G * w->U;
+                        ptrdiff_t stride, group sum) {
+    if (w->place) return;
+    const int V = w->G * w->U, start = (w->next - 1) % w->tiles;
+    const int near = NEAR_BYTES / (V * LANES * REAL_BYTES), end = least(start + GROUP, w->tiles);
+    const real *panel = w->panel + (ptrdiff_t)first * K * V * LANES;
     for (int s = 0; s < count; s++) {
-        any_tile(w->R, V, 0, first + s > 0, K, A + w->row * stride + s * step, stride,
-                 w->panel + (ptrdiff_t)(first + s) * K * V * LANES, sum);
+        for (int k = 0; k < K; k += near) {
+            const int part = least(near, K - k);
+            for (int i = start; i < end; i++) {
+                const int row = tile_row(w, i), R = tile_row(w, i + 1) - row;
+                if (first + s + k == 0) fetch(w, row, R);
+                any_tile(R, V, 0, first + s + k > 0, part,
+                         A + row * stride + s * step + k, stride, panel, sum[i - start]);
+            }
+            panel += (ptrdiff_t)part * V * LANES;
+        }
     }
 }
 
 /* The same from the first row on: sum = the product, or zeros where count is 0. */
 static void product(const tiles *w, int count, int K, const real *A, ptrdiff_t step,
-                    ptrdiff_t stride, sums sum) {
+                    ptrdiff_t stride, group sum) {
     if (count) add_product(w, 0, count, K, A, step, stride, sum);
-    else any_tile(w->R, w->G * w->U, 0, 0, 0, A, 0, w->panel, sum);
+    else any_tile(w->R, w->G * w->U, 0, 0, 0, A, 0, w->panel, sum[w->place]);
 }
 
 /* ---- sums over all rows: the gradients of matrices and of a bias ---- */
-
-#define BLOCK 128                /* rows at a time: a panel of them stays in the nearest cache */
 
 /* The input of a product x W whose gradient is known: x [..][row], M wide, and where that of W, C
  * (M, ...), belongs. */
@@ -220,50 +266,56 @@ typedef struct {
     real *C;
 } factor;
 
-/* From column `start` on C (M, count K) = x^T d for `factors` of them, and db (count K), where given,
- * = the sum of d's rows, for `count` slots d [rows][d_row], K wide and d_step apart. The rows of the
- * Cs are ldc apart. */
+/* The first `width` numbers of sum to c. */
+INLINE void store_row(real *c, const vec *sum, int width) {
+    for (; width >= LANES; width -= LANES, c += LANES) store(c, *sum++);
+    if (width) store_part(c, *sum, width);
+}
+
+/* From column `start` on C (M, count K) = x^T d for n factors, and db (count K), where given, = the
+ * sum of d's rows, for `count` slots d [rows][d_row], K wide and d_step apart. The rows of the Cs
+ * are ldc apart. panel: rows * PANEL * LANES, scratch */
 static void gradient(int rows, int K, int count, const real *d, int d_row, int d_step, int start,
-                     const factor *factor, int factors, int ldc, real *db, real *panel) {
+                     const factor *factors, int n, int ldc, real *db, real *panel) {
     const int step = panel_units(1, 2, K), panels = (K + step - 1) / step;
-    for (int first = 0; first < rows; first += BLOCK) {
-        const int block = least(BLOCK, rows - first);
-        for (int p = 0; p < count * panels; p++) {
-            const int unit = p % panels * step, width = least(step, K - unit), U = vectors(width);
-            const int column = start + p / panels * K + unit;
-            const real *from = d + p / panels * d_step + unit + (ptrdiff_t)first * d_row;
-            /* adds sum [U] to the numbers at c, or begins with it */
-#define ADD(c, sum)                                                                               \
-    for (int u = 0; u < U; u++) {                                                                 \
-        const int part = least(LANES, width - u * LANES);                                         \
-        real *at = (c) + u * LANES;                                                               \
-        if (part == LANES) store(at, first ? load(at) + (sum)[u] : (sum)[u]);                     \
-        else store_part(at, first ? load_part(at, part) + (sum)[u] : (sum)[u], part);             \
-    }
-            vec total[PANEL];
-            for (int u = 0; u < U; u++) total[u] = all(0);
-            for (int k = 0; k < block; k++, from += d_row) {
-                for (int u = 0; u < U; u++) {
-                    const vec x = load(from + u * LANES);
-                    total[u] += x;
-                    store(panel + (k * U + u) * LANES, x);
-                }
+    for (int p = 0; p < count * panels; p++) {
+        const int unit = p % panels * step, width = least(step, K - unit), U = vectors(width);
+        const int column = start + p / panels * K + unit;
+        const int near = NEAR_BYTES * 3 / 4 / (U * LANES * REAL_BYTES);      /* rows; x needs room too */
+        const real *from = d + p / panels * d_step + unit;
+        vec total[PANEL];
+        for (int u = 0; u < U; u++) total[u] = all(0);
+        for (int k = 0; k < rows; k++, from += d_row) {
+            for (int u = 0; u < U; u++) {
+                const vec x = load(from + u * LANES);
+                PREFETCH(from + (ptrdiff_t)AHEAD * d_row + u * LANES);
+                total[u] += x;
+                store(panel + ((ptrdiff_t)k * U + u) * LANES, x);
             }
-            if (db) ADD(db + column, total)
-            for (int f = 0; f < factors; f++) {
-                const int M = factor[f].M, parts = (M + MOST_ROWS - 1) / MOST_ROWS;
-                for (int i = 0; i < parts; i++) {
-                    const int m = (int)((int64_t)M * i / parts);
-                    const int R = (int)((int64_t)M * (i + 1) / parts) - m;
-                    sums sum;
-                    any_tile(R, U, 1, 0, block, factor[f].x + (ptrdiff_t)first * factor[f].row + m,
-                             factor[f].row, panel, sum);
+        }
+        if (db) store_row(db + column, total, width);
+        for (int f = 0; f < n; f++) {
+            const factor *left = factors + f;
+            const tiles w = {.N = left->M, .tiles = (left->M + MOST_ROWS - 1) / MOST_ROWS};
+            for (int first = 0; first < w.tiles; first += GROUP) {
+                const int end = least(first + GROUP, w.tiles);
+                group sum;
+                for (int k = 0; k < rows; k += near) {
+                    for (int i = first; i < end; i++) {
+                        const int m = tile_row(&w, i);
+                        any_tile(tile_row(&w, i + 1) - m, U, 1, k > 0, least(near, rows - k),
+                                 left->x + (ptrdiff_t)k * left->row + m, left->row,
+                                 panel + (ptrdiff_t)k * U * LANES, sum[i - first]);
+                    }
+                }
+                for (int i = first; i < end; i++) {
+                    const int m = tile_row(&w, i), R = tile_row(&w, i + 1) - m;
                     for (int r = 0; r < R; r++) {
-                        ADD(factor[f].C + (ptrdiff_t)(m + r) * ldc + column, sum[r])
+                        store_row(left->C + (ptrdiff_t)(m + r) * ldc + column, sum[i - first][r],
+                                  width);
                     }
                 }
             }
-#undef ADD
         }
     }
 }

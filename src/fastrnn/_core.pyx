@@ -79,7 +79,7 @@ cdef extern from "fastrnn.h" nogil:
     ctypedef struct fastrnn_kernels:
         const char *isa
         int bytes, lanes
-        int (*slices)(int) noexcept nogil
+        int (*slices)(int, int) noexcept nogil
         int64_t (*workspace_size)(const fastrnn_network *) noexcept nogil
         void (*unroll)(const fastrnn_network *, fastrnn_team *, const void *, void *, void *,
                        const int32_t *, const int32_t *, int, void *, double *,
@@ -216,7 +216,7 @@ cdef class Network:
     @property
     def slices(self):
         """(first stream, streams) of each slice that a thread takes through an unroll."""
-        cdef int count = self.kernels.slices(self.net.N)
+        cdef int count = self.kernels.slices(self.net.N, self.net.H)
         starts = [self.net.N * s // count for s in range(count + 1)]
         return [(start, end - start) for start, end in zip(starts, starts[1:])]
 
