@@ -77,12 +77,13 @@ static void add_plain_transposed(const layer *l, const real *A, int a_row, const
 static void rnn_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row;
     group sum;
+    const tiles first = walk(1, n, H, H, l->Wh);
     for (int t = 0; t < l->T; t++) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
         real *now = l->h + (ptrdiff_t)(t + 1) * n * row;          /* [n][row] */
         real *z = l->z + (ptrdiff_t)t * n * row;                  /* [n][row] */
         if (!l->packed) add_plain(l, before, row, l->plain_Wh, 1, 0, 1, z, row);
-        tiles w = walk(1, n, H, H, l->Wh, t);
+        tiles w = walk_at(&first, t);
         touch(&w, z, row, 1, 0);
         touch(&w, now, row, 1, 0);
         while (next_tile(&w)) {
@@ -100,6 +101,7 @@ static void rnn_forward(const layer *l) {
 static void rnn_backward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row;
     group sum;
+    const tiles first = walk(1, n, H, H, l->WhT);
     for (int t = l->T - 1; t >= 0; t--) {
         const real *h = l->h + (ptrdiff_t)(t + 1) * n * row;      /* [n][row] */
         real *dh = l->dh + (ptrdiff_t)t * n * row;                /* [n][row] */
@@ -107,7 +109,7 @@ static void rnn_backward(const layer *l) {
         const real *after = dz + (ptrdiff_t)n * row;              /* [n][row]: dz_{t+1} */
         const int more = t < l->T - 1;                            /* nothing comes from behind T */
         if (more && !l->packed) add_plain_transposed(l, after, row, l->plain_Wh, 1, 0, 1, dh, row);
-        tiles w = walk(1, n, H, H, l->WhT, t);
+        tiles w = walk_at(&first, t);
         touch(&w, h, row, 1, 0);
         touch(&w, dh, row, 1, 0);
         touch(&w, dz, row, 1, 0);
@@ -129,6 +131,7 @@ static void rnn_backward(const layer *l) {
 static void lstm_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
     group sum;
+    const tiles first = walk(4, n, H, H, l->Wh);
     for (int t = 0; t < l->T; t++) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
         const real *c_before = l->c + (ptrdiff_t)t * n * row;     /* [n][row] */
@@ -136,7 +139,7 @@ static void lstm_forward(const layer *l) {
         real *c_now = l->c + (ptrdiff_t)(t + 1) * n * row;        /* [n][row] */
         real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
         if (!l->packed) add_plain(l, before, row, l->plain_Wh, 4, 0, 4, z, zrow);
-        tiles w = walk(4, n, H, H, l->Wh, t);
+        tiles w = walk_at(&first, t);
         touch(&w, z, zrow, 5, row);
         touch(&w, c_before, row, 1, 0);
         touch(&w, c_now, row, 1, 0);
@@ -167,6 +170,7 @@ static void lstm_forward(const layer *l) {
 static void lstm_backward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
     group sum;
+    const tiles first = walk(1, n, H, 4 * H, l->WhT);
     memset(l->carry, 0, (size_t)n * row * sizeof(real));
     for (int t = l->T - 1; t >= 0; t--) {
         const real *c_before = l->c + (ptrdiff_t)t * n * row;     /* [n][row] */
@@ -175,7 +179,7 @@ static void lstm_backward(const layer *l) {
         const real *after = z + (ptrdiff_t)n * zrow;              /* [n][zrow]: gradients at t+1 */
         const int more = t < l->T - 1;
         if (more && !l->packed) add_plain_transposed(l, after, zrow, l->plain_Wh, 4, 0, 4, dh, row);
-        tiles w = walk(1, n, H, 4 * H, l->WhT, t);
+        tiles w = walk_at(&first, t);
         touch(&w, z, zrow, 5, row);
         touch(&w, c_before, row, 1, 0);
         touch(&w, dh, row, 1, 0);
@@ -204,6 +208,7 @@ static void lstm_backward(const layer *l) {
 static void gru_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
     group sum;
+    const tiles first = walk(3, n, H, H, l->Wh);
     for (int t = 0; t < l->T; t++) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
         real *now = l->h + (ptrdiff_t)(t + 1) * n * row;          /* [n][row] */
@@ -213,7 +218,7 @@ static void gru_forward(const layer *l) {
             add_plain(l, before, row, l->plain_Wh, 3, 0, 2, z, zrow);
             add_plain(l, before, row, l->plain_Wh, 3, 2, 1, z + 3 * row, zrow);
         }
-        tiles w = walk(3, n, H, H, l->Wh, t);
+        tiles w = walk_at(&first, t);
         touch(&w, z, zrow, 4, row);
         touch(&w, now, row, 1, 0);
         while (next_tile(&w)) {
@@ -240,6 +245,7 @@ static void gru_forward(const layer *l) {
 static void gru_backward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
     group sum;
+    const tiles first = walk(1, n, H, 3 * H, l->WhT);
     memset(l->carry, 0, (size_t)n * row * sizeof(real));
     for (int t = l->T - 1; t >= 0; t--) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
@@ -251,7 +257,7 @@ static void gru_backward(const layer *l) {
             add_plain_transposed(l, after, zrow, l->plain_Wh, 3, 0, 2, dh, row);
             add_plain_transposed(l, after + 3 * row, zrow, l->plain_Wh, 3, 2, 1, dh, row);
         }
-        tiles w = walk(1, n, H, 3 * H, l->WhT, t);
+        tiles w = walk_at(&first, t);
         touch(&w, z, zrow, 4, row);
         touch(&w, before, row, 1, 0);
         touch(&w, dh, row, 1, 0);
@@ -280,12 +286,14 @@ static void gru_backward(const layer *l) {
 static void gru_before_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
     group sum;
+    const tiles first = walk(2, n, H, H, l->Wh);
+    const tiles second = walk(1, n, H, H, l->Wn);
     for (int t = 0; t < l->T; t++) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
         real *now = l->h + (ptrdiff_t)(t + 1) * n * row;          /* [n][row] */
         real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
         if (!l->packed) add_plain(l, before, row, l->plain_Wh, 3, 0, 2, z, zrow);
-        tiles w = walk(2, n, H, H, l->Wh, t);
+        tiles w = walk_at(&first, t);
         touch(&w, z, zrow, 4, row);
         while (next_tile(&w)) {
             product(&w, l->packed, H, before, 0, row, sum);
@@ -299,7 +307,7 @@ static void gru_before_forward(const layer *l) {
             }
         }
         if (!l->packed) add_plain(l, z + 3 * row, zrow, l->plain_Wh, 3, 2, 1, z + 2 * row, zrow);
-        for (tiles w = walk(1, n, H, H, l->Wn, t); next_tile(&w);) {
+        for (tiles w = walk_at(&second, t); next_tile(&w);) {
             product(&w, l->packed, H, z + 3 * row, 0, zrow, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
@@ -316,6 +324,8 @@ static void gru_before_forward(const layer *l) {
 static void gru_before_backward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
     group sum;
+    const tiles first = walk(1, n, H, 2 * H, l->WhT);
+    const tiles second = walk(1, n, H, H, l->WnT);
     memset(l->carry, 0, (size_t)n * row * sizeof(real));
     for (int t = l->T - 1; t >= 0; t--) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
@@ -324,7 +334,7 @@ static void gru_before_backward(const layer *l) {
         const real *after = z + (ptrdiff_t)n * zrow;              /* [n][zrow]: gradients at t+1 */
         const int more = t < l->T - 1;
         if (more && !l->packed) add_plain_transposed(l, after, zrow, l->plain_Wh, 3, 0, 2, dh, row);
-        tiles w = walk(1, n, H, 2 * H, l->WhT, t);
+        tiles w = walk_at(&first, t);
         touch(&w, z, zrow, 3, row);
         touch(&w, before, row, 1, 0);
         touch(&w, dh, row, 1, 0);
@@ -344,7 +354,7 @@ static void gru_before_backward(const layer *l) {
         if (!l->packed) {
             add_plain_transposed(l, z + 2 * row, zrow, l->plain_Wh, 3, 2, 1, dh, row);
         }
-        for (tiles w = walk(1, n, H, H, l->WnT, t); next_tile(&w);) {
+        for (tiles w = walk_at(&second, t); next_tile(&w);) {
             product(&w, l->packed, H, z + 2 * row, 0, zrow, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
@@ -363,12 +373,14 @@ static void gru_before_backward(const layer *l) {
 static void memory_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
     group sum;
+    const tiles first = walk(1, n, H, H, l->Wh);
+    const tiles second = walk(1, n, H, H, l->Wn);
     for (int t = 0; t < l->T; t++) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row]: m_{t-1} */
         real *now = l->h + (ptrdiff_t)(t + 1) * n * row;          /* [n][row]: m_t */
         real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
         if (!l->packed) add_plain(l, before, row, l->plain_Wh, 1, 0, 1, z, zrow);
-        tiles w = walk(1, n, H, H, l->Wh, t);
+        tiles w = walk_at(&first, t);
         touch(&w, z, zrow, 1, 0);
         touch(&w, now, row, 1, 0);
         while (next_tile(&w)) {
@@ -381,7 +393,7 @@ static void memory_forward(const layer *l) {
             }
         }
         if (!l->packed) add_plain(l, z, zrow, l->plain_Wm, 1, 0, 1, now, row);
-        for (tiles w = walk(1, n, H, H, l->Wn, t); next_tile(&w);) {
+        for (tiles w = walk_at(&second, t); next_tile(&w);) {
             product(&w, l->packed, H, z, 0, zrow, sum);
             EACH_VECTOR(w) {
                 real *m = now + (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
@@ -395,12 +407,14 @@ static void memory_forward(const layer *l) {
 static void memory_backward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
     group sum;
+    const tiles first = walk(1, n, H, H, l->WnT);
+    const tiles second = walk(1, n, H, H, l->WhT);
     memset(l->carry, 0, (size_t)n * row * sizeof(real));
     for (int t = l->T - 1; t >= 0; t--) {
         real *dh = l->dh + (ptrdiff_t)t * n * row;                /* [n][row] */
         real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
         if (!l->packed) add_plain_transposed(l, l->carry, row, l->plain_Wm, 1, 0, 1, dh, row);
-        tiles w = walk(1, n, H, H, l->WnT, t);
+        tiles w = walk_at(&first, t);
         touch(&w, z, zrow, 3, row);
         touch(&w, dh, row, 1, 0);
         while (next_tile(&w)) {
@@ -416,7 +430,7 @@ static void memory_backward(const layer *l) {
         if (!l->packed) {
             add_plain_transposed(l, z + row, zrow, l->plain_Wh, 1, 0, 1, l->carry, row);
         }
-        for (tiles w = walk(1, n, H, H, l->WhT, t); next_tile(&w);) {
+        for (tiles w = walk_at(&second, t); next_tile(&w);) {
             product(&w, l->packed, H, z + row, 0, zrow, sum);
             EACH_VECTOR(w) {
                 real *dm = l->carry + (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;

@@ -258,7 +258,7 @@ static real *input(const unrolled *u, int slice, int l, int *row) {
 static void multiply(int G, int rows, int M, int count, int K, const real *A, int a_row, int a_step,
                      const real *packed, const real *bias, real *C, int c_row, int c_step) {
     group sum;
-    tiles w = walk(G, rows, M, count * K, packed, 0);
+    tiles w = walk(G, rows, M, count * K, packed);
     touch(&w, C, c_row, G, c_step);
     while (next_tile(&w)) {
         product(&w, count, K, A, a_step, a_row, sum);
@@ -349,14 +349,17 @@ static real *head(const unrolled *u, int slice) {
     return scores;
 }
 
-/* gradient() of `count` slots dz of a layer, for gates `gate` and on of its G; on plain BLAS where
- * nothing is packed. */
+/* Over fewer rows BLAS is faster than gradient(). */
+#define ROWS_THAT_PAY 64
+
+/* gradient() of `count` slots dz of a layer, for gates `gate` and on of its G, or the same by plain
+ * BLAS. */
 static void gradients(const layer *a, int G, int gate, int count, const real *dz,
                       const factor *factors, int n, real *db) {
-    const int H = a->H, rows = a->T * a->n;
-    gradient(rows, H, count, dz, a->zrow, a->row, gate * H, factors, a->packed ? n : 0, G * H, db,
+    const int H = a->H, rows = a->T * a->n, tiled = a->packed && rows >= ROWS_THAT_PAY;
+    gradient(rows, H, count, dz, a->zrow, a->row, gate * H, factors, tiled ? n : 0, G * H, db,
              a->scratch);
-    for (int f = 0; f < n && !a->packed; f++) {
+    for (int f = 0; f < n && !tiled; f++) {
         for (int g = 0; g < count; g++) {
             a->gemm(1, 0, factors[f].M, H, rows, factors[f].x, factors[f].row, dz + g * a->row,
                     a->zrow, 0, factors[f].C + (gate + g) * H, G * H);
@@ -378,9 +381,10 @@ static void backward(const unrolled *u, int slice, real *grads) {
     const real *x = input(u, slice, net->L, &x_row);
 
     const factor top_factor = {H, x_row, x, grads + net->head_W};
-    gradient(rows, K, 1, scores, at->wide, 0, 0, &top_factor, net->packed, K, grads + net->head_b,
+    const int tiled = net->packed && rows >= ROWS_THAT_PAY;
+    gradient(rows, K, 1, scores, at->wide, 0, 0, &top_factor, tiled, K, grads + net->head_b,
              top.scratch);
-    if (!net->packed) {
+    if (!tiled) {
         net->gemm(1, 0, H, K, rows, x, x_row, scores, at->wide, 0, grads + net->head_W, K);
     }
     multiply(1, rows, H, 1, K, scores, at->wide, 0, u->work + at->head_WT, NULL, top.dh, top.row, 0);

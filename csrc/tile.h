@@ -160,7 +160,9 @@ static void any_tile(int R, int V, int turned, int more, int K, const real *A, p
 
 /* A walk over the tiles of a product of N rows with a packed (K, G M) matrix. */
 typedef struct {
-    int G, N, M, K, turn, step, next, panels, tiles;
+    int G, M, K, turn, step, panels, tiles;
+    int few, longer;             /* rows of a tile; the first `longer` tiles have one more */
+    int next_panel, next;        /* panel and tile */
     const real *packed;
     /* the tile at hand: R rows from `row` on, U vectors of units from `unit` on, which are G U
      * vectors of the panel; and its place in its group */
@@ -177,13 +179,22 @@ typedef struct {
 #define NEAR_BYTES (LANES * REAL_BYTES == 64 ? 32768 : 16384)
 typedef sums group[GROUP];
 
-/* Rows are dealt out evenly. The panels come from the left where `turn` is even and from the right
- * where it is odd: time steps that take turns find the panel that the last one left in the cache. */
-static tiles walk(int G, int N, int M, int K, const real *packed, int turn) {
-    tiles w = {.G = G, .N = N, .M = M, .K = K, .turn = turn & 1, .packed = packed};
+/* Rows are dealt out evenly. */
+static tiles walk(int G, int N, int M, int K, const real *packed) {
+    tiles w = {.G = G, .M = M, .K = K, .packed = packed};
     w.step = panel_units(G, N, M);
     w.panels = (M + w.step - 1) / w.step;
     w.tiles = (N + TILE_ROWS(G) - 1) / TILE_ROWS(G);
+    w.few = N / w.tiles;
+    w.longer = N % w.tiles;
+    return w;
+}
+
+/* The same walk at time t. The panels come from the left where t is even and from the right where it
+ * is odd: a step finds the panel that the one before left in the cache. */
+INLINE tiles walk_at(const tiles *all, int t) {
+    tiles w = *all;
+    w.turn = t & 1;
     return w;
 }
 
@@ -209,20 +220,20 @@ static void fetch(const tiles *w, int row, int R) {
     }
 }
 
-INLINE int tile_row(const tiles *w, int i) { return (int)((int64_t)w->N * i / w->tiles); }
+INLINE int tile_row(const tiles *w, int i) { return i * w->few + least(i, w->longer); }
 
 static int next_tile(tiles *w) {
-    const int p = w->next / w->tiles, i = w->next % w->tiles;
-    if (p == w->panels) return 0;
-    if (i == 0) {
+    if (w->next == w->tiles) w->next = 0;
+    if (w->next == 0) {
+        const int p = w->next_panel++;
+        if (p == w->panels) return 0;
         w->unit = (w->turn ? w->panels - 1 - p : p) * w->step;
         w->U = least(w->step / LANES, vectors(w->M - w->unit));
         w->panel = w->packed + (ptrdiff_t)w->unit * w->G * w->K;
     }
-    w->place = i % GROUP;
-    w->row = tile_row(w, i);
-    w->R = tile_row(w, i + 1) - w->row;
-    w->next++;
+    w->place = w->next % GROUP;
+    w->row = tile_row(w, w->next++);
+    w->R = tile_row(w, w->next) - w->row;
     return 1;
 }
 
@@ -232,15 +243,16 @@ static int next_tile(tiles *w) {
 static void add_product(const tiles *w, int first, int count, int K, const real *A, ptrdiff_t step,
                         ptrdiff_t stride, group sum) {
     if (w->place) return;
-    const int V = w->G * w->U, start = (w->next - 1) % w->tiles;
-    const int near = NEAR_BYTES / (V * LANES * REAL_BYTES), end = least(start + GROUP, w->tiles);
+    const int V = w->G * w->U, start = w->next - 1;
+    const int end = least(start + GROUP, w->tiles);
+    const int near = w->tiles > 1 ? NEAR_BYTES / (V * LANES * REAL_BYTES) : K;
     const real *panel = w->panel + (ptrdiff_t)first * K * V * LANES;
     for (int s = 0; s < count; s++) {
         for (int k = 0; k < K; k += near) {
             const int part = least(near, K - k);
             for (int i = start; i < end; i++) {
                 const int row = tile_row(w, i), R = tile_row(w, i + 1) - row;
-                if (first + s + k == 0) fetch(w, row, R);
+                if (first + s + k == 0 && w->tiles > 1) fetch(w, row, R);
                 any_tile(R, V, 0, first + s + k > 0, part,
                          A + row * stride + s * step + k, stride, panel, sum[i - start]);
             }
@@ -296,7 +308,8 @@ static void gradient(int rows, int K, int count, const real *d, int d_row, int d
         if (db) store_row(db + column, total, width);
         for (int f = 0; f < n; f++) {
             const factor *left = factors + f;
-            const tiles w = {.N = left->M, .tiles = (left->M + MOST_ROWS - 1) / MOST_ROWS};
+            const int parts = (left->M + MOST_ROWS - 1) / MOST_ROWS;
+            const tiles w = {.tiles = parts, .few = left->M / parts, .longer = left->M % parts};
             for (int first = 0; first < w.tiles; first += GROUP) {
                 const int end = least(first + GROUP, w.tiles);
                 group sum;
