@@ -176,8 +176,9 @@ cdef class Network:
     offsets : dict of tensor name -> first element in the flat block
     size, K, T, N : int
         Elements of the block; vocabulary, longest unroll, batch.
-    packed : bool
-        Whether the recurrence runs on packed weights, or on plain BLAS.
+    packed : bool, optional
+        Whether the recurrence runs on packed weights, or on plain BLAS; where not given what is
+        faster (bench/NOTES.md).
     """
     cdef const fastrnn_kernels *kernels
     cdef fastrnn_network net
@@ -186,7 +187,7 @@ cdef class Network:
     cdef object work
     cdef object lock            # one thread at a time may use the workspace
 
-    def __init__(self, config, offsets, int size, int K, int T, int N, packed=True):
+    def __init__(self, config, offsets, int size, int K, int T, int N, packed=None):
         cdef fastrnn_network *net = &self.net
         cdef int l
         self.dtype = np.dtype(config["dtype"])
@@ -198,6 +199,8 @@ cdef class Network:
         net.dropout = round(config["dropout"] * 65536)
         if not 1 <= net.L <= FASTRNN_MOST_LAYERS or not 0 <= net.dropout < 65536:
             raise ValueError(f"1 to {FASTRNN_MOST_LAYERS} layers, dropout from 0 to below 1")
+        if packed is None:  # one stream meets a large matrix too seldom to lay it out for it
+            packed = N > 1 or net.H < 200 or config["cell"] not in ("rnn", "relu")
         net.packed = packed
         net.size = size
         net.embedding = offsets.get("embedding.W", 0)

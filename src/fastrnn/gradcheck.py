@@ -43,7 +43,7 @@ class Report:
     ----------
     worst : dict of str -> Worst
     certain_error : float
-        The largest error of all when 4 times `rounding` is first taken from each difference: 0 where
+        The largest error of all once 4 times `rounding` is taken from each difference: 0 where
         rounding alone explains what differs, as it may in gradients that are nearly 0.
     step : float
     rounding : float

@@ -59,12 +59,14 @@ class Model:
         Where a GRU resets, see above; True as in PyTorch and cuDNN.
     forget_bias : float
         Start of the bias of an LSTM's forget gates (Jozefowicz et al. 2015); the others are 0.
-    init : {"normal", "uniform", "xavier", "orthogonal", "identity"}
+    init : {"normal", "uniform", "xavier", "orthogonal", "identity"}, optional
         "normal": all weights N(0, init_scale), as in min-char-rnn. "uniform": between -init_scale
         and init_scale, as in char-rnn. "xavier": uniform of the variance 2 init_scale^2 / (rows +
         columns), columns of one gate (Glorot and Bengio 2010). "orthogonal": random orthogonal
         rows or columns times init_scale, each gate of its own (Saxe et al. 2014). "identity": as
-        "normal", but Wh is the identity in each gate (Le, Jaitly and Hinton 2015).
+        "normal", but Wh is the identity in each gate (Le, Jaitly and Hinton 2015). Where not given
+        "xavier" for lstm and gru, which hardly begin to learn from weights as small as the classic
+        ones, else "normal".
     init_scale : float, optional
         0.01 for "normal" and "identity", 0.08 for "uniform", 1 for the others where not given.
     dtype : {"float32", "float64"}
@@ -108,7 +110,7 @@ class Model:
         dropout: float = 0.0,
         reset_after: bool = True,
         forget_bias: float = 1.0,
-        init: str = "normal",
+        init: str | None = None,
         init_scale: float | None = None,
         dtype: str = "float32",
         seed: int | None = 0,
@@ -116,6 +118,8 @@ class Model:
         if not isinstance(vocabulary, Vocabulary):
             raise TypeError("vocabulary must be a fastrnn.Vocabulary, such as corpus.vocabulary")
         self.vocabulary = vocabulary
+        if init is None:
+            init = "xavier" if cell in ("lstm", "gru") else "normal"
         scale = INIT_SCALES[choice("init", init, INIT_SCALES)]
         if init_scale is not None:
             scale = positive_float("init_scale", init_scale, zero=True)

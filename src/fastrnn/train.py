@@ -24,7 +24,7 @@ def train(
     dropout: float = 0.0,
     reset_after: bool = True,
     forget_bias: float = 1.0,
-    init: str = "normal",
+    init: str | None = None,
     init_scale: float | None = None,
     dtype: str = "float32",
     seq_length: int = 25,
@@ -83,8 +83,9 @@ def train(
         Of the gru: the reset gate is applied after the product with Wh, as in PyTorch and cuDNN.
     forget_bias : float
         Start of the lstm's forget gate biases.
-    init : {"normal", "uniform", "xavier", "orthogonal", "identity"}
-        Start of the weights; "identity" sets Wh to the identity.
+    init : {"normal", "uniform", "xavier", "orthogonal", "identity"}, optional
+        Start of the weights; "identity" sets Wh to the identity. Where not given xavier for lstm
+        and gru, else normal.
     init_scale : float, optional
         Size of the start; where not given 0.01 for normal and identity, 0.08 for uniform, 1 for
         the others.
