@@ -28,8 +28,9 @@ def random_model(kind, dtype, K, H, seed=0, num_layers=1, embedding_size=None, d
     model = Model(vocabulary(K), **cell_of(kind), hidden_size=H, num_layers=num_layers,
                   embedding_size=embedding_size, dropout=dropout, dtype=dtype)
     rng = np.random.default_rng(seed)
-    # memory: m_t - m_{t-1} = u Wm + bm must not grow, so u Wm should pull m back
-    spread = {"Wh": 0.8 / H**0.5, "Wm": 0.4 / H**0.5, "bhn": 0.5, "bm": 0.2}
+    # biases lift ReLUs: where there are only one or two, not all may be off
+    lift = 2.0 if H < 3 and kind in ("relu", "memory") else 0.8
+    spread = {"Wh": 0.8 / max(H, 4) ** 0.5, "Wm": 0.1 / H**0.5, "bhn": 0.5, "bm": 0.2}
     for name, p in model.params.items():
         last = name.split(".")[1]
         if name == "head.W":
@@ -38,7 +39,9 @@ def random_model(kind, dtype, K, H, seed=0, num_layers=1, embedding_size=None, d
             scale = 1 / len(p) ** 0.5
         else:
             scale = spread.get(last, 0.5)
-        p[:] = rng.normal(0.8 if last == "b" and name != "head.b" else 0, scale, p.shape)
+        p[:] = rng.normal(lift if last == "b" and name != "head.b" else 0, scale, p.shape)
+        if last == "Wm":  # what u adds pulls m back, or it would grow and grow
+            p -= model.params[name.replace("Wm", "Wh")].T / 2
     return model
 
 

@@ -56,6 +56,7 @@ def tolerance(dtype, *lengths):
 
 def assert_close(actual, expected, limit, name, least=0.0):
     """Errors relative to the largest entry, or to `least`."""
+    assert np.isfinite(expected).all(), name
     error = np.abs(np.asarray(actual, np.float64) - expected).max()
     largest = max(least, np.abs(expected).max())
     assert error <= limit * largest, f"{name}: off by {error / largest:.2e} of its largest entry"
@@ -72,6 +73,8 @@ def assert_unroll(kind, dtype, K, H, T, N, least=1e-4, **settings):
     networks = [network_of(model, T, N, packed) for packed in (True, False)]
     twins = generators_of(model, networks[0])
     each, expected, end = expected_unroll(model, networks[0].slices, *window, twins)
+    # float32: a few large terms that cancel each other leave little, and their rounding
+    large = (dtype == "float32") * max(np.abs(g).max() for g in expected.values()) / 10
     for network in networks:
         generators = generators_of(model, network)
         losses, grads, last = unroll(model, network, *window, generators)
@@ -81,17 +84,19 @@ def assert_unroll(kind, dtype, K, H, T, N, least=1e-4, **settings):
         for name, g in grads.items():
             unread = T == 1 and name.endswith(("Wm", "bm"))
             assert unread or np.abs(expected[name]).max() > least
-            assert_close(g, expected[name], limit, name)
+            assert_close(g, expected[name], limit, name, large)
         for generator, twin in zip(generators or (), twins or (), strict=True):
             assert generator.bit_generator.state == twin.bit_generator.state
 
 
-# One row, 2 to 6 and more, two slices and three; H and K of one unit, one register, a whole panel,
-# one more than that, partial panels; K below a register and as large as a vocabulary of words.
+# One row, 2 to 6 and more, two slices and more; H and K of one unit, one register, a whole panel,
+# one more than that, partial panels; K below a register and as large as a vocabulary of words;
+# H and T N that are more than a cache's share.
 SIZES = [  # K, H, T, N
     (2, 1, 3, 4), (3, 2, 4, 1), (7, 5, 3, 2), (5, 16, 4, 3), (17, 64, 3, 1), (83, 65, 5, 4),
     (40, 33, 3, 5), (70, 20, 4, 6), (65, 100, 3, 7), (3, 130, 5, 8), (1000, 48, 7, 2),
     (129, 12, 25, 1), (64, 128, 6, 13), (90, 31, 4, 12), (16, 8, 9, 1), (6, 10, 3, 66),
+    (20, 70, 33, 7), (9, 270, 3, 50),
 ]
 
 
@@ -103,11 +108,11 @@ def test_losses_state_and_gradients(isa, kind, dtype, sizes):
     assert_unroll(kind, dtype, *sizes)
 
 
-@pytest.mark.parametrize(("sizes", "E"), [((5, 3, 4, 6), 2), ((4, 7, 3, 9), 5)], ids=str)
+@pytest.mark.parametrize(("sizes", "E"), [((5, 3, 13, 6), 2), ((4, 7, 3, 9), 5)], ids=str)
 @DTYPES
 @ALL_KINDS
 def test_layers_embedding_and_dropout(isa, kind, dtype, sizes, E):
-    """One slice and two."""
+    """One slice of many rows T n, and two of few."""
     for L, embedding, dropout in itertools.product((1, 2, 3), (None, E), (0.0, 0.3)):
         assert_unroll(kind, dtype, *sizes, num_layers=L, embedding_size=embedding, dropout=dropout)
 
@@ -144,6 +149,20 @@ def test_every_tile(isa, kind, dtype):
             T = next(T for T in range(3, 7) if T not in (K, H, N))
             if K > 1:
                 assert_unroll(kind, dtype, K, H, T, N)
+
+
+@DTYPES
+@ALL_KINDS
+def test_every_tile_of_a_gradient(isa, kind, dtype):
+    """Over so many rows T n that they are summed in tiles, on whose sides lie 1 to 13 inputs and
+    every number of vectors; over some more than a cache's share."""
+    lanes = _core.lanes(dtype)
+    for i, E in enumerate(range(1, 14)):
+        H = i // 2 * lanes + (1, lanes - 1, lanes)[i % 3] + lanes * (lanes == 2)
+        K = (7 - i // 2) * lanes + (lanes - 1, 1, 0)[i % 3]
+        T, N = (23, 3 + (E == 3)) if i % 4 else (67, 6)
+        assert_unroll(kind, dtype, K + lanes * (K < 2), H, T, N, num_layers=1 + i % 2,
+                      embedding_size=E)
 
 
 @DTYPES
@@ -325,11 +344,11 @@ COMBINATIONS = list(itertools.product((1, 2, 3), (False, True), (False, True)))
 PLAINEST, RICHEST = COMBINATIONS.index((1, False, False)), COMBINATIONS.index((2, True, True))
 SEEDS = {
     "rnn": (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1),
-    "relu": (0, 0, 0, 0, 1, 1, 0, 0, 1, 2, 1, 1),
-    "lstm": (1, 0, 0, 1, 0, 1, 0, 0, 0, 3, 18, 1),
-    "gru": (3, 3, 0, 0, 5, 14, 6, 0, 24, 20, 18, 3),
-    "memory": (0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0),
-    "gru, reset before": (0, 0, 1, 0, 0, 1, 9, 0, 15, 2, 12, 13),
+    "relu": (0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 0, 1),
+    "lstm": (1, 1, 0, 0, 0, 2, 0, 1, 0, 25, 8, 10),
+    "gru": (0, 2, 0, 0, 5, 2, 5, 1, 27, 14, 3, 12),
+    "memory": (0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0),
+    "gru, reset before": (0, 2, 1, 0, 0, 2, 1, 3, 23, 2, 0, 22),
 }
 
 

@@ -45,12 +45,15 @@ def corpus_like(corpus, ids):
     return fastrnn.Corpus(ids, corpus.vocabulary)
 
 
-def scored(model, corpus, held_out, streams):
-    """The mean of what the model's own score says of each stream."""
-    tail = corpus.ids[len(corpus) - held_out :]
+def scored(trainer, held_out, streams):
+    """The mean loss of each stream, read from the state that training carried there."""
+    corpus = trainer.corpus
+    tail = corpus.ids[len(corpus) - held_out :].astype(int)
     length = held_out // streams
-    return np.mean([model.score(corpus_like(corpus, tail[n * length : (n + 1) * length]))
-                    for n in range(streams)])
+    pieces = tail[: streams * length].reshape(streams, 1, length)
+    return np.mean([
+        trainer.model.losses(piece[:, :-1], piece[:, 1:], trainer.state[n : n + 1]).mean()
+        for n, piece in enumerate(pieces)])
 
 
 # ---- the score ----
@@ -74,14 +77,20 @@ def test_the_loss_is_that_of_the_streams(length, fraction, N, T, held_out, strea
                    batch_size=N, valid_fraction=fraction, valid_every=3, updates=3)
     trainer.run()
     (loss,) = trainer.history.valid_loss
-    expected = scored(trainer.model, corpus, held_out, streams)
+    expected = scored(trainer, held_out, streams)
+    assert trainer.state.any()
     assert loss == pytest.approx(expected, rel=1e-12 if dtype == "float64" else 1e-6)
     assert trainer.history.valid_updates.tolist() == [3]
 
 
 def test_one_stream_is_the_model_s_own_score(corpus):
+    def look(trainer):
+        model = trainer.model.copy()
+        model.state[:] = trainer.state
+        scores.append(model.score(NOISE[560:]))
+
     trainer = make(corpus, valid_fraction=0.2, valid_every=10, updates=50, learning_rate=0.5,
-                   sample_every=10, callback=lambda t: scores.append(t.model.score(NOISE[560:])))
+                   sample_every=10, callback=look)
     scores = []
     trainer.run()
     np.testing.assert_allclose(trainer.history.valid_loss, scores[1:], rtol=1e-12)
@@ -93,7 +102,7 @@ def test_dropout_is_off(corpus):
                    updates=20, batch_size=2)
     trainer.run()
     assert trainer.history.valid_loss[0] == pytest.approx(
-        scored(trainer.model, corpus, 140, 2), rel=1e-12)
+        scored(trainer, 140, 2), rel=1e-12)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -176,10 +185,10 @@ def test_ctrl_c_while_scoring(corpus, tmp_path, monkeypatch):
     score, path = Validation.score, tmp_path / "m"
     settings = {"valid_fraction": 0.5, "valid_every": 20, "updates": 70, "sample_every": 30}
 
-    def interrupted(self, model, threads, stop):
+    def interrupted(self, model, state, threads, stop):
         signal.raise_signal(signal.SIGINT)
         monkeypatch.undo()
-        return score(self, model, threads, stop)
+        return score(self, model, state, threads, stop)
 
     whole = make(corpus, **settings)
     whole.run()

@@ -85,7 +85,7 @@ class Model:
     block : ndarray, shape (size,)
         All parameters, one after the other.
     state : ndarray, shape (1, P)
-        Where `sample` starts: zero in a new model, then the state that training carried at its
+        Where `sample` and `score` start: zero in a new model, then the state that training carried at its
         end. A text model hardly ever meets the zero state while it learns, and may not find back
         to the text from there. P numbers: for each layer its h, for an LSTM followed by its c.
     config : dict
@@ -238,7 +238,7 @@ class Model:
         return losses.T, state
 
     def score(self, text: str | bytes | Corpus) -> float:
-        """Mean cross-entropy of a text in nats per symbol, read from the zero state.
+        """Mean cross-entropy of a text in nats per symbol, read from `state` on, as `sample` writes.
 
         The first symbol is given, not predicted: n symbols make n - 1 predictions. exp(score) is
         the perplexity.
@@ -262,7 +262,7 @@ class Model:
             ids = self.vocabulary.encode(text)
         if len(ids) < 2:
             raise ValueError(f"a text to score must have at least 2 symbols, not {len(ids)}")
-        return self._read(ids[:-1], self.zero_state(), ids[1:]) / (len(ids) - 1)
+        return self._read(ids[:-1], self.state.copy(), ids[1:]) / (len(ids) - 1)
 
     sample, stream = sampling.sample, sampling.stream
 

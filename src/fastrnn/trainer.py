@@ -83,7 +83,8 @@ class Trainer:
     valid_fraction : float
         In [0, 1): this share of the text, its tail, is not trained on but scored after each epoch
         and at the end of `run()`; `best_model` is the one with the lowest score. The tail is read
-        in batch_size streams (fewer where it is short) from the zero state on, without dropout.
+        in batch_size streams (fewer where it is short), from the states that training carried on,
+        without dropout.
     valid_every : int, optional
         Updates between validations, in place of an epoch.
     patience : int, optional
@@ -520,7 +521,8 @@ class Trainer:
         far. False where Ctrl-C came in between."""
         if not self._validation.every or self.update in self.history.valid_updates[-1:]:
             return True
-        loss = self._validation.score(self.model, self._threads, interrupted)
+        loss = self._validation.score(
+            self.model, self.state, self._threads, interrupted)
         if loss is None:
             return False
         self.history.add_validation(loss, self.update)

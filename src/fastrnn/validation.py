@@ -61,14 +61,17 @@ class Validation:
         return pace * self._ids.size / learned / 2  # only reading costs about a third of learning
 
     def score(
-        self, model: Model, threads: int, stop: Callable[[], bool] = lambda: False
+        self, model: Model, state: NDArray[Any], threads: int,
+        stop: Callable[[], bool] = lambda: False,
     ) -> float | None:
         """Mean cross-entropy in nats per symbol, of each symbol but the first of each stream,
-        which is read from the zero state on, without dropout. Symbols that do not fill the
-        streams evenly are left out. None where `stop`, asked before each unroll, says so."""
+        without dropout. Streams go on from the states (N, P) that training carried: from the zero
+        state, which it meets once an epoch, some would not find back to the text. Symbols that do
+        not fill the streams evenly are left out. None where `stop`, asked before each unroll, says
+        so."""
         start = time.perf_counter()
         T, (length, N) = self._config["seq_length"], self._ids.shape
-        network, state = model.network(T, N), model.zero_state(N)
+        network, state = model.network(T, N), state[:N].copy()
         loss = 0.0
         for t in range(0, length - 1, T):
             if stop():

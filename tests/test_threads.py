@@ -1,0 +1,354 @@
+"""Threads: the same bits for any number of them, none left behind. And: the update loop allocates
+nothing."""
+import functools
+import itertools
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import KINDS, Run, generators_of, network_of, random_model, random_window, unroll
+
+import fastrnn
+
+THREADS = (1, 2, 3)
+BATCHES = (1, 2, 7, 8, 9, 50, 65, 130)  # one slice, two and more
+
+
+def in_a_process(script, **environment):
+    """What a script prints; a deadlock there ends in an error here."""
+    places = [str(Path(__file__).parent), str(Path(fastrnn.__file__).parents[1])]
+    environment = os.environ | environment | {"PYTHONPATH": os.pathsep.join(places)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                          timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# ---- the same bits ----
+
+def start(kind, N, dtype="float64", threads=1, **settings):
+    """A run of two layers with dropout, its parameters in several chunks; one of two optimizers."""
+    settings = {"num_layers": 2, "dropout": 0.2, "embedding_size": 9 if N % 2 else None} | settings
+    model = random_model(kind, dtype, 150, 52, **settings)
+    ids = np.random.default_rng(3).integers(0, 150, 40 * N)
+    optimizer, rate = ("adagrad", 0.05) if N % 3 else ("adam", 0.003)
+    return Run(model, ids, 5, N, optimizer, rate, threads, clip_norm=0.8, best_every=10)
+
+
+@functools.cache
+def alone(kind, N, dtype):
+    run = start(kind, N, dtype)
+    return *(a.tobytes() for a in run.run(25)), run.everything()
+
+
+@pytest.mark.parametrize("threads", THREADS[1:])
+@pytest.mark.parametrize(("N", "dtype"), [*zip(BATCHES, ["float32", "float64"] * 4, strict=True)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_gives_the_same_bits(kind, N, dtype, threads):
+    """Losses, parameters, the optimizer's memories, states, the best parameters and what the
+    generators will draw next; over three epochs."""
+    run = start(kind, N, dtype, threads)
+    loss, smooth = run.run(25)
+    assert run.training.epoch == 3 and len(loss) == 25
+    assert run.training.counters["best_update"] > 0
+    assert run.model.block.size > 16384
+    assert (loss.tobytes(), smooth.tobytes(), run.everything()) == alone(kind, N, dtype)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "memory"])
+def test_the_number_of_threads_may_change_on_the_way(kind):
+    runs = {threads: start(kind, 65, threads=threads) for threads in THREADS}
+    one = start(kind, 65)
+    one.run(15)
+    for threads in (2, 1, 3):
+        run = runs[threads]
+        run.run(5)
+        for other in runs.values():  # go on from there
+            for a, b in zip((other.model.block, other.state, other.best, *other.memories),
+                            (run.model.block, run.state, run.best, *run.memories), strict=True):
+                a[:] = b
+            other.training.counters = run.training.counters
+            for a, b in zip(other.generators, run.generators, strict=True):
+                a.bit_generator.state = b.bit_generator.state
+    assert run.everything() == one.everything()
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["packed", "plain"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_unroll_gives_the_same_bits(isa, kind, packed):
+    for N, dtype in zip(BATCHES, ["float64", "float32"] * 4, strict=True):
+        model = random_model(kind, dtype, 12, 17, num_layers=2, dropout=0.2)
+        network, window = network_of(model, 4, N, packed), random_window(model, 4, N)
+        results = []
+        for threads in (*THREADS, 100):  # also more than there are slices
+            generators = generators_of(model, network)
+            losses, grads, last = unroll(model, network, *window, generators, threads)
+            results.append([losses.tobytes(), last.tobytes(), [g.tobytes() for g in grads.values()],
+                            [g.bit_generator.state for g in generators]])
+        assert all(result == results[0] for result in results)
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
+def test_a_trainer_gives_the_same_bits(optimizer):
+    corpus = fastrnn.Corpus.from_text("".join(
+        np.random.default_rng(0).choice([*"abcdefgh \n"], 2000)))
+    results = []
+    for threads in THREADS:
+        model = fastrnn.Model(corpus.vocabulary, cell="lstm", hidden_size=40, num_layers=2,
+                              dropout=0.3, seed=1)
+        trainer = fastrnn.Trainer(model, corpus, seq_length=10, batch_size=50, threads=threads,
+                                  optimizer=optimizer, learning_rate=0.01, seed=2, progress=False)
+        trainer.run(updates=20)
+        results.append([model.block.tobytes(), trainer.state.tobytes(),
+                        trainer.history.loss.tobytes(), trainer.history.smooth_loss.tobytes()])
+    assert results[1] == results[0] and results[2] == results[0]
+
+
+def test_no_threads_are_one():
+    """In a process of its own: a leader that waits for less than nobody waits for ever."""
+    assert in_a_process("""
+from test_threads import *
+for threads in (0, -1):
+    run = start("lstm", 9, threads=threads)
+    loss, smooth = run.run(25)
+    same = (loss.tobytes(), smooth.tobytes(), run.everything()) == alone("lstm", 9, "float64")
+    print(same)
+""").split() == ["True", "True"]
+
+
+# ---- in threads of the caller ----
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_runs_in_other_threads_of_python(threads):
+    """One alone, then three at once."""
+    def work(kind):
+        run = start(kind, 9, threads=threads)
+        loss, smooth = run.run(25)
+        return loss.tobytes(), smooth.tobytes(), run.everything()
+
+    kinds = ("lstm", "rnn", "gru")
+    for workers in (1, 3):
+        with ThreadPoolExecutor(workers) as pool:
+            for kind, result in zip(kinds, pool.map(work, kinds), strict=True):
+                assert result == alone(kind, 9, "float64")
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_one_workspace_is_used_by_one_thread_at_a_time(threads):
+    model = random_model("gru", "float64", 12, 30, num_layers=2)
+    network = network_of(model, 20, 16)
+    windows = [random_window(model, 20, 16, seed) for seed in range(4)]
+    expected = [unroll(model, network_of(model, 20, 16), *window)[0] for window in windows]
+    barrier = threading.Barrier(4)
+
+    def work(i):
+        barrier.wait()
+        return [unroll(model, network, *windows[i], threads=threads)[0] for _ in range(20)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for losses, all_of_them in zip(expected, pool.map(work, range(4)), strict=True):
+            assert all(np.array_equal(losses, each) for each in all_of_them)
+
+
+# ---- helpers come and go ----
+
+def helpers():
+    return [thread for thread in threading.enumerate() if thread.name == "fastrnn"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("N", "threads"), [
+    (1, 2), (7, 3), (9, 1), (9, 2), (9, 3), (65, 3), (65, 19), (130, 4)])
+def test_helpers_leave_with_their_flags_as_they_were(isa, monkeypatch, dtype, N, threads):
+    """As many as have something to do; subnormal numbers work again in each before it ends, and
+    none is there afterwards. Python's own threads are watched, in which they run."""
+    from test_kernels import subnormals_live
+
+    seen = []
+
+    class Watched(threading.Thread):
+        def run(self):
+            before = subnormals_live()
+            super().run()
+            seen.append((self.name, before, subnormals_live()))
+
+    monkeypatch.setattr(threading, "Thread", Watched)
+    model = random_model("lstm", dtype, 12, 17)
+    network, window = network_of(model, 4, N), random_window(model, 4, N)
+    unroll(model, network, *window, threads=threads)
+    count = min(threads, len(network.slices)) - 1
+    assert count > 0 or N < 8 or threads == 1
+    assert seen == [("fastrnn", True, True)] * count
+    assert not helpers() and subnormals_live()
+    run = Run(model, np.random.default_rng(0).integers(0, 12, 20 * N), N=N, threads=threads)
+    run.run(6)
+    assert seen == [("fastrnn", True, True)] * 2 * count
+    model.block[:] = np.nan
+    assert len(run.run(6)[0]) == 0  # also where the run ends early
+    assert seen == [("fastrnn", True, True)] * 3 * count
+    assert not helpers() and subnormals_live()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_subnormals_are_zero_in_helpers(isa, dtype):
+    """States that halve at each step end as zeros in every slice, whoever takes it."""
+    from test_kernels import fading_model
+
+    model, factor, state = fading_model("lstm", dtype)
+    state = np.repeat(state, 130, axis=0)
+    network = network_of(model, 3, 130)
+    for _ in range(50):
+        moved = state.copy()
+        network.unroll(model.block, np.zeros((3, 130), np.int32), moved, threads=3)
+        assert not moved.any()
+
+
+def test_a_system_without_more_threads(monkeypatch):
+    """Then fewer do the work."""
+    class Scarce(threading.Thread):
+        left = 0
+
+        def start(self):
+            if not Scarce.left:
+                raise RuntimeError("can't start new thread")
+            Scarce.left -= 1
+            super().start()
+
+    monkeypatch.setattr(threading, "Thread", Scarce)
+    for Scarce.left in (0, 1):
+        run = start("lstm", 130, threads=5)
+        loss, smooth = run.run(25)
+        assert Scarce.left == 0
+        assert (loss.tobytes(), smooth.tobytes(), run.everything()) == alone("lstm", 130, "float64")
+    assert not helpers()
+
+
+CTRL_C = """
+import signal
+import time
+from test_threads import *
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+model = random_model("lstm", "float32", 12, 40)
+network, window = network_of(model, 10, 65), random_window(model, 10, 65)
+expected = unroll(model, network, *window)[0]
+rng = np.random.default_rng(0)
+where = {"start": 0, "join": 0, "elsewhere": 0}
+for _ in range(100):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-6 + rng.uniform(0, 4e-3))
+        for _ in range(100):  # Python loses an interrupt that falls into a callback of its own
+            unroll(model, network, *window, threads=3)
+    except KeyboardInterrupt as error:
+        names = []
+        trace = error.__traceback__
+        while trace:
+            names.append(trace.tb_frame.f_code.co_name)
+            trace = trace.tb_next
+        where["start" if "start" in names else "join" if "join" in names else "elsewhere"] += 1
+    for _ in range(1000):  # they have been dismissed, and end by themselves
+        if not any(thread.is_alive() for thread in helpers()):
+            break
+        time.sleep(0.01)
+    else:
+        raise SystemExit(f"{helpers()} are left after {names}")
+assert np.array_equal(unroll(model, network, *window, threads=3)[0], expected)
+print(where)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no interval timer")
+def test_ctrl_c_leaves_no_thread_behind():
+    """At any point: while helpers start, while they work, while they end."""
+    where = in_a_process(CTRL_C)
+    assert "'start': 0" not in where and "'join': 0" not in where, where
+
+
+# ---- nothing is allocated in the loop ----
+
+COUNTER = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static long calls;
+long allocations(void) { return __atomic_load_n(&calls, __ATOMIC_SEQ_CST); }
+#define COUNT __atomic_fetch_add(&calls, 1, __ATOMIC_SEQ_CST)
+
+void *__libc_malloc(size_t);
+void *__libc_calloc(size_t, size_t);
+void *__libc_realloc(void *, size_t);
+void *__libc_memalign(size_t, size_t);
+
+void *malloc(size_t n) { COUNT; return __libc_malloc(n); }
+void *calloc(size_t n, size_t size) { COUNT; return __libc_calloc(n, size); }
+void *realloc(void *p, size_t n) { COUNT; return __libc_realloc(p, n); }
+void *memalign(size_t step, size_t n) { COUNT; return __libc_memalign(step, n); }
+void *aligned_alloc(size_t step, size_t n) { COUNT; return __libc_memalign(step, n); }
+int posix_memalign(void **p, size_t step, size_t n) {
+    COUNT;
+    *p = __libc_memalign(step, n);
+    return *p ? 0 : ENOMEM;
+}
+void *mmap(void *at, size_t n, int may, int flags, int file, off_t offset) {
+    COUNT;
+    return (void *)syscall(SYS_mmap, at, n, may, flags, file, offset);
+}
+"""
+
+COUNTING = """
+import ctypes
+from test_threads import *
+allocations = ctypes.CDLL(None).allocations
+allocations.restype = ctypes.c_long
+before = allocations()
+kept = [np.empty(5000) for _ in range(100)]
+assert allocations() - before >= 100
+if {large}:
+    run = start({kind!r}, 9, threads={threads})
+else:
+    model = random_model({kind!r}, "float32", 12, 7, num_layers=2, dropout=0.2, embedding_size=5)
+    ids = np.random.default_rng(3).integers(0, 12, 400)
+    run = Run(model, ids, 5, 9, "adam", 0.01, {threads}, clip_norm=0.8)
+rates = {{n: np.full(n, 1e-3) for n in (150, 600)}}  # NumPy keeps smaller arrays to itself
+counts = {{n: [] for n in rates}}
+for _ in range(4):
+    for n in rates:
+        before = allocations()
+        assert len(run.training.run(rates[n])[0]) == n
+        counts[n].append(allocations() - before)
+print(*(min(c) for c in counts.values()))
+"""
+
+
+@pytest.fixture(scope="module")
+def counter(tmp_path_factory):
+    """A library that counts how often memory is asked for."""
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if platform.libc_ver()[0] != "glibc" or not compiler:
+        pytest.skip("needs a C compiler and glibc, whose malloc can be replaced")
+    path = tmp_path_factory.mktemp("counter") / "counter.so"
+    done = subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-w", "-x", "c", "-", "-o", path],
+                          input=COUNTER, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.mark.parametrize(("kind", "threads", "large"), [
+    *itertools.product(KINDS, (1,), (False,)), ("rnn", 2, False), ("lstm", 2, True)])
+def test_the_update_loop_allocates_nothing(counter, kind, threads, large):
+    """600 updates in one call ask for memory as often as 150 do, which is to start threads, and
+    for what the call returns."""
+    script = COUNTING.format(kind=kind, threads=threads, large=large)
+    few, many = map(int, in_a_process(script, LD_PRELOAD=str(counter)).split())
+    assert few == many
+    assert many < 100
