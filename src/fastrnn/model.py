@@ -85,8 +85,8 @@ class Model:
     block : ndarray, shape (size,)
         All parameters, one after the other.
     state : ndarray, shape (1, P)
-        Where `sample` and `score` start: zero in a new model, then the state that training carried at its
-        end. A text model hardly ever meets the zero state while it learns, and may not find back
+        Where `sample` and `score` start: zero in a new model, then the state that training carried
+        at its end. A text model hardly ever meets the zero state while it learns, and may not find back
         to the text from there. P numbers: for each layer its h, for an LSTM followed by its c.
     config : dict
         The arguments but for the vocabulary.
@@ -238,7 +238,7 @@ class Model:
         return losses.T, state
 
     def score(self, text: str | bytes | Corpus) -> float:
-        """Mean cross-entropy of a text in nats per symbol, read from `state` on, as `sample` writes.
+        """Mean cross-entropy of a text in nats per symbol, read from `state` on.
 
         The first symbol is given, not predicted: n symbols make n - 1 predictions. exp(score) is
         the perplexity.
