@@ -86,8 +86,8 @@ class Model:
         All parameters, one after the other.
     state : ndarray, shape (1, P)
         Where `sample` and `score` start: zero in a new model, then the state that training carried
-        at its end. A text model hardly ever meets the zero state while it learns, and may not find back
-        to the text from there. P numbers: for each layer its h, for an LSTM followed by its c.
+        at its end. A text model hardly ever meets the zero state while it learns, and may not find
+        back to the text from there. P numbers: for each layer its h, for an LSTM followed by its c.
     config : dict
         The arguments but for the vocabulary.
     history : History
