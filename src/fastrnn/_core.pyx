@@ -321,8 +321,11 @@ cdef class Team:
                 thread = threading.Thread(target=self.help, name="fastrnn", daemon=True)
                 thread.start()
                 self.threads.append(thread)
-        except RuntimeError:      # the system has no more: fewer will do
-            self.team.helpers = len(self.threads)
+        except RuntimeError:
+            # the system has no more, or Ctrl-C fell into start(), which cannot be told apart from
+            # here: nobody knows who helps, so nobody shall
+            self.kernels.dismiss(&self.team)
+            self.team.helpers = 0
         except BaseException:     # Ctrl-C: those that wait must not wait for ever
             self.kernels.dismiss(&self.team)
             raise
