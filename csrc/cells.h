@@ -1,8 +1,8 @@
 /* cells.h - each recurrent cell over a whole unroll, forward and backward.
  *
- * Every cell finds the products of its input, x_t Wx + b, in the slots of z, adds those with its
- * own state there and leaves what the backward pass needs; backward turns the slots into the
- * gradients by what stood in them at first. A slot is a row of `row` numbers (H rounded up; what
+ * Every cell finds the products of its input, x_t Wx, in the slots of z, or picks rows of Wx itself
+ * where symbols are its input; it adds b and the products with its own state and leaves in the
+ * slots what the backward pass needs; backward turns them into the gradients by those sums. A slot is a row of `row` numbers (H rounded up; what
  * lies behind H is never read), a row of z is `slots` of them side by side:
  *
  *     cell        slots of z, forward                  backward
@@ -27,6 +27,9 @@ enum { FASTRNN_GRU_BEFORE = FASTRNN_MEMORY + 1 };   /* a GRU that resets before 
 /* A layer at work on n streams. */
 typedef struct {
     int cell, T, n, H, row, zrow, packed;
+    const int32_t *ids;          /* [T][N]: rows of Wx (K, G H) that are the inputs' products, or NULL */
+    int N, G;
+    const real *Wx, *b;
     const real *Wh, *WhT;        /* packed (H, G H) and its transpose; for a GRU that resets before */
     const real *Wn, *WnT;        /* the gates r and z, and here n; memory: Wm */
     const real *plain_Wh, *plain_Wm;     /* the parameters themselves */
@@ -67,6 +70,23 @@ static void add_plain_transposed(const layer *l, const real *A, int a_row, const
     }
 }
 
+/* x_t Wx of stream r; the gates are input_step(l) apart. */
+INLINE const real *input(const layer *l, int t, int r) {
+    return l->ids ? l->Wx + (ptrdiff_t)l->ids[t * l->N + r] * l->G * l->H
+                  : l->z + ((ptrdiff_t)t * l->n + r) * l->zrow;
+}
+INLINE int input_step(const layer *l) { return l->ids ? l->H : l->row; }
+
+/* Vectors of a tile that go through tanh, or through the gates, side by side (vecmath.h). */
+#if REGISTERS == 32
+#define TOGETHER 4
+#define PAIR 2
+#else
+#define TOGETHER 2
+#define PAIR 1
+#endif
+#define ALL_OF(count) UNROLL(4) for (int p = 0; p < count; p++)
+
 /* Loops over the vectors of a tile. */
 #define EACH_VECTOR(w)                                                                            \
     for (int r = 0; r < (w).R; r++)                                                               \
@@ -88,10 +108,18 @@ static void rnn_forward(const layer *l) {
         touch(&w, now, row, 1, 0);
         while (next_tile(&w)) {
             product(&w, l->packed, H, before, 0, row, sum);
-            EACH_VECTOR(w) {
-                const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                const vec s = load(z + at) + sum[w.place][r][u];
-                store(now + at, l->cell == FASTRNN_TANH ? vec_tanh(s) : larger(all(0), s));
+            for (int i = 0; i < w.R * w.U; i += TOGETHER) {
+                ptrdiff_t at[TOGETHER];
+                vec s[TOGETHER];
+                ALL_OF(TOGETHER) {
+                    const spot here = next_vector(&w, sum);
+                    const int j = here.unit;
+                    s[p] = load(input(l, t, here.row) + j) + load(l->b + j) + here.sum[0];
+                    at[p] = (ptrdiff_t)here.row * row + j;
+                }
+                if (l->cell == FASTRNN_TANH) tanhs(TOGETHER, s);
+                else ALL_OF(TOGETHER) s[p] = larger(all(0), s[p]);
+                ALL_OF(TOGETHER) store(now + at[p], s[p]);
             }
         }
     }
@@ -130,6 +158,7 @@ static void rnn_backward(const layer *l) {
 
 static void lstm_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    const int x_step = input_step(l);
     group sum;
     const tiles first = walk(4, n, H, H, l->Wh);
     for (int t = 0; t < l->T; t++) {
@@ -146,21 +175,35 @@ static void lstm_forward(const layer *l) {
         touch(&w, now, row, 1, 0);
         while (next_tile(&w)) {
             product(&w, l->packed, H, before, 0, row, sum);
-            EACH_VECTOR(w) {
-                const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                const vec i = vec_sigmoid(load(gate) + sum[w.place][r][u]);
-                const vec f = vec_sigmoid(load(gate + row) + sum[w.place][r][w.U + u]);
-                const vec o = vec_sigmoid(load(gate + 2 * row) + sum[w.place][r][2 * w.U + u]);
-                const vec g = vec_tanh(load(gate + 3 * row) + sum[w.place][r][3 * w.U + u]);
-                const vec c = f * load(c_before + at) + i * g, tanh_c = vec_tanh(c);
-                store(gate, i);
-                store(gate + row, f);
-                store(gate + 2 * row, o);
-                store(gate + 3 * row, g);
-                store(gate + 4 * row, tanh_c);
-                store(c_now + at, c);
-                store(now + at, o * tanh_c);
+            for (int m = 0; m < w.R * w.U; m += PAIR) {
+                ptrdiff_t at[PAIR];
+                real *gate[PAIR];
+                vec i[4 * PAIR], *f = i + PAIR, *o = f + PAIR, *g = o + PAIR, c[PAIR], tanh_c[PAIR];
+                ALL_OF(PAIR) {
+                    const spot here = next_vector(&w, sum);
+                    const int j = here.unit;
+                    const real *x = input(l, t, here.row) + j;
+                    UNROLL(4)
+                    for (int k = 0; k < 4; k++) {
+                        i[k * PAIR + p] = load(x + k * x_step) + load(l->b + k * H + j)
+                                          + here.sum[k * w.U];
+                    }
+                    at[p] = (ptrdiff_t)here.row * row + j;
+                    gate[p] = z + (ptrdiff_t)here.row * zrow + j;
+                }
+                sigmoids(3 * PAIR, i);
+                tanhs(PAIR, g);
+                ALL_OF(PAIR) tanh_c[p] = c[p] = f[p] * load(c_before + at[p]) + i[p] * g[p];
+                tanhs(PAIR, tanh_c);
+                ALL_OF(PAIR) {
+                    store(gate[p], i[p]);
+                    store(gate[p] + row, f[p]);
+                    store(gate[p] + 2 * row, o[p]);
+                    store(gate[p] + 3 * row, g[p]);
+                    store(gate[p] + 4 * row, tanh_c[p]);
+                    store(c_now + at[p], c[p]);
+                    store(now + at[p], o[p] * tanh_c[p]);
+                }
             }
         }
     }
@@ -207,6 +250,7 @@ static void lstm_backward(const layer *l) {
 
 static void gru_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    const int x_step = input_step(l);
     group sum;
     const tiles first = walk(3, n, H, H, l->Wh);
     for (int t = 0; t < l->T; t++) {
@@ -223,19 +267,32 @@ static void gru_forward(const layer *l) {
         touch(&w, now, row, 1, 0);
         while (next_tile(&w)) {
             product(&w, l->packed, H, before, 0, row, sum);
-            EACH_VECTOR(w) {
-                const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                const vec reset = vec_sigmoid(load(gate) + sum[w.place][r][u]);
-                const vec keep = vec_sigmoid(load(gate + row) + sum[w.place][r][w.U + u]);
-                const vec own = (l->packed ? sum[w.place][r][2 * w.U + u] : load(gate + 3 * row))
-                                + load(l->bhn + w.unit + u * LANES);
-                const vec new = vec_tanh(load(gate + 2 * row) + reset * own);
-                store(gate, reset);
-                store(gate + row, keep);
-                store(gate + 2 * row, new);
-                store(gate + 3 * row, own);
-                store(now + at, new + keep * (load(before + at) - new));
+            for (int m = 0; m < w.R * w.U; m += PAIR) {
+                ptrdiff_t at[PAIR];
+                real *gate[PAIR];
+                vec reset[2 * PAIR], *keep = reset + PAIR, own[PAIR], new[PAIR];
+                ALL_OF(PAIR) {
+                    const spot here = next_vector(&w, sum);
+                    const int j = here.unit;
+                    const real *x = input(l, t, here.row) + j, *b = l->b + j;
+                    at[p] = (ptrdiff_t)here.row * row + j;
+                    gate[p] = z + (ptrdiff_t)here.row * zrow + j;
+                    reset[p] = load(x) + load(b) + here.sum[0];
+                    keep[p] = load(x + x_step) + load(b + H) + here.sum[w.U];
+                    new[p] = load(x + 2 * x_step) + load(b + 2 * H);
+                    own[p] = (l->packed ? here.sum[2 * w.U] : load(gate[p] + 3 * row))
+                             + load(l->bhn + j);
+                }
+                sigmoids(2 * PAIR, reset);
+                ALL_OF(PAIR) new[p] += reset[p] * own[p];
+                tanhs(PAIR, new);
+                ALL_OF(PAIR) {
+                    store(gate[p], reset[p]);
+                    store(gate[p] + row, keep[p]);
+                    store(gate[p] + 2 * row, new[p]);
+                    store(gate[p] + 3 * row, own[p]);
+                    store(now + at[p], new[p] + keep[p] * (load(before + at[p]) - new[p]));
+                }
             }
         }
     }
@@ -285,6 +342,7 @@ static void gru_backward(const layer *l) {
 
 static void gru_before_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    const int x_step = input_step(l);
     group sum;
     const tiles first = walk(2, n, H, H, l->Wh);
     const tiles second = walk(1, n, H, H, l->Wn);
@@ -297,24 +355,47 @@ static void gru_before_forward(const layer *l) {
         touch(&w, z, zrow, 4, row);
         while (next_tile(&w)) {
             product(&w, l->packed, H, before, 0, row, sum);
-            EACH_VECTOR(w) {
-                const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                const vec reset = vec_sigmoid(load(gate) + sum[w.place][r][u]);
-                store(gate, reset);
-                store(gate + row, vec_sigmoid(load(gate + row) + sum[w.place][r][w.U + u]));
-                store(gate + 3 * row, reset * load(before + at));
+            for (int m = 0; m < w.R * w.U; m += PAIR) {
+                ptrdiff_t at[PAIR];
+                real *gate[PAIR];
+                vec reset[2 * PAIR], *keep = reset + PAIR, new[PAIR];
+                ALL_OF(PAIR) {
+                    const spot here = next_vector(&w, sum);
+                    const int j = here.unit;
+                    const real *x = input(l, t, here.row) + j, *b = l->b + j;
+                    at[p] = (ptrdiff_t)here.row * row + j;
+                    gate[p] = z + (ptrdiff_t)here.row * zrow + j;
+                    reset[p] = load(x) + load(b) + here.sum[0];
+                    keep[p] = load(x + x_step) + load(b + H) + here.sum[w.U];
+                    new[p] = load(x + 2 * x_step) + load(b + 2 * H);
+                }
+                sigmoids(2 * PAIR, reset);
+                ALL_OF(PAIR) {
+                    store(gate[p], reset[p]);
+                    store(gate[p] + row, keep[p]);
+                    store(gate[p] + 2 * row, new[p]);      /* but for what comes from the state */
+                    store(gate[p] + 3 * row, reset[p] * load(before + at[p]));
+                }
             }
         }
         if (!l->packed) add_plain(l, z + 3 * row, zrow, l->plain_Wh, 3, 2, 1, z + 2 * row, zrow);
         for (tiles w = walk_at(&second, t); next_tile(&w);) {
             product(&w, l->packed, H, z + 3 * row, 0, zrow, sum);
-            EACH_VECTOR(w) {
-                const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                const vec new = vec_tanh(load(gate + 2 * row) + sum[w.place][r][u]);
-                store(gate + 2 * row, new);
-                store(now + at, new + load(gate + row) * (load(before + at) - new));
+            for (int m = 0; m < w.R * w.U; m += TOGETHER) {
+                ptrdiff_t at[TOGETHER];
+                real *gate[TOGETHER];
+                vec new[TOGETHER];
+                ALL_OF(TOGETHER) {
+                    const spot here = next_vector(&w, sum);
+                    at[p] = (ptrdiff_t)here.row * row + here.unit;
+                    gate[p] = z + (ptrdiff_t)here.row * zrow + here.unit;
+                    new[p] = load(gate[p] + 2 * row) + here.sum[0];
+                }
+                tanhs(TOGETHER, new);
+                ALL_OF(TOGETHER) {
+                    store(gate[p] + 2 * row, new[p]);
+                    store(now + at[p], new[p] + load(gate[p] + row) * (load(before + at[p]) - new[p]));
+                }
             }
         }
     }
@@ -386,10 +467,11 @@ static void memory_forward(const layer *l) {
         while (next_tile(&w)) {
             product(&w, l->packed, H, before, 0, row, sum);
             EACH_VECTOR(w) {
-                const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                store(gate, larger(all(0), load(gate) + sum[w.place][r][u]));
-                store(now + at, load(before + at) + load(l->bm + w.unit + u * LANES));
+                const int j = w.unit + u * LANES;
+                const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + j;
+                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + j;
+                store(gate, larger(all(0), load(input(l, t, w.row + r) + j) + load(l->b + j) + sum[w.place][r][u]));
+                store(now + at, load(before + at) + load(l->bm + j));
             }
         }
         if (!l->packed) add_plain(l, z, zrow, l->plain_Wm, 1, 0, 1, now, row);

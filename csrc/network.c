@@ -217,6 +217,12 @@ static layer layer_of(const unrolled *u, int slice, int l) {
     a.WhT = u->work + at->WhT[l];
     a.Wn = u->work + at->Wn[l];
     a.WnT = u->work + at->WnT[l];
+    /* plain BLAS adds to z, so that there inputs_forward() puts the rows */
+    a.ids = l || net->E || !net->packed ? NULL : u->inputs + first_row(net, slice);
+    a.N = net->N;
+    a.G = at->G;
+    a.Wx = u->params + offsets->Wx;
+    a.b = u->params + offsets->b;
     a.plain_Wh = u->params + offsets->Wh;
     a.plain_Wm = u->params + offsets->Wm;
     a.bhn = u->params + offsets->bhn;
@@ -238,7 +244,7 @@ static real *output(const layer *a) {
 static int output_row(const layer *a) { return a->cell == FASTRNN_MEMORY ? a->zrow : a->row; }
 
 /* The inputs of layer l (from 1 on, or embedded) [T][n][*row]. */
-static real *input(const unrolled *u, int slice, int l, int *row) {
+static real *input_of(const unrolled *u, int slice, int l, int *row) {
     real *mine = u->work + u->at->first + slice * u->at->slice_size;
     if (l == 0) {
         *row = u->at->xrow;
@@ -254,9 +260,9 @@ static real *input(const unrolled *u, int slice, int l, int *row) {
 }
 
 /* C [rows][c_row], G gates c_step apart and M wide each, = the slots A [rows][a_row] (`count` of
- * them, a_step apart, K wide) times a packed (count K, G M) matrix, plus bias [G][M] where given. */
+ * them, a_step apart, K wide) times a packed (count K, G M) matrix. */
 static void multiply(int G, int rows, int M, int count, int K, const real *A, int a_row, int a_step,
-                     const real *packed, const real *bias, real *C, int c_row, int c_step) {
+                     const real *packed, real *C, int c_row, int c_step) {
     group sum;
     tiles w = walk(G, rows, M, count * K, packed);
     touch(&w, C, c_row, G, c_step);
@@ -266,9 +272,7 @@ static void multiply(int G, int rows, int M, int count, int K, const real *A, in
             real *c = C + (ptrdiff_t)(w.row + r) * c_row + w.unit;
             for (int g = 0; g < G; g++) {
                 for (int u = 0; u < w.U; u++) {
-                    const int m = u * LANES;
-                    const vec add = bias ? load(bias + g * M + w.unit + m) : all(0);
-                    store(c + g * c_step + m, sum[w.place][r][g * w.U + u] + add);
+                    store(c + g * c_step + u * LANES, sum[w.place][r][g * w.U + u]);
                 }
             }
         }
@@ -296,41 +300,40 @@ static void drop_out(const layer *a, const fastrnn_bits *bits, int limit, real *
     }
 }
 
+/* z = the products of layer l's inputs, all T steps of a slice. */
+static void inputs_forward(const unrolled *u, const layer *a, int slice, int l) {
+    const network *net = u->net;
+    const int H = net->H, E = net->E, G = a->G, N = net->N, start = first_row(net, slice);
+    const int rows = a->T * a->n;
+    int x_row = 0;
+    real *x = l || E ? input_of(u, slice, l, &x_row) : NULL;
+    if (a->ids) return;          /* the cell picks rows itself */
+    for (int i = 0; l == 0 && i < rows; i++) {
+        const int id = u->inputs[i / a->n * N + start + i % a->n];
+        if (E) {
+            memcpy(x + (ptrdiff_t)i * x_row, u->params + net->embedding + (int64_t)id * E,
+                   (size_t)E * sizeof(real));
+            continue;
+        }
+        for (int g = 0; g < G; g++) {
+            memcpy(a->z + (ptrdiff_t)i * a->zrow + g * a->row, a->Wx + ((int64_t)id * G + g) * H,
+                   (size_t)H * sizeof(real));
+        }
+    }
+    if (x) {
+        multiply(G, rows, H, 1, net->layers[l].D, x, x_row, 0, u->work + u->at->Wx[l], a->z, a->zrow,
+                 a->row);
+    }
+}
+
 /* States of all T steps of a slice from those in slots 0. */
 static void forward(const unrolled *u, int slice) {
     const network *net = u->net;
     const layout *at = u->at;
-    const int H = net->H, N = net->N, G = at->G, start = first_row(net, slice);
     real *mine = u->work + at->first + slice * at->slice_size;
     for (int l = 0; l < net->L; l++) {
         const layer a = layer_of(u, slice, l);
-        const fastrnn_layer *offsets = net->layers + l;
-        const real *b = u->params + offsets->b;
-        const int rows = a.T * a.n;
-        int x_row = 0;
-        if (l == 0) {
-            for (int i = 0; i < rows; i++) {
-                const int id = u->inputs[i / a.n * N + start + i % a.n];
-                if (net->E) {
-                    memcpy(mine + at->x + (int64_t)i * at->xrow,
-                           u->params + net->embedding + (int64_t)id * net->E,
-                           (size_t)net->E * sizeof(real));
-                    continue;
-                }
-                const real *Wx = u->params + offsets->Wx + (int64_t)id * G * H;
-                real *z = a.z + (int64_t)i * a.zrow;
-                for (int g = 0; g < G; g++) {
-                    for (int j = 0; j < H; j += LANES) {
-                        store(z + g * a.row + j, load(Wx + g * H + j) + load(b + g * H + j));
-                    }
-                }
-            }
-        }
-        if (l || net->E) {
-            const real *x = input(u, slice, l, &x_row);
-            multiply(G, rows, H, 1, offsets->D, x, x_row, 0, u->work + at->Wx[l], b, a.z, a.zrow,
-                     a.row);
-        }
+        inputs_forward(u, &a, slice, l);
         cell_forward(&a);
         if (u->bits) {
             drop_out(&a, u->bits + slice, net->dropout, mine + at->mask[l], mine + at->dropped[l]);
@@ -343,8 +346,8 @@ static real *head(const unrolled *u, int slice) {
     const layer a = layer_of(u, slice, u->net->L - 1);
     real *scores = u->work + u->at->first + slice * u->at->slice_size + u->at->scores;
     int row;
-    const real *x = input(u, slice, u->net->L, &row);
-    multiply(1, a.T * a.n, u->net->K, 1, a.H, x, row, 0, u->work + u->at->head_W, NULL, scores,
+    const real *x = input_of(u, slice, u->net->L, &row);
+    multiply(1, a.T * a.n, u->net->K, 1, a.H, x, row, 0, u->work + u->at->head_W, scores,
              u->at->wide, 0);
     return scores;
 }
@@ -355,10 +358,10 @@ static real *head(const unrolled *u, int slice) {
 /* gradient() of `count` slots dz of a layer, for gates `gate` and on of its G, or the same by plain
  * BLAS. */
 static void gradients(const layer *a, int G, int gate, int count, const real *dz,
-                      const factor *factors, int n, real *db) {
+                      const factor *factors, int n, real *db, const picks *picked) {
     const int H = a->H, rows = a->T * a->n, tiled = a->packed && rows >= ROWS_THAT_PAY;
     gradient(rows, H, count, dz, a->zrow, a->row, gate * H, factors, tiled ? n : 0, G * H, db,
-             a->scratch);
+             picked, a->scratch);
     for (int f = 0; f < n && !tiled; f++) {
         for (int g = 0; g < count; g++) {
             a->gemm(1, 0, factors[f].M, H, rows, factors[f].x, factors[f].row, dz + g * a->row,
@@ -378,16 +381,16 @@ static void backward(const unrolled *u, int slice, real *grads) {
     const layer top = layer_of(u, slice, net->L - 1);
     const int rows = top.T * top.n;
     int x_row = 0;
-    const real *x = input(u, slice, net->L, &x_row);
+    const real *x = input_of(u, slice, net->L, &x_row);
 
     const factor top_factor = {H, x_row, x, grads + net->head_W};
     const int tiled = net->packed && rows >= ROWS_THAT_PAY;
     gradient(rows, K, 1, scores, at->wide, 0, 0, &top_factor, tiled, K, grads + net->head_b,
-             top.scratch);
+             NULL, top.scratch);
     if (!tiled) {
         net->gemm(1, 0, H, K, rows, x, x_row, scores, at->wide, 0, grads + net->head_W, K);
     }
-    multiply(1, rows, H, 1, K, scores, at->wide, 0, u->work + at->head_WT, NULL, top.dh, top.row, 0);
+    multiply(1, rows, H, 1, K, scores, at->wide, 0, u->work + at->head_WT, top.dh, top.row, 0);
 
     for (int l = net->L - 1; l >= 0; l--) {
         const layer a = layer_of(u, slice, l);
@@ -399,42 +402,41 @@ static void backward(const unrolled *u, int slice, real *grads) {
                 store(a.dh + i, load(a.dh + i) * load(mask + i));
             }
         }
-        cell_backward(&a);
         const real *dz = a.cell == FASTRNN_MEMORY ? a.z + a.row : a.z;
         const int inputs = l || E;               /* whether they are more than picked rows */
-        if (inputs) x = input(u, slice, l, &x_row);
+        cell_backward(&a);
+        if (inputs) x = input_of(u, slice, l, &x_row);
         /* those of Wh and, where there is one, Wx */
         const factor both[2] = {{H, a.row, a.h, grads + offsets->Wh},
                                 {offsets->D, x_row, x, grads + offsets->Wx}};
+        const picks rows_of_Wx = {u->inputs + start, a.n, N, grads + offsets->Wx};
+        const picks *picked = inputs ? NULL : &rows_of_Wx;
         switch (a.cell) {
         case FASTRNN_GRU:
-            gradients(&a, G, 0, 2, dz, both, 1 + inputs, db);
-            gradients(&a, G, 2, 1, dz + 2 * a.row, both + 1, inputs, db);
-            gradients(&a, G, 2, 1, dz + 3 * a.row, both, 1, grads + offsets->bhn - 2 * H);
+            gradients(&a, G, 0, 2, dz, both, 1 + inputs, db, picked);
+            gradients(&a, G, 2, 1, dz + 2 * a.row, both + 1, inputs, db, picked);
+            gradients(&a, G, 2, 1, dz + 3 * a.row, both, 1, grads + offsets->bhn - 2 * H, NULL);
             break;
         case FASTRNN_GRU_BEFORE: {
             const factor reset[2] = {{H, a.zrow, a.z + 3 * a.row, both[0].C}, both[1]};
-            gradients(&a, G, 0, 2, dz, both, 1 + inputs, db);
-            gradients(&a, G, 2, 1, dz + 2 * a.row, reset, 1 + inputs, db);
+            gradients(&a, G, 0, 2, dz, both, 1 + inputs, db, picked);
+            gradients(&a, G, 2, 1, dz + 2 * a.row, reset, 1 + inputs, db, picked);
         } break;
         case FASTRNN_MEMORY: {
             const factor read = {H, a.zrow, a.z, grads + offsets->Wm};
-            gradients(&a, 1, 0, 1, dz + a.row, &read, 1, grads + offsets->bm);
+            gradients(&a, 1, 0, 1, dz + a.row, &read, 1, grads + offsets->bm, NULL);
         } /* fall through */
         default:
-            gradients(&a, G, 0, G, dz, both, 1 + inputs, db);
+            gradients(&a, G, 0, G, dz, both, 1 + inputs, db, picked);
         }
         if (inputs) {
-            multiply(1, rows, offsets->D, G, H, dz, a.zrow, a.row, u->work + at->WxT[l], NULL, a.dh,
+            multiply(1, rows, offsets->D, G, H, dz, a.zrow, a.row, u->work + at->WxT[l], a.dh,
                      l ? a.row : at->xrow, 0);
         }
-        for (int i = 0; l == 0 && i < rows; i++) {     /* the rows that the inputs picked */
+        for (int i = 0; l == 0 && E && i < rows; i++) {
             const int id = u->inputs[i / a.n * N + start + i % a.n];
-            real *dW = grads + (E ? net->embedding : offsets->Wx) + (int64_t)id * (E ? E : G * H);
-            const real *from = E ? a.dh + (int64_t)i * at->xrow : dz + (int64_t)i * a.zrow;
-            for (int g = 0; g < (E ? 1 : G); g++) {
-                for (int j = 0; j < (E ? E : H); j++) dW[g * H + j] += from[g * a.row + j];
-            }
+            real *dW = grads + net->embedding + (int64_t)id * E;
+            for (int j = 0; j < E; j++) dW[j] += a.dh[(int64_t)i * at->xrow + j];
         }
     }
 }
@@ -813,12 +815,14 @@ static void map(int function, int64_t n, const void *x_, void *y_) {
     real *y = y_;
     for (int64_t i = 0; i < n; i += LANES) {
         const int part = n - i < LANES ? (int)(n - i) : LANES;
-        const vec a = load_part(x + i, part);
-        store_part(y + i,
-                   function == FASTRNN_MAP_EXP ? vec_exp(a)
-                   : function == FASTRNN_MAP_TANH ? vec_tanh(a)
-                   : function == FASTRNN_MAP_SIGMOID ? vec_sigmoid(a) : vec_rsqrt(a),
-                   part);
+        vec a = load_part(x + i, part);
+        switch (function) {
+        case FASTRNN_MAP_EXP: exps(1, &a); break;
+        case FASTRNN_MAP_TANH: tanhs(1, &a); break;
+        case FASTRNN_MAP_SIGMOID: sigmoids(1, &a); break;
+        default: a = vec_rsqrt(a);
+        }
+        store_part(y + i, a, part);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "vecmath.h"
 
 #define NEVER ((real)-1e30)      /* the score of the columns behind K: their exp is 0 */
+#define FOUR 4                   /* registers that go through exp side by side */
 
 /* Scores o [width] (a multiple of LANES) and their bias [width] become exp((o + bias - top) *
  * sharpness), where *top is the largest o + bias; returns the sum of them all. */
@@ -18,10 +19,17 @@ INLINE real exponentials(int width, real sharpness, const real *bias, real *o, r
     }
     *top = largest_lane(highest);
     vec total = all(0);
-    for (int k = 0; k < width; k += LANES) {
-        const vec e = vec_exp((load(o + k) - *top) * sharpness);
-        store(o + k, e);
-        total += e;
+    for (int k = 0; k < width; k += FOUR * LANES) {
+        const int n = least(FOUR, (width - k) / LANES);
+        vec e[FOUR];
+        for (int v = 0; v < FOUR; v++) {
+            e[v] = v < n ? (load(o + k + v * LANES) - *top) * sharpness : all(NEVER);
+        }
+        exps(FOUR, e);
+        for (int v = 0; v < n; v++) {
+            store(o + k + v * LANES, e[v]);
+            total += e[v];
+        }
     }
     return sum_lanes(total);
 }

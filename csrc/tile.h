@@ -167,6 +167,7 @@ typedef struct {
     /* the tile at hand: R rows from `row` on, U vectors of units from `unit` on, which are G U
      * vectors of the panel; and its place in its group */
     int R, U, row, unit, place;
+    int r, u;                    /* its next vector */
     const real *panel;
     /* what the owner of the tile will read or write: `count` slots [N][row], `step` apart */
     struct { const real *at; int row, count, step; } touched[4];
@@ -234,7 +235,19 @@ static int next_tile(tiles *w) {
     w->place = w->next % GROUP;
     w->row = tile_row(w, w->next++);
     w->R = tile_row(w, w->next) - w->row;
+    w->r = w->u = 0;
     return 1;
+}
+
+/* The vectors of the tile at hand, one after another; behind the last one it comes again. `sum` are
+ * those of its gates, U apart. */
+typedef struct { int row, unit; const vec *sum; } spot;
+
+INLINE spot next_vector(tiles *w, group sum) {
+    const spot here = {w->row + w->r, w->unit + w->u * LANES, &sum[w->place][w->r][w->u]};
+    if (w->u + 1 < w->U) w->u++;
+    else if (w->r + 1 < w->R) w->u = 0, w->r++;
+    return here;
 }
 
 /* sum[place][r][g U + u] += the product for rows from `first` of the matrix on, or = where that is
@@ -278,17 +291,27 @@ typedef struct {
     real *C;
 } factor;
 
+/* Rows of a matrix C (.., count K) that were added to the rows of the product instead: row
+ * ids[t * N + stream] to row t * n + stream of it. */
+typedef struct {
+    const int32_t *ids;
+    int n, N;
+    real *C;
+} picks;
+
 /* The first `width` numbers of sum to c. */
 INLINE void store_row(real *c, const vec *sum, int width) {
     for (; width >= LANES; width -= LANES, c += LANES) store(c, *sum++);
     if (width) store_part(c, *sum, width);
 }
 
-/* From column `start` on C (M, count K) = x^T d for n factors, and db (count K), where given, = the
- * sum of d's rows, for `count` slots d [rows][d_row], K wide and d_step apart. The rows of the Cs
- * are ldc apart. panel: rows * PANEL * LANES, scratch */
+/* From column `start` on C (M, count K) = x^T d for n factors, db (count K), where given, = the sum
+ * of d's rows, and each picked row, where there are some, += its row of d, for `count` slots d
+ * [rows][d_row], K wide and d_step apart. The rows of the Cs are ldc apart.
+ * panel: rows * PANEL * LANES, scratch */
 static void gradient(int rows, int K, int count, const real *d, int d_row, int d_step, int start,
-                     const factor *factors, int n, int ldc, real *db, real *panel) {
+                     const factor *factors, int n, int ldc, real *db, const picks *picked,
+                     real *panel) {
     const int step = panel_units(1, 2, K), panels = (K + step - 1) / step;
     for (int p = 0; p < count * panels; p++) {
         const int unit = p % panels * step, width = least(step, K - unit), U = vectors(width);
@@ -303,6 +326,12 @@ static void gradient(int rows, int K, int count, const real *d, int d_row, int d
                 PREFETCH(from + (ptrdiff_t)AHEAD * d_row + u * LANES);
                 total[u] += x;
                 store(panel + ((ptrdiff_t)k * U + u) * LANES, x);
+            }
+            if (!picked) continue;
+            const int id = picked->ids[k / picked->n * picked->N + k % picked->n];
+            real *c = picked->C + (ptrdiff_t)id * ldc + column;
+            for (int u = 0; u < U; u++, c += LANES) {       /* zeros to what stands behind the row */
+                store(c, load(c) + first_lanes(load(from + u * LANES), width - u * LANES));
             }
         }
         if (db) store_row(db + column, total, width);

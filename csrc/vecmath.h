@@ -29,82 +29,99 @@
 #define ROUNDER 0x1.8p23f
 #endif
 
-/* x = k ln 2 + r with |r| <= ln 2 / 2: returns exp(r) - 1 - r by its Taylor series, r in *rest and
- * 2^k in *scale. In double, where 2 ulp are promised, what rounding takes from r is put back. */
-INLINE vec reduced_exp(vec x, vec *rest, vec *scale) {
-    const vec shifted = x * (real)1.4426950408889634 + (real)ROUNDER;
-    const vec k = shifted - (real)ROUNDER;
-    const vec near = x - k * (real)LN2_HIGH, r = near - k * (real)LN2_LOW;
-    *scale = from_bits((bits(shifted) + EXPONENT_BIAS) << MANTISSA_BITS);
+/* The functions below take n registers side by side, n being a constant where they are inlined: each
+ * operation waits for the one before it, and the others fill that time. */
+#define SIDE_BY_SIDE 8           /* at most */
+#define ABREAST UNROLL(8) for (int v = 0; v < n; v++)
+
+/* `times` x = k ln 2 + r with |r| <= ln 2 / 2: exp(r) - 1 - r in tail, r in rest and 2^k in scale. In
+ * float (exp(r) - 1 - r) / r^2 is the polynomial with the smallest largest error, 4e-9 of exp(r);
+ * in double, where 2 ulp are promised, Taylor's, and what rounding takes from r is put back. */
+INLINE void reduced_exps(const int n, const real times, const vec *x, vec *tail, vec *rest,
+                         vec *scale) {
 #ifdef FASTRNN_DOUBLE
-    vec q = all(1.0 / 6227020800);                       /* 1/13! */
-    q = q * r + 1.0 / 479001600;
-    q = q * r + 1.0 / 39916800;
-    q = q * r + 1.0 / 3628800;
-    q = q * r + 1.0 / 362880;
-    q = q * r + 1.0 / 40320;
-    q = q * r + 1.0 / 5040;
+    static const real terms[] = {
+        1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320,
+        1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5,
+    };
 #else
-    vec q = all((real)(1.0 / 5040));                     /* 1/7! */
+    static const real terms[] = {
+        0x1.6a23d0p-10f, 0x1.123a20p-7f, 0x1.5558f2p-5f, 0x1.555492p-3f, 0x1.fffffcp-2f,
+    };
 #endif
-    q = q * r + (real)(1.0 / 720);
-    q = q * r + (real)(1.0 / 120);
-    q = q * r + (real)(1.0 / 24);
-    q = q * r + (real)(1.0 / 6);
-    q = q * r + (real)0.5;
-    *rest = r;
+    vec k[SIDE_BY_SIDE], near[SIDE_BY_SIDE];
+    ABREAST scale[v] = x[v] * (real)(times * 1.4426950408889634) + (real)ROUNDER;
+    ABREAST k[v] = scale[v] - (real)ROUNDER;
+    ABREAST near[v] = times * x[v] - k[v] * (real)LN2_HIGH;
+    ABREAST rest[v] = near[v] - k[v] * (real)LN2_LOW;
+    ABREAST scale[v] = from_bits((bits(scale[v]) + EXPONENT_BIAS) << MANTISSA_BITS);
+    ABREAST tail[v] = rest[v] * terms[0] + terms[1];
+    UNROLL(16)
+    for (int i = 2; i < (int)(sizeof terms / sizeof *terms); i++) {
+        ABREAST tail[v] = tail[v] * rest[v] + terms[i];
+    }
 #ifdef FASTRNN_DOUBLE
-    return r * r * q + ((near - r) - k * (real)LN2_LOW);
+    ABREAST tail[v] = rest[v] * rest[v] * tail[v] + ((near[v] - rest[v]) - k[v] * (real)LN2_LOW);
 #else
-    return r * r * q;
+    ABREAST tail[v] = rest[v] * rest[v] * tail[v];
 #endif
 }
 
-/* For x <= 0. */
-INLINE vec vec_exp(vec x) {
-    vec r, scale;
-    const vec tail = reduced_exp(x, &r, &scale);
-    return choose(x < (real)EXP_LOW, all(0), (tail + r) * scale + scale);
+/* x <- exp x for x <= 0. */
+INLINE void exps(const int n, vec *x) {
+    vec r[SIDE_BY_SIDE], scale[SIDE_BY_SIDE], tail[SIDE_BY_SIDE];
+    reduced_exps(n, 1, x, tail, r, scale);
+    ABREAST tail[v] = (tail[v] + r[v]) * scale[v] + scale[v];
+    ABREAST x[v] = from_bits(bits(tail[v]) & ~(ivec)(x[v] < (real)EXP_LOW));
 }
 
-/* a / b for b in [1, 2^60]: a division takes as long as a dozen other operations, so where the
+/* a <- a / b for b in [1, 2^126]: a division takes as long as a dozen other operations, so where the
  * processor estimates 1/b well enough the quotient is mended by what is left of a. */
-INLINE vec quotient(vec a, vec b) {
+INLINE void quotients(const int n, vec *a, const vec *b) {
 #if defined(X86) && VEC_BYTES == 64 && !defined(FASTRNN_DOUBLE)
-    const vec r = (vec)X86(rcp14)(b), q = a * r;
-    return q + r * (a - b * q);
+    vec r[SIDE_BY_SIDE], q[SIDE_BY_SIDE];
+    ABREAST r[v] = (vec)X86(rcp14)(b[v]);
+    ABREAST q[v] = a[v] * r[v];
+    ABREAST a[v] -= b[v] * q[v];
+    ABREAST a[v] = q[v] + r[v] * a[v];
 #else
-    return a / b;
+    ABREAST a[v] /= b[v];
 #endif
 }
 
-/* 1 / (1 + exp(-x)), with e = exp(-|x|) so that nothing overflows and small values keep their
- * digits: 1 / (1 + e) for x >= 0, e / (1 + e) below. */
-INLINE vec vec_sigmoid(vec x) {
-    const vec e = vec_exp(from_bits(bits(x) | bits(all((real)-0.0))));
-    return quotient(choose(x < 0, e, all(1)), e + (real)1);
+/* x <- 1 / (1 + exp(-x)), x being taken for EXP_LOW below it, where the result is next to 0. */
+INLINE void sigmoids(const int n, vec *x) {
+    vec r[SIDE_BY_SIDE], scale[SIDE_BY_SIDE], tail[SIDE_BY_SIDE];
+    ABREAST x[v] = smaller(all(-(real)EXP_LOW), larger(all((real)EXP_LOW), x[v]));
+    reduced_exps(n, -1, x, tail, r, scale);
+    ABREAST tail[v] = (tail[v] + r[v]) * scale[v] + scale[v];
+    ABREAST tail[v] += (real)1;
+    ABREAST x[v] = all(1);
+    quotients(n, x, tail);
 }
 
-/* tanh |x| = m / (m + 2) with m = exp(2 |x|) - 1, which keeps its digits near 0. */
-INLINE vec vec_tanh(vec x) {
+/* x <- tanh x: tanh |x| = m / (m + 2) with m = exp(2 |x|) - 1, which keeps its digits near 0. */
+INLINE void tanhs(const int n, vec *x) {
     const vec minus_zero = all((real)-0.0);
-    const ivec sign = bits(x) & bits(minus_zero);
-    vec a = from_bits(bits(x) & ~bits(minus_zero));
-    a = choose(a > (real)TANH_HIGH, all((real)TANH_HIGH), a);
-    vec r, scale;
-    const vec tail = reduced_exp(a + a, &r, &scale);
-    const vec one_less = scale - (real)1, near = r * scale + one_less;
+    vec a[SIDE_BY_SIDE], r[SIDE_BY_SIDE], scale[SIDE_BY_SIDE], tail[SIDE_BY_SIDE];
+    ABREAST a[v] = smaller(all((real)TANH_HIGH), from_bits(bits(x[v]) & ~bits(minus_zero)));
+    reduced_exps(n, 2, a, tail, r, scale);
 #ifdef FASTRNN_DOUBLE
     /* what rounding takes from `near` and from d goes back; near 1 the latter does not show */
-    const vec m = near + (tail * scale + (r * scale - (near - one_less)));
-    const vec d = m + (real)2, y = m / d;
-    const vec lost = (real)0.5 * y * ((real)1 - y) * (m - (d - (real)2));
-    const vec result = y - choose(m < (real)8, lost, all(0));
+    for (int v = 0; v < n; v++) {
+        const vec one_less = scale[v] - (real)1, near = r[v] * scale[v] + one_less;
+        const vec m = near + (tail[v] * scale[v] + (r[v] * scale[v] - (near - one_less)));
+        const vec d = m + (real)2, y = m / d;
+        const vec lost = (real)0.5 * y * ((real)1 - y) * (m - (d - (real)2));
+        a[v] = y - choose(m < (real)8, lost, all(0));
+    }
 #else
-    const vec m = near + tail * scale;
-    const vec result = quotient(m, m + (real)2);
+    ABREAST a[v] = r[v] * scale[v] + (scale[v] - (real)1);
+    ABREAST a[v] += tail[v] * scale[v];
+    ABREAST r[v] = a[v] + (real)2;
+    quotients(n, a, r);
 #endif
-    return from_bits(bits(result) | sign);
+    ABREAST x[v] = from_bits(bits(a[v]) | (bits(x[v]) & bits(minus_zero)));
 }
 
 /* 1 / sqrt(x) for normal x > 0: the processor's estimate where it has one, made exact by Newton's
