@@ -2,8 +2,9 @@
  *
  * Every cell finds the products of its input, x_t Wx, in the slots of z, or picks rows of Wx itself
  * where symbols are its input; it adds b and the products with its own state and leaves in the
- * slots what the backward pass needs; backward turns them into the gradients by those sums. A slot is a row of `row` numbers (H rounded up; what
- * lies behind H is never read), a row of z is `slots` of them side by side:
+ * slots what the backward pass needs; backward turns them into the gradients by those sums. A slot
+ * is a row of `row` numbers (H rounded up; what lies behind H is never read), a row of z is `slots`
+ * of them side by side:
  *
  *     cell        slots of z, forward                  backward
  *     rnn, relu   z                                    dz
@@ -27,7 +28,7 @@ enum { FASTRNN_GRU_BEFORE = FASTRNN_MEMORY + 1 };   /* a GRU that resets before 
 /* A layer at work on n streams. */
 typedef struct {
     int cell, T, n, H, row, zrow, packed;
-    const int32_t *ids;          /* [T][N]: rows of Wx (K, G H) that are the inputs' products, or NULL */
+    const int32_t *ids;          /* [T][N]: rows of Wx (K, G H) that are the products, or NULL */
     int N, G;
     const real *Wx, *b;
     const real *Wh, *WhT;        /* packed (H, G H) and its transpose; for a GRU that resets before */
@@ -394,7 +395,8 @@ static void gru_before_forward(const layer *l) {
                 tanhs(TOGETHER, new);
                 ALL_OF(TOGETHER) {
                     store(gate[p] + 2 * row, new[p]);
-                    store(now + at[p], new[p] + load(gate[p] + row) * (load(before + at[p]) - new[p]));
+                    const vec keep = load(gate[p] + row);
+                    store(now + at[p], new[p] + keep * (load(before + at[p]) - new[p]));
                 }
             }
         }
@@ -470,7 +472,8 @@ static void memory_forward(const layer *l) {
                 const int j = w.unit + u * LANES;
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + j;
                 real *gate = z + (ptrdiff_t)(w.row + r) * zrow + j;
-                store(gate, larger(all(0), load(input(l, t, w.row + r) + j) + load(l->b + j) + sum[w.place][r][u]));
+                const vec s = load(input(l, t, w.row + r) + j) + load(l->b + j) + sum[w.place][r][u];
+                store(gate, larger(all(0), s));
                 store(now + at, load(before + at) + load(l->bm + j));
             }
         }

@@ -409,7 +409,8 @@ static void backward(const unrolled *u, int slice, real *grads) {
         /* those of Wh and, where there is one, Wx */
         const factor both[2] = {{H, a.row, a.h, grads + offsets->Wh},
                                 {offsets->D, x_row, x, grads + offsets->Wx}};
-        const picks rows_of_Wx = {u->inputs + start, a.n, N, grads + offsets->Wx};
+        const picks rows_of_Wx = {u->inputs + start, a.n, N, (int64_t)K * G * H,
+                                  grads + offsets->Wx};
         const picks *picked = inputs ? NULL : &rows_of_Wx;
         switch (a.cell) {
         case FASTRNN_GRU:

@@ -85,10 +85,10 @@ static void pack_transposed(int N, int K, int M, const real *B, int ldb, real *p
 }
 
 /* sum[r][v] = or, where `more`, += A (R, K) times one panel of V vectors; the rows of A are `stride`
- * apart, or, where it is `turned`, its columns. R, V and `turned` are constants where this is
- * inlined, so that the sums are registers. */
+ * apart, or, where it is `turned`, its columns. Fetches K lines from `coming` on. R, V and `turned`
+ * are constants where this is inlined, so that the sums are registers. */
 INLINE void tile(const int R, const int V, const int turned, int more, int K, const real *A,
-                 ptrdiff_t stride, const real *panel, sums sum) {
+                 ptrdiff_t stride, const real *panel, const real *coming, sums sum) {
     sums s;
     UNROLL(6)
     for (int r = 0; r < R; r++) {
@@ -126,6 +126,7 @@ INLINE void tile(const int R, const int V, const int turned, int more, int K, co
         UNROLL(8)
         for (int v = 0; v < V; v++) b[v] = load(panel + v * LANES);
         if (turned) PREFETCH(A + (k + AHEAD) * stride);
+        else PREFETCH(coming + k * ROW_STEP);
         UNROLL(6)
         for (int r = 0; r < R; r++) {
             const real a = turned ? A[k * stride + r] : A[r * stride + k];
@@ -142,10 +143,10 @@ INLINE void tile(const int R, const int V, const int turned, int more, int K, co
 
 /* tile() for any R and V that a panel has. */
 static void any_tile(int R, int V, int turned, int more, int K, const real *A, ptrdiff_t stride,
-                     const real *panel, sums sum) {
+                     const real *panel, const real *coming, sums sum) {
 #define CASE(R, V, TURNED)                                                                        \
     case (TURNED) * 128 + (R) * 16 + (V):                                                         \
-        tile(R, V, TURNED, more, K, A, stride, panel, sum);                                       \
+        tile(R, V, TURNED, more, K, A, stride, panel, coming, sum);                               \
         break;
 #define CASES(R, TURNED)                                                                          \
     CASE(R, 1, TURNED) CASE(R, 2, TURNED) CASE(R, 3, TURNED) CASE(R, 4, TURNED)
@@ -263,11 +264,13 @@ static void add_product(const tiles *w, int first, int count, int K, const real 
     for (int s = 0; s < count; s++) {
         for (int k = 0; k < K; k += near) {
             const int part = least(near, K - k);
-            for (int i = start; i < end; i++) {
+            for (int i = start; i < end; i++) {      /* each fetches a part of what follows */
                 const int row = tile_row(w, i), R = tile_row(w, i + 1) - row;
+                const real *coming = panel + (ptrdiff_t)part * (V * LANES + (i - start) * ROW_STEP);
                 if (first + s + k == 0 && w->tiles > 1) fetch(w, row, R);
                 any_tile(R, V, 0, first + s + k > 0, part,
-                         A + row * stride + s * step + k, stride, panel, sum[i - start]);
+                         A + row * stride + s * step + k, stride, panel, coming,
+                         sum[i - start]);
             }
             panel += (ptrdiff_t)part * V * LANES;
         }
@@ -278,7 +281,7 @@ static void add_product(const tiles *w, int first, int count, int K, const real 
 static void product(const tiles *w, int count, int K, const real *A, ptrdiff_t step,
                     ptrdiff_t stride, group sum) {
     if (count) add_product(w, 0, count, K, A, step, stride, sum);
-    else any_tile(w->R, w->G * w->U, 0, 0, 0, A, 0, w->panel, sum[w->place]);
+    else any_tile(w->R, w->G * w->U, 0, 0, 0, A, 0, w->panel, w->panel, sum[w->place]);
 }
 
 /* ---- sums over all rows: the gradients of matrices and of a bias ---- */
@@ -291,11 +294,12 @@ typedef struct {
     real *C;
 } factor;
 
-/* Rows of a matrix C (.., count K) that were added to the rows of the product instead: row
- * ids[t * N + stream] to row t * n + stream of it. */
+/* Rows of a matrix C (`size` numbers) that were inputs' products: row ids[t * N + stream] that of
+ * row t * n + stream. */
 typedef struct {
     const int32_t *ids;
     int n, N;
+    int64_t size;
     real *C;
 } picks;
 
@@ -329,9 +333,13 @@ static void gradient(int rows, int K, int count, const real *d, int d_row, int d
             }
             if (!picked) continue;
             const int id = picked->ids[k / picked->n * picked->N + k % picked->n];
-            real *c = picked->C + (ptrdiff_t)id * ldc + column;
-            for (int u = 0; u < U; u++, c += LANES) {       /* zeros to what stands behind the row */
-                store(c, load(c) + first_lanes(load(from + u * LANES), width - u * LANES));
+            int64_t at = (int64_t)id * ldc + column;
+            for (int u = 0; u < U; u++, at += LANES) {
+                real *c = picked->C + at;
+                const int part = width - u * LANES;
+                const vec x = first_lanes(load(from + u * LANES), part);
+                if (at + LANES <= picked->size) store(c, load(c) + x);  /* 0 to what follows */
+                else store_part(c, load_part(c, part) + x, part);
             }
         }
         if (db) store_row(db + column, total, width);
@@ -347,7 +355,7 @@ static void gradient(int rows, int K, int count, const real *d, int d_row, int d
                         const int m = tile_row(&w, i);
                         any_tile(tile_row(&w, i + 1) - m, U, 1, k > 0, least(near, rows - k),
                                  left->x + (ptrdiff_t)k * left->row + m, left->row,
-                                 panel + (ptrdiff_t)k * U * LANES, sum[i - first]);
+                                 panel + (ptrdiff_t)k * U * LANES, NULL, sum[i - first]);
                     }
                 }
                 for (int i = first; i < end; i++) {
