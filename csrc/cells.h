@@ -39,7 +39,8 @@ typedef struct {
     real *c;                     /* [T+1][n][row], lstm */
     real *z;                     /* [T][n][zrow] */
     real *dh;                    /* [T][n][row]: gradients by what the layer hands on */
-    real *carry;                 /* [n][row]: what passes to the step before without a product */
+    real *carry;                 /* [n][row]: what passes to the step before without a product, at
+                                  * first what comes from behind the last step */
     real *scratch;
     fastrnn_gemm gemm;
 } layer;
@@ -215,7 +216,6 @@ static void lstm_backward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
     group sum;
     const tiles first = walk(1, n, H, 4 * H, l->WhT);
-    memset(l->carry, 0, (size_t)n * row * sizeof(real));
     for (int t = l->T - 1; t >= 0; t--) {
         const real *c_before = l->c + (ptrdiff_t)t * n * row;     /* [n][row] */
         real *dh = l->dh + (ptrdiff_t)t * n * row;                /* [n][row] */
@@ -304,7 +304,6 @@ static void gru_backward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
     group sum;
     const tiles first = walk(1, n, H, 3 * H, l->WhT);
-    memset(l->carry, 0, (size_t)n * row * sizeof(real));
     for (int t = l->T - 1; t >= 0; t--) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
         real *dh = l->dh + (ptrdiff_t)t * n * row;                /* [n][row] */
@@ -409,7 +408,6 @@ static void gru_before_backward(const layer *l) {
     group sum;
     const tiles first = walk(1, n, H, 2 * H, l->WhT);
     const tiles second = walk(1, n, H, H, l->WnT);
-    memset(l->carry, 0, (size_t)n * row * sizeof(real));
     for (int t = l->T - 1; t >= 0; t--) {
         const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
         real *dh = l->dh + (ptrdiff_t)t * n * row;                /* [n][row] */
@@ -494,7 +492,6 @@ static void memory_backward(const layer *l) {
     group sum;
     const tiles first = walk(1, n, H, H, l->WnT);
     const tiles second = walk(1, n, H, H, l->WhT);
-    memset(l->carry, 0, (size_t)n * row * sizeof(real));
     for (int t = l->T - 1; t >= 0; t--) {
         real *dh = l->dh + (ptrdiff_t)t * n * row;                /* [n][row] */
         real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
@@ -521,6 +518,34 @@ static void memory_backward(const layer *l) {
                 real *dm = l->carry + (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
                 store(dm, load(dm) + sum[w.place][r][u]);
             }
+        }
+    }
+}
+
+/* Behind the loop back: dstart [n][row] = the gradient by the h (memory: m) that the unroll began
+ * with. That of an LSTM's c is in carry. */
+static void start_gradient(const layer *l, real *dstart) {
+    const int n = l->n, H = l->H, row = l->row, G = l->G;
+    const int before = l->cell == FASTRNN_GRU_BEFORE, gru = l->cell == FASTRNN_GRU;
+    const int summed = gru || before ? 2 : G, carried = gru || before;
+    group sum;
+    if (l->cell == FASTRNN_MEMORY) {
+        memcpy(dstart, l->carry, (size_t)n * row * sizeof(real));
+        return;
+    }
+    memset(dstart, 0, (size_t)n * row * sizeof(real));
+    if (!l->packed) {
+        add_plain_transposed(l, l->z, l->zrow, l->plain_Wh, G, 0, summed, dstart, row);
+        if (gru) add_plain_transposed(l, l->z + 3 * row, l->zrow, l->plain_Wh, G, 2, 1, dstart, row);
+    }
+    tiles w = walk(1, n, H, (before ? 2 : G) * H, l->WhT);
+    while (next_tile(&w)) {
+        product(&w, l->packed ? summed : 0, H, l->z, row, l->zrow, sum);
+        if (gru && l->packed) add_product(&w, 2, 1, H, l->z + 3 * row, 0, l->zrow, sum);
+        EACH_VECTOR(w) {
+            const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
+            const vec d = load(dstart + at) + sum[w.place][r][u];
+            store(dstart + at, carried ? d + load(l->carry + at) : d);
         }
     }
 }

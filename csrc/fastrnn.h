@@ -5,7 +5,7 @@
  * of one such variant. Arrays travel as `void *` because the caller chooses the precision together
  * with the table: they hold float for a float table and double for a double table.
  *
- * Letters: T time steps, N batch, D input size of a layer, H hidden size, K vocabulary size,
+ * Letters: T time steps, N batch, D input size, H hidden size, K vocabulary size,
  * E embedding size, L layers, G gates (lstm 4: i f o g; gru 3: r z n; else 1), P numbers of state
  * (for each layer its h; for lstm h and then c). Arrays are row-major and contiguous, do not
  * overlap unless said, and the caller has checked every size and every id.
@@ -48,7 +48,8 @@ typedef struct {
  * of (embedding, or the first Wx) comes first. Behind a parameter block 64 bytes may be read. */
 typedef struct {
     int cell;
-    int K, E, H, L;      /* E is 0 where inputs are one-hot */
+    int K, E, H, L;      /* K is 0 where there is no head, E where inputs are not embedded */
+    int D;               /* numbers of an input; 0: inputs are symbols, one-hot or embedded */
     int T, N;            /* the largest unroll and the batch that the workspace must hold */
     int dropout;         /* chance to be dropped, in 1/65536 */
     int packed;          /* whether the recurrence runs on packed matrices, or on plain BLAS */
@@ -92,7 +93,11 @@ typedef struct {
     const fastrnn_bits *bits;    /* a source for each slice; NULL: no dropout */
     void *state;                 /* [N][P] after the last window; the next one starts from it, or
                                   * from zero where its position is 0 */
-    int64_t position;            /* of the next window in each stream */
+    int64_t position;            /* of the next window in each stream; with starts: windows that a
+                                  * place in the batch has had in this epoch */
+    const int64_t *starts;       /* of the windows of this call, [updates][N], each from the zero
+                                  * state; NULL: the streams are read from left to right */
+    int64_t epoch_updates;       /* of an epoch with starts */
     int64_t epoch;               /* epochs completed */
     int64_t update;              /* updates completed */
     double smooth_loss;          /* nats per unroll; read when update > 0 */
@@ -118,13 +123,26 @@ typedef struct {
     int64_t (*workspace_size)(const fastrnn_network *net);
 
     /* Read inputs [T][N] (T <= net->T) from `state` [N][P], in and out. With targets [T][N]:
-     * losses [T][N] receives the cross-entropy of each prediction in nats, and where grads is not
-     * NULL the whole block is filled with the gradient of the loss, which is their sum over time
-     * and mean over the batch. Without targets (NULL) the state moves, and nothing else. With
-     * `bits`, a source for each slice, what layers hand on is dropped out. */
+     * losses [T][N] receives the cross-entropy of each prediction in nats; right [T][N], where not
+     * NULL, whether the target was the likeliest symbol; and grads, where not NULL, the gradient of
+     * the loss, which is the sum of the losses over time and their mean over the batch. Without
+     * targets (NULL) the state moves, and nothing else. With `bits`, a source for each slice, what
+     * layers hand on is dropped out. */
     void (*unroll)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *grads,
                    void *work, const int32_t *inputs, const int32_t *targets, int T, void *state,
-                   double *losses, const fastrnn_bits *bits);
+                   double *losses, uint8_t *right, const fastrnn_bits *bits);
+
+    /* The layers alone, of a network without a head whose inputs x [N][T][D] are numbers (here
+     * batch-major): from `state` [N][P], in and out, to what the last layer hands on, out [N][T][H].
+     * The workspace keeps what backward needs. */
+    void (*forward)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *work,
+                    const void *x, int T, void *state, void *out);
+
+    /* Back through the last forward(), whose workspace and T these are, from the gradients by `out`
+     * and by the last state's c or m (dstate [N][P]; that of its h belongs into dout): dx [N][T][D],
+     * dstate by the first state, and the whole block grads, summed over the batch. */
+    void (*backward)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *work,
+                     int T, const void *dout, void *dx, void *dstate, void *grads);
 
     /* At most `updates` updates: window, unroll, clip, step. Returns how many were done: fewer only
      * where the loss of the next one, or its gradient, is not finite; it is not applied. */

@@ -1,6 +1,6 @@
-/* network.c - one-hot or embedded inputs, recurrent layers and a softmax head: the unroll, the
- * training loop and the sampling loop. setup.py compiles it once for each precision and instruction
- * set. */
+/* network.c - inputs that are one-hot, embedded or numbers, recurrent layers and a softmax head: the
+ * unroll, the training loop and the sampling loop. setup.py compiles it once for each precision and
+ * instruction set. */
 #include <float.h>
 
 #include "cells.h"
@@ -53,14 +53,22 @@ static int slices(int N, int H) {
     const int two = 2 * SLICE_ROWS(H);           /* an even number serves two threads equally */
     return N < 8 ? 1 : 2 * ((N + two - 1) / two);
 }
+/* Numbers of an input of the first layer; 0 where it picks a row of Wx. */
+static int input_size(const network *net) { return net->D ? net->D : net->E; }
+
 static int first_row(const network *net, int slice) {
     return (int)((int64_t)net->N * slice / slices(net->N, net->H));
+}
+
+/* Numbers of state of one stream. */
+static int state_size(const network *net) {
+    return net->L * net->H * (net->cell == FASTRNN_LSTM ? 2 : 1);
 }
 
 /* ---- the workspace ---- */
 
 typedef struct {
-    int row, wide, xrow;         /* H, K and E rounded up to multiples of ROW_STEP */
+    int row, wide, xrow;         /* H, K and input_size rounded up to multiples of ROW_STEP */
     int cell;                    /* with FASTRNN_GRU_BEFORE told apart */
     int G, zrow;
     int slices;
@@ -71,7 +79,7 @@ typedef struct {
     int64_t head_b;              /* [wide]: NEVER behind K */
     int64_t sorted;              /* [wide] */
     int64_t first;               /* where the first slice starts; each has, n being its streams: */
-    int64_t x;                   /* [T][n][xrow]: embedded inputs */
+    int64_t x;                   /* [T][n][xrow]: inputs, where they are numbers or embedded */
     int64_t h[FASTRNN_MOST_LAYERS], c[FASTRNN_MOST_LAYERS], z[FASTRNN_MOST_LAYERS];   /* cells.h */
     int64_t mask[FASTRNN_MOST_LAYERS];       /* [T][n][row]: 0 or 1 / keep */
     int64_t dropped[FASTRNN_MOST_LAYERS];    /* [T][n][row]: what the layer hands on */
@@ -87,7 +95,7 @@ static layout lay_out(const network *net) {
     layout at;
     at.row = round_up(net->H, ROW_STEP);
     at.wide = round_up(net->K, ROW_STEP);
-    at.xrow = round_up(net->E, ROW_STEP);
+    at.xrow = round_up(input_size(net), ROW_STEP);
     at.cell = net->cell == FASTRNN_GRU && net->layers[0].bhn < 0 ? FASTRNN_GRU_BEFORE : net->cell;
     at.G = gates(at.cell);
     at.zrow = slots(at.cell) * at.row;
@@ -97,7 +105,7 @@ static layout lay_out(const network *net) {
 #define PLACE(name, count) (at.name = end, end += round_up64(count, ROW_STEP))
     const int before = at.cell == FASTRNN_GRU_BEFORE, two = before || at.cell == FASTRNN_MEMORY;
     for (int l = 0; l < net->L; l++) {
-        const int D = l || net->E ? net->layers[l].D : 0;
+        const int D = l || input_size(net) ? net->layers[l].D : 0;
         PLACE(Wx[l], packed_size(at.G, D, net->H));
         PLACE(WxT[l], packed_size(1, at.G * net->H, D));
         PLACE(Wh[l], packed_size(at.G - before, net->H, net->H));
@@ -144,7 +152,11 @@ typedef struct {
     const int32_t *inputs, *targets;   /* [T][N] */
     int T, backward;
     double *losses;                    /* [T][N] */
+    uint8_t *right;                    /* [T][N] or NULL */
     const fastrnn_bits *bits;
+    /* in place of ids and of the head: */
+    const real *x, *dout;              /* [N][T][D], [N][T][H] */
+    real *out, *dx, *dstate;           /* [N][T][H], [N][T][D], [N][P] */
 } unrolled;
 
 /* ---- packing the weights ---- */
@@ -162,6 +174,7 @@ static void pack_one(void *context, int index) {
     const int rows = u->T * N;
     if (index >= L * PACKS) {
         const real *W = u->params + net->head_W;
+        if (!K) return;
         if (index == L * PACKS) pack(1, rows, H, K, W, K, u->work + at->head_W);
         else if (u->backward) pack_transposed(rows, K, H, W, K, u->work + at->head_WT);
         return;
@@ -171,7 +184,7 @@ static void pack_one(void *context, int index) {
     const real *Wx = u->params + layer->Wx, *Wh = u->params + layer->Wh;
     const int before = at->cell == FASTRNN_GRU_BEFORE, memory = at->cell == FASTRNN_MEMORY;
     const real *Wn = memory ? u->params + layer->Wm : Wh + 2 * H;
-    const int D = l || net->E ? layer->D : 0, ldn = memory ? H : G * H, now = G - before;
+    const int D = l || input_size(net) ? layer->D : 0, ldn = memory ? H : G * H, now = G - before;
     const int recurrent = net->packed, second = recurrent && (before || memory);
     switch (kind) {
     case 0: if (D) pack(G, rows, D, H, Wx, G * H, u->work + at->Wx[l]); break;
@@ -217,8 +230,8 @@ static layer layer_of(const unrolled *u, int slice, int l) {
     a.WhT = u->work + at->WhT[l];
     a.Wn = u->work + at->Wn[l];
     a.WnT = u->work + at->WnT[l];
-    /* plain BLAS adds to z, so that there inputs_forward() puts the rows */
-    a.ids = l || net->E || !net->packed ? NULL : u->inputs + first_row(net, slice);
+    /* plain BLAS adds to z, so that there read_inputs() puts the rows */
+    a.ids = l || input_size(net) || !net->packed ? NULL : u->inputs + first_row(net, slice);
     a.N = net->N;
     a.G = at->G;
     a.Wx = u->params + offsets->Wx;
@@ -243,7 +256,7 @@ static real *output(const layer *a) {
 }
 static int output_row(const layer *a) { return a->cell == FASTRNN_MEMORY ? a->zrow : a->row; }
 
-/* The inputs of layer l (from 1 on, or embedded) [T][n][*row]. */
+/* The inputs of layer l (from 1 on, or where they are numbers) [T][n][*row]. */
 static real *input_of(const unrolled *u, int slice, int l, int *row) {
     real *mine = u->work + u->at->first + slice * u->at->slice_size;
     if (l == 0) {
@@ -300,18 +313,34 @@ static void drop_out(const layer *a, const fastrnn_bits *bits, int limit, real *
     }
 }
 
-/* z = the products of layer l's inputs, all T steps of a slice. */
-static void inputs_forward(const unrolled *u, const layer *a, int slice, int l) {
+/* Rows [T][n][row] from and to those of streams `start` on of an array [N][T][width]. */
+static void rows_in(int T, int n, int width, const real *all, int start, real *rows, int row) {
+    for (int i = 0; i < T * n; i++) {
+        memcpy(rows + (ptrdiff_t)i * row, all + ((int64_t)(start + i % n) * T + i / n) * width,
+               (size_t)width * sizeof(real));
+    }
+}
+static void rows_out(int T, int n, int width, const real *rows, int row, real *all, int start) {
+    for (int i = 0; i < T * n; i++) {
+        memcpy(all + ((int64_t)(start + i % n) * T + i / n) * width, rows + (ptrdiff_t)i * row,
+               (size_t)width * sizeof(real));
+    }
+}
+
+/* The first layer's inputs of a slice: rows of numbers, of the embedding, or, where the cell does
+ * not pick them itself, of Wx into z. */
+static void read_inputs(const unrolled *u, const layer *a, int slice) {
     const network *net = u->net;
-    const int H = net->H, E = net->E, G = a->G, N = net->N, start = first_row(net, slice);
-    const int rows = a->T * a->n;
-    int x_row = 0;
-    real *x = l || E ? input_of(u, slice, l, &x_row) : NULL;
-    if (a->ids) return;          /* the cell picks rows itself */
-    for (int i = 0; l == 0 && i < rows; i++) {
-        const int id = u->inputs[i / a->n * N + start + i % a->n];
+    const int H = net->H, E = net->E, G = a->G, start = first_row(net, slice);
+    real *x = u->work + u->at->first + slice * u->at->slice_size + u->at->x;
+    if (net->D) {
+        rows_in(a->T, a->n, net->D, u->x, start, x, u->at->xrow);
+        return;
+    }
+    for (int i = 0; !a->ids && i < a->T * a->n; i++) {
+        const int id = u->inputs[i / a->n * net->N + start + i % a->n];
         if (E) {
-            memcpy(x + (ptrdiff_t)i * x_row, u->params + net->embedding + (int64_t)id * E,
+            memcpy(x + (ptrdiff_t)i * u->at->xrow, u->params + net->embedding + (int64_t)id * E,
                    (size_t)E * sizeof(real));
             continue;
         }
@@ -319,10 +348,6 @@ static void inputs_forward(const unrolled *u, const layer *a, int slice, int l) 
             memcpy(a->z + (ptrdiff_t)i * a->zrow + g * a->row, a->Wx + ((int64_t)id * G + g) * H,
                    (size_t)H * sizeof(real));
         }
-    }
-    if (x) {
-        multiply(G, rows, H, 1, net->layers[l].D, x, x_row, 0, u->work + u->at->Wx[l], a->z, a->zrow,
-                 a->row);
     }
 }
 
@@ -333,7 +358,13 @@ static void forward(const unrolled *u, int slice) {
     real *mine = u->work + at->first + slice * at->slice_size;
     for (int l = 0; l < net->L; l++) {
         const layer a = layer_of(u, slice, l);
-        inputs_forward(u, &a, slice, l);
+        if (l == 0) read_inputs(u, &a, slice);
+        if (l || input_size(net)) {
+            int x_row;
+            const real *x = input_of(u, slice, l, &x_row);
+            multiply(at->G, a.T * a.n, net->H, 1, net->layers[l].D, x, x_row, 0,
+                     u->work + at->Wx[l], a.z, a.zrow, a.row);
+        }
         cell_forward(&a);
         if (u->bits) {
             drop_out(&a, u->bits + slice, net->dropout, mine + at->mask[l], mine + at->dropped[l]);
@@ -350,6 +381,13 @@ static real *head(const unrolled *u, int slice) {
     multiply(1, a.T * a.n, u->net->K, 1, a.H, x, row, 0, u->work + u->at->head_W, scores,
              u->at->wide, 0);
     return scores;
+}
+
+static void copy_rows(int rows, int width, const real *from, int from_row, real *to, int to_row) {
+    for (int i = 0; i < rows; i++) {
+        memcpy(to + (ptrdiff_t)i * to_row, from + (ptrdiff_t)i * from_row,
+               (size_t)width * sizeof(real));
+    }
 }
 
 /* Over fewer rows BLAS is faster than gradient(). */
@@ -370,32 +408,42 @@ static void gradients(const layer *a, int G, int gate, int count, const real *dz
     }
 }
 
-/* Gradients of every tensor by what a slice adds to the loss, from those of its scores. */
-static void backward(const unrolled *u, int slice, real *grads) {
+/* The head's gradients by what a slice adds to the loss, from those of its scores, and dh. */
+static void head_backward(const unrolled *u, int slice, real *grads) {
     const network *net = u->net;
     const layout *at = u->at;
-    const int K = net->K, H = net->H, N = net->N, E = net->E, G = at->G;
-    const int start = first_row(net, slice);
-    real *mine = u->work + at->first + slice * at->slice_size;
-    const real *scores = mine + at->scores;
+    const int K = net->K, H = net->H;
+    const real *scores = u->work + at->first + slice * at->slice_size + at->scores;
     const layer top = layer_of(u, slice, net->L - 1);
-    const int rows = top.T * top.n;
+    const int rows = top.T * top.n, tiled = net->packed && rows >= ROWS_THAT_PAY;
     int x_row = 0;
     const real *x = input_of(u, slice, net->L, &x_row);
-
-    const factor top_factor = {H, x_row, x, grads + net->head_W};
-    const int tiled = net->packed && rows >= ROWS_THAT_PAY;
-    gradient(rows, K, 1, scores, at->wide, 0, 0, &top_factor, tiled, K, grads + net->head_b,
-             NULL, top.scratch);
+    const factor factors = {H, x_row, x, grads + net->head_W};
+    gradient(rows, K, 1, scores, at->wide, 0, 0, &factors, tiled, K, grads + net->head_b, NULL,
+             top.scratch);
     if (!tiled) {
         net->gemm(1, 0, H, K, rows, x, x_row, scores, at->wide, 0, grads + net->head_W, K);
     }
     multiply(1, rows, H, 1, K, scores, at->wide, 0, u->work + at->head_WT, top.dh, top.row, 0);
+}
+
+/* Gradients of all other tensors, and where they are asked for dx and dstate, from dh. */
+static void layers_backward(const unrolled *u, int slice, real *grads) {
+    const network *net = u->net;
+    const layout *at = u->at;
+    const int K = net->K, H = net->H, N = net->N, E = net->E, G = at->G, P = state_size(net);
+    const int start = first_row(net, slice);
+    real *mine = u->work + at->first + slice * at->slice_size;
+    const int kinds = P / (net->L * H), c_at = kinds == 2 ? H : 0;   /* of a state: where c is */
 
     for (int l = net->L - 1; l >= 0; l--) {
         const layer a = layer_of(u, slice, l);
         const fastrnn_layer *offsets = net->layers + l;
         real *db = grads + offsets->b;
+        const int rows = a.T * a.n;
+        int x_row = 0;
+        const real *x = NULL;
+        real *dstate = u->dstate ? u->dstate + (int64_t)start * P + l * kinds * H : NULL;
         if (u->bits) {
             const real *mask = mine + at->mask[l];
             for (int64_t i = 0; i < (int64_t)rows * a.row; i += LANES) {
@@ -403,8 +451,17 @@ static void backward(const unrolled *u, int slice, real *grads) {
             }
         }
         const real *dz = a.cell == FASTRNN_MEMORY ? a.z + a.row : a.z;
-        const int inputs = l || E;               /* whether they are more than picked rows */
+        const int inputs = l || input_size(net);     /* whether they are more than picked rows */
+        memset(a.carry, 0, (size_t)a.n * a.row * sizeof(real));
+        if (dstate && (kinds == 2 || a.cell == FASTRNN_MEMORY)) {
+            copy_rows(a.n, H, dstate + c_at, P, a.carry, a.row);
+        }
         cell_backward(&a);
+        if (dstate) {
+            if (kinds == 2) copy_rows(a.n, H, a.carry, a.row, dstate + H, P);
+            start_gradient(&a, a.dh);            /* which has done its service */
+            copy_rows(a.n, H, a.dh, a.row, dstate, P);
+        }
         if (inputs) x = input_of(u, slice, l, &x_row);
         /* those of Wh and, where there is one, Wx */
         const factor both[2] = {{H, a.row, a.h, grads + offsets->Wh},
@@ -434,6 +491,7 @@ static void backward(const unrolled *u, int slice, real *grads) {
             multiply(1, rows, offsets->D, G, H, dz, a.zrow, a.row, u->work + at->WxT[l], a.dh,
                      l ? a.row : at->xrow, 0);
         }
+        if (l == 0 && u->dx) rows_out(a.T, a.n, net->D, a.dh, at->xrow, u->dx, start);
         for (int i = 0; l == 0 && E && i < rows; i++) {
             const int id = u->inputs[i / a.n * N + start + i % a.n];
             real *dW = grads + net->embedding + (int64_t)id * E;
@@ -452,10 +510,13 @@ static void unroll_slice(void *context, int slice) {
         const int first = first_row(net, slice), n = first_row(net, slice + 1) - first;
         real *scores = head(u, slice);
         softmax_loss(u->T, n, net->N, vectors(net->K) * LANES, u->at->wide,
-                     u->work + u->at->head_b, u->targets + first, scores, u->losses + first);
+                     u->work + u->at->head_b, u->targets + first, scores, u->losses + first,
+                     u->right ? u->right + first : NULL);
         if (u->backward) {
             real *mine = u->work + u->at->first + slice * u->at->slice_size + u->at->grads;
-            backward(u, slice, slice ? mine : u->grads);
+            real *grads = slice ? mine : u->grads;
+            head_backward(u, slice, grads);
+            layers_backward(u, slice, grads);
         }
     }
     restore(before);
@@ -475,10 +536,6 @@ static void unroll_slice(void *context, int slice) {
             at_ += a_.H;                                                                          \
         }                                                                                         \
     }
-
-static int state_size(const network *net) {
-    return net->L * net->H * (net->cell == FASTRNN_LSTM ? 2 : 1);
-}
 
 /* state [N][P] into slots 0; zeros where it is NULL. */
 static void state_in(const unrolled *u, const real *state) {
@@ -523,13 +580,23 @@ static void state_on(const unrolled *u) {
     }
 }
 
+/* The gradients of all slices into those of the first, in their order. */
+static void add_slices(const unrolled *u) {
+    for (int s = 1; s < u->at->slices; s++) {
+        const real *more = u->work + u->at->first + s * u->at->slice_size + u->at->grads;
+        for (int64_t i = 0; i < u->net->size; i++) u->grads[i] += more[i];
+    }
+}
+
 static void unroll(const network *net, fastrnn_team *team, const void *params, void *grads,
                    void *work, const int32_t *inputs, const int32_t *targets, int T, void *state,
-                   double *losses, const fastrnn_bits *bits) {
+                   double *losses, uint8_t *right, const fastrnn_bits *bits) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
-    const unrolled u = {net, &at, team, params, grads, work, inputs, targets, T, grads != NULL,
-                        losses, net->dropout ? bits : NULL};
+    const unrolled u = {.net = net, .at = &at, .team = team, .params = params, .grads = grads,
+                        .work = work, .inputs = inputs, .targets = targets, .T = T,
+                        .backward = grads != NULL, .losses = losses, .right = right,
+                        .bits = net->dropout ? bits : NULL};
     pack_weights(&u);
     state_in(&u, state);
     if (grads) {
@@ -540,11 +607,54 @@ static void unroll(const network *net, fastrnn_team *team, const void *params, v
         }
     }
     share_out(team, unroll_slice, (void *)&u, at.slices);
-    for (int s = 1; grads && s < at.slices; s++) {
-        const real *more = u.work + at.first + s * at.slice_size + at.grads;
-        for (int64_t i = 0; i < net->size; i++) u.grads[i] += more[i];
-    }
+    if (grads) add_slices(&u);
     state_out(&u, T, state);
+    restore(before);
+}
+
+/* Job: a slice through the layers alone. */
+static void forward_slice(void *context, int slice) {
+    const control before = flush_subnormals();
+    const unrolled *u = context;
+    forward(u, slice);
+    const layer a = layer_of(u, slice, u->net->L - 1);
+    rows_out(a.T, a.n, a.H, output(&a), output_row(&a), u->out, first_row(u->net, slice));
+    restore(before);
+}
+
+static void backward_slice(void *context, int slice) {
+    const control before = flush_subnormals();
+    const unrolled *u = context;
+    const layer a = layer_of(u, slice, u->net->L - 1);
+    real *mine = u->work + u->at->first + slice * u->at->slice_size + u->at->grads;
+    rows_in(a.T, a.n, a.H, u->dout, first_row(u->net, slice), a.dh, a.row);
+    layers_backward(u, slice, slice ? mine : u->grads);
+    restore(before);
+}
+
+static void forward_layers(const network *net, fastrnn_team *team, const void *params, void *work,
+                           const void *x, int T, void *state, void *out) {
+    const control before = flush_subnormals();
+    const layout at = lay_out(net);
+    const unrolled u = {.net = net, .at = &at, .team = team, .params = params, .work = work, .T = T,
+                        .x = x, .out = out};
+    pack_weights(&u);
+    state_in(&u, state);
+    share_out(team, forward_slice, (void *)&u, at.slices);
+    state_out(&u, T, state);
+    restore(before);
+}
+
+static void backward_layers(const network *net, fastrnn_team *team, const void *params, void *work,
+                            int T, const void *dout, void *dx, void *dstate, void *grads) {
+    const control before = flush_subnormals();
+    const layout at = lay_out(net);
+    const unrolled u = {.net = net, .at = &at, .team = team, .params = params, .grads = grads,
+                        .work = work, .T = T, .backward = 1, .dout = dout, .dx = dx,
+                        .dstate = dstate};
+    pack_weights(&u);
+    share_out(team, backward_slice, (void *)&u, at.slices);
+    add_slices(&u);
     restore(before);
 }
 
@@ -558,11 +668,12 @@ static int32_t id_at(const training *t, int64_t i) {
     }
 }
 
-/* The window at t->position into inputs and targets [T][N]. */
-static void read_window(const training *t, int32_t *inputs, int32_t *targets) {
+/* The next windows into inputs and targets [T][N]. */
+static void read_window(const training *t, const int64_t *starts, int32_t *inputs,
+                        int32_t *targets) {
     const int T = t->net->T, N = t->net->N;
     for (int n = 0; n < N; n++) {
-        int64_t i = n * t->length + t->position;
+        int64_t i = starts ? starts[n] : n * t->length + t->position;
         int32_t id = id_at(t, i);
         for (int s = 0; s < T; s++) {
             inputs[s * N + n] = id;
@@ -669,8 +780,10 @@ static int64_t run(training *t, int64_t updates) {
     const layout at = lay_out(net);
     const int T = net->T, N = net->N, K = net->K;
     int32_t *inputs = t->window, *targets = inputs + T * N, *rows = targets + T * N;
-    const unrolled u = {net, &at, t->team, t->params, t->grads, t->work, inputs, targets, T, 1,
-                        t->losses, net->dropout ? t->bits : NULL};
+    const unrolled u = {.net = net, .at = &at, .team = t->team, .params = t->params,
+                        .grads = t->grads, .work = t->work, .inputs = inputs, .targets = targets,
+                        .T = T, .backward = 1, .losses = t->losses,
+                        .bits = net->dropout ? t->bits : NULL};
     /* A picked row without a gradient stays as it is under these two, so it need not be visited. */
     const int skip = o->kind == FASTRNN_ADAGRAD || (o->kind == FASTRNN_SGD && !t->memory);
     const int width = net->E ? net->E : at.G * net->H;
@@ -683,8 +796,9 @@ static int64_t run(training *t, int64_t updates) {
 
     state_in(&u, t->state);
     for (; done < updates; done++) {
-        if (t->position == 0) state_in(&u, NULL);
-        read_window(t, inputs, targets);
+        const int64_t *starts = t->starts ? t->starts + done * N : NULL;
+        if (starts || t->position == 0) state_in(&u, NULL);
+        read_window(t, starts, inputs, targets);
         step s = {t, &u, rows, 0, width, skip ? (int64_t)K * width : 0, t->rates[done], 1};
         if (skip) s.count = distinct_rows(inputs, T * N, rows, rows + K);
         for (int i = 0; i < at.slices; i++) {
@@ -725,12 +839,13 @@ static int64_t run(training *t, int64_t updates) {
             memcpy(t->best, t->params, (size_t)net->size * sizeof(real));
         }
         state_on(&u);
-        t->position += T;
-        if (t->position + T + 1 >= t->length) {
+        t->position += starts ? 1 : T;
+        if (starts ? t->position == t->epoch_updates : t->position + T + 1 >= t->length) {
             t->position = 0;
             t->epoch++;
         }
     }
+    if (t->starts) state_in(&u, NULL);           /* it is not carried */
     state_out(&u, 0, t->state);
     restore(before);
     return done;
@@ -775,7 +890,7 @@ static void sample(const network *net, const void *params, void *work, void *sta
                    const double *uniforms, int64_t n, int32_t *out) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
-    unrolled u = {net, &at, NULL, params, NULL, work, ids, NULL, 1, 0, NULL, NULL};
+    unrolled u = {.net = net, .at = &at, .params = params, .work = work, .inputs = ids, .T = 1};
     const int K = net->K;
     /* Colder, the likeliest symbol has all the probability already; warmer, all have the same. */
     const real sharpness = (real)(1 / fmin(fmax(temperature, 1e-30), 1e9));
@@ -844,6 +959,7 @@ static int spin(int64_t n, void *out) {
 }
 
 const fastrnn_kernels FASTRNN_TABLE = {
-    FASTRNN_ISA, (int)sizeof(real), LANES, slices, workspace_size, unroll, run, sample,
+    FASTRNN_ISA, (int)sizeof(real), LANES, slices, workspace_size, unroll,
+    forward_layers, backward_layers, run, sample,
     optimizer_step, help, dismiss, map, spin,
 };

@@ -35,17 +35,18 @@ INLINE real exponentials(int width, real sharpness, const real *bias, real *o, r
 }
 
 /* rows [T][n][row] of scores become the gradient of the loss, (softmax - one-hot target) / N, of n
- * of N streams; losses receives the cross-entropy of each row in nats. targets and losses are the
- * first of [T][N]. bias [width], added to each row first, is NEVER behind K; width is K rounded up
+ * of N streams; losses receives the cross-entropy of each row in nats, right, where not NULL,
+ * whether no score is above the target's. targets, losses and right are the first of [T][N]. bias [width], added to each row first, is NEVER behind K; width is K rounded up
  * to registers. */
 static void softmax_loss(int T, int n, int N, int width, int row, const real *bias,
-                         const int32_t *targets, real *rows, double *losses) {
+                         const int32_t *targets, real *rows, double *losses, uint8_t *right) {
     for (int i = 0; i < T * n; i++) {
         real *o = rows + (ptrdiff_t)i * row;
         const int at = i / n * N + i % n, target = targets[at];
         const real score = o[target] + bias[target];
         real top;
         const real sum = exponentials(width, 1, bias, o, &top);
+        if (right) right[at] = score == top;
         losses[at] = log((double)sum) + ((double)top - (double)score);
         const real share = (real)1 / (sum * (real)N);
         for (int k = 0; k < width; k += LANES) store(o + k, load(o + k) * share);

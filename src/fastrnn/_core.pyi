@@ -37,7 +37,15 @@ class Network:
         self, params: NDArray[Any], inputs: NDArray[np.int32], state: NDArray[Any],
         targets: NDArray[np.int32] | None = None, grads: NDArray[Any] | None = None,
         generators: Sequence[np.random.Generator] | None = None, threads: int = 1,
+        right: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.float64]: ...
+    def forward(
+        self, params: NDArray[Any], x: NDArray[Any], state: NDArray[Any], threads: int = 1,
+    ) -> NDArray[Any]: ...
+    def backward(
+        self, params: NDArray[Any], dout: NDArray[Any], dstate: NDArray[Any],
+        grads: NDArray[Any], threads: int = 1,
+    ) -> NDArray[Any]: ...
     def sample(
         self, params: NDArray[Any], state: NDArray[Any], ids: NDArray[np.int32],
         temperature: float, uniforms: NDArray[np.float64], top_k: int = 0, top_p: float = 1.0,
@@ -69,10 +77,10 @@ class Training:
         self, network: Network, optimizer: Optimizer, params: NDArray[Any],
         memories: Sequence[NDArray[Any]], state: NDArray[Any], best: NDArray[Any],
         ids: NDArray[np.unsignedinteger], generators: Sequence[np.random.Generator] | None = None,
-        threads: int = 1, best_every: int = 100,
+        threads: int = 1, best_every: int = 100, epoch_updates: int = 0,
     ) -> None: ...
     def run(
-        self, rates: NDArray[np.float64],
+        self, rates: NDArray[np.float64], starts: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
     counters: dict[str, Any]
     @property

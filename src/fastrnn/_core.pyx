@@ -7,7 +7,7 @@ from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
 from fastrnn._blas cimport gemm_double, gemm_float
@@ -39,7 +39,7 @@ cdef extern from "fastrnn.h" nogil:
         int D, Wx, Wh, b, bhn, Wm, bm
 
     ctypedef struct fastrnn_network:
-        int cell, K, E, H, L, T, N, dropout, packed, embedding, head_W, head_b, size
+        int cell, K, E, H, L, D, T, N, dropout, packed, embedding, head_W, head_b, size
         fastrnn_layer *layers
         fastrnn_gemm gemm
 
@@ -65,7 +65,10 @@ cdef extern from "fastrnn.h" nogil:
         int64_t length
         const fastrnn_bits *bits
         void *state
-        int64_t position, epoch, update
+        int64_t position
+        const int64_t *starts
+        int64_t epoch_updates
+        int64_t epoch, update
         double smooth_loss
         void *best
         double best_loss
@@ -82,8 +85,12 @@ cdef extern from "fastrnn.h" nogil:
         int (*slices)(int, int) noexcept nogil
         int64_t (*workspace_size)(const fastrnn_network *) noexcept nogil
         void (*unroll)(const fastrnn_network *, fastrnn_team *, const void *, void *, void *,
-                       const int32_t *, const int32_t *, int, void *, double *,
+                       const int32_t *, const int32_t *, int, void *, double *, uint8_t *,
                        const fastrnn_bits *) noexcept nogil
+        void (*forward)(const fastrnn_network *, fastrnn_team *, const void *, void *,
+                        const void *, int, void *, void *) noexcept nogil
+        void (*backward)(const fastrnn_network *, fastrnn_team *, const void *, void *, int,
+                         const void *, void *, void *, void *) noexcept nogil
         int64_t (*run)(fastrnn_training *, int64_t) noexcept nogil
         void (*sample)(const fastrnn_network *, const void *, void *, void *, const int32_t *,
                        double, int, double, const double *, int64_t, int32_t *) noexcept nogil
@@ -172,10 +179,11 @@ cdef class Network:
     Parameters
     ----------
     config : dict
-        cell, hidden_size, num_layers, embedding_size, dropout as of a model.
+        cell, hidden_size, num_layers, embedding_size, dropout as of a model; input_size where
+        inputs are numbers.
     offsets : dict of tensor name -> first element in the flat block
     size, K, T, N : int
-        Elements of the block; vocabulary, longest unroll, batch.
+        Elements of the block; vocabulary (0: no head), longest unroll, batch.
     packed : bool, optional
         Whether the recurrence runs on packed weights, or on plain BLAS; where not given what is
         faster (bench/NOTES.md).
@@ -195,7 +203,7 @@ cdef class Network:
         self.kernels = select(self.dtype)
         net.cell = CELLS.index(config["cell"])
         net.K, net.H, net.L, net.T, net.N = K, config["hidden_size"], config["num_layers"], T, N
-        net.E = config["embedding_size"] or 0
+        net.E, net.D = config["embedding_size"] or 0, config.get("input_size") or 0
         net.dropout = round(config["dropout"] * 65536)
         if not 1 <= net.L <= FASTRNN_MOST_LAYERS or not 0 <= net.dropout < 65536:
             raise ValueError(f"1 to {FASTRNN_MOST_LAYERS} layers, dropout from 0 to below 1")
@@ -207,11 +215,11 @@ cdef class Network:
         for l in range(net.L):
             layer = {name: offsets.get(f"layer{l}.{name}", -1)
                      for name in ("Wx", "Wh", "b", "bhn", "Wm", "bm")}
-            net.layers[l].D = net.H if l else net.E or K
+            net.layers[l].D = net.H if l else net.D or net.E or K
             net.layers[l].Wx, net.layers[l].Wh = layer["Wx"], layer["Wh"]
             net.layers[l].b, net.layers[l].bhn = layer["b"], layer["bhn"]
             net.layers[l].Wm, net.layers[l].bm = layer["Wm"], layer["bm"]
-        net.head_W, net.head_b = offsets["head.W"], offsets["head.b"]
+        net.head_W, net.head_b = offsets.get("head.W", -1), offsets.get("head.b", -1)
         net.gemm = gemm_float if self.dtype.itemsize == 4 else gemm_double
         self.P = net.L * net.H * (2 if config["cell"] == "lstm" else 1)
         self.work = aligned_zeros(self.kernels.workspace_size(net), self.dtype)
@@ -225,6 +233,8 @@ cdef class Network:
 
     cdef const int32_t *ids(self, array, int T, name) except NULL:
         """The address of int32 ids [T][N] below K."""
+        if self.net.D:
+            raise ValueError("the inputs of this network are numbers, not ids")
         cdef const int32_t *p = <int32_t *> data(array, np.int32, <int64_t> T * self.net.N, name)
         if array.size and (array.min() < 0 or array.max() >= self.net.K):
             raise ValueError(f"{name} must hold ids from 0 to {self.net.K - 1}")
@@ -247,10 +257,11 @@ cdef class Network:
         return out
 
     def unroll(self, params, inputs, state, targets=None, grads=None, generators=None,
-               int threads=1):
+               int threads=1, right=None):
         """Read inputs [T][N] from state [N][P], which moves on. With targets [T][N] return the
-        cross-entropy of each in nats [T][N], and fill grads, where given, with the gradient of
-        their sum over time and mean over the batch. Dropout takes a generator for each slice."""
+        cross-entropy of each in nats [T][N], fill grads, where given, with the gradient of their
+        sum over time and mean over the batch, and right, uint8 [T][N], with whether the target was
+        the likeliest symbol. Dropout takes a generator for each slice."""
         cdef int T = len(inputs)
         if not 1 <= T <= self.net.T:
             raise ValueError(f"inputs must have 1 to {self.net.T} time steps, not {T}")
@@ -271,12 +282,53 @@ cdef class Network:
             bits = <fastrnn_bits *> data(sources, np.uintp, sources.size, "sources")
         losses = np.zeros((T, self.net.N))
         cdef double *each = <double *> data(losses, np.float64, losses.size, "losses")
+        cdef uint8_t *hits = (NULL if right is None
+                              else <uint8_t *> data(right, np.uint8, losses.size, "right"))
         cdef Team team = Team(self, threads)
         with self.lock, team:
             with nogil:
-                self.kernels.unroll(&self.net, &team.team, p, g, work, x, y, T, h, each, bits)
+                self.kernels.unroll(&self.net, &team.team, p, g, work, x, y, T, h, each, hits,
+                                    bits)
                 self.kernels.dismiss(&team.team)
         return losses
+
+    def forward(self, params, x, state, int threads=1):
+        """What the last layer of a network without a head hands on, [N][T][H], for inputs x
+        [N][T][D] read from state [N][P], which moves on."""
+        cdef int T = x.shape[1]
+        if not 1 <= T <= self.net.T or self.net.K or not self.net.D:
+            raise ValueError(f"1 to {self.net.T} time steps of numbers, and no head")
+        out = np.empty((self.net.N, T, self.net.H), self.dtype)
+        cdef void *p = data(params, self.dtype, self.net.size, "params")
+        cdef void *work = data(self.work, self.dtype, self.work.size, "work")
+        cdef void *inputs = data(x, self.dtype, <int64_t> self.net.N * T * self.net.D, "x")
+        cdef void *h = data(state, self.dtype, <int64_t> self.net.N * self.P, "state")
+        cdef void *y = data(out, self.dtype, out.size, "out")
+        cdef Team team = Team(self, threads)
+        with self.lock, team:
+            with nogil:
+                self.kernels.forward(&self.net, &team.team, p, work, inputs, T, h, y)
+                self.kernels.dismiss(&team.team)
+        return out
+
+    def backward(self, params, dout, dstate, grads, int threads=1):
+        """Back through the last forward() from the gradients by its result [N][T][H] and by the last
+        state's c or m, in dstate [N][P], which becomes the gradient by the first state. Fills grads,
+        a block; returns the gradient by x [N][T][D]. Once after each forward()."""
+        cdef int T = dout.shape[1]
+        dx = np.empty((self.net.N, T, self.net.D), self.dtype)
+        cdef void *p = data(params, self.dtype, self.net.size, "params")
+        cdef void *g = data(grads, self.dtype, self.net.size, "grads")
+        cdef void *work = data(self.work, self.dtype, self.work.size, "work")
+        cdef void *dy = data(dout, self.dtype, <int64_t> self.net.N * T * self.net.H, "dout")
+        cdef void *dh = data(dstate, self.dtype, <int64_t> self.net.N * self.P, "dstate")
+        cdef void *d = data(dx, self.dtype, dx.size, "dx")
+        cdef Team team = Team(self, threads)
+        with self.lock, team:
+            with nogil:
+                self.kernels.backward(&self.net, &team.team, p, work, T, dy, d, dh, g)
+                self.kernels.dismiss(&team.team)
+        return dx
 
     def sample(self, params, state, ids, double temperature, uniforms, int top_k=0,
                double top_p=1):
@@ -388,7 +440,8 @@ cdef class Training:
         updates.
     memories : list of flat blocks, as many as the optimizer keeps
     state : array [N][P], carried from window to window
-    ids : 1-D array of unsigned ids; N equal streams lie in it one after the other
+    ids : 1-D array of unsigned ids; N equal streams lie in it one after the other, or, where
+        `epoch_updates` tells how many updates an epoch has, windows start anywhere
     generators : list of numpy.random.Generator, one for each slice, where there is dropout
     threads : int
         At most; the numbers do not depend on it.
@@ -400,7 +453,7 @@ cdef class Training:
     cdef object arrays          # what the addresses in t point to
 
     def __init__(self, Network network, Optimizer optimizer, params, memories, state, best, ids,
-                 generators=None, int threads=1, int64_t best_every=100):
+                 generators=None, int threads=1, int64_t best_every=100, int64_t epoch_updates=0):
         cdef fastrnn_network *net = &network.net
         cdef void *m[2]
         self.network, self.optimizer, self.threads = network, optimizer, threads
@@ -426,7 +479,8 @@ cdef class Training:
         if (ids.dtype not in (np.uint8, np.uint16, np.uint32) or ids.ndim != 1
                 or not ids.flags.c_contiguous):
             raise ValueError("ids must be a contiguous one-dimensional array of unsigned integers")
-        self.t.length = ids.size // net.N
+        self.t.epoch_updates = epoch_updates
+        self.t.length = ids.size if epoch_updates else ids.size // net.N
         if self.t.length < net.T + 2 or ids.max() >= net.K:
             raise ValueError("ids must hold T + 2 symbols for each stream, all below K")
         self.t.ids = <const void *> <uintptr_t> ids.ctypes.data
@@ -434,10 +488,20 @@ cdef class Training:
         self.t.best_loss = float("inf")
         self.t.best_every = best_every
 
-    def run(self, rates):
+    def run(self, rates, starts=None):
         """An update for each of the learning rates; returns their losses and smoothed losses
-        (nats), shorter where the next loss is not finite."""
+        (nats), shorter where the next loss is not finite. With epoch_updates starts [updates][N]
+        are the positions of the windows."""
         cdef int64_t updates = len(rates), done = 0
+        cdef int64_t N = self.network.net.N
+        self.t.starts = NULL
+        if (starts is None) != (self.t.epoch_updates == 0):
+            raise ValueError("starts belong to a training with epoch_updates")
+        if starts is not None:
+            self.t.starts = <int64_t *> data(starts, np.int64, updates * N, "starts")
+            if updates and not (0 <= starts.min()
+                                and starts.max() < self.t.length - self.network.net.T):
+                raise ValueError("windows must lie inside the text")
         loss, smooth = np.empty(updates), np.empty(updates)
         self.t.rates = <double *> data(rates, np.float64, updates, "rates")
         self.t.loss = <double *> data(loss, np.float64, updates, "loss")
@@ -460,7 +524,8 @@ cdef class Training:
     @counters.setter
     def counters(self, values):
         cdef int64_t position = values["position"]
-        if not 0 <= position < self.t.length - self.network.net.T - 1:
+        if not 0 <= position < (self.t.epoch_updates
+                                or self.t.length - self.network.net.T - 1):
             raise ValueError(f"position {position} lies outside this text")
         self.t.update, self.t.epoch = values["update"], values["epoch"]
         self.t.position, self.t.smooth_loss = position, values["smooth_loss"]

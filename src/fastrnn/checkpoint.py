@@ -28,9 +28,9 @@ from .vocabulary import Vocabulary
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 HISTORY = {"loss": "float64", "smooth_loss": "float64", "valid_loss": "float64",
-           "valid_updates": "int64"}  # its arrays
+           "valid_updates": "int64", "accuracy": "float64"}  # its arrays
 # what a file can lead to whose JSON or tensors are not what was written
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
@@ -175,9 +175,11 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], 
                 streams = about["trainer"]["config"]["batch_size"]
                 about["trainer"]["counters"]["best_update"]
             expect(tensors, "state", (streams, P), dtype)
-            validations = tensors["history.valid_loss"].size
+            validations, epochs = (tensors[f"history.{name}"].size
+                                   for name in ("valid_loss", "accuracy"))
             for name, kind in HISTORY.items():
-                length = validations if name.startswith("valid") else updates
+                length = (validations if name.startswith("valid")
+                          else epochs if name == "accuracy" else updates)
                 expect(tensors, f"history.{name}", (length,), kind)
             seq_length = about["history"]["seq_length"]
             if seq_length is not None:

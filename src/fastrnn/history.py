@@ -23,6 +23,9 @@ class History:
         Mean cross-entropy of the text held out by `valid_fraction`, in nats per symbol.
     valid_updates : int64 ndarray, shape (validations,)
         After how many updates each of them was taken.
+    accuracy : float64 ndarray, shape (epochs,)
+        Share of the training text's symbols that were the likeliest, after each epoch, where
+        `train` was asked for `accuracy`; else empty.
     seq_length : int or None
         Symbols in one unroll; None in a model that was not trained.
     stopped : str
@@ -36,12 +39,14 @@ class History:
         smooth_loss: ArrayLike = (),
         valid_loss: ArrayLike = (),
         valid_updates: ArrayLike = (),
+        accuracy: ArrayLike = (),
         *,
         seq_length: int | None = None,
     ) -> None:
         self._pieces = [(np.array(loss, np.float64), np.array(smooth_loss, np.float64))]
         self.valid_loss = np.array(valid_loss, np.float64)
         self.valid_updates = np.array(valid_updates, np.int64)
+        self.accuracy = np.array(accuracy, np.float64)
         self.seq_length = seq_length
         self.stopped = ""
 
@@ -54,10 +59,14 @@ class History:
         self.valid_loss = np.append(self.valid_loss, loss)
         self.valid_updates = np.append(self.valid_updates, np.int64(update))
 
+    def add_accuracy(self, share: float) -> None:
+        """Add the accuracy after another epoch."""
+        self.accuracy = np.append(self.accuracy, share)
+
     def copy(self) -> History:
         """Another history with the same entries."""
         other = History(self.loss, self.smooth_loss, self.valid_loss, self.valid_updates,
-                        seq_length=self.seq_length)
+                        self.accuracy, seq_length=self.seq_length)
         other.stopped = self.stopped
         return other
 

@@ -15,7 +15,7 @@ from . import _core, sampling
 from .blas import one_thread
 from .corpus import Corpus
 from .history import History
-from .validate import choice, finite_float, positive_float, positive_int, share
+from .validate import choice, dtype_name, finite_float, positive_float, positive_int, share
 from .vocabulary import Vocabulary
 
 READ_STEPS = 256  # symbols that scoring and priming read in one unroll
@@ -134,7 +134,7 @@ class Model:
             "forget_bias": finite_float("forget_bias", forget_bias),
             "init": init,
             "init_scale": scale,
-            "dtype": choice("dtype", _dtype_name(dtype), ("float32", "float64")),
+            "dtype": choice("dtype", dtype_name(dtype), ("float32", "float64")),
             "seed": None if seed is None else positive_int("seed", seed, least=0),
         }
         if num_layers > _core.MOST_LAYERS:
@@ -157,8 +157,7 @@ class Model:
         for name, p in self.params.items():
             if p.ndim == 2:
                 columns = hidden_size if name.startswith("layer") else p.shape[1]
-                _start(init, scale, name, [p[:, c : c + columns]
-                                           for c in range(0, p.shape[1], columns)], p, rng)
+                fill(init, scale, name, p, columns, rng)
             elif cell == "lstm" and name.endswith(".b") and name != "head.b":
                 p[hidden_size : 2 * hidden_size] = forget_bias
 
@@ -253,16 +252,31 @@ class Model:
             Fewer than two symbols, a symbol that the vocabulary does not have, or a corpus with
             another vocabulary.
         """
-        if isinstance(text, Corpus):
-            if text.vocabulary != self.vocabulary:
-                raise ValueError("the corpus has another vocabulary than this model: make it with "
-                                 "Corpus.from_text(text, vocabulary=model.vocabulary)")
-            ids = text.ids
-        else:
-            ids = self.vocabulary.encode(text)
-        if len(ids) < 2:
-            raise ValueError(f"a text to score must have at least 2 symbols, not {len(ids)}")
+        ids = self._checked_text(text)
         return self._read(ids[:-1], self.state.copy(), ids[1:]) / (len(ids) - 1)
+
+    def accuracy(self, text: str | bytes | Corpus, *, seq_length: int | None = None) -> float:
+        """The share of the symbols of a text that the model, given those before, thinks likeliest.
+
+        Parameters
+        ----------
+        text : str, bytes (for unit "byte"), or Corpus with this model's vocabulary
+            The first symbol is given, not predicted.
+        seq_length : int, optional
+            Read the text in windows of so many symbols, each from the zero state, as training in
+            the order "shuffled" does; where not given in one go from `state` on.
+
+        Raises
+        ------
+        ValueError
+            As `score`.
+        """
+        from .validation import accuracy_of_streams, accuracy_of_windows
+
+        ids = self._checked_text(text)
+        if seq_length is None:
+            return accuracy_of_streams(self, ids, self.state, READ_STEPS)
+        return accuracy_of_windows(self, ids, positive_int("seq_length", seq_length))
 
     sample, stream = sampling.sample, sampling.stream
 
@@ -321,6 +335,19 @@ class Model:
                 loss += float(losses.sum())
         return loss
 
+    def _checked_text(self, text: str | bytes | Corpus) -> NDArray[np.unsignedinteger]:
+        """The ids of a text of at least 2 symbols."""
+        if isinstance(text, Corpus):
+            if text.vocabulary != self.vocabulary:
+                raise ValueError("the corpus has another vocabulary than this model: make it with "
+                                 "Corpus.from_text(text, vocabulary=model.vocabulary)")
+            ids = text.ids
+        else:
+            ids = self.vocabulary.encode(text)
+        if len(ids) < 2:
+            raise ValueError(f"a text to score must have at least 2 symbols, not {len(ids)}")
+        return ids
+
     def _checked_ids(self, name: str, ids: ArrayLike) -> NDArray[Any]:
         ids = self.vocabulary.check_ids(ids)
         if ids.ndim != 2 or ids.size == 0:
@@ -346,27 +373,32 @@ class Model:
 def parameter_shapes(K: int, config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """The one table of the parameters: name -> shape, in the order of the block."""
     cell, H, E = config["cell"], config["hidden_size"], config["embedding_size"]
-    G = {"lstm": 4, "gru": 3}.get(cell, 1)
     shapes: dict[str, tuple[int, ...]] = {"embedding.W": (K, E)} if E else {}
     D = E or K
     for layer in range(config["num_layers"]):
-        shapes[f"layer{layer}.Wx"] = (D, G * H)
-        shapes[f"layer{layer}.Wh"] = (H, G * H)
-        shapes[f"layer{layer}.b"] = (G * H,)
-        if cell == "gru" and config["reset_after"]:
-            shapes[f"layer{layer}.bhn"] = (H,)
-        if cell == "memory":
-            shapes |= {f"layer{layer}.Wm": (H, H), f"layer{layer}.bm": (H,)}
+        of_cell = cell_shapes(cell, D, H, config["reset_after"])
+        shapes |= {f"layer{layer}.{name}": shape for name, shape in of_cell.items()}
         D = H
     return shapes | {"head.W": (H, K), "head.b": (K,)}
 
 
-def _start(
-    init: str, scale: float, name: str, gates: list[NDArray[Any]], p: NDArray[Any],
-    rng: np.random.Generator,
+def cell_shapes(cell: str, D: int, H: int, reset_after: bool) -> dict[str, tuple[int, ...]]:
+    """Those of one recurrent layer with D inputs and H units."""
+    G = {"lstm": 4, "gru": 3}.get(cell, 1)
+    shapes: dict[str, tuple[int, ...]] = {"Wx": (D, G * H), "Wh": (H, G * H), "b": (G * H,)}
+    if cell == "gru" and reset_after:
+        shapes["bhn"] = (H,)
+    if cell == "memory":
+        shapes |= {"Wm": (H, H), "bm": (H,)}
+    return shapes
+
+
+def fill(
+    init: str, scale: float, name: str, p: NDArray[Any], columns: int, rng: np.random.Generator
 ) -> None:
-    """Fill a weight matrix p, whose columns are those of its gates."""
-    rows, columns = gates[0].shape
+    """Draw a weight matrix p, each of whose gates has so many columns."""
+    gates = [p[:, c : c + columns] for c in range(0, p.shape[1], columns)]
+    rows = len(p)
     if init == "identity" and name.endswith("Wh"):
         for gate in gates:
             np.fill_diagonal(gate, 1)
@@ -386,10 +418,3 @@ def _start(
 def time_major(ids: NDArray[Any]) -> NDArray[np.int32]:
     """(N, T) -> (T, N) as the kernels read it."""
     return np.ascontiguousarray(ids.T, np.int32)
-
-
-def _dtype_name(dtype: Any) -> str:
-    try:
-        return np.dtype(dtype).name
-    except TypeError:
-        return str(dtype)

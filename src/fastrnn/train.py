@@ -29,6 +29,7 @@ def train(
     dtype: str = "float32",
     seq_length: int = 25,
     batch_size: int = 1,
+    order: str = "stream",
     optimizer: str = "adagrad",
     learning_rate: float | None = None,
     learning_rate_decay: float = 1.0,
@@ -46,6 +47,7 @@ def train(
     valid_fraction: float = 0.0,
     valid_every: int | None = None,
     patience: int | None = None,
+    accuracy: bool = False,
     threads: int | None = None,
     seed: int | None = 0,
     progress: bool = True,
@@ -95,6 +97,9 @@ def train(
         Symbols in one unroll.
     batch_size : int
         Streams side by side.
+    order : {"stream", "shuffled"}
+        "stream": windows from left to right, the state carried from one to the next. "shuffled":
+        windows from every offset in random order, each from the zero state.
     optimizer : {"adagrad", "rmsprop", "adam", "sgd"}
         How the parameters move.
     learning_rate : float, optional
@@ -131,6 +136,8 @@ def train(
         Updates from one such validation to the next, in place of an epoch.
     patience : int, optional
         Stop when so many validations after the lowest have not been lower.
+    accuracy : bool
+        Find the share of right next symbols on the training text after each epoch.
     threads : int or None
         How many to run on; where not given as many as this process may use. Any number gives the
         same bits.

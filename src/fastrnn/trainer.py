@@ -24,7 +24,7 @@ from .history import History
 from .model import Model
 from .schedule import SCHEDULES, learning_rates
 from .validate import choice, positive_float, positive_int, share
-from .validation import Validation
+from .validation import Validation, accuracy_of_streams, accuracy_of_windows
 
 LEARNING_RATES = {"adagrad": 0.1, "rmsprop": 0.001, "adam": 0.001, "sgd": 0.1}
 BETAS = 0.9, 0.999  # of Adam
@@ -33,6 +33,7 @@ PAUSE = 0.1  # seconds between looks at the clock, the keyboard and the progress
 CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints where checkpoint_every does not say
 SAMPLES = 10  # shown in a run where sample_every does not say
 NEVER = 2**62  # updates
+ORDERS = ("stream", "shuffled")
 
 
 class Trainer:
@@ -40,7 +41,9 @@ class Trainer:
 
     The text is cut into batch_size equal streams, read side by side from left to right in windows
     of seq_length; the state goes from window to window. An epoch ends when position + seq_length +
-    1 >= the stream's length; state and position then start again at zero.
+    1 >= the stream's length; state and position then start again at zero. In the order "shuffled"
+    an epoch has the windows that start at every offset, batch_size of them in an update, in a new
+    random order, and each starts from the zero state; those left over at its end are left out.
 
     Parameters
     ----------
@@ -52,6 +55,8 @@ class Trainer:
         T, symbols in one unroll.
     batch_size : int
         N, streams side by side.
+    order : {"stream", "shuffled"}
+        See above.
     optimizer : {"adagrad", "rmsprop", "adam", "sgd"}
     learning_rate : float, optional
         0.1 for adagrad and sgd, 0.001 for rmsprop and adam where not given.
@@ -89,11 +94,15 @@ class Trainer:
         Updates between validations, in place of an epoch.
     patience : int, optional
         The run stops when so many validations after the lowest have not been lower.
+    accuracy : bool
+        After each epoch, find the share of the symbols of the training text that the model, given
+        those before, thinks likeliest (``history.accuracy``); without dropout, in batch_size
+        streams that go on from the carried states, or shuffled in windows from the zero state.
     threads : int or None
         None: as many as this process may use. Any number gives the same bits.
     seed : int or None
         Of the generator that draws the samples shown during training, and from which those of
-        dropout are made.
+        dropout and of the order of windows are made.
     progress : bool
         Show a bar on standard error and samples on standard output.
     sample_every : int, optional
@@ -115,7 +124,8 @@ class Trainer:
     history : History
         ``history.loss`` and ``history.smooth_loss``, an entry per update; ``history.valid_loss``.
     update, epoch, position : int
-        Updates and epochs completed; where in each stream the next window starts (symbols).
+        Updates and epochs completed; where in each stream the next window starts (symbols), or
+        shuffled the updates of this epoch.
     seconds : float
         Spent of `minutes` so far; 0 without them.
     state : ndarray, shape (N, P)
@@ -143,6 +153,7 @@ class Trainer:
         *,
         seq_length: int = 25,
         batch_size: int = 1,
+        order: str = "stream",
         optimizer: str = "adagrad",
         learning_rate: float | None = None,
         learning_rate_decay: float = 1.0,
@@ -160,6 +171,7 @@ class Trainer:
         valid_fraction: float = 0.0,
         valid_every: int | None = None,
         patience: int | None = None,
+        accuracy: bool = False,
         threads: int | None = None,
         seed: int | None = 0,
         progress: bool = True,
@@ -184,6 +196,7 @@ class Trainer:
         self.config = {
             "seq_length": T,
             "batch_size": N,
+            "order": choice("order", order, ORDERS),
             "optimizer": optimizer,
             "learning_rate": (LEARNING_RATES[optimizer] if learning_rate is None
                               else positive_float("learning_rate", learning_rate)),
@@ -204,6 +217,7 @@ class Trainer:
             "valid_fraction": share("valid_fraction", valid_fraction),
             "valid_every": _optional(positive_int, "valid_every", valid_every),
             "patience": _optional(positive_int, "patience", patience),
+            "accuracy": bool(accuracy),
             "seed": None if seed is None else positive_int("seed", seed, least=0),
             "sample_every": (None if sample_every is None
                              else positive_int("sample_every", sample_every, least=0)),
@@ -219,14 +233,16 @@ class Trainer:
                 f"{len(corpus)} symbols of {corpus.name}, and 2 are the least: give "
                 f"{2 / len(corpus):.2g} or more")
         length = len(corpus) - held_out
+        shuffled = order == "shuffled"
+        self._windows = length - T  # that start at every offset
         self._stream_length = length // N
-        if self._stream_length < T + 2:
-            fits = length // (T + 2)
-            hint = f", or a batch_size of at most {fits}" if N > 1 and fits else ""
+        least, fits = (T + N, length - T) if shuffled else (N * (T + 2), length // (T + 2))
+        if length < least:
+            hint = f", or a batch_size of at most {fits}" if N > 1 and fits > 0 else ""
             left = f" ({length} without the valid_fraction)" if held_out else ""
             raise ValueError(
                 f"{corpus.name} has {len(corpus)} symbols{left}, and seq_length {T} with "
-                f"batch_size {N} needs at least {N * (T + 2)}: give a longer text or a smaller "
+                f"batch_size {N} needs at least {least}: give a longer text or a smaller "
                 f"seq_length{hint}")
         if schedule == "cosine" and self.planned is not None and warmup >= self.planned:
             raise ValueError(f"a warmup of {warmup} updates leaves nothing of the {self.planned} "
@@ -244,6 +260,8 @@ class Trainer:
         self._spent = 0.0  # seconds of `minutes` before the run that goes on
         self._started: float | None = None  # when that one started
         network = model.network(T, N)
+        self._order_seed = int(self._rng.integers(2**63)) if shuffled else 0
+        self._order: tuple[int, NDArray[np.int64]] = -1, np.empty(0, np.int64)  # of which epoch
         self._generators = (self._rng.spawn(len(network.slices)) if model.config["dropout"] else [])
         rule = _core.Optimizer(
             optimizer, **_numbers(self.config), clip_value=self.config["clip_value"],
@@ -252,12 +270,15 @@ class Trainer:
         self._training = _core.Training(
             network, rule, model.block, self._memories, self.state, self._best,
             corpus.ids[:length], generators=self._generators or None, threads=self._threads,
-            best_every=NEVER if held_out else 100)
+            best_every=NEVER if held_out else 100,
+            epoch_updates=self.updates_per_epoch if shuffled else 0)
 
     @property
     def updates_per_epoch(self) -> int:
-        """Windows in one pass over the text."""
+        """Updates in one pass over the text, or over its windows."""
         T = self.config["seq_length"]
+        if self.config["order"] == "shuffled":
+            return self._windows // self.config["batch_size"]
         return math.ceil((self._stream_length - T - 1) / T)
 
     @property
@@ -336,6 +357,9 @@ class Trainer:
         elif every is None and whole:
             every = math.ceil(last / SAMPLES)
         save_every = self.config["checkpoint_every"] or 0
+        # the windows of an epoch are drawn together, and its end is waited for
+        whole_epoch = (self.updates_per_epoch if self.config["accuracy"]
+                       or self.config["order"] == "shuffled" else 0)
         chunk, pace = 1, 0.0  # updates in the next call of the compiled loop; seconds for each
         busy, done = 0.0, 0  # seconds in that loop, updates made there
         stop, saved = "", time.perf_counter()
@@ -353,6 +377,8 @@ class Trainer:
                 while True:
                     if self._validation.is_due(self.update) and not self._validate(interrupted):
                         break
+                    if self.config["accuracy"] and len(self.history.accuracy) < self.epoch:
+                        self.history.add_accuracy(self._accuracy())
                     if self._validation.patience_is_over(self.history):
                         stop = "patience"
                     elif self.update >= last or (self.update and left() <= 0):
@@ -370,7 +396,7 @@ class Trainer:
                             break
                     n = min(chunk, last - self.update, *(
                         _left(self.update, e)
-                        for e in (every, save_every, self._validation.every) if e))
+                        for e in (every, save_every, self._validation.every, whole_epoch) if e))
                     if pace:
                         n = max(1, int(min(n, left() / pace)))
                     seconds = self._learn(n, self.seconds / budget)
@@ -403,8 +429,9 @@ class Trainer:
     def sample(self, length: int = 200) -> str:
         """Write `length` symbols from the carried state and the first symbol of the window that
         comes next (of the first stream), as min-char-rnn does; the trainer's generator draws."""
-        first = int(self.corpus.ids[self.position])
-        state = self.state[:1].copy() if self.position else self.model.zero_state()
+        stream = self.config["order"] == "stream"
+        first = int(self.corpus.ids[self.position if stream else 0])
+        state = self.state[:1].copy() if stream and self.position else self.model.zero_state()
         ids = self.model.draw(positive_int("length", length), state, [first], 1.0, self._rng)
         return self.model.vocabulary.decode(ids[:, 0])
 
@@ -431,6 +458,7 @@ class Trainer:
             "counters": counters,
             "generator": self._rng.bit_generator.state,
             "generators": [rng.bit_generator.state for rng in self._generators],
+            "order_seed": self._order_seed,
             "seconds": self.seconds,
             "shown": self._shown,
             "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()},
@@ -490,6 +518,7 @@ class Trainer:
             trainer._rng.bit_generator.state = stored["generator"]
             for rng, state in zip(trainer._generators, stored["generators"], strict=True):
                 rng.bit_generator.state = state
+            trainer._order_seed = positive_int("order_seed", stored["order_seed"], 0, 2**63)
             trainer._spent = positive_float("seconds", stored["seconds"], zero=True)
             trainer._shown = stored["shown"]
         except DAMAGE as error:
@@ -505,8 +534,9 @@ class Trainer:
         """Make n updates; the seconds that they took."""
         rates = learning_rates(self.config, self.update, n, self.updates_per_epoch, self.planned,
                                spent)
+        starts = self._starts(n) if self.config["order"] == "shuffled" else None
         start = time.perf_counter()
-        loss, smooth = self._training.run(rates)
+        loss, smooth = self._training.run(rates, starts)
         seconds = time.perf_counter() - start
         self.history.extend(loss, smooth)
         if len(loss) < n:
@@ -515,6 +545,21 @@ class Trainer:
                 "start again with a learning_rate below "
                 f"{self.config['learning_rate']:g}, or with clip_norm or clip_value")
         return max(seconds, 1e-9)
+
+    def _starts(self, n: int) -> NDArray[np.int64]:
+        """Where the windows of the next n updates start, all of this epoch; shape (n, N)."""
+        if self._order[0] != self.epoch:
+            rng = np.random.default_rng((self._order_seed, self.epoch))
+            self._order = self.epoch, rng.permutation(self._windows)
+        N, first = self.config["batch_size"], self.position
+        return self._order[1][first * N : (first + n) * N]
+
+    def _accuracy(self) -> float:
+        ids = self.corpus.ids[: self._windows + self.config["seq_length"]]
+        if self.config["order"] == "shuffled":
+            return accuracy_of_windows(self.model, ids, self.config["seq_length"], self._threads)
+        return accuracy_of_streams(self.model, ids, self.state, self.config["seq_length"],
+                                   self._threads)
 
     def _validate(self, interrupted: Callable[[], bool]) -> bool:
         """Score the held-out text, unless that is done, and keep the model if it is the best so

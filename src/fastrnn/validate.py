@@ -9,15 +9,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 
-def positive_int(name: str, value: Any, least: int = 1) -> int:
+def positive_int(name: str, value: Any, least: int = 1, below: int = 2**31) -> int:
     """Return value as an int of at least `least`."""
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be a whole number, not {value!r}") from None
-    if isinstance(value, bool) or not least <= number < 2**31:
+    if isinstance(value, bool) or not least <= number < below:
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
     return number
 
@@ -68,3 +69,50 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
 def generator(seed: int | None) -> np.random.Generator:
     """NumPy's generator for a seed of at least 0, or for None."""
     return np.random.default_rng(None if seed is None else positive_int("seed", seed, least=0))
+
+
+def dtype_name(dtype: Any) -> str:
+    """NumPy's name of a dtype; what is none comes back as text, for the error that follows."""
+    try:
+        return np.dtype(dtype).name
+    except TypeError:
+        return str(dtype)
+
+
+def float_array(
+    name: str, value: ArrayLike, shape: tuple[Any, ...], dtype: Any = None
+) -> NDArray[Any]:
+    """Return value as a C-contiguous array of `dtype`, or of its own float32 or float64. In `shape`
+    a letter stands for any size of at least 1, and a leading ... for any axes."""
+    array = np.asarray(value)
+    if array.dtype.kind in "iub":
+        array = array.astype(np.float64)
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name} must be an array of float32 or float64, not of {array.dtype}: "
+                        "convert it first")
+    fixed = shape[1:] if shape[:1] == (...,) else shape
+    sizes = array.shape[array.ndim - len(fixed) :] if len(fixed) <= array.ndim else None
+    fits = sizes is not None and (fixed is not shape or array.ndim == len(shape)) and all(
+        size >= 1 if isinstance(want, str) else size == want
+        for size, want in zip(sizes, fixed, strict=True))
+    if not fits:
+        wanted = ", ".join("..." if want is ... else str(want) for want in shape)
+        raise ValueError(f"{name} has the shape {array.shape} and must have "
+                         f"({wanted}{',' * (len(shape) == 1)})")
+    return np.ascontiguousarray(array, dtype or array.dtype)
+
+
+def whole_numbers(
+    name: str, value: ArrayLike, count: int, shape: tuple[int, ...] | None = None
+) -> NDArray[np.intp]:
+    """Return value as an array of whole numbers from 0 to count - 1, of this shape where given."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be whole numbers, not {array.dtype}")
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"{name} has the shape {array.shape} and must have {shape}")
+    if array.size and (array.min() < 0 or array.max() >= count):
+        place = tuple(int(i) for i in np.argwhere((array < 0) | (array >= count))[0])
+        raise ValueError(f"{name} has {array[place]} at {list(place)}: they go from 0 to "
+                         f"{count - 1}")
+    return array.astype(np.intp)

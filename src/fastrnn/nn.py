@@ -1,0 +1,566 @@
+"""Layers for a loop of one's own: arrays in, arrays out, with forward and backward passes written
+out, the recurrent ones on the compiled kernels.
+
+Arrays are batch-first: N sequences, T time steps, then the features. Every layer has two dicts:
+``params``, whose arrays may be written into or replaced by others of the same shape, and ``grads``
+with the same keys, which `backward` fills. A layer remembers what its last `forward` saw, so
+`backward` belongs to that call.
+
+>>> rnn, head, loss = nn.LSTM(15, 100), nn.Linear(100, 778), nn.SoftmaxCrossEntropy()
+>>> nats = loss.forward(head.forward(rnn.forward(x)), labels)
+>>> dx, dh0, dc0 = rnn.backward(head.backward(loss.backward()))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax
+
+from . import _core
+from .blas import one_thread
+from .model import INIT_SCALES, cell_shapes, fill
+from .validate import (
+    choice, dtype_name, float_array, generator, positive_float, positive_int, share, whole_numbers,
+)
+
+Array = NDArray[Any]
+
+
+class Layer:
+    """What all layers have; those without parameters have empty dicts.
+
+    Attributes
+    ----------
+    params, grads : dict of str -> ndarray
+    training : bool
+        False switches dropout off.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]] | None = None,
+                 dtype: str = "float64") -> None:
+        self.dtype = np.dtype(choice("dtype", dtype_name(dtype), ("float32", "float64")))
+        self._shapes = dict(shapes or {})
+        self.params: dict[str, Array] = {name: np.zeros(shape, self.dtype)
+                                         for name, shape in self._shapes.items()}
+        self.grads: dict[str, Array] = {}
+        self.training = True
+        self._seen: Any = None  # what backward needs of the last forward
+
+    def forward(self, x: Any) -> Any:
+        raise NotImplementedError
+
+    def backward(self, dout: Any) -> Any:
+        raise NotImplementedError
+
+    def _start(self, init: str, init_scale: float | None, columns: int | None,
+               seed: int | None) -> None:
+        """Draw the weights in the order of `params`; biases stay 0."""
+        scale = INIT_SCALES[choice("init", init, INIT_SCALES)]
+        if init_scale is not None:
+            scale = positive_float("init_scale", init_scale, zero=True)
+        rng = generator(seed)
+        for name, p in self.params.items():
+            if p.ndim == 2:
+                fill(init, scale, name, p, columns or p.shape[1], rng)
+
+    def _param(self, name: str) -> Array:
+        """A parameter, whichever array stands for it now."""
+        return float_array(f'params["{name}"]', self.params[name], self._shapes[name], self.dtype)
+
+    def _last(self) -> Any:
+        if self._seen is None:
+            raise RuntimeError(f"{type(self).__name__}.backward has nothing to go back through: "
+                               "call forward first")
+        return self._seen
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {shape}" for name, shape in self._shapes.items())
+        return f"<nn.{type(self).__name__}{': ' * bool(shapes)}{shapes}>"
+
+
+class _Recurrent(Layer):
+    """One recurrent layer on the kernels. The state of a sequence is (h) or (h, c), each (H)."""
+
+    kinds = 1  # arrays that a state has
+
+    def __init__(self, cell: str, D: int, H: int, *, reset_after: bool, init: str,
+                 init_scale: float | None, dtype: str, seed: int | None, threads: int) -> None:
+        self.D, self.H = positive_int("D", D), positive_int("H", H)
+        self.threads = positive_int("threads", threads)
+        super().__init__(cell_shapes(cell, self.D, self.H, reset_after), dtype)
+        self._start(init, init_scale, self.H, seed)
+        self._config = {"cell": cell, "hidden_size": self.H, "num_layers": 1, "dropout": 0.0,
+                        "embedding_size": None, "input_size": self.D, "dtype": self.dtype.name}
+        self._block = _core.aligned_zeros(sum(map(prod, self._shapes.values())), self.dtype)
+        self._networks: dict[tuple[int, int], _core.Network] = {}
+
+    def _parameters(self) -> Array:
+        """All parameters as the kernels read them; the same array as long as they do not change."""
+        now = np.concatenate([self._param(name).ravel() for name in self._shapes])
+        if not np.array_equal(now, self._block, equal_nan=True):
+            self._block = _core.aligned_zeros(now.size, self.dtype)
+            self._block[:] = now
+        return self._block
+
+    def _network(self, N: int, T: int) -> _core.Network:
+        network = self._networks.get((N, T))
+        if network is None:
+            if len(self._networks) > 3:
+                self._networks.clear()
+            ends = np.cumsum([prod(shape) for shape in self._shapes.values()])
+            starts = [0, *(int(end) for end in ends[:-1])]
+            offsets = {f"layer0.{name}": start
+                       for name, start in zip(self._shapes, starts, strict=True)}
+            network = self._networks[N, T] = _core.Network(
+                self._config, offsets, self._block.size, 0, T, N)
+        return network
+
+    def _state(self, N: int, given: tuple[tuple[str, ArrayLike | None], ...]) -> Array:
+        """(N, kinds H) from the arrays given, zero where they are None."""
+        state = np.zeros((N, self.kinds * self.H), self.dtype)
+        for k, (name, part) in enumerate(given):
+            if part is not None:
+                state[:, k * self.H : (k + 1) * self.H] = float_array(
+                    name, part, (N, self.H), self.dtype)
+        return state
+
+    def _parts(self, state: Array) -> tuple[Array, ...]:
+        return tuple(state[:, k * self.H : (k + 1) * self.H].copy() for k in range(self.kinds))
+
+    def _forward(self, block: Array, x: Array, start: Array) -> tuple[Array, Array]:
+        """h (N, T, H) and the last state; the network keeps what `_backward` needs."""
+        N, T, _ = x.shape
+        state = start.copy()
+        with one_thread():
+            return self._network(N, T).forward(block, x, state, self.threads), state
+
+    def _backward(self, block: Array, dh: Array, dstate: Array) -> tuple[Array, Array, Array]:
+        """dx, the gradient by the first state and that of the block, from the gradient by h and by
+        the last state."""
+        N, T, _ = dh.shape
+        dh[:, -1] += dstate[:, : self.H]
+        grads = np.empty_like(block)
+        with one_thread():
+            dx = self._network(N, T).backward(block, dh, dstate, grads, self.threads)
+        return dx, dstate, grads
+
+    def _named(self, block: Array) -> dict[str, Array]:
+        """A block as a dict of arrays."""
+        named, start = {}, 0
+        for name, shape in self._shapes.items():
+            named[name] = block[start : start + prod(shape)].reshape(shape)
+            start += prod(shape)
+        return named
+
+    def _run(self, x: ArrayLike, given: tuple[tuple[str, ArrayLike | None], ...]) -> Array:
+        x = float_array("x", x, ("N", "T", self.D), self.dtype)
+        block, start = self._parameters(), self._state(len(x), given)
+        h, last = self._forward(block, x, start)
+        self._seen = [block, x, start, True]
+        self._last_state = last
+        return h
+
+    def _run_back(self, dh: ArrayLike) -> tuple[Array, ...]:
+        block, x, start, fresh = self._last()
+        N, T, _ = x.shape
+        dh = float_array("dh", dh, (N, T, self.H), self.dtype).copy()
+        if not fresh:  # the kernels turn what forward left into gradients, in place
+            self._forward(block, x, start)
+        self._seen[3] = False
+        dx, dstate, grads = self._backward(block, dh, np.zeros_like(start))
+        self.grads = self._named(grads)
+        return dx, *self._parts(dstate)
+
+    def _one(self, x: ArrayLike, given: tuple[tuple[str, ArrayLike | None], ...]) -> Any:
+        x = float_array("x", x, ("N", self.D), self.dtype)
+        block, start = self._parameters(), self._state(len(x), given)
+        _, last = self._forward(block, x[:, None], start)
+        return *self._parts(last), (block, x.copy(), start)
+
+    def _one_back(self, gradients: tuple[tuple[str, ArrayLike | None], ...], cache: Any) -> Any:
+        if not (isinstance(cache, tuple) and len(cache) == 3):
+            raise TypeError("cache must be the one that step returned")
+        block, x, start = cache
+        dstate = self._state(len(x), gradients)
+        self._forward(block, x[:, None], start)
+        if self._seen is not None:  # a step may use the workspace of the last forward
+            self._seen[3] = False
+        dx, dstate, grads = self._backward(block, np.zeros((len(x), 1, self.H), self.dtype), dstate)
+        return dx[:, 0], *self._parts(dstate), *self._named(grads).values()
+
+
+class RNN(_Recurrent):
+    """h_t = f(x_t Wx + h_{t-1} Wh + b), f = tanh or max(0, .).
+
+    Parameters
+    ----------
+    D, H : int
+        Features of an input, hidden units.
+    nonlinearity : {"tanh", "relu"}
+    init, init_scale
+        How the weights are drawn, as in `fastrnn.Model`; b starts at 0.
+    dtype : {"float32", "float64"}
+        Of parameters and results; inputs are converted.
+    seed : int or None
+    threads : int
+        At most; any number gives the same bits.
+
+    Attributes
+    ----------
+    params : dict
+        ``Wx`` (D, H), ``Wh`` (H, H), ``b`` (H).
+    grads : dict
+        The same keys and shapes, from the last `backward`, summed over the batch.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes that do not fit (both are named), float16 or object arrays; from all methods.
+    """
+
+    def __init__(self, D: int, H: int, nonlinearity: str = "tanh", *, init: str = "xavier",
+                 init_scale: float | None = None, dtype: str = "float64", seed: int | None = 0,
+                 threads: int = 1) -> None:
+        cell = {"tanh": "rnn"}.get(choice("nonlinearity", nonlinearity, ("tanh", "relu")), "relu")
+        super().__init__(cell, D, H, reset_after=True, init=init, init_scale=init_scale,
+                         dtype=dtype, seed=seed, threads=threads)
+
+    def forward(self, x: ArrayLike, h0: ArrayLike | None = None) -> Array:
+        """x (N, T, D), h0 (N, H) or zero -> h (N, T, H), the states after each step."""
+        return self._run(x, (("h0", h0),))
+
+    def backward(self, dh: ArrayLike) -> tuple[Array, ...]:
+        """The gradient by h (N, T, H) -> those by x (N, T, D) and h0 (N, H); fills `grads`.
+
+        Raises
+        ------
+        RuntimeError
+            Before `forward`.
+        """
+        return self._run_back(dh)
+
+    def step(self, x: ArrayLike, h_prev: ArrayLike) -> tuple[Array, Any]:
+        """x (N, D), h_prev (N, H) -> h (N, H) and a cache for `step_backward`."""
+        return self._one(x, (("h_prev", h_prev),))
+
+    def step_backward(self, dh: ArrayLike, cache: Any) -> tuple[Array, ...]:
+        """The gradient by h (N, H) -> dx (N, D), dh_prev (N, H), dWx, dWh, db."""
+        return self._one_back((("dh", dh),), cache)
+
+
+class GRU(RNN):
+    """r, z = s(x_t W + h_{t-1} U + b); with reset_after n = tanh(x_t Wn + bn + r o (h_{t-1} Un +
+    bhn)), otherwise n = tanh(x_t Wn + bn + (r o h_{t-1}) Un); h_t = (1 - z) o n + z o h_{t-1}.
+
+    s is the logistic function, o the product entry by entry; Wx = [Wr Wz Wn] (D, 3 H), Wh = [Ur Uz
+    Un] (H, 3 H), b (3 H) and, with reset_after, ``bhn`` (H) (Cho et al. 2014; reset_after as
+    PyTorch and cuDNN). Methods, other parameters and errors as `RNN`; with reset_after
+    `step_backward` returns the gradient of bhn behind that of b.
+    """
+
+    def __init__(self, D: int, H: int, *, reset_after: bool = True, init: str = "xavier",
+                 init_scale: float | None = None, dtype: str = "float64", seed: int | None = 0,
+                 threads: int = 1) -> None:
+        _Recurrent.__init__(self, "gru", D, H, reset_after=bool(reset_after), init=init,
+                            init_scale=init_scale, dtype=dtype, seed=seed, threads=threads)
+
+
+class LSTM(_Recurrent):
+    """i, f, o = s(x_t W + h_{t-1} U + b), g = tanh(the same); c_t = f o c_{t-1} + i o g,
+    h_t = o o tanh(c_t).
+
+    s is the logistic function, o between arrays the product entry by entry; the columns of Wx
+    (D, 4 H), Wh (H, 4 H) and b (4 H) come in the order i, f, o, g (Hochreiter and Schmidhuber 1997,
+    with forget gates). Parameters and errors as `RNN`.
+
+    Attributes
+    ----------
+    c : ndarray, shape (N, H)
+        The cells after the last step of the last `forward`, to go on from.
+    """
+
+    kinds = 2
+
+    def __init__(self, D: int, H: int, *, init: str = "xavier", init_scale: float | None = None,
+                 forget_bias: float = 0.0, dtype: str = "float64", seed: int | None = 0,
+                 threads: int = 1) -> None:
+        super().__init__("lstm", D, H, reset_after=True, init=init, init_scale=init_scale,
+                         dtype=dtype, seed=seed, threads=threads)
+        self.params["b"][self.H : 2 * self.H] = forget_bias
+
+    @property
+    def c(self) -> Array:
+        self._last()
+        return self._parts(self._last_state)[1]
+
+    def forward(self, x: ArrayLike, h0: ArrayLike | None = None,
+                c0: ArrayLike | None = None) -> Array:
+        """x (N, T, D), h0 and c0 (N, H) or zero -> h (N, T, H)."""
+        return self._run(x, (("h0", h0), ("c0", c0)))
+
+    def backward(self, dh: ArrayLike) -> tuple[Array, ...]:
+        """The gradient by h (N, T, H) -> those by x (N, T, D), h0 and c0 (N, H); fills `grads`.
+
+        Raises
+        ------
+        RuntimeError
+            Before `forward`.
+        """
+        return self._run_back(dh)
+
+    def step(self, x: ArrayLike, h_prev: ArrayLike,
+             c_prev: ArrayLike) -> tuple[Array, Array, Any]:
+        """x (N, D), h_prev and c_prev (N, H) -> h, c (N, H) and a cache for `step_backward`."""
+        return self._one(x, (("h_prev", h_prev), ("c_prev", c_prev)))
+
+    def step_backward(self, dh: ArrayLike, dc: ArrayLike, cache: Any) -> tuple[Array, ...]:
+        """The gradients by h and c (N, H) -> dx (N, D), dh_prev, dc_prev (N, H), dWx, dWh, db."""
+        return self._one_back((("dh", dh), ("dc", dc)), cache)
+
+
+class Embedding(Layer):
+    """y = W[id]: each of K ids stands for a row of W (K, D).
+
+    Parameters
+    ----------
+    K, D : int
+    init, init_scale, dtype, seed
+        As `RNN`.
+    """
+
+    def __init__(self, K: int, D: int, *, init: str = "xavier", init_scale: float | None = None,
+                 dtype: str = "float64", seed: int | None = 0) -> None:
+        super().__init__({"W": (positive_int("K", K), positive_int("D", D))}, dtype)
+        self._start(init, init_scale, None, seed)
+
+    def forward(self, x: ArrayLike) -> Array:
+        """Ids (N, T), or of any shape -> rows (N, T, D).
+
+        Raises
+        ------
+        ValueError
+            An id outside 0..K-1; the message names it and its place.
+        """
+        W = self._param("W")
+        self._seen = whole_numbers("ids", x, len(W)).copy()
+        return W[self._seen]
+
+    def backward(self, dout: ArrayLike) -> None:
+        """The gradient by the rows (N, T, D) fills `grads`; ids have none."""
+        ids = self._last()
+        shape = self._shapes["W"]
+        dout = float_array("dout", dout, (*ids.shape, shape[1]), self.dtype)
+        self.grads = {"W": np.zeros(shape, self.dtype)}
+        np.add.at(self.grads["W"], ids, dout)
+
+
+class Linear(Layer):
+    """y = x W + b with W (D, M) and b (M).
+
+    Parameters
+    ----------
+    D, M : int
+    init, init_scale, dtype, seed
+        As `RNN`.
+    """
+
+    def __init__(self, D: int, M: int, *, init: str = "xavier", init_scale: float | None = None,
+                 dtype: str = "float64", seed: int | None = 0) -> None:
+        D, M = positive_int("D", D), positive_int("M", M)
+        super().__init__({"W": (D, M), "b": (M,)}, dtype)
+        self._start(init, init_scale, None, seed)
+
+    def forward(self, x: ArrayLike) -> Array:
+        """x (N, T, D), or any array whose last axis has D -> (N, T, M)."""
+        x = float_array("x", x, (..., self._shapes["W"][0]), self.dtype)
+        W = self._param("W").copy()
+        self._seen = x, W
+        return x @ W + self._param("b")
+
+    def backward(self, dout: ArrayLike) -> Array:
+        """The gradient by y -> that by x; fills `grads`."""
+        x, W = self._last()
+        D, M = W.shape
+        dout = float_array("dout", dout, (*x.shape[:-1], M), self.dtype)
+        rows = dout.reshape(-1, M)
+        self.grads = {"W": x.reshape(-1, D).T @ rows, "b": rows.sum(0)}
+        return dout @ W.T
+
+
+class Dropout(Layer):
+    """While `training`, each number is 0 with probability p, and the others are divided by 1 - p
+    (Srivastava et al. 2014); otherwise nothing changes.
+
+    Parameters
+    ----------
+    p : float
+        In [0, 1).
+    seed : int or None
+    """
+
+    def __init__(self, p: float, *, dtype: str = "float64", seed: int | None = 0) -> None:
+        super().__init__(None, dtype)
+        self.p = share("p", p)
+        self._rng = generator(seed)
+
+    def forward(self, x: ArrayLike) -> Array:
+        """x of any shape -> the same shape; another mask in each call."""
+        x = float_array("x", x, (...,), self.dtype)
+        self._seen = np.ones_like(x)
+        if self.training and self.p:
+            self._seen = (self._rng.random(x.shape) >= self.p) / self.dtype.type(1 - self.p)
+        return x * self._seen
+
+    def backward(self, dout: ArrayLike) -> Array:
+        mask = self._last()
+        return float_array("dout", dout, mask.shape, self.dtype) * mask
+
+
+class SoftmaxCrossEntropy:
+    """-log softmax(scores)[label], summed over time and averaged over the batch, in nats."""
+
+    def __init__(self) -> None:
+        self._seen: Any = None
+
+    def forward(self, scores: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> float:
+        """The loss.
+
+        Parameters
+        ----------
+        scores : array_like, shape (N, T, M)
+            float32 or float64. (N, M) is taken for one step.
+        labels : array_like of int, shape (N, T)
+            Below M.
+        mask : array_like, shape (N, T), optional
+            0 or False where a step does not count; other numbers weigh it.
+        """
+        scores = float_array("scores", scores, (...,))
+        if scores.ndim < 2 or scores.size == 0:
+            raise ValueError(f"scores must be (N, T, M), not {scores.shape}")
+        labels = whole_numbers("labels", labels, scores.shape[-1], scores.shape[:-1])
+        weights = _weights(mask, labels.shape, scores.dtype)
+        log_p = log_softmax(scores, axis=-1)
+        self._seen = log_p, labels, weights / len(scores)
+        picked = np.take_along_axis(log_p, labels[..., None], -1)[..., 0]
+        return float(-(picked * weights).sum(dtype=np.float64) / len(scores))
+
+    def backward(self) -> Array:
+        """The gradient by the scores: (softmax - one-hot label) / N where a step counts."""
+        if self._seen is None:
+            raise RuntimeError("SoftmaxCrossEntropy.backward: call forward first")
+        log_p, labels, weights = self._seen
+        d = np.exp(log_p)
+        at = labels[..., None]
+        np.put_along_axis(d, at, np.take_along_axis(d, at, -1) - 1, -1)
+        return d * weights[..., None]
+
+
+class MeanSquaredError:
+    """(y - target)^2, averaged over all entries that count."""
+
+    def __init__(self) -> None:
+        self._seen: Any = None
+
+    def forward(self, y: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None) -> float:
+        """The loss.
+
+        Parameters
+        ----------
+        y, targets : array_like, shape (N, T, M)
+            float32 or float64.
+        mask : array_like, shape (N, T), optional
+            0 or False where a step does not count; other numbers weigh it.
+        """
+        y = float_array("y", y, (...,))
+        if y.ndim < 2 or y.size == 0:
+            raise ValueError(f"y must be (N, T, M), not {y.shape}")
+        difference = y - float_array("targets", targets, y.shape, y.dtype)
+        weights = _weights(mask, y.shape[:-1], y.dtype)
+        count = weights.sum(dtype=np.float64) * y.shape[-1]
+        if count == 0:
+            raise ValueError("mask hides every step: leave at least one")
+        self._seen = difference, weights / count
+        return float((difference**2 * weights[..., None]).sum(dtype=np.float64) / count)
+
+    def backward(self) -> Array:
+        """The gradient by y: 2 (y - target) / entries that count."""
+        if self._seen is None:
+            raise RuntimeError("MeanSquaredError.backward: call forward first")
+        difference, weights = self._seen
+        return 2 * difference * weights.astype(difference.dtype)[..., None]
+
+
+class Sequential(Layer):
+    """Layers one after the other; recurrent ones start each `forward` from the zero state.
+
+    Parameters
+    ----------
+    layers : Layer
+        Each takes what the one before hands on.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+    params, grads : mapping of str -> ndarray
+        Of all layers, ``"0.Wx"`` being ``layers[0].params["Wx"]``; arrays are replaced there, not
+        here.
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layer {i} must be one of fastrnn.nn, not {layer!r}")
+        if not layers:
+            raise ValueError("Sequential needs at least one layer")
+        self.layers = layers
+
+    def _all(self, kind: str) -> Mapping[str, Array]:
+        return MappingProxyType({f"{i}.{name}": array for i, layer in enumerate(self.layers)
+                                 for name, array in getattr(layer, kind).items()})
+
+    @property
+    def params(self) -> Mapping[str, Array]:  # type: ignore[override]
+        return self._all("params")
+
+    @property
+    def grads(self) -> Mapping[str, Array]:  # type: ignore[override]
+        return self._all("grads")
+
+    @property
+    def training(self) -> bool:  # type: ignore[override]
+        return all(layer.training for layer in self.layers)
+
+    @training.setter
+    def training(self, value: bool) -> None:
+        for layer in self.layers:
+            layer.training = value
+
+    def forward(self, x: Any) -> Any:
+        """x through all layers."""
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dout: Any) -> Any:
+        """The gradient by the result -> that by x (None behind an Embedding); fills `grads`."""
+        for layer in reversed(self.layers):
+            dout = layer.backward(dout)
+            if isinstance(layer, _Recurrent):
+                dout = dout[0]  # the zero states before the first step need none
+        return dout
+
+    def __repr__(self) -> str:
+        return f"<nn.Sequential of {', '.join(map(repr, self.layers))}>"
+
+
+def _weights(mask: ArrayLike | None, shape: tuple[int, ...], dtype: Any) -> Array:
+    if mask is None:
+        return np.ones(shape, dtype)
+    mask = np.asarray(mask)
+    return float_array("mask", mask.astype(dtype) if mask.dtype.kind in "bui" else mask, shape, dtype)
