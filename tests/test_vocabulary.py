@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 import tracemalloc
 from unittest.mock import patch
@@ -47,9 +48,54 @@ def test_order_given_is_order_of_ids():
 
 def test_words():
     vocabulary = Vocabulary.from_text("To be, or\nnot  TO be", "word")
-    assert vocabulary.symbols == ("be", "be,", "not", "or", "to")
-    assert vocabulary.encode("\tTo\r\nBE not").tolist() == [4, 0, 2]
-    assert vocabulary.decode(np.array([4, 1, 3])) == "to be, or"
+    assert vocabulary.symbols == ("", "be", "be,", "not", "or", "to")  # one between two blanks
+    assert vocabulary.encode("To\r\nBE  not").tolist() == [5, 1, 0, 3]
+    assert vocabulary.encode("to\rbe\n\rnot ").tolist() == [5, 1, 0, 3, 0]
+    assert vocabulary.decode(np.array([5, 2, 4, 0, 3])) == "to be, or  not"
+    with pytest.raises(ValueError, match=r"word '\\tto' at position 0"):
+        vocabulary.encode("\tto")
+
+
+def test_words_between_runs_of_white_space():
+    vocabulary = Vocabulary.from_text("To be, or\nnot  TO be", "word", split="space", lower=False)
+    assert vocabulary.symbols == ("TO", "To", "be", "be,", "not", "or")
+    assert vocabulary.encode("\tTo\u2003be \n\r not ").tolist() == [1, 2, 4]
+
+
+def test_words_and_marks():
+    vocabulary = Vocabulary.from_text("To be, or not TO be?!", "word", split="mark")
+    assert vocabulary.symbols == ("!", ",", "?", "be", "not", "or", "to")
+    assert vocabulary.encode(" be?or\n\tnot,").tolist() == [3, 2, 5, 4, 1]
+
+
+def test_rare_words_are_one_unknown_word():
+    vocabulary = Vocabulary.from_text("a b a c b d a", "word", min_count=2)
+    assert vocabulary.symbols == ("<unk>", "a", "b")
+    assert vocabulary.unknown == "<unk>"
+    assert vocabulary.encode("c a b never").tolist() == [0, 1, 2, 0]
+    assert vocabulary.decode([1, 0]) == "a <unk>"
+    assert Vocabulary.from_text("a b a c b d a", "word", min_count=3).symbols == ("<unk>", "a")
+    assert Vocabulary(["x", "?"], "word", unknown="?").encode("y x").tolist() == [1, 0]
+    for wrong, message in (
+            (dict(unit="char", min_count=2), 'min_count is for unit "word"'),
+            (dict(unit="byte", lower=False), 'for unit "word", not "byte"'),
+            (dict(unit="word", split="blanks"), "did you mean 'blank'"),
+            (dict(unit="word", min_count=0), "at least 1")):
+        with pytest.raises(ValueError, match=message):
+            Vocabulary.from_text("a b", **wrong)
+    with pytest.raises(ValueError, match="must be one of the symbols"):
+        Vocabulary(["a"], "word", unknown="b")
+
+
+@pytest.mark.parametrize("how", [
+    {"split": "space"}, {"split": "mark", "lower": False}, {"unknown": "be"}, {}])
+def test_word_options_are_stored_and_told_apart(how):
+    vocabulary = Vocabulary(["to", "be"], "word", **how)
+    again = Vocabulary.from_dict(json.loads(json.dumps(vocabulary.to_dict())))
+    assert again == vocabulary and hash(again) == hash(vocabulary)
+    assert (again.split, again.lower, again.unknown) == (
+        vocabulary.split, vocabulary.lower, vocabulary.unknown)
+    assert (vocabulary == Vocabulary(["to", "be"], "word")) == (not how)
 
 
 def test_bytes():
@@ -81,11 +127,13 @@ def test_char_round_trip(text, size):
 
 @no_deadline
 @given(text=hard_words, size=chunk_sizes)
-def test_word_round_trip(text, size):
-    words = text.lower().split()
-    assume(words)
+@pytest.mark.parametrize("split", ["blank", "space"])
+def test_word_round_trip(split, text, size):
+    words = (text.lower().split() if split == "space"
+             else re.split(" |\n", text.lower().replace("\r\n", "\n").replace("\r", "\n")))
+    assume(words and text)
     with patch.object(module, "CHUNK", size):
-        vocabulary = Vocabulary.from_text(text, "word")
+        vocabulary = Vocabulary.from_text(text, "word", split=split)
         ids = vocabulary.encode(text)
     assert vocabulary.symbols == tuple(sorted(set(words)))
     assert ids.tolist() == [vocabulary.symbols.index(w) for w in words]
@@ -204,7 +252,6 @@ def test_unknown_byte_is_named_with_its_position():
         (["a", ""], "char", "'' is not a single character"),
         (["a", 98], "char", "98 is not a str"),
         (["to", "b e"], "word", "'b e' is not one word"),
-        (["to", ""], "word", "'' is not one word"),
         (["to", "be\n"], "word", r"'be\\n' is not one word"),
         ([b"to"], "word", "b'to' is not a str"),
         ([0, 256], "byte", "256 is not a byte"),
@@ -225,7 +272,7 @@ def test_one_str_is_no_sequence_of_words():
         Vocabulary("to be", "word")
 
 
-@pytest.mark.parametrize(("text", "unit"), [("", "char"), (" \n", "word"), (b"", "byte")])
+@pytest.mark.parametrize(("text", "unit"), [("", "char"), ("", "word"), (b"", "byte")])
 def test_no_vocabulary_of_nothing(text, unit):
     with pytest.raises(ValueError, match="at least 1 symbol"):
         Vocabulary.from_text(text, unit)
@@ -300,6 +347,11 @@ def test_check_ids_keeps_the_shape_and_names_the_place():
         ({"unit": "char", "symbols": ["a", "a"]}, "given twice"),
         ({"unit": "char", "symbols": [["a"]]}, "is not a str"),
         ({"unit": "byte", "symbols": [1.0]}, "is not a byte"),
+        ({"unit": "word", "symbols": ["a"]}, "a stored vocabulary must be"),
+        ({"unit": "char", "symbols": ["a"], "split": "mark", "lower": True, "unknown": None},
+         "a stored vocabulary must be"),
+        ({"unit": "word", "symbols": ["a"], "split": "x", "lower": True, "unknown": None},
+         "split must be one of"),
         ({"unit": None, "symbols": ["a"]}, '"char", "word" or "byte"'),
     ],
 )
@@ -328,7 +380,7 @@ def test_memory_of_20_megabytes(unit, lines, end):
 
 
 def test_memory_of_words():
-    text = "the quick brown fox\n" * 100_000
+    text = "the quick brown fox\n" * 99_999 + "the quick brown fox"
     peak, vocabulary = peak_memory(lambda: Vocabulary.from_text(text, "word"))
     assert peak < 2 * len(text)
     peak, ids = peak_memory(lambda: vocabulary.encode(text))

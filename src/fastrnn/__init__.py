@@ -2,7 +2,7 @@
 
 from importlib.metadata import version as _version
 
-from . import datasets, nn
+from . import datasets, nn, optim
 from .build import build_info
 from .checkpoint import load
 from .corpus import Corpus
@@ -16,5 +16,5 @@ from .vocabulary import Vocabulary
 __version__ = _version("fastrnn")
 __all__ = [
     "Corpus", "History", "Model", "Trainer", "Vocabulary", "build_info", "datasets", "gradcheck",
-    "load", "nn", "train",
+    "load", "nn", "optim", "train",
 ]

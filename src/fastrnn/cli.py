@@ -24,7 +24,7 @@ from .gradcheck import gradcheck
 from .model import Model
 from .train import train
 from .validate import generator, positive_float, positive_int
-from .vocabulary import UNITS, Vocabulary
+from .vocabulary import SPLITS, UNITS, Vocabulary
 
 # The names of karpathy/char-rnn and jcjohnson/torch-rnn where theirs differ from ours.
 OTHER_NAMES = {
@@ -78,9 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(
-    file: str | None, data_dir: str | None, unit: str, dataset: str | None, plot: str | None,
-    lr_decay_every: int | None, train_frac: float | None, without_meaning: Any, **settings: Any,
+    file: str | None, data_dir: str | None, unit: str, split: str, lower: bool, min_count: int,
+    dataset: str | None, plot: str | None, lr_decay_every: int | None, train_frac: float | None,
+    without_meaning: Any, **settings: Any,
 ) -> int:
+    words = {"split": split, "lower": lower, "min_count": min_count}
     if sum(source is not None for source in (file, data_dir, dataset)) > 1:
         raise ValueError("give one of FILE, --data-dir and --dataset")
     if data_dir is not None:
@@ -95,14 +97,14 @@ def _train(
     settings["checkpoint"] = settings["checkpoint"] or resume or _new_name(DEFAULT_CHECKPOINT)
     if file is not None:
         corpus = (Corpus.from_file(file, vocabulary=earlier.vocabulary) if earlier
-                  else Corpus.from_file(file, unit))
+                  else Corpus.from_file(file, unit, **words))
     else:
         if earlier:
             unit = earlier.vocabulary.unit
             text = about.get("trainer", {}).get("text", {}).get("name")
             if dataset is None and text not in (None, "pydoc-topics"):
                 raise ValueError(f"{resume} was trained on {text!r}: give that FILE too")
-        corpus = datasets.load(dataset or "pydoc-topics", unit)
+        corpus = datasets.load(dataset or "pydoc-topics", unit, **words)
         if not (dataset or resume or any(settings[plan] for plan in ("epochs", "updates",
                                                                     "minutes"))):
             settings["epochs"] = DEFAULT_EPOCHS
@@ -241,6 +243,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--dataset", metavar="NAME", help=f"one of {', '.join(datasets.names())}")
     sub.add_argument("--unit", choices=UNITS, default="char",
                      help="what a symbol is (default: char)")
+    sub.add_argument("--split", choices=SPLITS, default="blank",
+                     help="where words end: at each blank and line end, at runs of white space, or "
+                          "before marks too (default: blank)")
+    _add_flag(sub, "lower", bool, True, "lower-case the text of words")
+    _add_flag(sub, "min_count", int, 1, "words that come less often become <unk>")
     sub.add_argument("--plot", metavar="PNG", help="draw the smoothed loss into this file")
     _add_keywords(sub, train, leave_out={"source", "callback"})
     theirs = sub.add_argument_group("names of karpathy/char-rnn and jcjohnson/torch-rnn")
@@ -277,7 +284,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_flag(sub, "reset_after", bool, True, "where its GRU resets")
     _add_flag(sub, "init_scale", float, 0.3, "standard deviation of its weights")
     _add_flag(sub, "tolerance", float, 1e-6, "largest relative error to pass, beyond rounding")
-    _add_keywords(sub, gradcheck, leave_out={"model", "inputs", "targets", "state"})
+    _add_keywords(sub, gradcheck,
+                  leave_out={"model", "inputs", "targets", "state", "dout", "tolerance"})
 
     sub = add("info", _info, "Tell what is in a checkpoint; without MODEL what fastrnn runs on.")
     sub.add_argument("model", metavar="MODEL", nargs="?", help="a checkpoint")

@@ -58,6 +58,9 @@ class Corpus:
         unit: str | None = None,
         vocabulary: Vocabulary | None = None,
         *,
+        split: str = "blank",
+        lower: bool = True,
+        min_count: int = 1,
         name: str = "text",
     ) -> Corpus:
         """Make a corpus of a text at hand.
@@ -71,6 +74,11 @@ class Corpus:
         vocabulary : Vocabulary, optional
             The vocabulary to encode with, as that of a trained model; made from the text where
             not given.
+        split : {"blank", "space", "mark"}
+        lower : bool
+        min_count : int
+            How the vocabulary that is made cuts a text into words, and how often a word must come,
+            as in `Vocabulary.from_text`; for unit "word".
         name : str
             What messages call this text.
 
@@ -83,11 +91,15 @@ class Corpus:
             A text of another type.
         """
         unit = _checked_unit(unit, vocabulary)
+        if vocabulary is not None and (split, lower, min_count) != ("blank", True, 1):
+            raise ValueError("split, lower and min_count are the vocabulary's: leave them out "
+                             "where one is given")
         blank = unit == "word" and isinstance(text, str) and text.isspace()  # and so no words
         if blank or (isinstance(text, (str, bytes)) and not text):
             raise ValueError(f"{name} is empty: give a text with at least two distinct symbols")
         if vocabulary is None:
-            vocabulary = Vocabulary.from_text(text, unit)
+            vocabulary = Vocabulary.from_text(text, unit, split=split, lower=lower,
+                                              min_count=min_count)
             if len(vocabulary) == 1:
                 raise ValueError(
                     f"{name} has only one distinct {unit}, {vocabulary.symbols[0]!r}, so there is "
@@ -101,6 +113,10 @@ class Corpus:
         path: str | os.PathLike[str],
         unit: str | None = None,
         vocabulary: Vocabulary | None = None,
+        *,
+        split: str = "blank",
+        lower: bool = True,
+        min_count: int = 1,
     ) -> Corpus:
         """Read a text file: UTF-8 for unit "char" and "word", any bytes for "byte".
 
@@ -110,7 +126,7 @@ class Corpus:
         Parameters
         ----------
         path : str or path-like
-        unit, vocabulary
+        unit, vocabulary, split, lower, min_count
             As in `from_text`.
 
         Raises
@@ -123,8 +139,9 @@ class Corpus:
         """
         unit = _checked_unit(unit, vocabulary)
         data = _read(path)
+        how = {"split": split, "lower": lower, "min_count": min_count, "name": _base_name(path)}
         if unit == "byte":
-            return cls.from_text(data, unit, vocabulary, name=_base_name(path))
+            return cls.from_text(data, unit, vocabulary, **how)
         skip = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
         try:
             text = str(memoryview(data)[skip:], "utf-8")
@@ -135,7 +152,7 @@ class Corpus:
                 'convert the file to UTF-8, or read it with unit="byte"'
             ) from None
         del data  # from here on the text is held once
-        return cls.from_text(text, unit, vocabulary, name=_base_name(path))
+        return cls.from_text(text, unit, vocabulary, **how)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 (hex) of the ids, their type and number: the same for the same text.

@@ -105,7 +105,9 @@ def path(name: str) -> Path:
     return _fetch(dataset)
 
 
-def load(name: str, unit: str = "char") -> Corpus:
+def load(
+    name: str, unit: str = "char", *, split: str = "blank", lower: bool = True, min_count: int = 1
+) -> Corpus:
     """Return a data set as a corpus.
 
     Parameters
@@ -113,7 +115,8 @@ def load(name: str, unit: str = "char") -> Corpus:
     name : str
         One of `names`.
     unit : {"char", "word", "byte"}
-        As in `Vocabulary`.
+    split, lower, min_count
+        As in `Corpus.from_text`.
 
     Raises
     ------
@@ -122,9 +125,10 @@ def load(name: str, unit: str = "char") -> Corpus:
     ValueError, OSError
         As in `path`.
     """
+    words = {"split": split, "lower": lower, "min_count": min_count}
     if _named(name).file is None:
-        return Corpus.from_text(_pydoc_topics(), unit, name=name)
-    return Corpus.from_file(path(name), unit)
+        return Corpus.from_text(_pydoc_topics(), unit, name=name, **words)
+    return Corpus.from_file(path(name), unit, **words)
 
 
 def _named(name: str) -> Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .model import Model
-from .validate import generator, positive_float, positive_int
+from .validate import float_array, generator, positive_float, positive_int
+
+SEQUENCE = 3  # axes of an array of sequences (N, T, D)
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,22 @@ class Report:
     rounding : float
         About how far the numerical gradients may be off because losses are rounded. An entry no
         larger than this cannot be checked; a larger step has less of it.
+    first_wrong : tuple of int or None
+        Of a checked function: the first entry, as they stand in the array, whose certain error is
+        above the tolerance.
+    wrong_steps : list of int or None
+        Of a checked function of sequences (N, T, D): the time steps with such entries. The gradient
+        comes from the last step back to the first; so where step 4 of 6 is right and those before
+        are not, the way from one step to the one before is wrong.
     """
 
     def __init__(
-        self, worst: dict[str, Worst], certain_error: float, step: float, rounding: float
+        self, worst: dict[str, Worst], certain_error: float, step: float, rounding: float,
+        first_wrong: tuple[int, ...] | None = None, wrong_steps: list[int] | None = None,
     ) -> None:
         self.worst, self.certain_error = worst, certain_error
         self.step, self.rounding = step, rounding
+        self.first_wrong, self.wrong_steps = first_wrong, wrong_steps
 
     @property
     def max_error(self) -> float:
@@ -75,31 +87,46 @@ class Report:
         lines.append(f"largest relative error {self.max_error:.2e} (step {self.step:g}; numerical "
                      f"gradients are rounded by about {self.rounding:.0e}, beyond which the error "
                      f"is {self.certain_error:.2e})")
+        if self.first_wrong is not None:
+            lines.append(f"first wrong entry: {list(self.first_wrong)}")
+        if self.wrong_steps:
+            lines.append(f"wrong at time steps {', '.join(map(str, self.wrong_steps))}: first at "
+                         f"step {self.wrong_steps[0]}")
         return "\n".join(lines)
 
     __repr__ = __str__  # notebooks show the table
 
 
 def gradcheck(
-    model: Model,
+    model: Model | Callable[[NDArray[Any]], ArrayLike],
     inputs: ArrayLike,
     targets: ArrayLike,
     *,
     state: ArrayLike | None = None,
+    dout: ArrayLike | None = None,
     step: float = 1e-5,
+    tolerance: float = 1e-6,
     entries: int | None = None,
     dropout: bool = False,
     seed: int | None = 0,
 ) -> Report:
-    """Compare the model's gradients with central differences, (L(p + step) - L(p - step)) / 2 step.
+    """Compare gradients with central differences, (L(p + step) - L(p - step)) / 2 step.
 
-    Both come from the compiled kernels, in float64 whatever the model's dtype; the model is not
-    changed.
+    ``gradcheck(model, inputs, targets)`` checks a model. Both gradients come from the compiled
+    kernels, in float64 whatever the model's dtype; the model is not changed.
+
+    ``gradcheck(f, x, df)`` checks any function f of an array x of float64 with its analytic
+    gradient df, an array like x. Where f(x) is an array, df is that of the sum of dout o f(x).
 
     Parameters
     ----------
-    model : Model
-    inputs, targets : array_like of int ids, shape (N, T)
+    model : Model or callable
+    inputs : array_like of int ids, shape (N, T); for a function x, any shape
+    targets : array_like of int ids, shape (N, T); for a function df, of the shape of x
+    dout : array_like, optional
+        Of the shape of f(x); ones where not given.
+    tolerance : float
+        Of a function: the error above which an entry is reported as wrong.
     state : array_like, shape (N, P), optional
         Before the first step; small random numbers where not given, because zeros would hide a
         wrong gradient of the first step.
@@ -124,6 +151,10 @@ def gradcheck(
     """
     step = positive_float("step", step)
     rng = generator(seed)
+    if not isinstance(model, Model):
+        if not callable(model):
+            raise TypeError(f"gradcheck takes a Model or a function, not {model!r}")
+        return _check_function(model, inputs, targets, dout, step, tolerance, entries, rng)
     twin = Model(model.vocabulary, **(model.config | {"dtype": "float64"}))
     twin.block[:] = model.block
     if state is None:
@@ -147,23 +178,67 @@ def gradcheck(
     rounding = float(np.finfo(np.float64).eps * np.abs(losses).max() / step)
     worst, certain = {}, 0.0
     for name, p in twin.params.items():
-        count = p.size if entries is None else min(positive_int("entries", entries), p.size)
-        chosen = np.arange(p.size) if count == p.size else rng.choice(p.size, count, replace=False)
+        chosen = _chosen(p, entries, rng)
         found = None
-        for flat in chosen:
-            index = tuple(int(i) for i in np.unravel_index(flat, p.shape))
+        for index in chosen:
             high, low = p[index] + step, p[index] - step
             # each prediction's difference first: the sums are so large that they round it away
             change = losses_at(p, index, high) - losses_at(p, index, low)
             n = math.fsum(change.flat) / len(change) / (high - low)
             a = float(grads[name][index])
-            error = math.inf  # also of a NaN, which would be lost in comparisons
-            if math.isfinite(a - n):
-                error = abs(a - n) / max(1e-12, abs(a) + abs(n))
-                certain = max(certain, error - 4 * rounding / max(1e-12, abs(a) + abs(n)))
-            else:
-                certain = math.inf
+            error, sure = _errors(a, n, rounding)
+            certain = max(certain, sure)
             if found is None or error > found.error:
-                found = Worst(error, index, a, n, count, p.size)
+                found = Worst(error, index, a, n, len(chosen), p.size)
         worst[name] = found
     return Report(worst, certain, step, rounding)
+
+
+def _check_function(
+    f: Callable[[NDArray[Any]], ArrayLike], x: ArrayLike, df: ArrayLike, dout: ArrayLike | None,
+    step: float, tolerance: float, entries: int | None, rng: np.random.Generator,
+) -> Report:
+    x = float_array("x", x, (...,), np.float64).copy()
+    df = float_array("df", df, x.shape, np.float64)
+    y = np.array(f(x.copy()), np.float64)
+    weights = np.ones_like(y) if dout is None else float_array("dout", dout, y.shape, np.float64)
+    rounding = float(np.finfo(np.float64).eps * np.abs(y * weights).max(initial=0) / step)
+    chosen = _chosen(x, entries, rng)
+    certain, found, wrong = 0.0, None, []
+    for index in chosen:
+        results = []
+        for value in (x[index] + step, x[index] - step):
+            moved = x.copy()
+            moved[index] = value
+            results.append((np.array(f(moved), np.float64), value))
+        (above, high), (below, low) = results
+        n = math.fsum(((above - below) * weights).flat) / (high - low)
+        a = float(df[index])
+        error, sure = _errors(a, n, rounding)
+        certain = max(certain, sure)
+        if sure > tolerance:
+            wrong.append(index)
+        if found is None or error > found.error:
+            found = Worst(error, index, a, n, len(chosen), x.size)
+    if found is None:
+        raise ValueError("x has no entries to check")
+    steps = sorted({index[1] for index in wrong}) if x.ndim == SEQUENCE else None
+    return Report({"x": found}, certain, step, rounding, min(wrong, default=None), steps)
+
+
+def _chosen(
+    array: NDArray[Any], entries: int | None, rng: np.random.Generator
+) -> list[tuple[int, ...]]:
+    """Places in an array: all, or so many drawn at random."""
+    count = array.size if entries is None else min(positive_int("entries", entries), array.size)
+    flat = (np.arange(array.size) if count == array.size
+            else rng.choice(array.size, count, replace=False))
+    return [tuple(int(i) for i in np.unravel_index(place, array.shape)) for place in flat]
+
+
+def _errors(a: float, n: float, rounding: float) -> tuple[float, float]:
+    """The relative error, and what is left of it without 4 times `rounding`."""
+    if not math.isfinite(a - n):  # a NaN would be lost in comparisons
+        return math.inf, math.inf
+    size = max(1e-12, abs(a) + abs(n))
+    return abs(a - n) / size, (abs(a - n) - 4 * rounding) / size

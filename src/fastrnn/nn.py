@@ -26,7 +26,14 @@ from . import _core
 from .blas import one_thread
 from .model import INIT_SCALES, cell_shapes, fill
 from .validate import (
-    choice, dtype_name, float_array, generator, positive_float, positive_int, share, whole_numbers,
+    choice,
+    dtype_name,
+    float_array,
+    generator,
+    positive_float,
+    positive_int,
+    share,
+    whole_numbers,
 )
 
 Array = NDArray[Any]
@@ -99,6 +106,7 @@ class _Recurrent(Layer):
                         "embedding_size": None, "input_size": self.D, "dtype": self.dtype.name}
         self._block = _core.aligned_zeros(sum(map(prod, self._shapes.values())), self.dtype)
         self._networks: dict[tuple[int, int], _core.Network] = {}
+        self._inside: Array | None = None  # the x whose forward the kernels hold
 
     def _parameters(self) -> Array:
         """All parameters as the kernels read them; the same array as long as they do not change."""
@@ -137,6 +145,7 @@ class _Recurrent(Layer):
         """h (N, T, H) and the last state; the network keeps what `_backward` needs."""
         N, T, _ = x.shape
         state = start.copy()
+        self._inside = x
         with one_thread():
             return self._network(N, T).forward(block, x, state, self.threads), state
 
@@ -145,6 +154,7 @@ class _Recurrent(Layer):
         the last state."""
         N, T, _ = dh.shape
         dh[:, -1] += dstate[:, : self.H]
+        self._inside = None  # the kernels turn what forward left into gradients, in place
         grads = np.empty_like(block)
         with one_thread():
             dx = self._network(N, T).backward(block, dh, dstate, grads, self.threads)
@@ -159,20 +169,19 @@ class _Recurrent(Layer):
         return named
 
     def _run(self, x: ArrayLike, given: tuple[tuple[str, ArrayLike | None], ...]) -> Array:
-        x = float_array("x", x, ("N", "T", self.D), self.dtype)
+        x = float_array("x", x, ("N", "T", self.D), self.dtype).copy()
         block, start = self._parameters(), self._state(len(x), given)
         h, last = self._forward(block, x, start)
-        self._seen = [block, x, start, True]
+        self._seen = block, x, start
         self._last_state = last
         return h
 
     def _run_back(self, dh: ArrayLike) -> tuple[Array, ...]:
-        block, x, start, fresh = self._last()
+        block, x, start = self._last()
         N, T, _ = x.shape
         dh = float_array("dh", dh, (N, T, self.H), self.dtype).copy()
-        if not fresh:  # the kernels turn what forward left into gradients, in place
+        if self._inside is not x:  # a backward, or a step, came in between
             self._forward(block, x, start)
-        self._seen[3] = False
         dx, dstate, grads = self._backward(block, dh, np.zeros_like(start))
         self.grads = self._named(grads)
         return dx, *self._parts(dstate)
@@ -189,8 +198,6 @@ class _Recurrent(Layer):
         block, x, start = cache
         dstate = self._state(len(x), gradients)
         self._forward(block, x[:, None], start)
-        if self._seen is not None:  # a step may use the workspace of the last forward
-            self._seen[3] = False
         dx, dstate, grads = self._backward(block, np.zeros((len(x), 1, self.H), self.dtype), dstate)
         return dx[:, 0], *self._parts(dstate), *self._named(grads).values()
 
@@ -562,5 +569,4 @@ class Sequential(Layer):
 def _weights(mask: ArrayLike | None, shape: tuple[int, ...], dtype: Any) -> Array:
     if mask is None:
         return np.ones(shape, dtype)
-    mask = np.asarray(mask)
-    return float_array("mask", mask.astype(dtype) if mask.dtype.kind in "bui" else mask, shape, dtype)
+    return float_array("mask", mask, shape, dtype)

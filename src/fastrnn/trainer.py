@@ -22,13 +22,11 @@ from .checkpoint import DAMAGE, check_writable, damaged, expect, read, save_mode
 from .corpus import Corpus
 from .history import History
 from .model import Model
+from .optim import BETAS, DECAY_RATE, LEARNING_RATES
 from .schedule import SCHEDULES, learning_rates
 from .validate import choice, positive_float, positive_int, share
 from .validation import Validation, accuracy_of_streams, accuracy_of_windows
 
-LEARNING_RATES = {"adagrad": 0.1, "rmsprop": 0.001, "adam": 0.001, "sgd": 0.1}
-BETAS = 0.9, 0.999  # of Adam
-DECAY_RATE = 0.9  # of RMSProp, where not given
 PAUSE = 0.1  # seconds between looks at the clock, the keyboard and the progress bar
 CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints where checkpoint_every does not say
 SAMPLES = 10  # shown in a run where sample_every does not say

@@ -13,7 +13,6 @@ from .blas import one_thread
 from .history import History
 from .model import Model, time_major
 
-
 WINDOWS = 64  # read side by side
 
 

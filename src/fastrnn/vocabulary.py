@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from .validate import choice, positive_int
 
 UNITS = ("char", "word", "byte")
 
@@ -16,7 +19,15 @@ UNITS = ("char", "word", "byte")
 # the cache and does not grow with the text.
 CHUNK = 1 << 16
 
-_BLANK = re.compile(r"\s")
+# ways to cut a text into words -> (where it may be cut for good, the words of a piece)
+_LINE_END_OR_BLANK = re.compile(r" |\r\n?|(?<!\r)\n")
+_WHITE_SPACE = re.compile(r"\s")
+SPLITS: dict[str, tuple[re.Pattern[str], Callable[[str], list[str]]]] = {
+    "blank": (_LINE_END_OR_BLANK, _LINE_END_OR_BLANK.split),
+    "space": (_WHITE_SPACE, str.split),
+    "mark": (_WHITE_SPACE, re.compile(r"\w+|[^\w\s]").findall),
+}
+UNKNOWN = "<unk>"
 
 
 class Vocabulary:
@@ -27,16 +38,26 @@ class Vocabulary:
     Parameters
     ----------
     symbols : sequence of str or int
-        K distinct symbols: single characters for unit "char", words without blanks for "word",
-        ints 0..255 for "byte".
+        K distinct symbols: single characters for unit "char", words for "word", ints 0..255 for
+        "byte".
     unit : {"char", "word", "byte"}
-        What one symbol is. "char": a character of a str, exactly as it stands. "word": an item of
-        ``text.lower().split()``. "byte": a byte of the text in UTF-8.
+        What one symbol is. "char": a character of a str, exactly as it stands. "word": see
+        `split`. "byte": a byte of the text in UTF-8.
+    split : {"blank", "space", "mark"}
+        Of unit "word". "blank": the text is cut at every blank and every line end, so that the
+        empty word stands between two of them (as ``re.split(" |\\n", text)``, the "Language
+        Modeling with RNNs" notebook). "space": words are what stands between runs of white space
+        of any kind, as ``text.split()``. "mark": runs of letters, digits and "_", and each other
+        mark by itself.
+    lower : bool
+        Of unit "word": whether the text is lower-cased first.
+    unknown : str, optional
+        Of unit "word": one of the symbols, which stands for every word that is not among them.
 
     Attributes
     ----------
     symbols : tuple of str or int
-    unit : str
+    unit, split, lower, unknown
     dtype : numpy.dtype
         The smallest unsigned integer type that holds every id 0..K-1.
 
@@ -46,18 +67,29 @@ class Vocabulary:
         An unknown unit, no symbols, a symbol twice, or one that is not a symbol of the unit.
     """
 
-    def __init__(self, symbols: Sequence[str] | Sequence[int], unit: str = "char") -> None:
+    def __init__(
+        self,
+        symbols: Sequence[str] | Sequence[int],
+        unit: str = "char",
+        *,
+        split: str = "blank",
+        lower: bool = True,
+        unknown: str | None = None,
+    ) -> None:
         check_unit(unit)
         if unit == "word" and isinstance(symbols, str):
             raise TypeError("symbols must be a sequence of words, not one str: split it first")
-        self.unit = unit
-        self.symbols = tuple(_checked_symbol(s, unit) for s in symbols)
+        _check_word_options(unit, split, lower, unknown)
+        self.unit, self.split, self.lower, self.unknown = unit, split, bool(lower), unknown
+        self.symbols = tuple(_checked_symbol(s, unit, split, unknown) for s in symbols)
         if not self.symbols:
             raise ValueError("a vocabulary needs at least 1 symbol: the text or list is empty")
         self._ids = {symbol: i for i, symbol in enumerate(self.symbols)}
         if len(self._ids) < len(self.symbols):
             twice = next(s for i, s in enumerate(self.symbols) if self._ids[s] != i)
             raise ValueError(f"symbol {twice!r} is given twice: the symbols must be distinct")
+        if unknown is not None and unknown not in self._ids:
+            raise ValueError(f"unknown {unknown!r} must be one of the symbols: add it")
         self.dtype = np.min_scalar_type(len(self.symbols) - 1)
         if unit != "word":
             # code of a symbol -> id, -1 where unknown; the last entry answers for all codes beyond
@@ -67,13 +99,21 @@ class Vocabulary:
             self._table[self._codes] = np.arange(len(self.symbols))
 
     @classmethod
-    def from_text(cls, text: str | bytes, unit: str = "char") -> Vocabulary:
+    def from_text(
+        cls, text: str | bytes, unit: str = "char", *, split: str = "blank", lower: bool = True,
+        min_count: int = 1,
+    ) -> Vocabulary:
         """Make the vocabulary of a text: its distinct symbols, sorted, so that ids never vary.
 
         Parameters
         ----------
         text : str, or for unit "byte" str or bytes
         unit : {"char", "word", "byte"}
+        split, lower
+            As `Vocabulary`.
+        min_count : int
+            Above 1, for unit "word": words that come less often than this are left out, and
+            "<unk>" stands for them and for all others.
 
         Raises
         ------
@@ -83,14 +123,19 @@ class Vocabulary:
             A text of another type.
         """
         check_unit(unit)
+        if positive_int("min_count", min_count) > 1 and unit != "word":
+            raise ValueError(f'min_count is for unit "word", not "{unit}"')
+        _check_word_options(unit, split, lower)
         text = _checked_text(text, unit)
-        if unit == "word":
-            distinct: set[Any] = set()
-            for words in _words(text):
-                distinct.update(words)
-        else:
-            distinct = set(text)
-        return cls(sorted(distinct), unit)
+        if unit != "word":
+            return cls(sorted(set(text)), unit)
+        counts: Counter[str] = Counter()
+        for words in _words(text, split, lower):
+            counts.update(words)
+        distinct = {word for word, count in counts.items() if count >= min_count}
+        unknown = UNKNOWN if min_count > 1 else None
+        return cls(sorted(distinct | ({UNKNOWN} if unknown else set())), unit, split=split,
+                   lower=lower, unknown=unknown)
 
     def encode(self, text: str | bytes) -> NDArray[np.unsignedinteger]:
         """Return the ids of a text.
@@ -106,7 +151,8 @@ class Vocabulary:
         Raises
         ------
         ValueError
-            A symbol that the vocabulary does not have; its position is counted in symbols from 0.
+            A symbol that the vocabulary does not have, where it has no `unknown`; its position is
+            counted in symbols from 0.
         TypeError
             A text of another type.
         """
@@ -208,8 +254,10 @@ class Vocabulary:
         return ids
 
     def to_dict(self) -> dict[str, Any]:
-        """Return ``{"unit": str, "symbols": list}``, ready for JSON."""
-        return {"unit": self.unit, "symbols": list(self.symbols)}
+        """Return unit and symbols, for words also split, lower and unknown, ready for JSON."""
+        words = {"split": self.split, "lower": self.lower, "unknown": self.unknown}
+        return {"unit": self.unit, "symbols": list(self.symbols)} | (
+            words if self.unit == "word" else {})
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Vocabulary:
@@ -220,13 +268,14 @@ class Vocabulary:
         ValueError
             Anything that `to_dict` cannot have written.
         """
-        if not (
-            isinstance(stored, dict)
-            and stored.keys() == {"unit", "symbols"}
-            and isinstance(stored["symbols"], list)
-        ):
-            raise ValueError('a stored vocabulary must be {"unit": text, "symbols": list}')
-        return cls(stored["symbols"], stored["unit"])
+        keys = {"unit", "symbols"}
+        if isinstance(stored, dict) and stored.get("unit") == "word":
+            keys |= {"split", "lower", "unknown"}
+        if not (isinstance(stored, dict) and stored.keys() == keys
+                and isinstance(stored["symbols"], list)):
+            raise ValueError('a stored vocabulary must be {"unit": text, "symbols": list}, for '
+                             "words with split, lower and unknown")
+        return cls(**stored)
 
     def _flat_ids(self, ids: ArrayLike) -> NDArray[np.integer]:
         ids = self.check_ids(ids)
@@ -237,12 +286,13 @@ class Vocabulary:
     def _encode_words(self, text: str) -> NDArray[np.unsignedinteger]:
         pieces = [np.empty(0, self.dtype)]
         position = 0
-        for words in _words(text):
-            try:
-                ids = np.fromiter(map(self._ids.__getitem__, words), self.dtype, len(words))
-            except KeyError as error:
-                word = error.args[0]
-                raise self._unknown(word, position + words.index(word)) from None
+        unknown = -1 if self.unknown is None else self._ids[self.unknown]
+        for words in _words(text, self.split, self.lower):
+            found = [self._ids.get(word, unknown) for word in words]
+            if -1 in found:
+                at = found.index(-1)
+                raise self._unknown(words[at], position + at)
+            ids = np.array(found, self.dtype)
             pieces.append(ids)
             position += len(words)
         return np.concatenate(pieces)
@@ -260,7 +310,7 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vocabulary):
             return NotImplemented
-        return (self.unit, self.symbols) == (other.unit, other.symbols)
+        return self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
         return hash((self.unit, self.symbols))
@@ -297,21 +347,34 @@ def _checked_text(text: str | bytes, unit: str) -> Any:
     raise TypeError(f'text for unit "byte" must be a str or bytes, not {type(text).__name__}')
 
 
-def _words(text: str) -> Iterator[list[str]]:
-    """Yield text.lower().split() in pieces of about CHUNK characters.
+def _check_word_options(
+    unit: str, split: str, lower: bool, unknown: str | None = None
+) -> None:
+    choice("split", split, SPLITS)
+    if unit != "word" and (split != "blank" or not lower or unknown is not None):
+        raise ValueError(f'split, lower and unknown are for unit "word", not "{unit}"')
+    if unknown is not None and not isinstance(unknown, str):
+        raise TypeError(f"unknown must be a str, not {unknown!r}")
+
+
+def _words(text: str, split: str, lower: bool) -> Iterator[list[str]]:
+    """Yield the words of a text in pieces of about CHUNK characters.
 
     Cut at blanks, the pieces give the words of the whole: no blank changes in lower case, nor how
     the letters beyond it do.
     """
+    cut, words = SPLITS[split]
     start = 0
-    while start < len(text):
-        blank = _BLANK.search(text, start + CHUNK)
-        end = blank.start() if blank else len(text)
-        yield text[start:end].lower().split()
-        start = end
+    more = bool(text)
+    while more:
+        blank = cut.search(text, start + CHUNK)
+        piece = text[start : blank.start() if blank else len(text)]
+        yield words(piece.lower() if lower else piece)
+        more = blank is not None
+        start = blank.end() if blank else len(text)
 
 
-def _checked_symbol(symbol: Any, unit: str) -> str | int:
+def _checked_symbol(symbol: Any, unit: str, split: str, unknown: str | None) -> str | int:
     if unit == "byte":
         if isinstance(symbol, (int, np.integer)) and not isinstance(symbol, bool):
             if 0 <= symbol <= 255:
@@ -321,6 +384,6 @@ def _checked_symbol(symbol: Any, unit: str) -> str | int:
         raise ValueError(f'symbol {symbol!r} is not a str, as the symbols of unit "{unit}" must be')
     if unit == "char" and len(symbol) != 1:
         raise ValueError(f'symbol {symbol!r} is not a single character: for words use unit "word"')
-    if unit == "word" and symbol.split() != [symbol]:
-        raise ValueError(f"symbol {symbol!r} is not one word without blanks")
+    if unit == "word" and symbol != unknown and SPLITS[split][1](symbol) != [symbol]:
+        raise ValueError(f'symbol {symbol!r} is not one word by split="{split}"')
     return str(symbol)

@@ -1,0 +1,147 @@
+"""Optimizers for a loop of one's own: steps over a dict of parameters, on the fused kernels.
+
+>>> optimizer = fastrnn.optim.Adam(model.params, learning_rate=5e-4)
+>>> fastrnn.optim.clip_norm_(model.grads, 5.0)
+>>> optimizer.step(model.grads)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from .validate import float_array, positive_float, share
+
+LEARNING_RATES = {"adagrad": 0.1, "rmsprop": 0.001, "adam": 0.001, "sgd": 0.1}
+BETAS = 0.9, 0.999  # of Adam
+DECAY_RATE = 0.9  # of RMSProp
+EPSILON = 1e-8
+
+Array = NDArray[Any]
+
+
+class Optimizer:
+    """What all optimizers have.
+
+    Parameters
+    ----------
+    params : mapping of str -> ndarray of float32 or float64
+        Changed in place by `step`; it may belong to a layer, a Sequential or a `fastrnn.Model`.
+    learning_rate : float
+
+    Attributes
+    ----------
+    learning_rate : float
+        May be changed between steps.
+    updates : int
+        Steps made.
+    """
+
+    def __init__(self, params: Mapping[str, Array], learning_rate: float,
+                 rule: _core.Optimizer) -> None:
+        for name, p in params.items():
+            float_array(f'params["{name}"]', p, (...,))
+        self.params, self._rule = params, rule
+        self.learning_rate = positive_float("learning_rate", learning_rate)
+        self.updates = 0
+        self._memories: dict[str, list[Array]] = {}
+
+    def step(self, grads: Mapping[str, Array]) -> None:
+        """Move every parameter against its gradient.
+
+        Parameters
+        ----------
+        grads : mapping of str -> ndarray
+            Keys and shapes as `params`; not changed.
+
+        Raises
+        ------
+        ValueError
+            A gradient is missing, or has another shape; nothing has moved then.
+        """
+        missing = [name for name in self.params if name not in grads]
+        if missing:
+            raise ValueError(f"grads has no {', '.join(map(repr, missing))}: call backward first")
+        ready = {name: float_array(f'grads["{name}"]', grads[name], p.shape, p.dtype)
+                 for name, p in self.params.items()}
+        self.updates += 1
+        for name, g in ready.items():
+            p = self.params[name]
+            whole = np.ascontiguousarray(p)  # p itself where it is contiguous
+            memories = self._memories.setdefault(
+                name, [np.zeros_like(whole) for _ in range(self._rule.memories)])
+            self._rule.step(self.updates, float(self.learning_rate), whole, g, memories)
+            if whole is not p:
+                p[...] = whole
+
+
+class SGD(Optimizer):
+    """p -= learning_rate v with v = momentum v + g."""
+
+    def __init__(self, params: Mapping[str, Array],
+                 learning_rate: float = LEARNING_RATES["sgd"], momentum: float = 0.0) -> None:
+        super().__init__(params, learning_rate,
+                         _core.Optimizer("sgd", decay=share("momentum", momentum)))
+
+
+class AdaGrad(Optimizer):
+    """m += g^2, p -= learning_rate g / sqrt(m + epsilon) (Duchi et al. 2011)."""
+
+    def __init__(self, params: Mapping[str, Array],
+                 learning_rate: float = LEARNING_RATES["adagrad"],
+                 epsilon: float = EPSILON) -> None:
+        super().__init__(params, learning_rate, _core.Optimizer(
+            "adagrad", epsilon=positive_float("epsilon", epsilon)))
+
+
+class RMSProp(Optimizer):
+    """m = decay_rate m + (1 - decay_rate) g^2, p -= learning_rate g / sqrt(m + epsilon) (Tieleman
+    and Hinton 2012)."""
+
+    def __init__(self, params: Mapping[str, Array],
+                 learning_rate: float = LEARNING_RATES["rmsprop"],
+                 decay_rate: float = DECAY_RATE, epsilon: float = EPSILON) -> None:
+        super().__init__(params, learning_rate, _core.Optimizer(
+            "rmsprop", decay=share("decay_rate", decay_rate),
+            epsilon=positive_float("epsilon", epsilon)))
+
+
+class Adam(Optimizer):
+    """m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
+    p -= learning_rate m' / (sqrt(v') + epsilon), where m' = m / (1 - beta1^t) and
+    v' = v / (1 - beta2^t) (Kingma and Ba 2015)."""
+
+    def __init__(self, params: Mapping[str, Array],
+                 learning_rate: float = LEARNING_RATES["adam"], beta1: float = BETAS[0],
+                 beta2: float = BETAS[1], epsilon: float = EPSILON) -> None:
+        super().__init__(params, learning_rate, _core.Optimizer(
+            "adam", decay=share("beta1", beta1), decay2=share("beta2", beta2),
+            epsilon=positive_float("epsilon", epsilon)))
+
+
+def clip_value_(grads: MutableMapping[str, Array] | Mapping[str, Array], c: float) -> None:
+    """Cut every gradient entry to [-c, c], in place."""
+    c = positive_float("c", c)
+    for g in grads.values():
+        np.clip(g, -c, c, out=g)
+
+
+def clip_norm_(grads: MutableMapping[str, Array] | Mapping[str, Array], c: float) -> float:
+    """Scale all gradients together to the norm c where theirs is above it, in place.
+
+    Returns
+    -------
+    float
+        The norm before, of all entries together.
+    """
+    c = positive_float("c", c)
+    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads.values()))
+    if norm > c:
+        for g in grads.values():
+            g *= c / norm
+    return norm
