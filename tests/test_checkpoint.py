@@ -498,15 +498,15 @@ def test_flipped_bits_in_the_header(run):
 
 
 def test_another_version(run):
-    for version in (0, 1, 3, 99, "2", None, [2]):
+    for version in (0, 1, 2, 4, 99, "3", None, [3]):
         refuses(put(run, ["format_version"], version), "format version")
     refuses(put(run, ["format_version"], ...))
 
 
 def test_a_file_of_another_version_is_not_looked_into(run):
     """A later version may have other parts; the message must still be about the version."""
-    refuses(rewrite(run, about=json.dumps({"format_version": 3, "network": {}})),
-            "format version 3.*reads version 2")
+    refuses(rewrite(run, about=json.dumps({"format_version": 4, "network": {}})),
+            "format version 4.*reads version 3")
 
 
 def safetensors_of(path, dtype, size):
@@ -554,8 +554,8 @@ def short(value):
 
 
 @pytest.mark.parametrize("about", [
-    "{", "[]", "5", "null", "NaN", '"text"', "{}", '{"format_version": 2}', "[" * 100_000,
-    '{"format_version": 2, "model": {}, "vocabulary": {}}'], ids=short)
+    "{", "[]", "5", "null", "NaN", '"text"', "{}", '{"format_version": 3}', "[" * 100_000,
+    '{"format_version": 3, "model": {}, "vocabulary": {}}'], ids=short)
 def test_json_garbage(run, about):
     refuses(rewrite(run, about=about))
 

@@ -129,7 +129,7 @@ def test_words(call):
 def test_without_a_file_it_learns_from_python_s_documentation(call, monkeypatch):
     monkeypatch.setattr(cli, "DEFAULT_EPOCHS", 3)
     texts = {"pydoc-topics": fastrnn.Corpus.from_text(TEXT, name="pydoc-topics")}
-    monkeypatch.setattr(cli.datasets, "load", lambda name, unit: texts[name])
+    monkeypatch.setattr(cli.datasets, "load", lambda name, unit, **words: texts[name])
     code, out, _ = call("train")
     assert code == 0
     assert "learning from pydoc-topics: 700 chars" in out

@@ -37,9 +37,26 @@ def test_from_text():
 
 
 def test_words_are_lower_cased_and_split_on_blanks():
-    corpus = Corpus.from_text("To be, or\nnot to  be", unit="word")
+    corpus = Corpus.from_text("To be, or\nnot to be", unit="word")
     assert corpus.vocabulary.symbols == ("be", "be,", "not", "or", "to")
     assert corpus.ids.tolist() == [4, 1, 3, 2, 4, 0]
+
+
+def test_words_of_other_kinds(tmp_path):
+    text = "To be,  or\nnot to be"
+    (tmp_path / "text.txt").write_text(text)
+    for how, symbols in (
+            ({}, ("", "be", "be,", "not", "or", "to")),
+            ({"split": "space", "lower": False}, ("To", "be", "be,", "not", "or", "to")),
+            ({"split": "mark"}, (",", "be", "not", "or", "to")),
+            ({"min_count": 2}, ("<unk>", "to"))):
+        for corpus in (Corpus.from_text(text, unit="word", **how),
+                       Corpus.from_file(tmp_path / "text.txt", "word", **how)):
+            assert corpus.vocabulary.symbols == symbols
+    with pytest.raises(ValueError, match="are the vocabulary's: leave them out"):
+        Corpus.from_text(text, vocabulary=corpus.vocabulary, min_count=2)
+    with pytest.raises(ValueError, match='min_count is for unit "word"'):
+        Corpus.from_text(text, min_count=2)
 
 
 def test_bytes():

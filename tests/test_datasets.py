@@ -119,7 +119,7 @@ def test_load(toy, server):
     corpus = datasets.load("toy")
     assert corpus.vocabulary.decode(corpus.ids) == DATA.decode()
     assert corpus.name == "toy.txt"
-    words = datasets.load("toy", unit="word")
+    words = datasets.load("toy", unit="word", split="space")
     assert words.vocabulary.symbols == ("be", "not", "or", "to")
     assert words.ids.tolist() == [3, 0, 2, 1, 3, 0]
 

@@ -1,4 +1,6 @@
 """fastrnn.nn: the layers against the notebook's numbers, NumPy, finite differences and PyTorch."""
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ def ramp(low, high, *shape):
 def random_layer(kind, D, H, seed=0, **keywords):
     layer = kind(D, H, **keywords)
     rng = np.random.default_rng(seed)
-    for name, p in layer.params.items():
+    for p in layer.params.values():
         p[:] = rng.normal(0, 0.6 if p.ndim == 2 else 0.3, p.shape) / np.sqrt(p.shape[0] / 4)
     return layer
 
@@ -85,39 +87,9 @@ def test_notebook_loss(kind, expected):
 # ---- against the NumPy twin ----
 
 def twin_forward(cell, layer, x, states):
-    """h (N, T, H) and the last state by reference.py, step after step."""
-    p = {f"layer0.{name}": np.asarray(value, np.float64) for name, value in layer.params.items()}
-    state = [s.copy() for s in states]
-    out = []
-    for t in range(x.shape[1]):
-        h, state = reference_step(cell, p, x[:, t], state)
-        out.append(h)
-    return np.stack(out, 1), state
-
-
-def reference_step(cell, p, x, state):
-    """The equations of the design, written out here once more."""
-    s = lambda a: 1 / (1 + np.exp(-a))
-    Wx, Wh, b = (p[f"layer0.{name}"] for name in ("Wx", "Wh", "b"))
-    h = state[0]
-    H = h.shape[1]
-    if cell in ("rnn", "relu"):
-        a = x @ Wx + h @ Wh + b
-        h = np.tanh(a) if cell == "rnn" else np.maximum(a, 0)
-        return h, [h]
-    if cell == "lstm":
-        i, f, o, g = np.split(x @ Wx + h @ Wh + b, 4, 1)
-        c = s(f) * state[1] + s(i) * np.tanh(g)
-        h = s(o) * np.tanh(c)
-        return h, [h, c]
-    r, z = np.split(s(x @ Wx[:, : 2 * H] + h @ Wh[:, : 2 * H] + b[: 2 * H]), 2, 1)
-    xn = x @ Wx[:, 2 * H :] + b[2 * H :]
-    if "layer0.bhn" in p:
-        n = np.tanh(xn + r * (h @ Wh[:, 2 * H :] + p["layer0.bhn"]))
-    else:
-        n = np.tanh(xn + (r * h) @ Wh[:, 2 * H :])
-    h = (1 - z) * n + z * h
-    return h, [h]
+    """What reference.layer_forward says: h, the last state, and what its backward needs."""
+    weights = {name: np.asarray(p, np.float64) for name, p in layer.params.items()}
+    return (*reference.layer_forward(x, np.hstack(states), weights, cell), weights)
 
 
 @layers
@@ -128,11 +100,27 @@ def test_forward_follows_the_equations(isa, cell, kind, keywords, sizes, dtype, 
     layer = random_layer(kind, D, H, dtype=dtype, **keywords)
     x, states, _ = arguments(kind, *sizes)
     h = layer.forward(x, *states)
-    expected, last = twin_forward(cell, layer, x, states)
+    expected, last, *_ = twin_forward(cell, layer, x, states)
     assert h.dtype == dtype and h.shape == (N, T, H)
     assert np.allclose(h, expected, atol=tolerance, rtol=0)
     if kind is nn.LSTM:
-        assert np.allclose(layer.c, last[1], atol=tolerance, rtol=0)
+        assert np.allclose(layer.c, last[:, H:], atol=tolerance, rtol=0)
+
+
+@layers
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 3e-4)])
+def test_backward_follows_the_twin(isa, cell, kind, keywords, sizes, dtype, tolerance):
+    layer = random_layer(kind, *sizes[2:], dtype=dtype, **keywords)
+    x, states, dh = arguments(kind, *sizes)
+    layer.forward(x, *states)
+    dx, *_ = layer.backward(dh)
+    _, _, kept, weights = twin_forward(cell, layer, x, states)
+    twin_dx, grads = reference.layer_backward(dh, x, np.hstack(states), kept, weights, cell)
+    assert np.allclose(dx, twin_dx, atol=tolerance, rtol=0)
+    for name, g in zip(weights, grads, strict=True):
+        assert layer.grads[name].dtype == dtype
+        assert np.allclose(layer.grads[name], g, atol=tolerance, rtol=0), name
 
 
 @layers
@@ -149,9 +137,10 @@ def test_gradients_against_finite_differences(isa, cell, kind, keywords, sizes):
         return fastrnn.gradcheck(f, at, df, dout=dh, entries=entries).certain_error
 
     assert check(lambda v: layer.forward(v, *states), x, dx) < 5e-7
-    for k, (state, d) in enumerate(zip(states, dstates, strict=True)):
-        others = lambda v: [v if i == k else s for i, s in enumerate(states)]
-        assert check(lambda v: layer.forward(x, *others(v)), state, d) < 5e-7, k
+    for k, d in enumerate(dstates):
+        def from_state(v, k=k):
+            return layer.forward(x, *(v if i == k else s for i, s in enumerate(states)))
+        assert check(from_state, states[k], d) < 5e-7, k
     for name, g in layer.grads.copy().items():
         def f(v, name=name):
             before = layer.params[name]
@@ -204,7 +193,7 @@ def test_step_gradients_at_the_notebooks_bar():
         return np.stack(lstm.step(*given)[:2])
 
     for place, at in enumerate((x[:, 0], h, c)):
-        report = fastrnn.gradcheck(lambda v: f(v, place), at, gradients[place],
+        report = fastrnn.gradcheck(partial(f, place=place), at, gradients[place],
                                    dout=np.stack([dh, dc]), step=2e-5)
         assert report.certain_error < 1e-8
 
@@ -311,7 +300,7 @@ def test_softmax_cross_entropy(masked):
     each = -np.log(np.take_along_axis(p, labels[..., None], -1))[..., 0]
     assert value == pytest.approx((each * (1 if mask is None else mask)).sum() / 4, rel=1e-13)
     d = loss.backward()
-    f = lambda s: nn.SoftmaxCrossEntropy().forward(s, labels, mask)
+    f = partial(nn.SoftmaxCrossEntropy().forward, labels=labels, mask=mask)
     assert fastrnn.gradcheck(f, scores, d, step=1e-4).certain_error < 1e-7
     if masked:
         assert not d[~mask].any() and d[mask].all()
@@ -327,7 +316,7 @@ def test_mean_squared_error(masked):
     loss = nn.MeanSquaredError()
     value = loss.forward(y, targets, mask if masked else None)
     assert value == pytest.approx(np.mean((y - targets)[mask] ** 2), rel=1e-14)
-    f = lambda v: nn.MeanSquaredError().forward(v, targets, mask)
+    f = partial(nn.MeanSquaredError().forward, targets=targets, mask=mask)
     assert fastrnn.gradcheck(f, y, loss.backward(), step=1e-3).certain_error < 1e-9
 
 
@@ -508,17 +497,3 @@ def test_reprs_tell_the_sizes():
     assert repr(nn.RNN(2, 3)) == "<nn.RNN: Wx (2, 3), Wh (3, 3), b (3,)>"
     assert repr(nn.Sequential(nn.Dropout(0.1), nn.Linear(2, 3))) == (
         "<nn.Sequential of <nn.Dropout>, <nn.Linear: W (2, 3), b (3,)>>")
-
-
-def test_the_twin_here_is_the_twin_there():
-    """reference_step is reference.py's mathematics: a model's hidden states are the same."""
-    vocabulary = fastrnn.Vocabulary("abc")
-    model = fastrnn.Model(vocabulary, cell="lstm", hidden_size=4, dtype="float64")
-    lstm = nn.LSTM(3, 4)
-    for name in ("Wx", "Wh", "b"):
-        lstm.params[name] = model.params[f"layer0.{name}"]
-    ids = np.array([[0, 2, 1]])
-    h = lstm.forward(np.eye(3)[ids])
-    p = {name: value.astype(np.float64) for name, value in model.params.items()}
-    _, _, last = reference.loss_and_gradients(p, ids, ids, model.zero_state(), "lstm", None)
-    assert np.allclose(np.concatenate([h[:, -1], lstm.c], 1), last, atol=1e-14)

@@ -557,10 +557,10 @@ class Spy:
         self.clock, self.seconds = clock or Clock(), seconds
         trainer._training = self
 
-    def run(self, rates):
+    def run(self, rates, starts=None):
         self.calls.append((self.clock.now, rates))
         self.clock.now += self.seconds * len(rates)
-        return self.loop.run(rates)
+        return self.loop.run(rates, starts)
 
     @property
     def rates(self):

@@ -481,7 +481,7 @@ cdef class Training:
             raise ValueError("ids must be a contiguous one-dimensional array of unsigned integers")
         self.t.epoch_updates = epoch_updates
         self.t.length = ids.size if epoch_updates else ids.size // net.N
-        if self.t.length < net.T + 2 or ids.max() >= net.K:
+        if self.t.length < net.T + 1 + (epoch_updates == 0) or ids.max() >= net.K:
             raise ValueError("ids must hold T + 2 symbols for each stream, all below K")
         self.t.ids = <const void *> <uintptr_t> ids.ctypes.data
         self.t.id_bytes = ids.itemsize
