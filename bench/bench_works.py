@@ -1,4 +1,4 @@
-"""Updates of each work, sampling, AdaGrad alone, and memory: fastrnn beside its peers.
+"""Updates of each work, sampling, AdaGrad and layers alone, and memory: fastrnn beside its peers.
 
 All contestants of a race start from the same numbers and are measured in turn.
 """
@@ -31,7 +31,7 @@ from torch_peer import TorchPeer
 from works import CLIP, WORKS, Work, flops, make_text
 
 import fastrnn
-from fastrnn import _core
+from fastrnn import _core, nn, reference
 
 RUNNING = fastrnn.build_info()["isa"]
 OTHERS = [isa for isa in fastrnn.build_info()["isas"] if isa != RUNNING]
@@ -180,12 +180,49 @@ def adagrad_race(dtype: str) -> Race:
                                 for name, make in makers.items()})
 
 
+def layer_race(cell: str, dtype: str) -> Race:
+    """A layer forward and backward, at the sizes of the "Language Modeling with RNNs" notebook."""
+    N, T, D, H = 30, 50, 15, 100
+    rng = np.random.default_rng(0)
+    layer = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell](D, H, dtype=dtype)
+    x, dh = (rng.normal(size=(N, T, width)).astype(dtype) for width in (D, H))
+    state = np.zeros((N, H * (2 if cell == "lstm" else 1)), dtype)
+
+    def ours(threads=1):
+        mine = type(layer)(D, H, dtype=dtype, threads=threads)
+
+        def passes(n):
+            for _ in range(n):
+                mine.forward(x)
+                mine.backward(dh)
+
+        return passes
+
+    def numpy_twin():
+        def passes(n):
+            for _ in range(n):
+                _, _, kept = reference.layer_forward(x, state, layer.params, cell)
+                reference.layer_backward(dh, x, state, kept, layer.params, cell)
+
+        return passes
+
+    def torch(threads):
+        return torch_peer.layer_passes(cell, x, dh, H, threads)
+
+    return Race("pass", dtype, {
+        "fastrnn": Contestant(partial(ours, THREADS[-1]), THREADS[-1]),
+        "fastrnn, 1 thread": Contestant(ours), "NumPy": Contestant(numpy_twin),
+    } | torch_contestants(torch), 3 * 2 * layer.params["Wh"].size * (D + H) // H * N * T)
+
+
 def all_races() -> dict[str, Race]:
     dtypes = "float32", "float64"
     races = {f"{CLASSIC.name}, {dtype}": update_race(CLASSIC, dtype) for dtype in dtypes}
     for work in WORKS.values():
         if work != CLASSIC:
             races[f"{work.name}, float32"] = update_race(work, "float32")
+    races |= {f"nn layer {cell}, {dtype}": layer_race(cell, dtype)
+              for cell in ("rnn", "lstm", "gru") for dtype in dtypes}
     races |= {f"sample, {dtype}": sample_race(dtype) for dtype in dtypes}
     return races | {f"AdaGrad with clip, {dtype}": adagrad_race(dtype) for dtype in dtypes}
 

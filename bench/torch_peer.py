@@ -209,3 +209,23 @@ class TorchPeer(CharacterPeer):
     def _use_threads(self) -> None:
         if self.torch.get_num_threads() != self.threads:
             self.torch.set_num_threads(self.threads)
+
+
+def layer_passes(cell: str, x: np.ndarray, dh: np.ndarray, H: int, threads: int):
+    """A function that takes x (N, T, D) forward and the gradient dh (N, T, H) back n times."""
+    import torch
+
+    kind, arguments, _ = _CELLS[cell]
+    x, dh = torch.from_numpy(x), torch.from_numpy(dh)
+    layer = getattr(torch.nn, kind)(x.shape[2], H, batch_first=True, dtype=x.dtype, **arguments)
+    x.requires_grad_()
+
+    def passes(n: int) -> None:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        for _ in range(n):
+            x.grad = None
+            layer.zero_grad()
+            layer(x)[0].backward(dh)
+
+    return passes

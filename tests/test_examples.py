@@ -114,3 +114,29 @@ def test_best_model_of_a_short_run_is_the_last_one(tmp_path, text):
     path = tmp_path / "short.safetensors"
     model = fastrnn.train(text, updates=50, progress=False, checkpoint=path)
     np.testing.assert_array_equal(fastrnn.load(path, best=True).block, model.block)
+
+
+def test_alice_words(tmp_path):
+    words = "alice was not a bit hurt and she jumped up on to her feet in a moment " * 12
+    (tmp_path / "alice.txt").write_text(words)
+    done = run("alice_words.py", "alice.txt", "--epochs", 30, "--output", "made", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    accuracies = re.findall(r"^(lstm|rnn): .* accuracy ([\d.]+)%", done.stdout, flags=re.M)
+    assert [cell for cell, _ in accuracies] == ["lstm", "rnn"]
+    assert all(float(percent) > 90 for _, percent in accuracies)
+    likeliest = re.findall(r"likeliest ----\n(.*)\n", done.stdout)
+    assert len(likeliest) == 2
+    assert all(len(text.split(" ")) == 42 for text in likeliest)  # with the two given
+    assert (tmp_path / "made" / "alice_words.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["nowhere.txt"], "no file 'nowhere.txt'"),
+    (["alice.txt", "--prime", "nobody"], "word 'nobody' at position 0"),
+    (["alice.txt", "--epochs", "0"], "epochs must be"),
+])
+def test_alice_words_refuses_in_one_message(tmp_path, arguments, message):
+    (tmp_path / "alice.txt").write_text("alice was beginning to get very tired " * 20)
+    done = run("alice_words.py", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr

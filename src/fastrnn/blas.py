@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 from functools import cache
@@ -53,3 +54,10 @@ def _set_threads(numbers: list[int]) -> None:
 def libraries() -> list[str]:
     """The BLAS libraries in this process, as "name version"."""
     return sorted({f"{lib['internal_api']} {lib['version']}" for lib in _controller().info()})
+
+
+def cores() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

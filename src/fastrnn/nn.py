@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
 from . import _core
-from .blas import one_thread
+from .blas import cores, one_thread
 from .model import INIT_SCALES, cell_shapes, fill
 from .validate import (
     choice,
@@ -97,9 +97,10 @@ class _Recurrent(Layer):
     kinds = 1  # arrays that a state has
 
     def __init__(self, cell: str, D: int, H: int, *, reset_after: bool, init: str,
-                 init_scale: float | None, dtype: str, seed: int | None, threads: int) -> None:
+                 init_scale: float | None, dtype: str, seed: int | None,
+                 threads: int | None) -> None:
         self.D, self.H = positive_int("D", D), positive_int("H", H)
-        self.threads = positive_int("threads", threads)
+        self.threads = cores() if threads is None else positive_int("threads", threads)
         super().__init__(cell_shapes(cell, self.D, self.H, reset_after), dtype)
         self._start(init, init_scale, self.H, seed)
         self._config = {"cell": cell, "hidden_size": self.H, "num_layers": 1, "dropout": 0.0,
@@ -215,8 +216,8 @@ class RNN(_Recurrent):
     dtype : {"float32", "float64"}
         Of parameters and results; inputs are converted.
     seed : int or None
-    threads : int
-        At most; any number gives the same bits.
+    threads : int or None
+        At most; None: as many as this process may use. Any number gives the same bits.
 
     Attributes
     ----------
@@ -233,7 +234,7 @@ class RNN(_Recurrent):
 
     def __init__(self, D: int, H: int, nonlinearity: str = "tanh", *, init: str = "xavier",
                  init_scale: float | None = None, dtype: str = "float64", seed: int | None = 0,
-                 threads: int = 1) -> None:
+                 threads: int | None = None) -> None:
         cell = {"tanh": "rnn"}.get(choice("nonlinearity", nonlinearity, ("tanh", "relu")), "relu")
         super().__init__(cell, D, H, reset_after=True, init=init, init_scale=init_scale,
                          dtype=dtype, seed=seed, threads=threads)
@@ -273,7 +274,7 @@ class GRU(RNN):
 
     def __init__(self, D: int, H: int, *, reset_after: bool = True, init: str = "xavier",
                  init_scale: float | None = None, dtype: str = "float64", seed: int | None = 0,
-                 threads: int = 1) -> None:
+                 threads: int | None = None) -> None:
         _Recurrent.__init__(self, "gru", D, H, reset_after=bool(reset_after), init=init,
                             init_scale=init_scale, dtype=dtype, seed=seed, threads=threads)
 
@@ -296,7 +297,7 @@ class LSTM(_Recurrent):
 
     def __init__(self, D: int, H: int, *, init: str = "xavier", init_scale: float | None = None,
                  forget_bias: float = 0.0, dtype: str = "float64", seed: int | None = 0,
-                 threads: int = 1) -> None:
+                 threads: int | None = None) -> None:
         super().__init__("lstm", D, H, reset_after=True, init=init, init_scale=init_scale,
                          dtype=dtype, seed=seed, threads=threads)
         self.params["b"][self.H : 2 * self.H] = forget_bias

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from . import _core
-from .blas import one_thread
+from .blas import cores, one_thread
 from .checkpoint import DAMAGE, check_writable, damaged, expect, read, save_model
 from .corpus import Corpus
 from .history import History
@@ -223,7 +223,7 @@ class Trainer:
             "checkpoint_every": _optional(positive_int, "checkpoint_every", checkpoint_every),
         }
         _check_together(self.config)
-        self._threads = _cores() if threads is None else positive_int("threads", threads)
+        self._threads = cores() if threads is None else positive_int("threads", threads)
         held_out = round(len(corpus) * self.config["valid_fraction"])
         if held_out < 2 and self.config["valid_fraction"]:
             raise ValueError(
@@ -635,13 +635,6 @@ def _numbers(config: dict[str, Any]) -> dict[str, float]:
         "adam": {"decay": BETAS[0], "decay2": BETAS[1]},
         "sgd": {"decay": config["momentum"]},
     }.get(config["optimizer"], {})
-
-
-def _cores() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _left(update: int, every: int) -> int:
