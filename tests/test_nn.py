@@ -346,6 +346,14 @@ def test_sequential_of_two_recurrent_layers():
         assert fastrnn.gradcheck(f, p, g, step=1e-4).certain_error < 1e-6, name
     with pytest.raises(TypeError):
         model.params["0.W"] = np.zeros((6, 3))  # would be lost: it must go to the layer
+    params = model.params
+    model.layers[0].params["W"] = np.ones((6, 3))
+    assert params["0.W"] is model.layers[0].params["W"] and len(params) == 10
+    nested = nn.Sequential(model, nn.Linear(6, 2))
+    assert [*nested.params][:2] == ["0.0.W", "0.1.Wx"]
+    assert nested.params["0.0.W"] is params["0.W"]
+    with pytest.raises(KeyError):
+        nested.params["0.9.W"]
 
 
 def test_recurrent_first_in_a_sequential_gives_dx():

@@ -13,9 +13,8 @@ with the same keys, which `backward` fills. A layer remembers what its last `for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import prod
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -112,7 +111,7 @@ class _Recurrent(Layer):
     def _parameters(self) -> Array:
         """All parameters as the kernels read them; the same array as long as they do not change."""
         now = np.concatenate([self._param(name).ravel() for name in self._shapes])
-        if not np.array_equal(now, self._block, equal_nan=True):
+        if not np.array_equal(now.view(np.uint8), self._block.view(np.uint8)):  # NaNs too
             self._block = _core.aligned_zeros(now.size, self.dtype)
             self._block[:] = now
         return self._block
@@ -504,6 +503,28 @@ class MeanSquaredError:
         return 2 * difference * weights.astype(difference.dtype)[..., None]
 
 
+class _Joined(Mapping[str, Array]):
+    """The params or grads of several layers as they now are, under the names "layer.name"."""
+
+    def __init__(self, layers: tuple[Layer, ...], kind: str) -> None:
+        self._layers, self._kind = layers, kind
+
+    def _dicts(self) -> Iterator[tuple[str, Mapping[str, Array]]]:
+        return ((f"{i}.", getattr(layer, self._kind)) for i, layer in enumerate(self._layers))
+
+    def __getitem__(self, name: str) -> Array:
+        for prefix, arrays in self._dicts():
+            if name.startswith(prefix) and name.removeprefix(prefix) in arrays:
+                return arrays[name.removeprefix(prefix)]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (prefix + name for prefix, arrays in self._dicts() for name in arrays)
+
+    def __len__(self) -> int:
+        return sum(len(arrays) for _, arrays in self._dicts())
+
+
 class Sequential(Layer):
     """Layers one after the other; recurrent ones start each `forward` from the zero state.
 
@@ -528,17 +549,13 @@ class Sequential(Layer):
             raise ValueError("Sequential needs at least one layer")
         self.layers = layers
 
-    def _all(self, kind: str) -> Mapping[str, Array]:
-        return MappingProxyType({f"{i}.{name}": array for i, layer in enumerate(self.layers)
-                                 for name, array in getattr(layer, kind).items()})
-
     @property
     def params(self) -> Mapping[str, Array]:  # type: ignore[override]
-        return self._all("params")
+        return _Joined(self.layers, "params")
 
     @property
     def grads(self) -> Mapping[str, Array]:  # type: ignore[override]
-        return self._all("grads")
+        return _Joined(self.layers, "grads")
 
     @property
     def training(self) -> bool:  # type: ignore[override]
