@@ -364,6 +364,21 @@ def test_recurrent_first_in_a_sequential_gives_dx():
     assert fastrnn.gradcheck(model.forward, x, model.backward(dout), dout=dout).certain_error < 1e-7
 
 
+def test_starts():
+    """As a model's: rows that ids pick of variance 1, all other weights by rows and columns."""
+    W = nn.Embedding(300, 40).params["W"]
+    assert abs(W.std() - 1) < 0.02 and abs(np.abs(W).max() - 3**0.5) < 0.01
+    lstm = nn.LSTM(150, 100, forget_bias=2.0)
+    for name, rows in (("Wx", 150), ("Wh", 100)):
+        assert abs(lstm.params[name].std() / (2 / (rows + 100)) ** 0.5 - 1) < 0.02, name
+    assert lstm.params["b"].reshape(4, 100).tolist() == [
+        [value] * 100 for value in (0.0, 2.0, 0.0, 0.0)]
+    q = nn.RNN(20, 20, init="orthogonal").params["Wh"]
+    assert np.allclose(q @ q.T, np.eye(20), atol=1e-12)
+    assert np.array_equal(nn.RNN(3, 4, "relu", init="identity").params["Wh"], np.eye(4))
+    assert not np.array_equal(nn.Linear(3, 4, seed=1).params["W"], nn.Linear(3, 4).params["W"])
+
+
 # ---- a layer's life ----
 
 @layers

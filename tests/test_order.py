@@ -4,7 +4,7 @@ import pytest
 
 import fastrnn
 from fastrnn import reference
-from fastrnn.validation import accuracy_of_streams, accuracy_of_windows
+from fastrnn.validation import accuracy
 
 TEXT = "to be, or not to be: that is the question; whether 'tis nobler in the mind to suffer"
 SIZES = dict(cell="lstm", hidden_size=7, dtype="float64", init_scale=1.0)
@@ -156,31 +156,20 @@ def test_accuracy_is_the_share_of_likeliest_symbols(isa, corpus, cell, dtype):
     right = scores.argmax(-1) == ids[:, 1:]
     assert 0 < right.mean() < 1
     assert model.accuracy(corpus) == model.accuracy(TEXT) == right.mean()
-    # in windows of 6 from the zero state, the last one shorter
-    count = 0
-    for start in range(0, len(corpus) - 1, 6):
-        part = ids[:, start : start + 7]
-        scores = scores_of(model, part[:, :-1], np.zeros(model.state.shape))
-        count += (scores.argmax(-1) == part[:, 1:]).sum()
-    assert model.accuracy(corpus, seq_length=6) == count / (len(corpus) - 1)
-    assert model.accuracy(corpus, seq_length=500) == accuracy_of_streams(
-        model, corpus.ids, model.zero_state(), 256)
 
 
-def test_accuracy_of_many_windows_and_of_streams(corpus):
+def test_accuracy_of_streams(corpus):
     model = fastrnn.Model(corpus.vocabulary, **SIZES)
-    ids = np.tile(corpus.ids, 9)  # more windows than are read side by side
-    one = sum(accuracy_of_windows(model, ids[s : s + 5], 4) * 4
-              for s in range(0, len(ids) - 4, 4))
-    rest = (len(ids) - 1) % 4
-    assert rest
-    one += accuracy_of_windows(model, ids[-rest - 1 :], 4) * rest
-    assert accuracy_of_windows(model, ids, 4) == pytest.approx(one / (len(ids) - 1))
+    ids = np.tile(corpus.ids, 10)
     states = np.random.default_rng(0).normal(size=(3, model.state.shape[1]))
     length = len(ids) // 3
-    each = [accuracy_of_streams(model, ids[n * length : (n + 1) * length], states[n : n + 1], 11)
+    assert length > 256  # more than one unroll
+    each = [accuracy(model, ids[n * length : (n + 1) * length], states[n : n + 1])
             for n in range(3)]
-    assert accuracy_of_streams(model, ids, states, 7) == pytest.approx(np.mean(each))
+    assert accuracy(model, ids, states) == pytest.approx(np.mean(each), abs=1e-12)
+    scores = scores_of(model, ids[None, : length - 1], states[:1])
+    assert each[0] == (scores.argmax(-1) == ids[None, 1:length]).mean()
+    assert accuracy(model, ids[:5], np.zeros((9, states.shape[1]))) <= 1  # too short for 9 streams
 
 
 @pytest.mark.parametrize("order", ["stream", "shuffled"])
@@ -192,9 +181,9 @@ def test_history_keeps_the_accuracy_of_each_epoch(corpus, tmp_path, order):
     model, history = trainer.model, trainer.history
     assert history.accuracy.shape == (3,)
     if order == "shuffled":
-        assert history.accuracy[-1] == model.accuracy(corpus, seq_length=6)
+        assert history.accuracy[-1] == model.accuracy(corpus)
     else:
-        assert history.accuracy[-1] == accuracy_of_streams(model, corpus.ids, trainer.state, 6)
+        assert history.accuracy[-1] == accuracy(model, corpus.ids, trainer.state)
     model.save(tmp_path / "model.safetensors")
     loaded = fastrnn.load(tmp_path / "model.safetensors")
     assert np.array_equal(loaded.history.accuracy, history.accuracy)
@@ -221,7 +210,5 @@ def test_accuracy_refuses(corpus):
         model.accuracy("t")
     with pytest.raises(ValueError, match="another vocabulary"):
         model.accuracy(fastrnn.Corpus.from_text("xyz"))
-    with pytest.raises(ValueError, match="seq_length must be"):
-        model.accuracy("to be", seq_length=0)
     with pytest.raises(ValueError, match="'Z' at position 1"):
         model.accuracy("tZ")

@@ -82,7 +82,7 @@ def _train(
     dataset: str | None, plot: str | None, lr_decay_every: int | None, train_frac: float | None,
     without_meaning: Any, **settings: Any,
 ) -> int:
-    words = {"split": split, "lower": lower, "min_count": min_count}
+    words: dict[str, Any] = {"split": split, "lower": lower, "min_count": min_count}
     if sum(source is not None for source in (file, data_dir, dataset)) > 1:
         raise ValueError("give one of FILE, --data-dir and --dataset")
     if data_dir is not None:

@@ -6,6 +6,7 @@ import codecs
 import errno
 import hashlib
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -139,7 +140,8 @@ class Corpus:
         """
         unit = _checked_unit(unit, vocabulary)
         data = _read(path)
-        how = {"split": split, "lower": lower, "min_count": min_count, "name": _base_name(path)}
+        how: dict[str, Any] = {"split": split, "lower": lower, "min_count": min_count,
+                               "name": _base_name(path)}
         if unit == "byte":
             return cls.from_text(data, unit, vocabulary, **how)
         skip = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0

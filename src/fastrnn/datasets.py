@@ -12,6 +12,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .corpus import Corpus
 
@@ -125,7 +126,7 @@ def load(
     ValueError, OSError
         As in `path`.
     """
-    words = {"split": split, "lower": lower, "min_count": min_count}
+    words: dict[str, Any] = {"split": split, "lower": lower, "min_count": min_count}
     if _named(name).file is None:
         return Corpus.from_text(_pydoc_topics(), unit, name=name, **words)
     return Corpus.from_file(path(name), unit, **words)

@@ -65,7 +65,7 @@ class Layer:
         raise NotImplementedError
 
     def _start(self, init: str, init_scale: float | None, columns: int | None,
-               seed: int | None) -> None:
+               seed: int | None, picked: bool = False) -> None:
         """Draw the weights in the order of `params`; biases stay 0."""
         scale = INIT_SCALES[choice("init", init, INIT_SCALES)]
         if init_scale is not None:
@@ -73,7 +73,7 @@ class Layer:
         rng = generator(seed)
         for name, p in self.params.items():
             if p.ndim == 2:
-                fill(init, scale, name, p, columns or p.shape[1], rng)
+                fill(init, scale, name, p, columns or p.shape[1], rng, picked)
 
     def _param(self, name: str) -> Array:
         """A parameter, whichever array stands for it now."""
@@ -344,7 +344,7 @@ class Embedding(Layer):
     def __init__(self, K: int, D: int, *, init: str = "xavier", init_scale: float | None = None,
                  dtype: str = "float64", seed: int | None = 0) -> None:
         super().__init__({"W": (positive_int("K", K), positive_int("D", D))}, dtype)
-        self._start(init, init_scale, None, seed)
+        self._start(init, init_scale, None, seed, picked=True)
 
     def forward(self, x: ArrayLike) -> Array:
         """Ids (N, T), or of any shape -> rows (N, T, D).

@@ -25,7 +25,7 @@ from .model import Model
 from .optim import BETAS, DECAY_RATE, LEARNING_RATES
 from .schedule import SCHEDULES, learning_rates
 from .validate import choice, positive_float, positive_int, share
-from .validation import Validation, accuracy_of_streams, accuracy_of_windows
+from .validation import Validation, accuracy
 
 PAUSE = 0.1  # seconds between looks at the clock, the keyboard and the progress bar
 CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints where checkpoint_every does not say
@@ -95,7 +95,7 @@ class Trainer:
     accuracy : bool
         After each epoch, find the share of the symbols of the training text that the model, given
         those before, thinks likeliest (``history.accuracy``); without dropout, in batch_size
-        streams that go on from the carried states, or shuffled in windows from the zero state.
+        streams that go on from the carried states, or shuffled in one go from the zero state.
     threads : int or None
         None: as many as this process may use. Any number gives the same bits.
     seed : int or None
@@ -554,10 +554,8 @@ class Trainer:
 
     def _accuracy(self) -> float:
         ids = self.corpus.ids[: self._windows + self.config["seq_length"]]
-        if self.config["order"] == "shuffled":
-            return accuracy_of_windows(self.model, ids, self.config["seq_length"], self._threads)
-        return accuracy_of_streams(self.model, ids, self.state, self.config["seq_length"],
-                                   self._threads)
+        states = self.state if self.config["order"] == "stream" else self.model.zero_state()
+        return accuracy(self.model, ids, states, self._threads)
 
     def _validate(self, interrupted: Callable[[], bool]) -> bool:
         """Score the held-out text, unless that is done, and keep the model if it is the best so

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from .blas import one_thread
 from .history import History
-from .model import Model, time_major
-
-WINDOWS = 64  # read side by side
+from .model import READ_STEPS, Model, time_major
 
 
 class Validation:
@@ -86,43 +84,21 @@ class Validation:
         return loss / (N * (length - 1))
 
 
-def accuracy_of_streams(
-    model: Model, ids: NDArray[np.unsignedinteger], state: NDArray[Any], T: int, threads: int = 1
+def accuracy(
+    model: Model, ids: NDArray[np.unsignedinteger], states: NDArray[Any], threads: int = 1
 ) -> float:
     """The share of the symbols, but the first of each stream, that the model thinks likeliest where
     it is given those before. The text is cut into as many streams as there are states (N, P)."""
-    N = max(1, min(len(state), len(ids) // 2))
+    N = max(1, min(len(states), len(ids) // 2))
     length = len(ids) // N
     streams = time_major(ids[: N * length].reshape(N, length))  # (length, N)
-    network, state = model.network(T, N), state[:N].copy()
+    network, states = model.network(READ_STEPS, N), states[:N].copy()
     count = 0
     with one_thread():
-        for t in range(0, length - 1, T):
-            targets = streams[t + 1 : t + T + 1]
+        for t in range(0, length - 1, READ_STEPS):
+            targets = streams[t + 1 : t + READ_STEPS + 1]
             right = np.empty(targets.shape, np.uint8)
-            network.unroll(model.block, streams[t : t + len(targets)], state, targets,
+            network.unroll(model.block, streams[t : t + len(targets)], states, targets,
                            threads=threads, right=right)
             count += int(right.sum())
     return count / (N * (length - 1))
-
-
-def accuracy_of_windows(
-    model: Model, ids: NDArray[np.unsignedinteger], T: int, threads: int = 1
-) -> float:
-    """The same in windows of up to T symbols, each read from the zero state."""
-    count = 0
-    starts = np.arange(0, len(ids) - 1, T)
-    whole = starts[starts + T < len(ids)]  # the last window may be shorter
-    with one_thread():
-        for some in [*(whole[i : i + WINDOWS] for i in range(0, len(whole), WINDOWS)),
-                     starts[len(whole) :]]:
-            if not len(some):
-                continue
-            steps = min(T, len(ids) - 1 - int(some[-1]))
-            windows = time_major(ids[some[:, None] + np.arange(steps + 1)])  # (steps + 1, N)
-            right = np.empty((steps, len(some)), np.uint8)
-            model.network(steps, len(some)).unroll(
-                model.block, windows[:-1], model.zero_state(len(some)), windows[1:],
-                threads=threads, right=right)
-            count += int(right.sum())
-    return count / (len(ids) - 1)
