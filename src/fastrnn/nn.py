@@ -429,11 +429,32 @@ class Dropout(Layer):
         return float_array("dout", dout, mask.shape, self.dtype) * mask
 
 
-class SoftmaxCrossEntropy:
-    """-log softmax(scores)[label], summed over time and averaged over the batch, in nats."""
+class _Loss:
+    """What losses have: they remember their last `forward` for `backward`."""
 
-    def __init__(self) -> None:
-        self._seen: Any = None
+    _seen: Any = None
+
+    def _last(self) -> Any:
+        if self._seen is None:
+            raise RuntimeError(f"{type(self).__name__}.backward has nothing to go back through: "
+                               "call forward first")
+        return self._seen
+
+    @staticmethod
+    def _checked(
+        name: str, value: ArrayLike, mask: ArrayLike | None
+    ) -> tuple[Array, Array]:
+        """An array (N, T, M) and what each of its steps counts (N, T)."""
+        array = float_array(name, value, (...,))
+        if array.ndim < 2 or array.size == 0:
+            raise ValueError(f"{name} must be (N, T, M), not {array.shape}")
+        shape = array.shape[:-1]
+        return array, (np.ones(shape, array.dtype) if mask is None
+                       else float_array("mask", mask, shape, array.dtype))
+
+
+class SoftmaxCrossEntropy(_Loss):
+    """-log softmax(scores)[label], summed over time and averaged over the batch, in nats."""
 
     def forward(self, scores: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> float:
         """The loss.
@@ -447,11 +468,8 @@ class SoftmaxCrossEntropy:
         mask : array_like, shape (N, T), optional
             0 or False where a step does not count; other numbers weigh it.
         """
-        scores = float_array("scores", scores, (...,))
-        if scores.ndim < 2 or scores.size == 0:
-            raise ValueError(f"scores must be (N, T, M), not {scores.shape}")
+        scores, weights = self._checked("scores", scores, mask)
         labels = whole_numbers("labels", labels, scores.shape[-1], scores.shape[:-1])
-        weights = _weights(mask, labels.shape, scores.dtype)
         log_p = log_softmax(scores, axis=-1)
         self._seen = log_p, labels, weights / len(scores)
         picked = np.take_along_axis(log_p, labels[..., None], -1)[..., 0]
@@ -459,20 +477,15 @@ class SoftmaxCrossEntropy:
 
     def backward(self) -> Array:
         """The gradient by the scores: (softmax - one-hot label) / N where a step counts."""
-        if self._seen is None:
-            raise RuntimeError("SoftmaxCrossEntropy.backward: call forward first")
-        log_p, labels, weights = self._seen
+        log_p, labels, weights = self._last()
         d = np.exp(log_p)
         at = labels[..., None]
         np.put_along_axis(d, at, np.take_along_axis(d, at, -1) - 1, -1)
         return d * weights[..., None]
 
 
-class MeanSquaredError:
+class MeanSquaredError(_Loss):
     """(y - target)^2, averaged over all entries that count."""
-
-    def __init__(self) -> None:
-        self._seen: Any = None
 
     def forward(self, y: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None) -> float:
         """The loss.
@@ -484,11 +497,8 @@ class MeanSquaredError:
         mask : array_like, shape (N, T), optional
             0 or False where a step does not count; other numbers weigh it.
         """
-        y = float_array("y", y, (...,))
-        if y.ndim < 2 or y.size == 0:
-            raise ValueError(f"y must be (N, T, M), not {y.shape}")
+        y, weights = self._checked("y", y, mask)
         difference = y - float_array("targets", targets, y.shape, y.dtype)
-        weights = _weights(mask, y.shape[:-1], y.dtype)
         count = weights.sum(dtype=np.float64) * y.shape[-1]
         if count == 0:
             raise ValueError("mask hides every step: leave at least one")
@@ -497,9 +507,7 @@ class MeanSquaredError:
 
     def backward(self) -> Array:
         """The gradient by y: 2 (y - target) / entries that count."""
-        if self._seen is None:
-            raise RuntimeError("MeanSquaredError.backward: call forward first")
-        difference, weights = self._seen
+        difference, weights = self._last()
         return 2 * difference * weights.astype(difference.dtype)[..., None]
 
 
@@ -582,9 +590,3 @@ class Sequential(Layer):
 
     def __repr__(self) -> str:
         return f"<nn.Sequential of {', '.join(map(repr, self.layers))}>"
-
-
-def _weights(mask: ArrayLike | None, shape: tuple[int, ...], dtype: Any) -> Array:
-    if mask is None:
-        return np.ones(shape, dtype)
-    return float_array("mask", mask, shape, dtype)
