@@ -10,7 +10,8 @@ from fastrnn import nn, reference
 LAYERS = [("rnn", nn.RNN, {}), ("relu", nn.RNN, {"nonlinearity": "relu"}), ("lstm", nn.LSTM, {}),
           ("gru", nn.GRU, {}), ("gru", nn.GRU, {"reset_after": False})]
 layers = pytest.mark.parametrize(("cell", "kind", "keywords"), LAYERS)
-SIZES = [(3, 4, 5, 6), (1, 3, 2, 7), (2, 1, 3, 4), (9, 5, 20, 33)]  # N, T, D, H
+# N, T, D, H; a wide input, and a single stream of many units, which runs on plain BLAS
+SIZES = [(3, 4, 5, 6), (1, 3, 2, 7), (2, 1, 3, 4), (9, 5, 20, 33), (2, 3, 40, 5), (1, 3, 2, 230)]
 
 
 def ramp(low, high, *shape):
@@ -150,6 +151,35 @@ def test_gradients_against_finite_differences(isa, cell, kind, keywords, sizes):
             finally:
                 layer.params[name] = before
         assert check(f, layer.params[name], g) < 5e-7, name
+
+
+class Memory(nn._Recurrent):
+    """The additive memory as a layer: the kernels have it, though fastrnn.nn does not."""
+
+    def __init__(self, D, H):
+        super().__init__("memory", D, H, reset_after=True, init="xavier", init_scale=None,
+                         dtype="float64", seed=0, threads=1)
+
+    def forward(self, x, m0):
+        return self._run(x, (("m0", m0),))
+
+    def backward(self, du):
+        return self._run_back(du)
+
+
+def test_the_memory_cell_gives_dx_and_dm0(isa):
+    layer = random_layer(Memory, 5, 6)
+    x, (m0,), du = arguments(nn.RNN, 3, 4, 5, 6)
+    u = layer.forward(x, m0)
+    expected, _, kept, weights = twin_forward("memory", layer, x, [m0])
+    assert np.allclose(u, expected, atol=1e-13)
+    dx, dm0 = layer.backward(du)
+    twin_dx, grads = reference.layer_backward(du, x, m0, kept, weights, "memory")
+    assert np.allclose(dx, twin_dx, atol=1e-12)
+    for name, g in zip(weights, grads, strict=True):
+        assert np.allclose(layer.grads[name], g, atol=1e-12), name
+    report = fastrnn.gradcheck(lambda m: layer.forward(x, m), m0, dm0, dout=du)
+    assert report.certain_error < 5e-7
 
 
 @layers

@@ -202,7 +202,8 @@ def _check_function(
     df = float_array("df", df, x.shape, np.float64)
     y = np.array(f(x.copy()), np.float64)
     weights = np.ones_like(y) if dout is None else float_array("dout", dout, y.shape, np.float64)
-    rounding = float(np.finfo(np.float64).eps * np.abs(y * weights).max(initial=0) / step)
+    # each entry of f(x) is rounded by itself
+    rounding = float(np.finfo(np.float64).eps * np.linalg.norm(y * weights) / step)
     chosen = _chosen(x, entries, rng)
     certain, found, wrong = 0.0, None, []
     for index in chosen:
