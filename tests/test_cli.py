@@ -123,7 +123,12 @@ def test_names_of_char_rnn_and_torch_rnn(call):
 def test_words(call):
     assert call("train", "book.txt", "--unit", "word", *SMALL, "--no-progress")[0] == 0
     assert fastrnn.load("model.safetensors").vocabulary.unit == "word"
-    assert len(call("sample", "model.safetensors", "--length", 7)[1].split()) == 7
+    text = call("sample", "model.safetensors", "--length", 7)[1]
+    assert len(text.removesuffix("\n").split(" ")) == 7  # some may be empty
+    assert call("train", "book.txt", "--unit", "word", "--split", "space", "--no-lower",
+                "--min_count", 2, *SMALL, "--no-progress")[0] == 0
+    vocabulary = fastrnn.load("model-2.safetensors").vocabulary
+    assert (vocabulary.split, vocabulary.lower, vocabulary.unknown) == ("space", False, "<unk>")
 
 
 def test_without_a_file_it_learns_from_python_s_documentation(call, monkeypatch):
