@@ -72,12 +72,12 @@ static void add_plain_transposed(const layer *l, const real *A, int a_row, const
     }
 }
 
-/* x_t Wx of stream r; the gates are input_step(l) apart. */
-INLINE const real *input(const layer *l, int t, int r) {
+/* x_t Wx of stream r, [G][H]; the gates are products_step(l) apart. */
+INLINE const real *products(const layer *l, int t, int r) {
     return l->ids ? l->Wx + (ptrdiff_t)l->ids[t * l->N + r] * l->G * l->H
                   : l->z + ((ptrdiff_t)t * l->n + r) * l->zrow;
 }
-INLINE int input_step(const layer *l) { return l->ids ? l->H : l->row; }
+INLINE int products_step(const layer *l) { return l->ids ? l->H : l->row; }
 
 /* Vectors of a tile that go through tanh, or through the gates, side by side (vecmath.h). */
 #if REGISTERS == 32
@@ -116,7 +116,7 @@ static void rnn_forward(const layer *l) {
                 ALL_OF(TOGETHER) {
                     const spot here = next_vector(&w, sum);
                     const int j = here.unit;
-                    s[p] = load(input(l, t, here.row) + j) + load(l->b + j) + here.sum[0];
+                    s[p] = load(products(l, t, here.row) + j) + load(l->b + j) + here.sum[0];
                     at[p] = (ptrdiff_t)here.row * row + j;
                 }
                 if (l->cell == FASTRNN_TANH) tanhs(TOGETHER, s);
@@ -160,7 +160,7 @@ static void rnn_backward(const layer *l) {
 
 static void lstm_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
-    const int x_step = input_step(l);
+    const int x_step = products_step(l);
     group sum;
     const tiles first = walk(4, n, H, H, l->Wh);
     for (int t = 0; t < l->T; t++) {
@@ -184,7 +184,7 @@ static void lstm_forward(const layer *l) {
                 ALL_OF(PAIR) {
                     const spot here = next_vector(&w, sum);
                     const int j = here.unit;
-                    const real *x = input(l, t, here.row) + j;
+                    const real *x = products(l, t, here.row) + j;
                     UNROLL(4)
                     for (int k = 0; k < 4; k++) {
                         i[k * PAIR + p] = load(x + k * x_step) + load(l->b + k * H + j)
@@ -251,7 +251,7 @@ static void lstm_backward(const layer *l) {
 
 static void gru_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
-    const int x_step = input_step(l);
+    const int x_step = products_step(l);
     group sum;
     const tiles first = walk(3, n, H, H, l->Wh);
     for (int t = 0; t < l->T; t++) {
@@ -275,7 +275,7 @@ static void gru_forward(const layer *l) {
                 ALL_OF(PAIR) {
                     const spot here = next_vector(&w, sum);
                     const int j = here.unit;
-                    const real *x = input(l, t, here.row) + j, *b = l->b + j;
+                    const real *x = products(l, t, here.row) + j, *b = l->b + j;
                     at[p] = (ptrdiff_t)here.row * row + j;
                     gate[p] = z + (ptrdiff_t)here.row * zrow + j;
                     reset[p] = load(x) + load(b) + here.sum[0];
@@ -342,7 +342,7 @@ static void gru_backward(const layer *l) {
 
 static void gru_before_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
-    const int x_step = input_step(l);
+    const int x_step = products_step(l);
     group sum;
     const tiles first = walk(2, n, H, H, l->Wh);
     const tiles second = walk(1, n, H, H, l->Wn);
@@ -362,7 +362,7 @@ static void gru_before_forward(const layer *l) {
                 ALL_OF(PAIR) {
                     const spot here = next_vector(&w, sum);
                     const int j = here.unit;
-                    const real *x = input(l, t, here.row) + j, *b = l->b + j;
+                    const real *x = products(l, t, here.row) + j, *b = l->b + j;
                     at[p] = (ptrdiff_t)here.row * row + j;
                     gate[p] = z + (ptrdiff_t)here.row * zrow + j;
                     reset[p] = load(x) + load(b) + here.sum[0];
@@ -470,7 +470,7 @@ static void memory_forward(const layer *l) {
                 const int j = w.unit + u * LANES;
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + j;
                 real *gate = z + (ptrdiff_t)(w.row + r) * zrow + j;
-                const vec s = load(input(l, t, w.row + r) + j) + load(l->b + j) + sum[w.place][r][u];
+                const vec s = load(products(l, t, w.row + r) + j) + load(l->b + j) + sum[w.place][r][u];
                 store(gate, larger(all(0), s));
                 store(now + at, load(before + at) + load(l->bm + j));
             }

@@ -257,7 +257,7 @@ static real *output(const layer *a) {
 static int output_row(const layer *a) { return a->cell == FASTRNN_MEMORY ? a->zrow : a->row; }
 
 /* The inputs of layer l (from 1 on, or where they are numbers) [T][n][*row]. */
-static real *input_of(const unrolled *u, int slice, int l, int *row) {
+static real *input(const unrolled *u, int slice, int l, int *row) {
     real *mine = u->work + u->at->first + slice * u->at->slice_size;
     if (l == 0) {
         *row = u->at->xrow;
@@ -361,7 +361,7 @@ static void forward(const unrolled *u, int slice) {
         if (l == 0) read_inputs(u, &a, slice);
         if (l || input_size(net)) {
             int x_row;
-            const real *x = input_of(u, slice, l, &x_row);
+            const real *x = input(u, slice, l, &x_row);
             multiply(at->G, a.T * a.n, net->H, 1, net->layers[l].D, x, x_row, 0,
                      u->work + at->Wx[l], a.z, a.zrow, a.row);
         }
@@ -377,7 +377,7 @@ static real *head(const unrolled *u, int slice) {
     const layer a = layer_of(u, slice, u->net->L - 1);
     real *scores = u->work + u->at->first + slice * u->at->slice_size + u->at->scores;
     int row;
-    const real *x = input_of(u, slice, u->net->L, &row);
+    const real *x = input(u, slice, u->net->L, &row);
     multiply(1, a.T * a.n, u->net->K, 1, a.H, x, row, 0, u->work + u->at->head_W, scores,
              u->at->wide, 0);
     return scores;
@@ -417,7 +417,7 @@ static void head_backward(const unrolled *u, int slice, real *grads) {
     const layer top = layer_of(u, slice, net->L - 1);
     const int rows = top.T * top.n, tiled = net->packed && rows >= ROWS_THAT_PAY;
     int x_row = 0;
-    const real *x = input_of(u, slice, net->L, &x_row);
+    const real *x = input(u, slice, net->L, &x_row);
     const factor factors = {H, x_row, x, grads + net->head_W};
     gradient(rows, K, 1, scores, at->wide, 0, 0, &factors, tiled, K, grads + net->head_b, NULL,
              top.scratch);
@@ -462,7 +462,7 @@ static void layers_backward(const unrolled *u, int slice, real *grads) {
             start_gradient(&a, a.dh);            /* which has done its service */
             copy_rows(a.n, H, a.dh, a.row, dstate, P);
         }
-        if (inputs) x = input_of(u, slice, l, &x_row);
+        if (inputs) x = input(u, slice, l, &x_row);
         /* those of Wh and, where there is one, Wx */
         const factor both[2] = {{H, a.row, a.h, grads + offsets->Wh},
                                 {offsets->D, x_row, x, grads + offsets->Wx}};

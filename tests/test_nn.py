@@ -449,6 +449,22 @@ def test_the_same_bits_on_any_number_of_threads(cell, kind, keywords):
         assert np.array_equal(one, two) and np.array_equal(one, three)
 
 
+def test_the_border_refuses_a_backward_without_its_forward():
+    layer = random_layer(nn.RNN, 5, 6)
+    x, (h0,), dh = arguments(nn.RNN, 3, 4, 5, 6)
+    network, block = layer._network(3, 4), layer._parameters()
+    grads = np.empty_like(block)
+    for wrong in (dh, np.zeros((3, 9, 6)), dh[:, :2].copy()):
+        with pytest.raises(ValueError, match="no forward of . time steps"):
+            network.backward(block, wrong, np.zeros((3, 6)), grads)
+    network.forward(block, x, h0.copy())
+    with pytest.raises(ValueError, match="no forward of 9 time steps"):
+        network.backward(block, np.zeros((3, 9, 6)), np.zeros((3, 6)), grads)
+    network.backward(block, dh, np.zeros((3, 6)), grads)
+    with pytest.raises(ValueError, match="no forward of 4 time steps"):  # used up
+        network.backward(block, dh, np.zeros((3, 6)), grads)
+
+
 def test_results_belong_to_the_caller():
     layer = random_layer(nn.LSTM, 5, 6)
     x, states, dh = arguments(nn.LSTM, 3, 4, 5, 6)

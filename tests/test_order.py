@@ -1,4 +1,6 @@
 """Windows in shuffled order, and the accuracy: against loops in NumPy."""
+import copy
+
 import numpy as np
 import pytest
 
@@ -113,6 +115,13 @@ def test_the_held_out_text_is_never_read(corpus):
     assert trainer.updates_per_epoch == kept - 6
     trainer.run(updates=trainer.updates_per_epoch)
     assert trainer.history.valid_loss.size == 1
+    other = corpus.ids.copy()
+    other[kept:] = other[0]
+    other = fastrnn.Corpus(other, corpus.vocabulary)
+    again = trainer_of(other, valid_fraction=0.3, batch_size=1)
+    again.run(updates=again.updates_per_epoch)
+    assert np.array_equal(again.model.block, trainer.model.block)
+    assert again.history.valid_loss != trainer.history.valid_loss
 
 
 def test_a_text_of_one_window_and_too_short_ones():
@@ -135,13 +144,9 @@ def test_a_text_of_one_window_and_too_short_ones():
 def test_samples_start_from_the_zero_state(corpus):
     trainer = trainer_of(corpus)
     trainer.run(updates=7)
-    other = trainer.model.copy()
-    text = trainer.sample(20)
-    assert len(text) == 20
-    first = corpus.ids[0]
-    ids = other.draw(20, other.zero_state(), [first], 1.0, np.random.default_rng(3))
-    assert len(ids) == 20  # and the state is where the model's own sample starts
-    assert not trainer.model.state.any()
+    model, rng = trainer.model, copy.deepcopy(trainer._rng)
+    ids = model.draw(60, model.zero_state(), [corpus.ids[0]], 1.0, rng)
+    assert trainer.sample(60) == model.vocabulary.decode(ids[:, 0])
 
 
 # ---- accuracy ----

@@ -194,6 +194,7 @@ cdef class Network:
     cdef readonly int P         # numbers of state of one stream
     cdef object work
     cdef object lock            # one thread at a time may use the workspace
+    cdef int forwarded          # time steps whose forward() the workspace holds; 0: none
 
     def __init__(self, config, offsets, int size, int K, int T, int N, packed=None):
         cdef fastrnn_network *net = &self.net
@@ -309,6 +310,7 @@ cdef class Network:
             with nogil:
                 self.kernels.forward(&self.net, &team.team, p, work, inputs, T, h, y)
                 self.kernels.dismiss(&team.team)
+            self.forwarded = T
         return out
 
     def backward(self, params, dout, dstate, grads, int threads=1):
@@ -316,6 +318,8 @@ cdef class Network:
         state's c or m, in dstate [N][P], which becomes the gradient by the first state. Fills grads,
         a block; returns the gradient by x [N][T][D]. Once after each forward()."""
         cdef int T = dout.shape[1]
+        if T < 1 or T != self.forwarded:
+            raise ValueError(f"there is no forward of {T} time steps to go back through")
         dx = np.empty((self.net.N, T, self.net.D), self.dtype)
         cdef void *p = data(params, self.dtype, self.net.size, "params")
         cdef void *g = data(grads, self.dtype, self.net.size, "grads")
@@ -325,6 +329,7 @@ cdef class Network:
         cdef void *d = data(dx, self.dtype, dx.size, "dx")
         cdef Team team = Team(self, threads)
         with self.lock, team:
+            self.forwarded = 0
             with nogil:
                 self.kernels.backward(&self.net, &team.team, p, work, T, dy, d, dh, g)
                 self.kernels.dismiss(&team.team)

@@ -64,7 +64,7 @@ class Model:
         and init_scale, as in char-rnn. "xavier": uniform of the variance 2 init_scale^2 / (rows +
         columns), columns of one gate (Glorot and Bengio 2010); of rows that a symbol picks, the
         embedding's or without one those of the first Wx, init_scale^2, since of their K inputs
-        only one is not 0 (on tiny-shakespeare that learns twice as fast). "orthogonal": random
+        only one is not 0 (bench/NOTES.md has what that gives). "orthogonal": random
         orthogonal rows or columns times init_scale, each gate of its own (Saxe et al. 2014).
         "identity": as "normal", but Wh is the identity in each gate (Le, Jaitly and Hinton 2015).
         Where not given

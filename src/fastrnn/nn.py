@@ -14,6 +14,7 @@ with the same keys, which `backward` fills. A layer remembers what its last `for
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from math import prod
 from typing import Any
 
@@ -104,7 +105,9 @@ class _Recurrent(Layer):
         self._start(init, init_scale, self.H, seed)
         self._config = {"cell": cell, "hidden_size": self.H, "num_layers": 1, "dropout": 0.0,
                         "embedding_size": None, "input_size": self.D, "dtype": self.dtype.name}
-        self._block = _core.aligned_zeros(sum(map(prod, self._shapes.values())), self.dtype)
+        sizes = [prod(shape) for shape in self._shapes.values()]
+        self._offsets = dict(zip(self._shapes, accumulate(sizes, initial=0), strict=False))
+        self._block = _core.aligned_zeros(sum(sizes), self.dtype)
         self._networks: dict[tuple[int, int], _core.Network] = {}
         self._inside: Array | None = None  # the x whose forward the kernels hold
 
@@ -121,10 +124,7 @@ class _Recurrent(Layer):
         if network is None:
             if len(self._networks) > 3:
                 self._networks.clear()
-            ends = np.cumsum([prod(shape) for shape in self._shapes.values()])
-            starts = [0, *(int(end) for end in ends[:-1])]
-            offsets = {f"layer0.{name}": start
-                       for name, start in zip(self._shapes, starts, strict=True)}
+            offsets = {f"layer0.{name}": start for name, start in self._offsets.items()}
             network = self._networks[N, T] = _core.Network(
                 self._config, offsets, self._block.size, 0, T, N)
         return network
@@ -162,22 +162,19 @@ class _Recurrent(Layer):
 
     def _named(self, block: Array) -> dict[str, Array]:
         """A block as a dict of arrays."""
-        named, start = {}, 0
-        for name, shape in self._shapes.items():
-            named[name] = block[start : start + prod(shape)].reshape(shape)
-            start += prod(shape)
-        return named
+        return {name: block[start : start + prod(shape)].reshape(shape)
+                for (name, shape), start in zip(
+                    self._shapes.items(), self._offsets.values(), strict=True)}
 
     def _run(self, x: ArrayLike, given: tuple[tuple[str, ArrayLike | None], ...]) -> Array:
         x = float_array("x", x, ("N", "T", self.D), self.dtype).copy()
         block, start = self._parameters(), self._state(len(x), given)
         h, last = self._forward(block, x, start)
-        self._seen = block, x, start
-        self._last_state = last
+        self._seen = block, x, start, last
         return h
 
     def _run_back(self, dh: ArrayLike) -> tuple[Array, ...]:
-        block, x, start = self._last()
+        block, x, start, _ = self._last()
         N, T, _ = x.shape
         dh = float_array("dh", dh, (N, T, self.H), self.dtype).copy()
         if self._inside is not x:  # a backward, or a step, came in between
@@ -303,8 +300,8 @@ class LSTM(_Recurrent):
 
     @property
     def c(self) -> Array:
-        self._last()
-        return self._parts(self._last_state)[1]
+        _, _, _, last = self._last()
+        return self._parts(last)[1]
 
     def forward(self, x: ArrayLike, h0: ArrayLike | None = None,
                 c0: ArrayLike | None = None) -> Array:
@@ -408,7 +405,13 @@ class Dropout(Layer):
     ----------
     p : float
         In [0, 1).
+    dtype : {"float32", "float64"}
     seed : int or None
+
+    Raises
+    ------
+    ValueError, TypeError
+        p outside its range; float16 or object arrays.
     """
 
     def __init__(self, p: float, *, dtype: str = "float64", seed: int | None = 0) -> None:
@@ -467,6 +470,12 @@ class SoftmaxCrossEntropy(_Loss):
             Below M.
         mask : array_like, shape (N, T), optional
             0 or False where a step does not count; other numbers weigh it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Shapes that do not fit (both are named), or a label that is no whole number from 0 to
+            M - 1 (with its place).
         """
         scores, weights = self._checked("scores", scores, mask)
         labels = whole_numbers("labels", labels, scores.shape[-1], scores.shape[:-1])
@@ -496,6 +505,11 @@ class MeanSquaredError(_Loss):
             float32 or float64.
         mask : array_like, shape (N, T), optional
             0 or False where a step does not count; other numbers weigh it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Shapes that do not fit (both are named), or a mask that hides every step.
         """
         y, weights = self._checked("y", y, mask)
         difference = y - float_array("targets", targets, y.shape, y.dtype)
