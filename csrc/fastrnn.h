@@ -5,8 +5,8 @@
  * of one such variant. Arrays travel as `void *` because the caller chooses the precision together
  * with the table: they hold float for a float table and double for a double table.
  *
- * Letters: T time steps, N batch, D input size, H hidden size, K vocabulary size,
- * E embedding size, L layers, G gates (lstm 4: i f o g; gru 3: r z n; else 1), P numbers of state
+ * Letters: T time steps, N batch, V symbols that are read, D input size, H hidden size, K output
+ * size, E embedding size, L layers, G gates (lstm 4: i f o g; gru 3: r z n; else 1), P numbers of state
  * (for each layer its h; for lstm h and then c). Arrays are row-major and contiguous, do not
  * overlap unless said, and the caller has checked every size and every id.
  */
@@ -29,6 +29,7 @@ typedef struct {
 
 enum { FASTRNN_TANH, FASTRNN_RELU, FASTRNN_LSTM, FASTRNN_GRU, FASTRNN_MEMORY };   /* cell */
 enum { FASTRNN_ADAGRAD, FASTRNN_RMSPROP, FASTRNN_ADAM, FASTRNN_SGD };     /* optimizer kind */
+enum { FASTRNN_CROSS_ENTROPY, FASTRNN_SQUARED_ERROR };                    /* loss */
 enum { FASTRNN_MAP_EXP, FASTRNN_MAP_TANH, FASTRNN_MAP_SIGMOID, FASTRNN_MAP_RSQRT };  /* map */
 enum { FASTRNN_MOST_LAYERS = 32 };
 enum { FASTRNN_CHUNK = 16384 };  /* elements of a block that one job of an update takes */
@@ -48,18 +49,34 @@ typedef struct {
  * of (embedding, or the first Wx) comes first. Behind a parameter block 64 bytes may be read. */
 typedef struct {
     int cell;
+    int loss;
     int K, E, H, L;      /* K is 0 where there is no head, E where inputs are not embedded */
-    int D;               /* numbers of an input; 0: inputs are symbols, one-hot or embedded */
+    int V, D;            /* inputs are V symbols, one-hot or embedded, or D numbers: one of them is 0 */
     int T, N;            /* the largest unroll and the batch that the workspace must hold */
     int dropout;         /* chance to be dropped, in 1/65536 */
     int packed;          /* whether the recurrence runs on packed matrices, or on plain BLAS */
-    int embedding;       /* (K, E) */
+    int embedding;       /* (V, E) */
     fastrnn_layer layers[FASTRNN_MOST_LAYERS];
     int head_W;          /* (H, K) */
     int head_b;          /* (K) */
     int size;
     fastrnn_gemm gemm;   /* of the same precision */
 } fastrnn_network;
+
+/* What an unroll reads and is judged by: N rows of T steps. Symbols lie time-major, as the kernels
+ * take them; numbers as users have them, D (or K) for each step, a row from step starts[n] on. */
+typedef struct {
+    int T;
+    const int32_t *inputs;   /* [T][N], where inputs are symbols */
+    const void *x;           /* numbers in their place */
+    const int32_t *targets;  /* [T][N], where they are symbols */
+    const void *y;           /* numbers in their place */
+    const int64_t *starts;   /* [N]; NULL: n T */
+    const int64_t *lengths;  /* [N], 0 to T, and mask with it: what lies behind is padding, which has
+                              * no part in anything; NULL: T. The loss is the mean over the rows
+                              * whose length is not 0. */
+    const uint8_t *mask;     /* [T][N]: whether a prediction counts, 0 in padding; NULL: all do */
+} fastrnn_batch;
 
 /* Threads at work together; all zero at first but for `helpers`, threads that are in help(). */
 typedef struct {
@@ -86,17 +103,24 @@ typedef struct {
     void *params, *grads;        /* blocks; grads is scratch */
     void *memory, *memory2;      /* blocks of the optimizer (Adam: both; SGD: with momentum one) */
     void *work;                  /* workspace_size(net) elements, zero at first, 64-byte aligned */
-    int32_t *window;             /* 2*T*N + 2*K, zero at first: inputs [T][N], targets [T][N], rows */
-    const void *ids;             /* N streams of `length` symbols, one after the other */
+    int32_t *window;             /* 2*T*N + 2*V, zero at first: inputs [T][N], targets [T][N], rows */
+    uint8_t *marks;              /* [T][N], scratch */
+    /* What is learned from, step by step. A text is N streams of `length` symbols, one after the
+     * other, and target_ids the same one symbol on; of sequences x and y take the place of symbols
+     * where they are numbers. */
+    const void *ids, *target_ids;
     int id_bytes;                /* 1, 2 or 4: ids are unsigned */
     int64_t length;
+    const void *x, *y;
+    const uint8_t *mask;         /* whether a step counts; NULL: all do */
     const fastrnn_bits *bits;    /* a source for each slice; NULL: no dropout */
     void *state;                 /* [N][P] after the last window; the next one starts from it, or
                                   * from zero where its position is 0 */
     int64_t position;            /* of the next window in each stream; with starts: windows that a
                                   * place in the batch has had in this epoch */
-    const int64_t *starts;       /* of the windows of this call, [updates][N], each from the zero
-                                  * state; NULL: the streams are read from left to right */
+    const int64_t *starts;       /* of the windows or sequences of this call, [updates][N], each from
+                                  * the zero state; NULL: the streams are read from left to right */
+    const int64_t *lengths;      /* of the sequences, [updates][N]; 0: none here */
     int64_t epoch_updates;       /* of an epoch with starts */
     int64_t epoch;               /* epochs completed */
     int64_t update;              /* updates completed */
@@ -122,15 +146,15 @@ typedef struct {
     /* Elements of workspace that the other functions need for this network. */
     int64_t (*workspace_size)(const fastrnn_network *net);
 
-    /* Read inputs [T][N] (T <= net->T) from `state` [N][P], in and out. With targets [T][N]:
-     * losses [T][N] receives the cross-entropy of each prediction in nats; right [T][N], where not
-     * NULL, whether the target was the likeliest symbol; and grads, where not NULL, the gradient of
-     * the loss, which is the sum of the losses over time and their mean over the batch. Without
-     * targets (NULL) the state moves, and nothing else. With `bits`, a source for each slice, what
-     * layers hand on is dropped out. */
+    /* Read a batch (T <= net->T) from `state` [N][P], in and out. losses [T][N], where not NULL,
+     * receives that of each prediction: the cross-entropy in nats, or the squared error, the mean
+     * of its K numbers; right [T][N], where not NULL, whether the target was the likeliest symbol;
+     * and grads, where not NULL, the gradient of the loss, which is the sum of the losses over time
+     * and their mean over the batch. out [N][T][K], in place of losses, receives what the head
+     * hands on. With `bits`, a source for each slice, what layers hand on is dropped out. */
     void (*unroll)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *grads,
-                   void *work, const int32_t *inputs, const int32_t *targets, int T, void *state,
-                   double *losses, uint8_t *right, const fastrnn_bits *bits);
+                   void *work, const fastrnn_batch *batch, void *state, double *losses,
+                   uint8_t *right, void *out, const fastrnn_bits *bits);
 
     /* The layers alone, of a network without a head whose inputs x [N][T][D] are numbers (here
      * batch-major): from `state` [N][P], in and out, to what the last layer hands on, out [N][T][H].
@@ -144,7 +168,7 @@ typedef struct {
     void (*backward)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *work,
                      int T, const void *dout, void *dx, void *dstate, void *grads);
 
-    /* At most `updates` updates: window, unroll, clip, step. Returns how many were done: fewer only
+    /* At most `updates` updates: batch, unroll, clip, step. Returns how many were done: fewer only
      * where the loss of the next one, or its gradient, is not finite; it is not applied. */
     int64_t (*run)(fastrnn_training *training, int64_t updates);
 

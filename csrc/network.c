@@ -1,13 +1,13 @@
-/* network.c - inputs that are one-hot, embedded or numbers, recurrent layers and a softmax head: the
- * unroll, the training loop and the sampling loop. setup.py compiles it once for each precision and
- * instruction set. */
+/* network.c - inputs that are one-hot, embedded or numbers, recurrent layers, a linear head and its
+ * loss: the unroll, the training loop and the sampling loop. setup.py compiles it once for each
+ * precision and instruction set. */
 #include <float.h>
 
 #include "cells.h"
 #include "fastrnn.h"
+#include "losses.h"
 #include "optimizer.h"
 #include "real.h"
-#include "softmax.h"
 #include "team.h"
 #include "tile.h"
 #include "vecmath.h"
@@ -149,14 +149,14 @@ typedef struct {
     fastrnn_team *team;
     const real *params;
     real *grads, *work;
-    const int32_t *inputs, *targets;   /* [T][N] */
-    int T, backward;
+    fastrnn_batch in;
+    int backward;
     double *losses;                    /* [T][N] */
     uint8_t *right;                    /* [T][N] or NULL */
     const fastrnn_bits *bits;
-    /* in place of ids and of the head: */
-    const real *x, *dout;              /* [N][T][D], [N][T][H] */
-    real *out, *dx, *dstate;           /* [N][T][H], [N][T][D], [N][P] */
+    real *out;                         /* [N][T][K], without a head [N][T][H], or NULL */
+    const real *dout;                  /* in place of a head: [N][T][H] */
+    real *dx, *dstate;                 /* [N][T][D], [N][P] */
 } unrolled;
 
 /* ---- packing the weights ---- */
@@ -171,7 +171,7 @@ static void pack_one(void *context, int index) {
     const int K = net->K, H = net->H, L = net->L, N = net->N, G = at->G;
     /* a product over all time steps at once meets T n rows, and one for each step n: one row alone
      * only where T or N is 1 */
-    const int rows = u->T * N;
+    const int rows = u->in.T * N;
     if (index >= L * PACKS) {
         const real *W = u->params + net->head_W;
         if (!K) return;
@@ -220,7 +220,7 @@ static layer layer_of(const unrolled *u, int slice, int l) {
     real *mine = u->work + at->first + slice * at->slice_size;
     layer a;
     a.cell = at->cell;
-    a.T = u->T;
+    a.T = u->in.T;
     a.n = first_row(net, slice + 1) - first_row(net, slice);
     a.H = net->H;
     a.row = at->row;
@@ -231,7 +231,7 @@ static layer layer_of(const unrolled *u, int slice, int l) {
     a.Wn = u->work + at->Wn[l];
     a.WnT = u->work + at->WnT[l];
     /* plain BLAS adds to z, so that there read_inputs() puts the rows */
-    a.ids = l || input_size(net) || !net->packed ? NULL : u->inputs + first_row(net, slice);
+    a.ids = l || input_size(net) || !net->packed ? NULL : u->in.inputs + first_row(net, slice);
     a.N = net->N;
     a.G = at->G;
     a.Wx = u->params + offsets->Wx;
@@ -313,13 +313,16 @@ static void drop_out(const layer *a, const fastrnn_bits *bits, int limit, real *
     }
 }
 
-/* Rows [T][n][row] from and to those of streams `start` on of an array [N][T][width]. */
-static void rows_in(int T, int n, int width, const real *all, int start, real *rows, int row) {
-    for (int i = 0; i < T * n; i++) {
-        memcpy(rows + (ptrdiff_t)i * row, all + ((int64_t)(start + i % n) * T + i / n) * width,
-               (size_t)width * sizeof(real));
+/* Rows [T][n][row] of streams `start` on from the numbers of a batch, `width` a step; 0 in padding. */
+static void rows_in(const fastrnn_batch *b, int n, int width, const real *all, int start,
+                    real *rows, int row) {
+    for (int i = 0; i < b->T * n; i++, rows += row) {
+        const int64_t at = step_of(b, start + i % n, i / n);
+        if (at < 0) memset(rows, 0, (size_t)width * sizeof(real));
+        else memcpy(rows, all + at * width, (size_t)width * sizeof(real));
     }
 }
+/* To those of an array [N][T][width]. */
 static void rows_out(int T, int n, int width, const real *rows, int row, real *all, int start) {
     for (int i = 0; i < T * n; i++) {
         memcpy(all + ((int64_t)(start + i % n) * T + i / n) * width, rows + (ptrdiff_t)i * row,
@@ -334,11 +337,11 @@ static void read_inputs(const unrolled *u, const layer *a, int slice) {
     const int H = net->H, E = net->E, G = a->G, start = first_row(net, slice);
     real *x = u->work + u->at->first + slice * u->at->slice_size + u->at->x;
     if (net->D) {
-        rows_in(a->T, a->n, net->D, u->x, start, x, u->at->xrow);
+        rows_in(&u->in, a->n, net->D, u->in.x, start, x, u->at->xrow);
         return;
     }
     for (int i = 0; !a->ids && i < a->T * a->n; i++) {
-        const int id = u->inputs[i / a->n * net->N + start + i % a->n];
+        const int id = u->in.inputs[i / a->n * net->N + start + i % a->n];
         if (E) {
             memcpy(x + (ptrdiff_t)i * u->at->xrow, u->params + net->embedding + (int64_t)id * E,
                    (size_t)E * sizeof(real));
@@ -348,6 +351,17 @@ static void read_inputs(const unrolled *u, const layer *a, int slice) {
             memcpy(a->z + (ptrdiff_t)i * a->zrow + g * a->row, a->Wx + ((int64_t)id * G + g) * H,
                    (size_t)H * sizeof(real));
         }
+    }
+}
+
+/* States without bounds may overflow in padding, and infinity times a gradient of 0 is not 0: so
+ * they and what the layer hands on become 0 there. */
+static void blank_padding(const unrolled *u, const layer *a, int slice) {
+    const int64_t *lengths = u->in.lengths + first_row(u->net, slice);
+    for (int i = 0; i < a->T * a->n; i++) {
+        if (i / a->n < lengths[i % a->n]) continue;
+        memset(a->h + (ptrdiff_t)(a->n + i) * a->row, 0, (size_t)a->row * sizeof(real));
+        memset(a->z + (ptrdiff_t)i * a->zrow, 0, (size_t)a->zrow * sizeof(real));
     }
 }
 
@@ -366,6 +380,9 @@ static void forward(const unrolled *u, int slice) {
                      u->work + at->Wx[l], a.z, a.zrow, a.row);
         }
         cell_forward(&a);
+        if (u->in.lengths && (a.cell == FASTRNN_RELU || a.cell == FASTRNN_MEMORY)) {
+            blank_padding(u, &a, slice);
+        }
         if (u->bits) {
             drop_out(&a, u->bits + slice, net->dropout, mine + at->mask[l], mine + at->dropped[l]);
         }
@@ -431,7 +448,7 @@ static void head_backward(const unrolled *u, int slice, real *grads) {
 static void layers_backward(const unrolled *u, int slice, real *grads) {
     const network *net = u->net;
     const layout *at = u->at;
-    const int K = net->K, H = net->H, N = net->N, E = net->E, G = at->G, P = state_size(net);
+    const int H = net->H, N = net->N, E = net->E, G = at->G, P = state_size(net);
     const int start = first_row(net, slice);
     real *mine = u->work + at->first + slice * at->slice_size;
     const int kinds = P / (net->L * H), c_at = kinds == 2 ? H : 0;   /* of a state: where c is */
@@ -466,7 +483,7 @@ static void layers_backward(const unrolled *u, int slice, real *grads) {
         /* those of Wh and, where there is one, Wx */
         const factor both[2] = {{H, a.row, a.h, grads + offsets->Wh},
                                 {offsets->D, x_row, x, grads + offsets->Wx}};
-        const picks rows_of_Wx = {u->inputs + start, a.n, N, (int64_t)K * G * H,
+        const picks rows_of_Wx = {u->in.inputs + start, a.n, N, (int64_t)net->V * G * H,
                                   grads + offsets->Wx};
         const picks *picked = inputs ? NULL : &rows_of_Wx;
         switch (a.cell) {
@@ -493,7 +510,7 @@ static void layers_backward(const unrolled *u, int slice, real *grads) {
         }
         if (l == 0 && u->dx) rows_out(a.T, a.n, net->D, a.dh, at->xrow, u->dx, start);
         for (int i = 0; l == 0 && E && i < rows; i++) {
-            const int id = u->inputs[i / a.n * N + start + i % a.n];
+            const int id = u->in.inputs[i / a.n * N + start + i % a.n];
             real *dW = grads + net->embedding + (int64_t)id * E;
             for (int j = 0; j < E; j++) dW[j] += a.dh[(int64_t)i * at->xrow + j];
         }
@@ -505,13 +522,22 @@ static void unroll_slice(void *context, int slice) {
     const control before = flush_subnormals();
     const unrolled *u = context;
     forward(u, slice);
-    if (u->targets) {
+    if (u->losses || u->out) {
         const network *net = u->net;
         const int first = first_row(net, slice), n = first_row(net, slice + 1) - first;
+        const real *bias = u->work + u->at->head_b;
         real *scores = head(u, slice);
-        softmax_loss(u->T, n, net->N, vectors(net->K) * LANES, u->at->wide,
-                     u->work + u->at->head_b, u->targets + first, scores, u->losses + first,
-                     u->right ? u->right + first : NULL);
+        if (u->out) {
+            for (int64_t i = 0; i < (int64_t)u->in.T * n; i++) {
+                for (int k = 0; k < net->K; k++) scores[i * u->at->wide + k] += bias[k];
+            }
+            rows_out(u->in.T, n, net->K, scores, u->at->wide, u->out, first);
+        } else if (net->loss == FASTRNN_SQUARED_ERROR) {
+            squared_error(&u->in, first, n, net->N, net->K, u->at->wide, bias, scores, u->losses);
+        } else {
+            cross_entropy(&u->in, first, n, net->N, vectors(net->K) * LANES, u->at->wide, bias,
+                          scores, u->losses, u->right);
+        }
         if (u->backward) {
             real *mine = u->work + u->at->first + slice * u->at->slice_size + u->at->grads;
             real *grads = slice ? mine : u->grads;
@@ -555,14 +581,15 @@ static void state_in(const unrolled *u, const real *state) {
     }
 }
 
-/* Slots t into state [N][P]. */
+/* Slots t, or in a padded row that behind its last step, into state [N][P]. */
 static void state_out(const unrolled *u, int t, real *state) {
     const int P = state_size(u->net);
     for (int s = 0; s < u->at->slices; s++) {
         const int first = first_row(u->net, s), n = first_row(u->net, s + 1) - first;
 #define OUT(at, from)                                                                             \
     for (int i = 0; i < n; i++) {                                                                 \
-        memcpy(state + (int64_t)(first + i) * P + at, from + ((ptrdiff_t)t * n + i) * a_.row,     \
+        const ptrdiff_t slot = u->in.lengths ? (ptrdiff_t)u->in.lengths[first + i] : t;           \
+        memcpy(state + (int64_t)(first + i) * P + at, from + (slot * n + i) * a_.row,             \
                a_.H * sizeof(real));                                                              \
     }
         FOR_EACH_STATE(u, s, OUT)
@@ -574,7 +601,7 @@ static void state_out(const unrolled *u, int t, real *state) {
 static void state_on(const unrolled *u) {
     for (int s = 0; s < u->at->slices; s++) {
 #define ON(at, x)                                                                                 \
-    memcpy(x, x + (ptrdiff_t)u->T * a_.n * a_.row, (size_t)a_.n * a_.row * sizeof(real)); (void)at;
+    memcpy(x, x + (ptrdiff_t)u->in.T * a_.n * a_.row, (size_t)a_.n * a_.row * sizeof(real)); (void)at;
         FOR_EACH_STATE(u, s, ON)
 #undef ON
     }
@@ -589,18 +616,17 @@ static void add_slices(const unrolled *u) {
 }
 
 static void unroll(const network *net, fastrnn_team *team, const void *params, void *grads,
-                   void *work, const int32_t *inputs, const int32_t *targets, int T, void *state,
-                   double *losses, uint8_t *right, const fastrnn_bits *bits) {
+                   void *work, const fastrnn_batch *batch, void *state, double *losses,
+                   uint8_t *right, void *out, const fastrnn_bits *bits) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
     const unrolled u = {.net = net, .at = &at, .team = team, .params = params, .grads = grads,
-                        .work = work, .inputs = inputs, .targets = targets, .T = T,
-                        .backward = grads != NULL, .losses = losses, .right = right,
-                        .bits = net->dropout ? bits : NULL};
+                        .work = work, .in = *batch, .backward = grads != NULL, .losses = losses,
+                        .right = right, .out = out, .bits = net->dropout ? bits : NULL};
     pack_weights(&u);
     state_in(&u, state);
     if (grads) {
-        const int64_t dense = (int64_t)net->K * (net->E ? net->E : at.G * net->H);
+        const int64_t dense = (int64_t)net->V * (net->E ? net->E : at.G * net->H);
         memset(grads, 0, (size_t)dense * sizeof(real));
         for (int s = 1; s < at.slices; s++) {
             memset(u.work + at.first + s * at.slice_size + at.grads, 0, (size_t)dense * sizeof(real));
@@ -608,7 +634,7 @@ static void unroll(const network *net, fastrnn_team *team, const void *params, v
     }
     share_out(team, unroll_slice, (void *)&u, at.slices);
     if (grads) add_slices(&u);
-    state_out(&u, T, state);
+    state_out(&u, batch->T, state);
     restore(before);
 }
 
@@ -627,7 +653,7 @@ static void backward_slice(void *context, int slice) {
     const unrolled *u = context;
     const layer a = layer_of(u, slice, u->net->L - 1);
     real *mine = u->work + u->at->first + slice * u->at->slice_size + u->at->grads;
-    rows_in(a.T, a.n, a.H, u->dout, first_row(u->net, slice), a.dh, a.row);
+    rows_in(&u->in, a.n, a.H, u->dout, first_row(u->net, slice), a.dh, a.row);
     layers_backward(u, slice, slice ? mine : u->grads);
     restore(before);
 }
@@ -636,8 +662,8 @@ static void forward_layers(const network *net, fastrnn_team *team, const void *p
                            const void *x, int T, void *state, void *out) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
-    const unrolled u = {.net = net, .at = &at, .team = team, .params = params, .work = work, .T = T,
-                        .x = x, .out = out};
+    const unrolled u = {.net = net, .at = &at, .team = team, .params = params, .work = work,
+                        .in = {.T = T, .x = x}, .out = out};
     pack_weights(&u);
     state_in(&u, state);
     share_out(team, forward_slice, (void *)&u, at.slices);
@@ -650,7 +676,7 @@ static void backward_layers(const network *net, fastrnn_team *team, const void *
     const control before = flush_subnormals();
     const layout at = lay_out(net);
     const unrolled u = {.net = net, .at = &at, .team = team, .params = params, .grads = grads,
-                        .work = work, .T = T, .backward = 1, .dout = dout, .dx = dx,
+                        .work = work, .in = {.T = T}, .backward = 1, .dout = dout, .dx = dx,
                         .dstate = dstate};
     pack_weights(&u);
     share_out(team, backward_slice, (void *)&u, at.slices);
@@ -660,30 +686,41 @@ static void backward_layers(const network *net, fastrnn_team *team, const void *
 
 /* ---- training ---- */
 
-static int32_t id_at(const training *t, int64_t i) {
+static int32_t id_at(const training *t, const void *ids, int64_t i) {
     switch (t->id_bytes) {
-    case 1: return ((const uint8_t *)t->ids)[i];
-    case 2: return ((const uint16_t *)t->ids)[i];
-    default: return (int32_t)((const uint32_t *)t->ids)[i];
+    case 1: return ((const uint8_t *)ids)[i];
+    case 2: return ((const uint16_t *)ids)[i];
+    default: return (int32_t)((const uint32_t *)ids)[i];
     }
 }
 
-/* The next windows into inputs and targets [T][N]. */
-static void read_window(const training *t, const int64_t *starts, int32_t *inputs,
-                        int32_t *targets) {
-    const int T = t->net->T, N = t->net->N;
+/* The next batch: windows of the text, or the sequences that an update of this call names. */
+static fastrnn_batch read_batch(const training *t, int64_t update) {
+    const int N = t->net->N;
+    const int64_t *starts = t->starts ? t->starts + update * N : NULL;
+    const int64_t *lengths = t->lengths ? t->lengths + update * N : NULL;
+    int32_t *inputs = t->window, *targets = inputs + t->net->T * N;
+    fastrnn_batch b = {.T = t->net->T, .inputs = t->ids ? inputs : NULL, .x = t->x,
+                       .targets = t->target_ids ? targets : NULL, .y = t->y, .starts = starts,
+                       .lengths = lengths, .mask = lengths ? t->marks : NULL};
+    if (lengths) {
+        b.T = 0;
+        for (int n = 0; n < N; n++) b.T = lengths[n] > b.T ? (int)lengths[n] : b.T;
+    }
     for (int n = 0; n < N; n++) {
-        int64_t i = starts ? starts[n] : n * t->length + t->position;
-        int32_t id = id_at(t, i);
-        for (int s = 0; s < T; s++) {
-            inputs[s * N + n] = id;
-            id = id_at(t, ++i);
-            targets[s * N + n] = id;
+        const int64_t first = starts ? starts[n] : n * t->length + t->position;
+        const int steps = lengths ? (int)lengths[n] : b.T;
+        for (int s = 0; s < b.T; s++) {
+            const int at = s * N + n, inside = s < steps;
+            if (t->ids) inputs[at] = inside ? id_at(t, t->ids, first + s) : 0;
+            if (t->target_ids) targets[at] = inside ? id_at(t, t->target_ids, first + s) : 0;
+            if (lengths) t->marks[at] = inside && (!t->mask || t->mask[first + s]);
         }
     }
+    return b;
 }
 
-/* Lists each row that the inputs pick once; `listed` [K] is zero before and after. */
+/* Lists each row that the inputs pick once; `listed` [V] is zero before and after. */
 static int distinct_rows(const int32_t *inputs, int count, int32_t *rows, int32_t *listed) {
     int found = 0;
     for (int i = 0; i < count; i++) {
@@ -778,32 +815,30 @@ static int64_t run(training *t, int64_t updates) {
     const network *net = t->net;
     const fastrnn_optimizer *o = t->optimizer;
     const layout at = lay_out(net);
-    const int T = net->T, N = net->N, K = net->K;
-    int32_t *inputs = t->window, *targets = inputs + T * N, *rows = targets + T * N;
-    const unrolled u = {.net = net, .at = &at, .team = t->team, .params = t->params,
-                        .grads = t->grads, .work = t->work, .inputs = inputs, .targets = targets,
-                        .T = T, .backward = 1, .losses = t->losses,
-                        .bits = net->dropout ? t->bits : NULL};
+    const int N = net->N, V = net->V;
+    int32_t *rows = t->window + 2 * net->T * N;
+    unrolled u = {.net = net, .at = &at, .team = t->team, .params = t->params, .grads = t->grads,
+                  .work = t->work, .backward = 1, .losses = t->losses,
+                  .bits = net->dropout ? t->bits : NULL};
     /* A picked row without a gradient stays as it is under these two, so it need not be visited. */
-    const int skip = o->kind == FASTRNN_ADAGRAD || (o->kind == FASTRNN_SGD && !t->memory);
+    const int skip = V && (o->kind == FASTRNN_ADAGRAD || (o->kind == FASTRNN_SGD && !t->memory));
     const int width = net->E ? net->E : at.G * net->H;
     /* With one slice there is nothing to add. Then the norm need not be known either, where states
-     * are bounded (the gradients that are not biases are sums of the biases' times states) and
-     * clipping keeps a large one out of the weights. */
+     * and inputs are bounded (the gradients that are not biases are sums of the biases' times those)
+     * and clipping keeps a large one out of the weights. */
     const int look = at.slices > 1 || net->cell == FASTRNN_RELU || net->cell == FASTRNN_MEMORY
-                     || net->E || o->clip_value > DBL_MAX || o->clip_norm <= DBL_MAX;
+                     || net->E || net->D || o->clip_value > DBL_MAX || o->clip_norm <= DBL_MAX;
     int64_t done = 0;
 
     state_in(&u, t->state);
     for (; done < updates; done++) {
-        const int64_t *starts = t->starts ? t->starts + done * N : NULL;
-        if (starts || t->position == 0) state_in(&u, NULL);
-        read_window(t, starts, inputs, targets);
-        step s = {t, &u, rows, 0, width, skip ? (int64_t)K * width : 0, t->rates[done], 1};
-        if (skip) s.count = distinct_rows(inputs, T * N, rows, rows + K);
+        if (t->starts || t->position == 0) state_in(&u, NULL);
+        u.in = read_batch(t, done);
+        step s = {t, &u, rows, 0, width, skip ? (int64_t)V * width : 0, t->rates[done], 1};
+        if (skip) s.count = distinct_rows(u.in.inputs, u.in.T * N, rows, rows + V);
         for (int i = 0; i < at.slices; i++) {
             real *grads = i ? u.work + at.first + i * at.slice_size + at.grads : u.grads;
-            if (!skip) memset(grads, 0, (size_t)K * width * sizeof(real));
+            if (!skip) memset(grads, 0, (size_t)V * width * sizeof(real));
             for (int r = 0; r < s.count; r++) {
                 memset(grads + (int64_t)rows[r] * width, 0, (size_t)width * sizeof(real));
             }
@@ -811,8 +846,8 @@ static int64_t run(training *t, int64_t updates) {
         pack_weights(&u);
         share_out(t->team, unroll_slice, (void *)&u, at.slices);
         double loss = 0;
-        for (int i = 0; i < T * N; i++) loss += t->losses[i];
-        loss /= N;
+        for (int i = 0; i < u.in.T * N; i++) loss += t->losses[i];
+        loss /= rows_that_count(&u.in, N);
         if (!(fabs(loss) <= DBL_MAX)) break;
 
         const int jobs = chunks(&s) + (s.count > 0);
@@ -838,15 +873,15 @@ static int64_t run(training *t, int64_t updates) {
             t->best_update = t->update;
             memcpy(t->best, t->params, (size_t)net->size * sizeof(real));
         }
-        state_on(&u);
-        t->position += starts ? 1 : T;
-        if (starts ? t->position == t->epoch_updates : t->position + T + 1 >= t->length) {
+        if (!t->starts) state_on(&u);
+        t->position += t->starts ? 1 : u.in.T;
+        if (t->starts ? t->position == t->epoch_updates : t->position + u.in.T + 1 >= t->length) {
             t->position = 0;
             t->epoch++;
         }
     }
-    if (t->starts) state_in(&u, NULL);           /* it is not carried */
-    state_out(&u, 0, t->state);
+    if (!t->starts) state_out(&u, 0, t->state);
+    else memset(t->state, 0, (size_t)N * state_size(net) * sizeof(real));     /* it is not carried */
     restore(before);
     return done;
 }
@@ -890,7 +925,8 @@ static void sample(const network *net, const void *params, void *work, void *sta
                    const double *uniforms, int64_t n, int32_t *out) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
-    unrolled u = {.net = net, .at = &at, .params = params, .work = work, .inputs = ids, .T = 1};
+    unrolled u = {.net = net, .at = &at, .params = params, .work = work,
+                  .in = {.T = 1, .inputs = ids}};
     const int K = net->K;
     /* Colder, the likeliest symbol has all the probability already; warmer, all have the same. */
     const real sharpness = (real)(1 / fmin(fmax(temperature, 1e-30), 1e9));
@@ -920,7 +956,7 @@ static void sample(const network *net, const void *params, void *work, void *sta
             }
         }
         state_on(&u);
-        u.inputs = out;
+        u.in.inputs = out;
     }
     state_out(&u, 0, state);
     restore(before);

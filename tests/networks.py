@@ -54,8 +54,9 @@ def random_window(model, T, N, seed=1):
 
 
 def network_of(model, T, N, packed=True):
-    return _core.Network(model.config, model._offsets, model.block.size, len(model.vocabulary),
-                         T, N, packed)
+    sizes = model.sizes
+    return _core.Network(model.config, sizes.input_symbols, sizes.input_size, sizes.outputs,
+                         model._offsets, model.block.size, T, N, packed)
 
 
 def generators_of(model, network, seed=7):

@@ -729,8 +729,7 @@ def test_samples_equal_the_reference(isa, kind, layers):
         model = writer(kind, K, H, layers, E)
         for packed in (True, False):
             state, unrolled = start.copy(), start.copy()
-            network = _core.Network(model.config, model._offsets, model.block.size, K, 25, N,
-                                    packed)
+            network = network_of(model, 25, N, packed)
             drawn = network.sample(model.block, state, read[0].astype(np.int32), temperature,
                                    uniforms, top_k, top_p)
             assert np.array_equal(drawn, ids)

@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 CELLS: tuple[str, ...]
 OPTIMIZERS: tuple[str, ...]
+LOSSES: tuple[str, ...]
 FUNCTIONS: tuple[str, ...]
 ISAS: tuple[str, ...]
 MOST_LAYERS: int
@@ -27,17 +28,18 @@ class Network:
     @property
     def P(self) -> int: ...
     def __init__(
-        self, config: Mapping[str, Any], offsets: Mapping[str, int], size: int, K: int, T: int,
-        N: int, packed: bool | None = None,
+        self, config: Mapping[str, Any], V: int, D: int, K: int, offsets: Mapping[str, int],
+        size: int, T: int, N: int, packed: bool | None = None,
     ) -> None: ...
     @property
     def slices(self) -> list[tuple[int, int]]: ...
     def sources(self, generators: Sequence[np.random.Generator]) -> NDArray[np.uintp]: ...
     def unroll(
-        self, params: NDArray[Any], inputs: NDArray[np.int32], state: NDArray[Any],
-        targets: NDArray[np.int32] | None = None, grads: NDArray[Any] | None = None,
+        self, params: NDArray[Any], inputs: NDArray[Any], state: NDArray[Any],
+        targets: NDArray[Any] | None = None, grads: NDArray[Any] | None = None,
         generators: Sequence[np.random.Generator] | None = None, threads: int = 1,
-        right: NDArray[np.uint8] | None = None,
+        right: NDArray[np.uint8] | None = None, mask: NDArray[np.uint8] | None = None,
+        lengths: NDArray[np.int64] | None = None, out: NDArray[Any] | None = None,
     ) -> NDArray[np.float64]: ...
     def forward(
         self, params: NDArray[Any], x: NDArray[Any], state: NDArray[Any], threads: int = 1,
@@ -76,11 +78,14 @@ class Training:
     def __init__(
         self, network: Network, optimizer: Optimizer, params: NDArray[Any],
         memories: Sequence[NDArray[Any]], state: NDArray[Any], best: NDArray[Any],
-        ids: NDArray[np.unsignedinteger], generators: Sequence[np.random.Generator] | None = None,
-        threads: int = 1, best_every: int = 100, epoch_updates: int = 0,
+        ids: NDArray[np.unsignedinteger] | None = None,
+        generators: Sequence[np.random.Generator] | None = None, threads: int = 1,
+        best_every: int = 100, epoch_updates: int = 0, targets: NDArray[Any] | None = None,
+        x: NDArray[Any] | None = None, mask: NDArray[np.bool_] | None = None,
     ) -> None: ...
     def run(
         self, rates: NDArray[np.float64], starts: NDArray[np.int64] | None = None,
+        lengths: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
     counters: dict[str, Any]
     @property

@@ -39,9 +39,18 @@ cdef extern from "fastrnn.h" nogil:
         int D, Wx, Wh, b, bhn, Wm, bm
 
     ctypedef struct fastrnn_network:
-        int cell, K, E, H, L, D, T, N, dropout, packed, embedding, head_W, head_b, size
+        int cell, loss, K, E, H, L, V, D, T, N, dropout, packed, embedding, head_W, head_b, size
         fastrnn_layer *layers
         fastrnn_gemm gemm
+
+    ctypedef struct fastrnn_batch:
+        int T
+        const int32_t *inputs
+        const void *x
+        const int32_t *targets
+        const void *y
+        const int64_t *lengths
+        const uint8_t *mask
 
     ctypedef struct fastrnn_team:
         int helpers
@@ -60,13 +69,19 @@ cdef extern from "fastrnn.h" nogil:
         void *memory2
         void *work
         int32_t *window
+        uint8_t *marks
         const void *ids
+        const void *target_ids
         int id_bytes
         int64_t length
+        const void *x
+        const void *y
+        const uint8_t *mask
         const fastrnn_bits *bits
         void *state
         int64_t position
         const int64_t *starts
+        const int64_t *lengths
         int64_t epoch_updates
         int64_t epoch, update
         double smooth_loss
@@ -85,7 +100,7 @@ cdef extern from "fastrnn.h" nogil:
         int (*slices)(int, int) noexcept nogil
         int64_t (*workspace_size)(const fastrnn_network *) noexcept nogil
         void (*unroll)(const fastrnn_network *, fastrnn_team *, const void *, void *, void *,
-                       const int32_t *, const int32_t *, int, void *, double *, uint8_t *,
+                       const fastrnn_batch *, void *, double *, uint8_t *, void *,
                        const fastrnn_bits *) noexcept nogil
         void (*forward)(const fastrnn_network *, fastrnn_team *, const void *, void *,
                         const void *, int, void *, void *) noexcept nogil
@@ -107,6 +122,7 @@ cdef extern from "fastrnn.h" nogil:
 # Order as in the enums of csrc/fastrnn.h.
 CELLS = ("rnn", "relu", "lstm", "gru", "memory")
 OPTIMIZERS = ("adagrad", "rmsprop", "adam", "sgd")
+LOSSES = ("cross_entropy", "mean_squared_error")
 FUNCTIONS = ("exp", "tanh", "sigmoid", "rsqrt")
 ISAS = ("baseline", "avx2", "avx512")
 MOST_LAYERS = FASTRNN_MOST_LAYERS
@@ -179,11 +195,12 @@ cdef class Network:
     Parameters
     ----------
     config : dict
-        cell, hidden_size, num_layers, embedding_size, dropout as of a model; input_size where
-        inputs are numbers.
+        cell, hidden_size, num_layers, embedding_size, dropout, loss, dtype as of a model.
+    V, D, K : int
+        Inputs are V symbols (D is 0) or D numbers (V is 0); outputs (0: no head).
     offsets : dict of tensor name -> first element in the flat block
-    size, K, T, N : int
-        Elements of the block; vocabulary (0: no head), longest unroll, batch.
+    size, T, N : int
+        Elements of the block, longest unroll, batch.
     packed : bool, optional
         Whether the recurrence runs on packed weights, or on plain BLAS; where not given what is
         faster (bench/NOTES.md).
@@ -196,15 +213,18 @@ cdef class Network:
     cdef object lock            # one thread at a time may use the workspace
     cdef int forwarded          # time steps whose forward() the workspace holds; 0: none
 
-    def __init__(self, config, offsets, int size, int K, int T, int N, packed=None):
+    def __init__(self, config, int V, int D, int K, offsets, int size, int T, int N,
+                 packed=None):
         cdef fastrnn_network *net = &self.net
         cdef int l
         self.dtype = np.dtype(config["dtype"])
         self.lock = threading.Lock()
         self.kernels = select(self.dtype)
         net.cell = CELLS.index(config["cell"])
-        net.K, net.H, net.L, net.T, net.N = K, config["hidden_size"], config["num_layers"], T, N
-        net.E, net.D = config["embedding_size"] or 0, config.get("input_size") or 0
+        net.loss = LOSSES.index(config["loss"])
+        net.V, net.D, net.K = V, D, K
+        net.E, net.H, net.L = config["embedding_size"] or 0, config["hidden_size"], config["num_layers"]
+        net.T, net.N = T, N
         net.dropout = round(config["dropout"] * 65536)
         if not 1 <= net.L <= FASTRNN_MOST_LAYERS or not 0 <= net.dropout < 65536:
             raise ValueError(f"1 to {FASTRNN_MOST_LAYERS} layers, dropout from 0 to below 1")
@@ -216,7 +236,7 @@ cdef class Network:
         for l in range(net.L):
             layer = {name: offsets.get(f"layer{l}.{name}", -1)
                      for name in ("Wx", "Wh", "b", "bhn", "Wm", "bm")}
-            net.layers[l].D = net.H if l else net.D or net.E or K
+            net.layers[l].D = net.H if l else net.D or net.E or net.V
             net.layers[l].Wx, net.layers[l].Wh = layer["Wx"], layer["Wh"]
             net.layers[l].b, net.layers[l].bhn = layer["b"], layer["bhn"]
             net.layers[l].Wm, net.layers[l].bm = layer["Wm"], layer["bm"]
@@ -232,13 +252,11 @@ cdef class Network:
         starts = [self.net.N * s // count for s in range(count + 1)]
         return [(start, end - start) for start, end in zip(starts, starts[1:])]
 
-    cdef const int32_t *ids(self, array, int T, name) except NULL:
-        """The address of int32 ids [T][N] below K."""
-        if self.net.D:
-            raise ValueError("the inputs of this network are numbers, not ids")
+    cdef const int32_t *ids(self, array, int T, int count, name) except NULL:
+        """The address of int32 ids [T][N] below count."""
         cdef const int32_t *p = <int32_t *> data(array, np.int32, <int64_t> T * self.net.N, name)
-        if array.size and (array.min() < 0 or array.max() >= self.net.K):
-            raise ValueError(f"{name} must hold ids from 0 to {self.net.K - 1}")
+        if array.size and (array.min() < 0 or array.max() >= count):
+            raise ValueError(f"{name} must hold ids from 0 to {count - 1}")
         return p
 
     def sources(self, generators):
@@ -258,38 +276,63 @@ cdef class Network:
         return out
 
     def unroll(self, params, inputs, state, targets=None, grads=None, generators=None,
-               int threads=1, right=None):
-        """Read inputs [T][N] from state [N][P], which moves on. With targets [T][N] return the
-        cross-entropy of each in nats [T][N], fill grads, where given, with the gradient of their
-        sum over time and mean over the batch, and right, uint8 [T][N], with whether the target was
-        the likeliest symbol. Dropout takes a generator for each slice."""
-        cdef int T = len(inputs)
-        if not 1 <= T <= self.net.T:
-            raise ValueError(f"inputs must have 1 to {self.net.T} time steps, not {T}")
-        cdef void *p = data(params, self.dtype, self.net.size, "params")
-        cdef void *g = (NULL if grads is None
-                        else data(grads, self.dtype, self.net.size, "grads"))
-        cdef void *h = data(state, self.dtype, <int64_t> self.net.N * self.P, "state")
+               int threads=1, right=None, mask=None, lengths=None, out=None):
+        """Read inputs, ids [T][N] or numbers [N][T][D], from state [N][P], which moves on. With
+        targets, ids [T][N] or numbers [N][T][K], return the loss of each prediction [T][N] and fill
+        grads, where given, with the gradient of their sum over time and mean over the batch, and
+        right, uint8 [T][N], with whether the target was the likeliest symbol. Without them fill out
+        [N][T][K], where given, with what the head hands on. Where mask, uint8 [T][N], is 0 a
+        prediction does not count; lengths, int64 [N], end rows before T, and need a mask. Dropout
+        takes a generator for each slice."""
+        cdef fastrnn_network *net = &self.net
+        cdef fastrnn_batch batch
+        memset(&batch, 0, sizeof(batch))
+        batch.T = inputs.shape[1] if net.D else len(inputs)
+        cdef int64_t rows = <int64_t> batch.T * net.N
+        if not 1 <= batch.T <= net.T or not net.K:
+            raise ValueError(f"inputs must have 1 to {net.T} time steps, not {batch.T}, and the "
+                             "network a head")
+        cdef void *p = data(params, self.dtype, net.size, "params")
+        cdef void *g = NULL if grads is None else data(grads, self.dtype, net.size, "grads")
+        cdef void *h = data(state, self.dtype, <int64_t> net.N * self.P, "state")
         cdef void *work = data(self.work, self.dtype, self.work.size, "work")
-        cdef const int32_t *x = self.ids(inputs, T, "inputs")
-        cdef const int32_t *y = NULL
-        if targets is not None:
-            y = self.ids(targets, T, "targets")
-        if g != NULL and y == NULL:
+        if net.D:
+            batch.x = data(inputs, self.dtype, rows * net.D, "inputs")
+        else:
+            batch.inputs = self.ids(inputs, batch.T, net.V, "inputs")
+        cdef int symbols = net.loss == LOSSES.index("cross_entropy")
+        if targets is not None and symbols:
+            batch.targets = self.ids(targets, batch.T, net.K, "targets")
+        elif targets is not None:
+            batch.y = data(targets, self.dtype, rows * net.K, "targets")
+        elif grads is not None:
             raise ValueError("gradients need targets")
+        if mask is not None:
+            batch.mask = <uint8_t *> data(mask, np.uint8, rows, "mask")
+        if lengths is not None:
+            batch.lengths = <int64_t *> data(lengths, np.int64, net.N, "lengths")
+            if (mask is None or lengths.min() < 0 or lengths.max() > batch.T
+                    or (mask.reshape(batch.T, net.N)
+                        & (np.arange(batch.T)[:, None] >= lengths)).any()):
+                raise ValueError(f"lengths must be 0 to {batch.T}, and the mask 0 behind them")
         cdef fastrnn_bits *bits = NULL
         if generators is not None:
             sources = self.sources(generators)
             bits = <fastrnn_bits *> data(sources, np.uintp, sources.size, "sources")
-        losses = np.zeros((T, self.net.N))
-        cdef double *each = <double *> data(losses, np.float64, losses.size, "losses")
-        cdef uint8_t *hits = (NULL if right is None
-                              else <uint8_t *> data(right, np.uint8, losses.size, "right"))
+        cdef double *each = NULL
+        cdef uint8_t *hits = NULL
+        cdef void *y = NULL
+        losses = np.zeros((batch.T, net.N))
+        if targets is not None:
+            each = <double *> data(losses, np.float64, rows, "losses")
+            if right is not None and symbols:
+                hits = <uint8_t *> data(right, np.uint8, rows, "right")
+        elif out is not None:
+            y = data(out, self.dtype, rows * net.K, "out")
         cdef Team team = Team(self, threads)
         with self.lock, team:
             with nogil:
-                self.kernels.unroll(&self.net, &team.team, p, g, work, x, y, T, h, each, hits,
-                                    bits)
+                self.kernels.unroll(net, &team.team, p, g, work, &batch, h, each, hits, y, bits)
                 self.kernels.dismiss(&team.team)
         return losses
 
@@ -345,7 +388,9 @@ cdef class Network:
         if not 0 <= temperature < float("inf") or top_k < 0 or not 0 < top_p <= 1:
             raise ValueError("sampling takes a temperature of 0 or more, top_k of 0 or more and "
                              "top_p above 0 up to 1")
-        cdef const int32_t *x = self.ids(ids, 1, "ids")
+        if self.net.V != self.net.K:
+            raise ValueError("sampling needs outputs that are the symbols which are read")
+        cdef const int32_t *x = self.ids(ids, 1, self.net.V, "ids")
         cdef void *p = data(params, self.dtype, self.net.size, "params")
         cdef void *h = data(state, self.dtype, <int64_t> self.net.N * self.P, "state")
         cdef void *work = data(self.work, self.dtype, self.work.size, "work")
@@ -445,8 +490,12 @@ cdef class Training:
         updates.
     memories : list of flat blocks, as many as the optimizer keeps
     state : array [N][P], carried from window to window
-    ids : 1-D array of unsigned ids; N equal streams lie in it one after the other, or, where
-        `epoch_updates` tells how many updates an epoch has, windows start anywhere
+    ids : 1-D array of unsigned ids, or None
+        A text: N equal streams lie in it one after the other, or, where `epoch_updates` tells how
+        many updates an epoch has, windows start anywhere. With `targets` the inputs of sequences.
+    targets : ids of the type of `ids`, or where the loss asks for them numbers [steps][K]
+    x : array [steps][D], the inputs of sequences in place of ids
+    mask : bool [steps], whether a step of sequences counts; None: all
     generators : list of numpy.random.Generator, one for each slice, where there is dropout
     threads : int
         At most; the numbers do not depend on it.
@@ -455,19 +504,23 @@ cdef class Training:
     cdef Optimizer optimizer
     cdef fastrnn_training t
     cdef int threads
+    cdef bint text              # whether a symbol's target is the one behind it
     cdef object arrays          # what the addresses in t point to
 
-    def __init__(self, Network network, Optimizer optimizer, params, memories, state, best, ids,
-                 generators=None, int threads=1, int64_t best_every=100, int64_t epoch_updates=0):
+    def __init__(self, Network network, Optimizer optimizer, params, memories, state, best,
+                 ids=None, generators=None, int threads=1, int64_t best_every=100,
+                 int64_t epoch_updates=0, targets=None, x=None, mask=None):
         cdef fastrnn_network *net = &network.net
         cdef void *m[2]
+        cdef int64_t steps
         self.network, self.optimizer, self.threads = network, optimizer, threads
         grads = aligned_zeros(params.size, params.dtype)
-        window = np.zeros(2 * net.T * net.N + 2 * net.K, np.int32)
+        window = np.zeros(2 * net.T * net.N + 2 * net.V, np.int32)
+        marks = np.zeros(net.T * net.N, np.uint8)
         losses, norms = np.empty((net.T, net.N)), np.empty(net.size // FASTRNN_CHUNK + 2)
         sources = None if generators is None else network.sources(generators)
-        self.arrays = (params, grads, memories, state, best, ids, window, losses, norms,
-                       generators, sources)
+        self.arrays = (params, grads, memories, state, best, ids, targets, x, mask, window, marks,
+                       losses, norms, generators, sources)
         self.t.losses = <double *> data(losses, np.float64, losses.size, "losses")
         self.t.norms = <double *> data(norms, np.float64, norms.size, "norms")
         self.t.net, self.t.optimizer = net, &optimizer.rule
@@ -477,36 +530,73 @@ cdef class Training:
         self.t.state = data(state, network.dtype, <int64_t> net.N * network.P, "state")
         self.t.work = data(network.work, network.dtype, network.work.size, "work")
         self.t.window = <int32_t *> data(window, np.int32, window.size, "window")
+        self.t.marks = <uint8_t *> data(marks, np.uint8, marks.size, "marks")
         if sources is not None:
             self.t.bits = <fastrnn_bits *> data(sources, np.uintp, sources.size, "sources")
         optimizer.addresses(memories, network.dtype, net.size, m)
         self.t.memory, self.t.memory2 = m[0], m[1]
-        if (ids.dtype not in (np.uint8, np.uint16, np.uint32) or ids.ndim != 1
-                or not ids.flags.c_contiguous):
-            raise ValueError("ids must be a contiguous one-dimensional array of unsigned integers")
+        self.text = targets is None
+        if net.D:
+            steps = x.size // net.D
+            self.t.x = data(x, network.dtype, steps * net.D, "x")
+        else:
+            steps = ids.size
+            self.t.ids = self.symbols(ids, net.V, steps)
+            self.t.id_bytes = ids.itemsize
+        if self.text:
+            self.t.length = steps if epoch_updates else steps // net.N
+            self.t.target_ids = <const char *> self.t.ids + self.t.id_bytes
+            if self.t.length < net.T + 1 + (epoch_updates == 0) or net.V != net.K:
+                raise ValueError("ids must hold T + 2 symbols for each stream")
+        else:
+            self.t.length = steps
+            if net.loss == LOSSES.index("cross_entropy"):
+                self.t.target_ids = self.symbols(targets, net.K, steps)
+                if not net.D and targets.dtype != ids.dtype:
+                    raise ValueError("targets must be ids of the type of the inputs")
+                self.t.id_bytes = targets.itemsize
+            else:
+                self.t.y = data(targets, network.dtype, steps * net.K, "targets")
+            if mask is not None:
+                self.t.mask = <uint8_t *> data(mask, np.bool_, steps, "mask")
+            if not epoch_updates:
+                raise ValueError("sequences need epoch_updates")
         self.t.epoch_updates = epoch_updates
-        self.t.length = ids.size if epoch_updates else ids.size // net.N
-        if self.t.length < net.T + 1 + (epoch_updates == 0) or ids.max() >= net.K:
-            raise ValueError("ids must hold T + 2 symbols for each stream, all below K")
-        self.t.ids = <const void *> <uintptr_t> ids.ctypes.data
-        self.t.id_bytes = ids.itemsize
         self.t.best_loss = float("inf")
         self.t.best_every = best_every
 
-    def run(self, rates, starts=None):
-        """An update for each of the learning rates; returns their losses and smoothed losses
-        (nats), shorter where the next loss is not finite. With epoch_updates starts [updates][N]
-        are the positions of the windows."""
+    cdef const char *symbols(self, ids, int count, int64_t steps) except NULL:
+        """The address of so many ids below count."""
+        if (ids.dtype not in (np.uint8, np.uint16, np.uint32) or ids.ndim != 1
+                or not ids.flags.c_contiguous or ids.size != steps or ids.max() >= count):
+            raise ValueError("ids must be a contiguous one-dimensional array of unsigned integers "
+                             f"below {count}")
+        return <const char *> <uintptr_t> ids.ctypes.data
+
+    def run(self, rates, starts=None, lengths=None):
+        """An update for each of the learning rates; returns their losses and smoothed losses, which
+        are shorter where the next loss is not finite. With epoch_updates starts [updates][N] are
+        the positions of the windows, or of sequences of these lengths [updates][N], some of which
+        may be 0."""
         cdef int64_t updates = len(rates), done = 0
         cdef int64_t N = self.network.net.N
-        self.t.starts = NULL
-        if (starts is None) != (self.t.epoch_updates == 0):
-            raise ValueError("starts belong to a training with epoch_updates")
-        if starts is not None:
+        self.t.starts = self.t.lengths = NULL
+        if (starts is None) != (self.t.epoch_updates == 0) or (lengths is None) != self.text:
+            raise ValueError("starts belong to a training with epoch_updates, lengths to sequences")
+        if starts is not None and updates:
             self.t.starts = <int64_t *> data(starts, np.int64, updates * N, "starts")
-            if updates and not (0 <= starts.min()
-                                and starts.max() < self.t.length - self.network.net.T):
-                raise ValueError("windows must lie inside the text")
+            # a window's last target is the symbol behind it
+            ends = starts.reshape(updates, N) + (self.network.net.T + 1 if self.text else 0)
+            if lengths is not None:
+                self.t.lengths = <int64_t *> data(lengths, np.int64, updates * N, "lengths")
+                steps = lengths.reshape(updates, N)
+                ends += steps
+                if (steps.min() < 0 or steps.max() > self.network.net.T
+                        or not steps.any(axis=1).all()):
+                    raise ValueError(f"sequences must have up to {self.network.net.T} steps, and "
+                                     "not all of an update 0")
+            if starts.min() < 0 or ends.max() > self.t.length:
+                raise ValueError("windows and sequences must lie inside what is learned from")
         loss, smooth = np.empty(updates), np.empty(updates)
         self.t.rates = <double *> data(rates, np.float64, updates, "rates")
         self.t.loss = <double *> data(loss, np.float64, updates, "loss")

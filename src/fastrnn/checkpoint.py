@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +21,16 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from .history import History
-from .model import Model, parameter_shapes
-from .validate import positive_int
+from .history import MEASURES, History
+from .model import Model, parameter_shapes, sizes_of
+from .sequences import Sizes
+from .validate import positive_float
 from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 HISTORY = {"loss": "float64", "smooth_loss": "float64", "valid_loss": "float64",
            "valid_updates": "int64", "accuracy": "float64"}  # its arrays
 # what a file can lead to whose JSON or tensors are not what was written
@@ -46,7 +48,8 @@ def save_model(model: Model, path: str | os.PathLike[str], trainer: Trainer | No
     about: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "model": model.config,
-        "vocabulary": model.vocabulary.to_dict(),
+        "vocabulary": model.vocabulary and model.vocabulary.to_dict(),
+        "sizes": None if model.vocabulary else asdict(model.sizes),
         "history": {"seq_length": model.history.seq_length},
     }
     if trainer is not None:
@@ -159,11 +162,12 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], 
         about = json.loads(metadata["fastrnn"])
         version = about["format_version"]
         if version == FORMAT_VERSION:
-            vocabulary = Vocabulary.from_dict(about["vocabulary"])
+            vocabulary = (Sizes(**about["sizes"]) if about["vocabulary"] is None
+                          else Vocabulary.from_dict(about["vocabulary"]))
             config, dtype = about["model"], about["model"]["dtype"]
             if config["num_layers"] > len(tensors):  # nor may a number fill the memory
                 raise ValueError(f"{config['num_layers']} layers in {len(tensors)} tensors")
-            for name, shape in parameter_shapes(len(vocabulary), config).items():
+            for name, shape in parameter_shapes(sizes_of(vocabulary), config).items():
                 expect(tensors, name, shape, dtype)
             model = Model(vocabulary, **config)
             P = model.state.shape[1]
@@ -183,9 +187,9 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], 
                 expect(tensors, f"history.{name}", (length,), kind)
             seq_length = about["history"]["seq_length"]
             if seq_length is not None:
-                positive_int("seq_length", seq_length)
+                positive_float("seq_length", seq_length)
             model.history = History(*(tensors[f"history.{name}"] for name in HISTORY),
-                                    seq_length=seq_length)
+                                    seq_length=seq_length, measure=MEASURES[config["loss"]])
     except DAMAGE as error:
         raise damaged(path, error) from None
     if version != FORMAT_VERSION:

@@ -206,8 +206,11 @@ def _info(model: str | None) -> int:
     else:
         network, tensors, stored = read(model)
         run = stored.get("trainer", {})
-        about = {"file": model, "symbols": len(network.vocabulary),
-                 "unit": network.vocabulary.unit, "parameters": network.block.size}
+        vocabulary = network.vocabulary
+        about = {"file": model}
+        about |= ({"symbols": len(vocabulary), "unit": vocabulary.unit} if vocabulary
+                  else {"sizes": network.sizes})
+        about["parameters"] = network.block.size
         about |= network.config | run.get("config", {})
         about["seed"] = network.config["seed"]
         if run:

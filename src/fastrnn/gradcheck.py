@@ -103,6 +103,8 @@ def gradcheck(
     targets: ArrayLike,
     *,
     state: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
     dout: ArrayLike | None = None,
     step: float = 1e-5,
     tolerance: float = 1e-6,
@@ -121,8 +123,12 @@ def gradcheck(
     Parameters
     ----------
     model : Model or callable
-    inputs : array_like of int ids, shape (N, T); for a function x, any shape
-    targets : array_like of int ids, shape (N, T); for a function df, of the shape of x
+    inputs : array_like of int ids, shape (N, T), or of float, shape (N, T, D); for a function x,
+        any shape
+    targets : array_like of int ids, shape (N, T), or of float, shape (N, T, K); for a function df,
+        of the shape of x
+    mask, lengths : array_like, optional
+        Of a model: steps that count and lengths, as in `Sequences`.
     dout : array_like, optional
         Of the shape of f(x); ones where not given.
     tolerance : float
@@ -155,26 +161,27 @@ def gradcheck(
         if not callable(model):
             raise TypeError(f"gradcheck takes a Model or a function, not {model!r}")
         return _check_function(model, inputs, targets, dout, step, tolerance, entries, rng)
-    twin = Model(model.vocabulary, **(model.config | {"dtype": "float64"}))
+    twin = Model(model.vocabulary or model.sizes, **(model.config | {"dtype": "float64"}))
     twin.block[:] = model.block
     if state is None:
         state = rng.normal(0, 0.1, twin.zero_state(len(np.asarray(inputs))).shape)
-    N, T = twin._checked_ids("inputs", inputs).shape
-    seeds = rng.integers(2**63, size=len(twin.network(T, N).slices)) if dropout else []
+    seeds = (rng.integers(2**63, size=len(twin.network(*np.shape(inputs)[1::-1]).slices))
+             if dropout else [])
 
     def generators() -> list[np.random.Generator] | None:  # at their start, so that masks repeat
         return [np.random.default_rng(int(s)) for s in seeds] or None
 
-    _, grads, _ = twin.loss_and_gradients(inputs, targets, state, generators=generators())
+    about: dict[str, Any] = {"mask": mask, "lengths": lengths}
+    _, grads, _ = twin.loss_and_gradients(inputs, targets, state, generators=generators(), **about)
 
     def losses_at(view: Any, index: tuple[int, ...], value: float) -> NDArray[np.float64]:
         before = view[index]
         view[index] = value
-        losses = twin.losses(inputs, targets, state, generators=generators())  # (N, T)
+        losses = twin.losses(inputs, targets, state, generators=generators(), **about)  # (N, T)
         view[index] = before
         return losses
 
-    losses = twin.losses(inputs, targets, state, generators=generators())
+    losses = twin.losses(inputs, targets, state, generators=generators(), **about)
     rounding = float(np.finfo(np.float64).eps * np.abs(losses).max() / step)
     worst, certain = {}, 0.0
     for name, p in twin.params.items():

@@ -8,26 +8,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# what the losses that a model can have are in, and what one prediction is of
+MEASURES = {"cross_entropy": ("nats", "symbol"), "mean_squared_error": ("squared error", "step")}
+
 
 class History:
-    """The loss of every update, in nats per unroll (divide by seq_length for nats per symbol), and
-    of every validation, in nats per symbol.
+    """The loss of every update, of an unroll (divide by seq_length for that of a symbol), and of
+    every validation, of one prediction: a symbol's in nats, or that of numbers, the squared error.
 
     Attributes
     ----------
     loss : float64 ndarray, shape (updates,)
-        Cross-entropy, summed over the time steps of a window and averaged over the batch.
+        Summed over the time steps of a window or sequence and averaged over the batch.
     smooth_loss : float64 ndarray, shape (updates,)
         s = 0.999 s + 0.001 loss, starting at the first loss (karpathy's min-char-rnn).
     valid_loss : float64 ndarray, shape (validations,)
-        Mean cross-entropy of the text held out by `valid_fraction`, in nats per symbol.
+        Mean loss of a prediction on what `valid_fraction` holds out.
     valid_updates : int64 ndarray, shape (validations,)
         After how many updates each of them was taken.
     accuracy : float64 ndarray, shape (epochs,)
-        Share of the training text's symbols that were the likeliest, after each epoch, where
-        `train` was asked for `accuracy`; else empty.
-    seq_length : int or None
-        Symbols in one unroll; None in a model that was not trained.
+        Share of the symbols to predict that were the likeliest, after each epoch, on what was
+        trained on, where `train` was asked for `accuracy`; else empty.
+    seq_length : float or None
+        Predictions in one unroll that count (of sequences their mean); None in a model that was not
+        trained.
+    measure : tuple of str
+        What losses are in, and of what: ("nats", "symbol") or ("squared error", "step").
     stopped : str
         Why the last run ended: "finished", "patience", "interrupted" (Ctrl-C), "callback" or
         "error"; before that "".
@@ -41,13 +47,14 @@ class History:
         valid_updates: ArrayLike = (),
         accuracy: ArrayLike = (),
         *,
-        seq_length: int | None = None,
+        seq_length: float | None = None,
+        measure: tuple[str, str] = ("nats", "symbol"),
     ) -> None:
         self._pieces = [(np.array(loss, np.float64), np.array(smooth_loss, np.float64))]
         self.valid_loss = np.array(valid_loss, np.float64)
         self.valid_updates = np.array(valid_updates, np.int64)
         self.accuracy = np.array(accuracy, np.float64)
-        self.seq_length = seq_length
+        self.seq_length, self.measure = seq_length, measure
         self.stopped = ""
 
     def extend(self, loss: NDArray[np.float64], smooth_loss: NDArray[np.float64]) -> None:
@@ -66,7 +73,7 @@ class History:
     def copy(self) -> History:
         """Another history with the same entries."""
         other = History(self.loss, self.smooth_loss, self.valid_loss, self.valid_updates,
-                        self.accuracy, seq_length=self.seq_length)
+                        self.accuracy, seq_length=self.seq_length, measure=self.measure)
         other.stopped = self.stopped
         return other
 
@@ -90,12 +97,12 @@ class History:
     def __repr__(self) -> str:
         last = f", smoothed loss {self.smooth_loss[-1]:.4g}" if len(self) else ""
         if self.valid_loss.size:
-            last += f", validation loss {self.valid_loss[-1]:.4g} per symbol"
+            last += f", validation loss {self.valid_loss[-1]:.4g} per {self.measure[1]}"
         return f"<History of {len(self)} updates{last}>"
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the smoothed loss against the updates; write it to `path` (PNG, PDF, SVG) if given.
-        Where there is a validation loss it is drawn too, and both are per symbol.
+        Where there is a validation loss it is drawn too, and both are per prediction.
 
         Returns
         -------
@@ -122,11 +129,11 @@ class History:
             axes.plot(updates[::every], self.smooth_loss[::every] / self.seq_length,
                       label="training, smoothed")
             axes.plot(self.valid_updates, self.valid_loss, marker=".", label="validation")
-            axes.set(xlabel="update", ylabel="loss (nats per symbol)")
+            axes.set(xlabel="update", ylabel=f"loss ({' per '.join(self.measure)})")
             axes.legend()
         else:
             axes.plot(updates[::every], self.smooth_loss[::every])
-            axes.set(xlabel="update", ylabel="smoothed loss (nats per unroll)")
+            axes.set(xlabel="update", ylabel=f"smoothed loss ({self.measure[0]} per unroll)")
         axes.grid(alpha=0.3)
         if path is not None:
             figure.savefig(path, dpi=150)

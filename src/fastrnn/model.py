@@ -5,29 +5,43 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 
 from . import _core, sampling
 from .blas import one_thread
 from .corpus import Corpus
 from .history import History
-from .validate import choice, dtype_name, finite_float, positive_float, positive_int, share
+from .sequences import Sequences, Sizes
+from .validate import (
+    choice,
+    dtype_name,
+    finite_float,
+    float_array,
+    positive_float,
+    positive_int,
+    share,
+    whole_numbers,
+)
 from .vocabulary import Vocabulary
 
 READ_STEPS = 256  # symbols that scoring and priming read in one unroll
+ROWS = 2**14  # time steps of all sequences together that are read in one unroll
 # ways to draw the first weights -> the scale where none is given
 INIT_SCALES = {"normal": 0.01, "uniform": 0.08, "xavier": 1.0, "orthogonal": 1.0, "identity": 0.01}
 
 
 class Model:
-    """A model of text: one-hot or embedded symbols, recurrent layers, softmax over the next symbol.
+    """A network that reads symbols, one-hot or embedded, or numbers through recurrent layers and
+    predicts symbols, or numbers: of a text, the next symbol.
 
-    o_t = h_t head.W + head.b, p = softmax(o_t), where h_t is what the last layer hands on. With
-    x_t the input of a layer, s the logistic function and o the product entry by entry:
+    o_t = h_t head.W + head.b, where h_t is what the last layer hands on, are the predicted numbers,
+    and p = softmax(o_t) the shares of predicted symbols. With x_t the input of a layer, s the logistic function and o the product entry by entry:
 
     * "rnn" and "relu": h_t = f(x_t Wx + h_{t-1} Wh + b), f = tanh or max(0, .)
     * "lstm" (Hochreiter and Schmidhuber 1997, with forget gates), columns of the weights in the
@@ -41,15 +55,17 @@ class Model:
 
     Parameters
     ----------
-    vocabulary : Vocabulary
-        The K symbols that are read and predicted.
+    vocabulary : Vocabulary or Sizes
+        The K symbols of a text, which are read and predicted; or of sequences what is read, V
+        symbols or D numbers, and what is predicted, K of either: ``Model(sequences.sizes)``.
     cell : {"rnn", "relu", "lstm", "gru", "memory"}
     hidden_size : int
         H, units in each layer.
     num_layers : int
         L, layers on top of each other.
     embedding_size : int, optional
-        E: each symbol is read as a trained vector of so many numbers; one-hot where not given.
+        E: each symbol that is read stands for a trained vector of so many numbers; one-hot where
+        not given.
     dropout : float
         The chance that a unit of what a layer hands on, to the next layer or to the output, is set
         to 0 in training (Srivastava et al. 2014; what a layer hands to its own next time step is
@@ -63,7 +79,7 @@ class Model:
         "normal": all weights N(0, init_scale), as in min-char-rnn. "uniform": between -init_scale
         and init_scale, as in char-rnn. "xavier": uniform of the variance 2 init_scale^2 / (rows +
         columns), columns of one gate (Glorot and Bengio 2010); of rows that a symbol picks, the
-        embedding's or without one those of the first Wx, init_scale^2, since of their K inputs
+        embedding's or without one those of the first Wx, init_scale^2, since of their V inputs
         only one is not 0 (bench/NOTES.md has what that gives). "orthogonal": random
         orthogonal rows or columns times init_scale, each gate of its own (Saxe et al. 2014).
         "identity": as "normal", but Wh is the identity in each gate (Le, Jaitly and Hinton 2015).
@@ -72,6 +88,9 @@ class Model:
         ones, else "normal".
     init_scale : float, optional
         0.01 for "normal" and "identity", 0.08 for "uniform", 1 for the others where not given.
+    loss : {"cross_entropy", "mean_squared_error"}, optional
+        Of symbols, in nats, or of numbers, the mean over those of a prediction; it follows from
+        what is predicted.
     dtype : {"float32", "float64"}
     seed : int or None
         Of ``numpy.random.default_rng``, which draws float64 numbers tensor by tensor in the order
@@ -80,11 +99,11 @@ class Model:
     Attributes
     ----------
     params : dict of str -> ndarray
-        Writable views of `block`, G gates side by side: ``embedding.W`` (K, E) where there is one;
+        Writable views of `block`, G gates side by side: ``embedding.W`` (V, E) where there is one;
         for each layer ``layer0.Wx`` (D, G H), ``layer0.Wh`` (H, G H), ``layer0.b`` (G H), for a
         GRU that resets after ``layer0.bhn`` (H), for the memory cell ``layer0.Wm`` (H, H) and
-        ``layer0.bm`` (H); ``head.W`` (H, K), ``head.b`` (K). D is K or E in the first layer, then
-        H.
+        ``layer0.bm`` (H); ``head.W`` (H, K), ``head.b`` (K). D is V or E
+        in the first layer, or that of the inputs, then H; of a text V is K.
     block : ndarray, shape (size,)
         All parameters, one after the other.
     state : ndarray, shape (1, P)
@@ -93,6 +112,10 @@ class Model:
         back to the text from there. P numbers: for each layer its h, for an LSTM followed by its c.
     config : dict
         The arguments but for the vocabulary.
+    sizes : Sizes
+        What is read and predicted.
+    vocabulary : Vocabulary or None
+        None in a model of sequences.
     history : History
         The losses of the training that this model has had.
 
@@ -104,7 +127,7 @@ class Model:
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
+        vocabulary: Vocabulary | Sizes,
         *,
         cell: str = "rnn",
         hidden_size: int = 100,
@@ -115,12 +138,12 @@ class Model:
         forget_bias: float = 1.0,
         init: str | None = None,
         init_scale: float | None = None,
+        loss: str | None = None,
         dtype: str = "float32",
         seed: int | None = 0,
     ) -> None:
-        if not isinstance(vocabulary, Vocabulary):
-            raise TypeError("vocabulary must be a fastrnn.Vocabulary, such as corpus.vocabulary")
-        self.vocabulary = vocabulary
+        self.vocabulary = vocabulary if isinstance(vocabulary, Vocabulary) else None
+        self.sizes = sizes_of(vocabulary)
         if init is None:
             init = "xavier" if cell in ("lstm", "gru") else "normal"
         scale = INIT_SCALES[choice("init", init, INIT_SCALES)]
@@ -137,13 +160,16 @@ class Model:
             "forget_bias": finite_float("forget_bias", forget_bias),
             "init": init,
             "init_scale": scale,
+            "loss": choice("loss", self.sizes.loss if loss is None else loss, _core.LOSSES),
             "dtype": choice("dtype", dtype_name(dtype), ("float32", "float64")),
             "seed": None if seed is None else positive_int("seed", seed, least=0),
         }
         if num_layers > _core.MOST_LAYERS:
             raise ValueError(f"num_layers must be at most {_core.MOST_LAYERS}, not {num_layers}")
+        if self.config["loss"] != self.sizes.loss:
+            raise ValueError(f"loss {loss!r} does not fit {self.sizes}: it is {self.sizes.loss!r}")
         self.history = History()
-        shapes = parameter_shapes(len(vocabulary), self.config)
+        shapes = parameter_shapes(self.sizes, self.config)
         size = sum(map(prod, shapes.values()))
         if size >= 2**31:
             raise ValueError(f"hidden_size {hidden_size} makes {size} parameters: too many")
@@ -160,7 +186,8 @@ class Model:
         for name, p in self.params.items():
             if p.ndim == 2:
                 columns = hidden_size if name.startswith("layer") else p.shape[1]
-                fill(init, scale, name, p, columns, rng, picked=self._offsets[name] == 0)
+                fill(init, scale, name, p, columns, rng,
+                     picked=self.sizes.input_symbols > 0 and self._offsets[name] == 0)
             elif cell == "lstm" and name.endswith(".b") and name != "head.b":
                 p[hidden_size : 2 * hidden_size] = forget_bias
 
@@ -172,8 +199,8 @@ class Model:
             if len(self._networks) > 3:  # a program that tries many sizes keeps only a few
                 self._networks.clear()
             network = self._networks[key] = _core.Network(
-                self.config, self._offsets, self.block.size, len(self.vocabulary), seq_length,
-                batch_size)
+                self.config, self.sizes.input_symbols, self.sizes.input_size, self.sizes.outputs,
+                self._offsets, self.block.size, seq_length, batch_size)
         return network
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:
@@ -184,15 +211,20 @@ class Model:
 
     def loss_and_gradients(
         self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None = None, *,
+        mask: ArrayLike | None = None, lengths: ArrayLike | None = None,
         generators: Sequence[np.random.Generator] | None = None,
     ) -> tuple[float, dict[str, NDArray[Any]], NDArray[Any]]:
         """Forward and backward through one unroll; nothing is clipped, no parameter changes.
 
         Parameters
         ----------
-        inputs, targets : array_like of int ids, shape (N, T)
+        inputs : array_like of int, shape (N, T), or of float, shape (N, T, D)
+        targets : array_like of int, shape (N, T), or of float, shape (N, T, K)
         state : array_like, shape (N, P), optional
             The state before the first step; zeros where not given.
+        mask : array_like of bool, shape (N, T), optional
+        lengths : array_like of int, shape (N,), optional
+            Steps that count, and steps of each sequence, as in `Sequences`.
         generators : sequence of numpy.random.Generator, optional
             Dropout is applied only where they are given: one for each slice of the batch, which
             ``model.network(T, N).slices`` tells.
@@ -200,70 +232,190 @@ class Model:
         Returns
         -------
         loss : float
-            Cross-entropy in nats, summed over time and averaged over the batch.
+            Cross-entropy in nats, or squared error, summed over time and averaged over the batch.
         grads : dict of str -> ndarray
             Keyed and shaped as `params`.
         state : ndarray, shape (N, P)
-            After the last step.
+            After the last step of each sequence.
 
         Raises
         ------
         ValueError, TypeError
-            Shapes that do not fit (both are named), or ids outside the vocabulary.
+            Shapes that do not fit (both are named), ids outside the vocabulary, and what
+            `Sequences` refuses.
         """
         block = np.empty_like(self.block)
-        losses, state = self._unroll(inputs, targets, state, block, generators)
+        losses, state = self._unroll(inputs, targets, state, block, mask, lengths, generators)
         return float(losses.sum() / losses.shape[0]), self.views(block), state
 
     def losses(
         self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None = None, *,
+        mask: ArrayLike | None = None, lengths: ArrayLike | None = None,
         generators: Sequence[np.random.Generator] | None = None,
     ) -> NDArray[np.float64]:
-        """The cross-entropy of each prediction in nats, shape (N, T); arguments and errors as
-        `loss_and_gradients`, whose loss is their sum over time and mean over the batch."""
-        return self._unroll(inputs, targets, state, None, generators)[0]
+        """The loss of each prediction, shape (N, T), 0 where it does not count; arguments and
+        errors as `loss_and_gradients`, whose loss is their sum over time and mean over the
+        batch."""
+        return self._unroll(inputs, targets, state, None, mask, lengths, generators)[0]
 
     def _unroll(
         self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None,
-        grads: NDArray[Any] | None, generators: Sequence[np.random.Generator] | None,
+        grads: NDArray[Any] | None, mask: ArrayLike | None, lengths: ArrayLike | None,
+        generators: Sequence[np.random.Generator] | None,
     ) -> tuple[NDArray[np.float64], NDArray[Any]]:
-        inputs = self._checked_ids("inputs", inputs)
-        targets = self._checked_ids("targets", targets)
-        if inputs.shape != targets.shape:
-            raise ValueError(f"inputs are {inputs.shape} and targets {targets.shape}: "
-                             "both must be (N, T)")
-        N, T = inputs.shape
+        if self.vocabulary:
+            inputs = self._checked_ids("inputs", inputs)
+            targets = self._checked_ids("targets", targets)
+        symbols = self.sizes.input_symbols or self.sizes.output_symbols or None
+        batch = Sequences(inputs, targets, mask, lengths, symbols=symbols)
+        self.check(batch)
+        N, T = batch.mask.shape
         state = self._checked_state(state, N)
         with one_thread():
             losses = self.network(T, N).unroll(
-                self.block, time_major(inputs), state, time_major(targets), grads, generators)
+                self.block, **batch.batch(np.arange(N), self.block.dtype), state=state,
+                grads=grads, generators=generators)
         return losses.T, state
 
-    def score(self, text: str | bytes | Corpus) -> float:
-        """Mean cross-entropy of a text in nats per symbol, read from `state` on.
+    def check(self, source: Corpus | Sequences) -> None:
+        """Raise ValueError unless this model can read and predict what is in `source`."""
+        if isinstance(source, Corpus):
+            if self.vocabulary is None:
+                raise ValueError("this model was made for sequences, not for a text")
+            if source.vocabulary != self.vocabulary:
+                raise ValueError("the corpus has another vocabulary than this model: make it with "
+                                 "Corpus.from_file or from_text and vocabulary=model.vocabulary")
+            return
+        own, other = asdict(self.sizes), asdict(source.sizes)
+        if not all(other[name] == size or ("symbols" in name and 0 < other[name] < size)
+                   for name, size in own.items()):
+            raise ValueError(f"{source.name} have {source.sizes}, and this model has {self.sizes}: "
+                             "they must be the same, but for symbols that do not come")
 
-        The first symbol is given, not predicted: n symbols make n - 1 predictions. exp(score) is
-        the perplexity.
+    def score(self, source: str | bytes | Corpus | Sequences) -> float:
+        """Mean loss of a prediction: of a text the cross-entropy in nats per symbol.
+
+        A text is read from `state` on, its first symbol given, not predicted: n symbols make n - 1
+        predictions. exp(score) is the perplexity. Sequences are read from the zero state, and the
+        steps that count are scored.
 
         Parameters
         ----------
-        text : str, bytes (for unit "byte"), or Corpus with this model's vocabulary
+        source : str, bytes (for unit "byte"), Corpus with this model's vocabulary, or Sequences
 
         Raises
         ------
         ValueError
-            Fewer than two symbols, a symbol that the vocabulary does not have, or a corpus with
-            another vocabulary.
+            Fewer than two symbols, a symbol that the vocabulary does not have, a corpus with
+            another vocabulary, or sequences of other sizes.
         """
-        ids = self._checked_text(text)
+        if isinstance(source, Sequences):
+            from .validation import read_sequences
+
+            self.check(source)
+            parts = read_sequences(self, source)
+            return sum(float(losses.sum()) for losses, _ in parts) / int(source.mask.sum())
+        ids = self._checked_text(source)
         return self._read(ids[:-1], self.state.copy(), ids[1:]) / (len(ids) - 1)
 
-    def accuracy(self, text: str | bytes | Corpus) -> float:
-        """The share of the symbols of a text that the model, given those before, thinks likeliest;
-        read from `state` on, the first symbol given. Arguments and errors as `score`."""
-        from .validation import accuracy
+    def accuracy(self, source: str | bytes | Corpus | Sequences, last: int | None = None) -> float:
+        """The share of the symbols that the model, given those before, thinks likeliest; read as
+        `score` does. Arguments and errors as there.
 
-        return accuracy(self, self._checked_text(text), self.state)
+        Parameters
+        ----------
+        last : int, optional
+            Of sequences: only so many of each one's steps that count, the last ones.
+        """
+        from .validation import accuracy, sequence_accuracy
+
+        if isinstance(source, Sequences):
+            self.check(source)
+            return sequence_accuracy(self, source, last)
+        if last is not None:
+            raise ValueError("last is for sequences: leave it out for a text")
+        return accuracy(self, self._checked_text(source), self.state)
+
+    def predict(self, inputs: ArrayLike | Sequences) -> NDArray[Any]:
+        """What the model makes of each step, read from the zero state.
+
+        Parameters
+        ----------
+        inputs : array_like of int, shape (N, T), or of float, shape (N, T, D), or Sequences
+
+        Returns
+        -------
+        ndarray, shape (N, T, K)
+            The probabilities of K symbols, or K numbers.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Inputs that are not what this model reads.
+        """
+        outputs, _ = self._outputs(inputs)
+        return outputs if self.sizes.output_size else softmax(outputs, axis=2)
+
+    def extrapolate(self, inputs: ArrayLike | Sequences, steps: int) -> NDArray[Any]:
+        """Go on from where the inputs end: each prediction is the next input.
+
+        Parameters
+        ----------
+        inputs : array_like of int, shape (N, T), or of float, shape (N, T, D), or Sequences
+        steps : int
+
+        Returns
+        -------
+        ndarray, shape (N, steps, K) of numbers, or (N, steps) of symbols
+            Of symbols each is the likeliest one. The first is what the last input leads to.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Inputs that are not what this model reads, or predictions that it cannot read.
+        """
+        positive_int("steps", steps)
+        sizes, numbers = self.sizes, self.sizes.output_size > 0
+        if (sizes.input_symbols, sizes.input_size) != (sizes.output_symbols, sizes.output_size):
+            raise ValueError("extrapolate feeds predictions back as inputs, so they must be of the "
+                             "same kind and size")
+        outputs, state = self._outputs(inputs)
+        outputs, predicted = outputs[:, -1:], []  # (N, 1, K)
+        for _ in range(steps):
+            predicted.append(outputs if numbers else outputs.argmax(axis=2))
+            if len(predicted) < steps:
+                outputs, state = self._outputs(predicted[-1], state)
+        return np.concatenate(predicted, axis=1)
+
+    def _outputs(
+        self, inputs: ArrayLike | Sequences, state: NDArray[Any] | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """What the head hands on for each step, from a state or zero, and the last state."""
+        if isinstance(inputs, Sequences):
+            self.check(inputs)
+            inputs = inputs.inputs
+        D, dtype = self.sizes.input_size, self.block.dtype
+        x = (float_array("inputs", inputs, ("N", "T", D), dtype) if D
+             else whole_numbers("inputs", inputs, self.sizes.input_symbols))
+        if D and not np.isfinite(x).all():
+            raise ValueError("inputs hold NaN or infinity: mend or leave out what is not finite")
+        if not D and (x.ndim != 2 or x.size == 0):
+            raise ValueError(f"inputs have the shape {x.shape} and must have (N, T)")
+        N, T = x.shape[:2]
+        outputs = np.empty((N, T, self.sizes.outputs), dtype)
+        state = self.zero_state(N) if state is None else state
+        rows = min(N, max(1, ROWS // T))
+        with one_thread():
+            for start in range(0, N, rows):
+                part = slice(min(start, N - rows), min(start, N - rows) + rows)
+                now, out = state[part].copy(), np.empty((rows, *outputs.shape[1:]), dtype)
+                self.network(T, rows).unroll(
+                    self.block, np.ascontiguousarray(x[part]) if D else time_major(x[part]), now,
+                    out=out)
+                fresh = slice(start - part.start, None)  # the last part may have some once more
+                outputs[start : part.stop] = out[fresh]
+                state[start : part.stop] = now[fresh]
+        return outputs, state
 
     sample, stream = sampling.sample, sampling.stream
 
@@ -280,7 +432,7 @@ class Model:
 
     def copy(self) -> Model:
         """Another model with the same parameters, state and history."""
-        other = Model(self.vocabulary, **self.config)
+        other = Model(self.vocabulary or self.sizes, **self.config)
         other.block[:], other.state[:] = self.block, self.state
         other.history = self.history.copy()
         return other
@@ -325,18 +477,24 @@ class Model:
     def _checked_text(self, text: str | bytes | Corpus) -> NDArray[np.unsignedinteger]:
         """The ids of a text of at least 2 symbols."""
         if isinstance(text, Corpus):
-            if text.vocabulary != self.vocabulary:
-                raise ValueError("the corpus has another vocabulary than this model: make it with "
-                                 "Corpus.from_text(text, vocabulary=model.vocabulary)")
+            self.check(text)
             ids = text.ids
         else:
-            ids = self.vocabulary.encode(text)
+            ids = self.text_vocabulary.encode(text)
         if len(ids) < 2:
             raise ValueError(f"a text to score must have at least 2 symbols, not {len(ids)}")
         return ids
 
+    @property
+    def text_vocabulary(self) -> Vocabulary:
+        """The vocabulary, of a model that has one: others raise ValueError."""
+        if self.vocabulary is None:
+            raise ValueError("this model was made for sequences, not for a text: it can predict, "
+                             "extrapolate and score sequences")
+        return self.vocabulary
+
     def _checked_ids(self, name: str, ids: ArrayLike) -> NDArray[Any]:
-        ids = self.vocabulary.check_ids(ids)
+        ids = self.text_vocabulary.check_ids(ids)
         if ids.ndim != 2 or ids.size == 0:
             raise ValueError(f"{name} must be ids of shape (N, T), not of shape {ids.shape}")
         return ids
@@ -352,21 +510,88 @@ class Model:
 
     def __repr__(self) -> str:
         layers = f"{self.config['num_layers']} layers of " * (self.config["num_layers"] > 1)
+        what = f"{len(self.vocabulary)} symbols" if self.vocabulary else str(self.sizes)
         return (f"<Model {self.config['cell']}, {layers}{self.config['hidden_size']} units, "
-                f"{len(self.vocabulary)} symbols, {self.block.size} parameters, "
-                f"{self.config['dtype']}>")
+                f"{what}, {self.block.size} parameters, {self.config['dtype']}>")
 
 
-def parameter_shapes(K: int, config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+def sizes_of(vocabulary: Vocabulary | Sizes) -> Sizes:
+    """What a model reads and predicts."""
+    if isinstance(vocabulary, Sizes):
+        return vocabulary
+    if not isinstance(vocabulary, Vocabulary):
+        raise TypeError("vocabulary must be a fastrnn.Vocabulary, such as corpus.vocabulary, or "
+                        "fastrnn.Sizes, such as sequences.sizes")
+    return Sizes(input_symbols=len(vocabulary), output_symbols=len(vocabulary))
+
+
+def parameter_shapes(
+    sizes: Sizes, config: dict[str, Any]
+) -> dict[str, tuple[int, ...]]:
     """The one table of the parameters: name -> shape, in the order of the block."""
     cell, H, E = config["cell"], config["hidden_size"], config["embedding_size"]
-    shapes: dict[str, tuple[int, ...]] = {"embedding.W": (K, E)} if E else {}
-    D = E or K
+    V, K = sizes.input_symbols, sizes.outputs
+    if E and not V:
+        raise ValueError("embedding_size is for inputs that are symbols: leave it out")
+    shapes: dict[str, tuple[int, ...]] = {"embedding.W": (V, E)} if E else {}
+    D = E or V or sizes.input_size
     for layer in range(config["num_layers"]):
         of_cell = cell_shapes(cell, D, H, config["reset_after"])
         shapes |= {f"layer{layer}.{name}": shape for name, shape in of_cell.items()}
         D = H
     return shapes | {"head.W": (H, K), "head.b": (K,)}
+
+
+def parameter_count(model: Model) -> int:
+    """How many numbers a model learns."""
+    return model.block.size
+
+
+def hidden_size_for(
+    cell: str,
+    parameters: int,
+    vocabulary: Vocabulary | Sizes,
+    *,
+    num_layers: int = 1,
+    embedding_size: int | None = None,
+    reset_after: bool = True,
+) -> int:
+    """The hidden_size with which a model has nearest to so many parameters, so that cells can be
+    compared at equal size.
+
+    Parameters
+    ----------
+    parameters : int
+        As `parameter_count` tells of the other model.
+    cell, vocabulary, num_layers, embedding_size, reset_after
+        As of the `Model`.
+
+    Raises
+    ------
+    ValueError
+        Fewer parameters than the smallest model has.
+    """
+    sizes = sizes_of(vocabulary)
+    config = {
+        "cell": choice("cell", cell, _core.CELLS), "embedding_size": embedding_size,
+        "num_layers": positive_int("num_layers", num_layers), "reset_after": reset_after,
+    }
+    positive_int("parameters", parameters)
+
+    def count(hidden_size: int) -> int:
+        shapes = parameter_shapes(sizes, config | {"hidden_size": hidden_size})
+        return sum(map(prod, shapes.values()))
+
+    if parameters < count(1):
+        raise ValueError(f"a {cell} of one unit has {count(1)} parameters already, more than "
+                         f"{parameters}")
+    least, most = 1, 2
+    while count(most) < parameters:
+        least, most = most, 2 * most
+    while most - least > 1:
+        middle = (least + most) // 2
+        least, most = (middle, most) if count(middle) <= parameters else (least, middle)
+    return min(least, most, key=lambda size: abs(count(size) - parameters))
 
 
 def cell_shapes(cell: str, D: int, H: int, reset_after: bool) -> dict[str, tuple[int, ...]]:

@@ -104,7 +104,8 @@ class _Recurrent(Layer):
         super().__init__(cell_shapes(cell, self.D, self.H, reset_after), dtype)
         self._start(init, init_scale, self.H, seed)
         self._config = {"cell": cell, "hidden_size": self.H, "num_layers": 1, "dropout": 0.0,
-                        "embedding_size": None, "input_size": self.D, "dtype": self.dtype.name}
+                        "embedding_size": None, "loss": "mean_squared_error",
+                        "dtype": self.dtype.name}
         sizes = [prod(shape) for shape in self._shapes.values()]
         self._offsets = dict(zip(self._shapes, accumulate(sizes, initial=0), strict=False))
         self._block = _core.aligned_zeros(sum(sizes), self.dtype)
@@ -126,7 +127,7 @@ class _Recurrent(Layer):
                 self._networks.clear()
             offsets = {f"layer0.{name}": start for name, start in self._offsets.items()}
             network = self._networks[N, T] = _core.Network(
-                self._config, offsets, self._block.size, 0, T, N)
+                self._config, 0, self.D, 0, offsets, self._block.size, T, N)
         return network
 
     def _state(self, N: int, given: tuple[tuple[str, ArrayLike | None], ...]) -> Array:

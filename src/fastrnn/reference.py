@@ -186,19 +186,32 @@ def layer_backward(dout, x, state, kept, weights, cell):
     return dx, grads
 
 
-def softmax_cross_entropy(scores, targets):
+def softmax_cross_entropy(scores, targets, mask=None):
     """Cross-entropy in nats, summed over time and averaged over the batch.
 
-    scores (N, T, K), targets int (N, T) -> loss, dscores (N, T, K)
+    scores (N, T, K), targets int (N, T), mask (N, T): 0 where a step does not count
+    -> loss, dscores (N, T, K)
     """
     N, T, _ = scores.shape
     n, t = np.ogrid[:N, :T]
+    weights = np.ones((N, T)) if mask is None else mask
     shifted = scores - scores.max(axis=2, keepdims=True)
     total = np.exp(shifted).sum(axis=2, keepdims=True)
-    loss = (np.log(total[:, :, 0]) - shifted[n, t, targets]).sum() / N
+    loss = (weights * (np.log(total[:, :, 0]) - shifted[n, t, targets])).sum() / N
     dscores = np.exp(shifted) / total / N
     dscores[n, t, targets] -= 1 / N
-    return loss, dscores
+    return loss, dscores * weights[:, :, None]
+
+
+def mean_squared_error(outputs, targets, mask=None):
+    """The mean of (o - y)^2 over the K numbers, summed over time and averaged over the batch.
+
+    outputs, targets (N, T, K), mask as above -> loss, doutputs (N, T, K)
+    """
+    N, T, K = outputs.shape
+    weights = np.ones((N, T, 1)) if mask is None else mask[:, :, None]
+    errors = weights * (outputs - targets)
+    return (errors**2).sum() / (K * N), 2 * errors / (K * N)
 
 
 def number_of_layers(params):
@@ -212,15 +225,15 @@ def layer_weights(params, layer):
 
 
 def forward(params, inputs, state, cell="rnn", masks=None):
-    """The character model: one-hot inputs or an embedding, layers, linear head.
+    """Inputs one-hot, embedded or numbers, layers, linear head.
 
-    inputs int (N, T), state (N, P); masks: for each layer (N, T, H) what is multiplied with all
+    inputs int (N, T) or float (N, T, D), state (N, P); masks: for each layer (N, T, H) what is multiplied with all
     that it hands on, None without dropout -> scores (N, T, K), last state (N, P), what the head
     reads (N, T, H), and for each layer its input, first state and what `layer_backward` needs
     """
     Wx = params["layer0.Wx"]
-    table = params.get("embedding.W", np.eye(len(Wx), dtype=Wx.dtype))  # (K, D)
-    x, last, layers = table[inputs], [], []
+    table = params.get("embedding.W", np.eye(len(Wx), dtype=Wx.dtype))  # (V, D)
+    x, last, layers = (inputs if inputs.ndim == 3 else table[inputs]), [], []
     for layer, start in enumerate(np.split(state, number_of_layers(params), axis=1)):
         out, end, kept = layer_forward(x, start, layer_weights(params, layer), cell)
         layers.append((x, start, kept))
@@ -229,14 +242,16 @@ def forward(params, inputs, state, cell="rnn", masks=None):
     return x @ params["head.W"] + params["head.b"], np.hstack(last), x, layers
 
 
-def loss_and_gradients(params, inputs, targets, state, cell="rnn", masks=None):
-    """Softmax cross-entropy of `forward`'s scores, back-propagated.
+def loss_and_gradients(params, inputs, targets, state, cell="rnn", masks=None, mask=None):
+    """The loss of `forward`'s outputs, back-propagated: `softmax_cross_entropy` of targets int
+    (N, T), `mean_squared_error` of float (N, T, K).
 
-    inputs, targets int (N, T), state (N, P), masks as in `forward`
-    -> loss (nats), gradients (dict in the order of params), last state (N, P)
+    inputs, state (N, P) and masks as in `forward`, mask (N, T) of the steps that count
+    -> loss, gradients (dict in the order of params), last state (N, P)
     """
     scores, last, h, layers = forward(params, inputs, state, cell, masks)
-    loss, dscores = softmax_cross_entropy(scores, targets)
+    loss_of = softmax_cross_entropy if targets.ndim == 2 else mean_squared_error
+    loss, dscores = loss_of(scores, targets, mask)
     grads = dict.fromkeys(params)
     grads["head.W"] = np.einsum("nth,ntk->hk", h, dscores)
     grads["head.b"] = dscores.sum(axis=(0, 1))

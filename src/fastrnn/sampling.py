@@ -78,11 +78,11 @@ def sample(
     pieces = _draw(model, length, streams, prime, temperature, top_k, top_p, seed,
                    repeat(STOP_PIECE if stops else PIECE))
     if stops:  # each text takes pieces until it has stopped
-        texts = ["".join(_until(stops, model.vocabulary.iterdecode(_column(part, i))))
+        texts = ["".join(_until(stops, model.text_vocabulary.iterdecode(_column(part, i))))
                  for i, part in enumerate(tee(pieces, streams))]
     else:
         ids = np.concatenate([np.empty((0, streams), np.int32), *pieces])  # (length, n)
-        texts = [model.vocabulary.decode(column) for column in ids.T]
+        texts = [model.text_vocabulary.decode(column) for column in ids.T]
     return texts[0] if n is None else texts
 
 
@@ -129,7 +129,7 @@ def stream(
     stops = _stop_strings(stop)
     pieces = _draw(model, length, 1, prime, temperature, top_k, top_p, seed,
                    chain(STREAM_PIECES, repeat(STREAM_PIECES[-1])))
-    symbols = model.vocabulary.iterdecode(_column(pieces, 0))
+    symbols = model.text_vocabulary.iterdecode(_column(pieces, 0))
     return _until(stops, symbols) if stops else symbols
 
 
@@ -148,7 +148,7 @@ def _draw(
     if not 0 < p <= 1:
         raise ValueError(f"top_p must be above 0 and at most 1, not {top_p!r}")
     rng = generator(seed)
-    read = model.vocabulary.encode(prime)
+    read = model.text_vocabulary.encode(prime)
     state = model.state.copy()
     model._read(read[:-1], state)
     state = np.repeat(state, n, axis=0)  # (n, P)
@@ -158,7 +158,7 @@ def _draw(
         if len(read):
             last = np.repeat(read[-1:], n)
         else:
-            last = rng.integers(len(model.vocabulary), size=n, dtype=np.int32)
+            last = rng.integers(len(model.text_vocabulary), size=n, dtype=np.int32)
             if left:
                 yield last[None]
             left -= 1

@@ -1,4 +1,4 @@
-"""From a text to a trained model in one call."""
+"""From a text or sequences to a trained model in one call."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 from .checkpoint import read
 from .corpus import Corpus
 from .model import Model
+from .sequences import Sequences
 from .trainer import Trainer
 
 
 def train(
-    source: str | os.PathLike[str] | Corpus,
+    source: str | os.PathLike[str] | Corpus | Sequences,
     *,
     cell: str = "rnn",
     hidden_size: int = 100,
@@ -26,6 +27,7 @@ def train(
     forget_bias: float = 1.0,
     init: str | None = None,
     init_scale: float | None = None,
+    loss: str | None = None,
     dtype: str = "float32",
     seq_length: int = 25,
     batch_size: int = 1,
@@ -58,7 +60,7 @@ def train(
     resume: str | os.PathLike[str] | None = None,
     callback: Callable[[Trainer], Any] | None = None,
 ) -> Model:
-    """Train a model on a text and return it: the last one, or with valid_fraction the best one.
+    """Train a model on a text or on sequences and return it: the last one, or with valid_fraction the best one.
 
     The defaults are the classic character model of karpathy's min-char-rnn and KTH's DD2424: a
     tanh RNN of 100 units, 25 symbols an unroll, AdaGrad 0.1, entries clipped to 5, one epoch.
@@ -69,8 +71,9 @@ def train(
 
     Parameters
     ----------
-    source : str, path-like or Corpus
-        A UTF-8 text file, or a corpus.
+    source : str, path-like, Corpus or Sequences
+        A UTF-8 text file, or a corpus. Or sequences of symbols or numbers with their targets, which
+        an epoch reads whole, each from the zero state, in a new random order.
     cell : {"rnn", "relu", "lstm", "gru", "memory"}
         The recurrent cell: "rnn" is tanh, "memory" a ReLU layer with an additive memory.
     hidden_size : int
@@ -91,14 +94,16 @@ def train(
     init_scale : float, optional
         Size of the start; where not given 0.01 for normal and identity, 0.08 for uniform, 1 for
         the others.
+    loss : {"cross_entropy", "mean_squared_error"}, optional
+        Follows from the targets: symbols or numbers.
     dtype : {"float32", "float64"}
         Precision of all numbers.
     seq_length : int
-        Symbols in one unroll.
+        Symbols of a text in one unroll.
     batch_size : int
-        Streams side by side.
+        Streams or sequences side by side.
     order : {"stream", "shuffled"}
-        "stream": windows from left to right, the state carried from one to the next. "shuffled":
+        Of a text. "stream": windows from left to right, the state carried from one to the next. "shuffled":
         windows from every offset in random order, each from the zero state.
     optimizer : {"adagrad", "rmsprop", "adam", "sgd"}
         How the parameters move.
@@ -124,27 +129,27 @@ def train(
     clip_norm : float or None
         All gradients together are scaled down to this norm.
     epochs : int, optional
-        Passes over the text; 1 where neither updates nor minutes is given.
+        Passes over the text or sequences; 1 where neither updates nor minutes is given.
     updates : int, optional
         Updates in all, in place of epochs.
     minutes : float, optional
         Time to train for, in place of epochs; the cosine schedule is fitted to it.
     valid_fraction : float
-        Share in [0, 1) of the text, its tail, that is not trained on but scored after each epoch;
-        the model with the lowest score is the result.
+        Share in [0, 1) of the text or sequences, the tail, that is not trained on but scored after
+        each epoch; the model with the lowest score is the result.
     valid_every : int, optional
         Updates from one such validation to the next, in place of an epoch.
     patience : int, optional
         Stop when so many validations after the lowest have not been lower.
     accuracy : bool
-        Find the share of right next symbols on the training text after each epoch.
+        Find the share of right predictions of symbols after each epoch, on what is trained on.
     threads : int or None
         How many to run on; where not given as many as this process may use. Any number gives the
         same bits.
     seed : int or None
         Of the initial weights, of dropout and of the samples shown.
     progress : bool
-        Show a bar and samples.
+        Show a bar and, of a text, samples.
     sample_every : int, optional
         Updates between the samples shown; 0: none. Where not given: ten over the run.
     sample_length : int
@@ -170,7 +175,8 @@ def train(
     FileNotFoundError
         A str that names no file. A text itself goes to ``fastrnn.Corpus.from_text``.
     ValueError, TypeError
-        A text too short or of one distinct symbol, or an argument outside its range.
+        A text too short or of one distinct symbol, fewer sequences than batch_size, or an argument
+        outside its range.
     OSError
         The text cannot be read, or the checkpoint cannot be written.
     FloatingPointError
@@ -181,9 +187,10 @@ def train(
     if resume is not None:
         trainer = _resumed(source, resume, given)
     else:
-        corpus = source if isinstance(source, Corpus) else Corpus.from_file(source)
+        corpus = source if isinstance(source, Corpus | Sequences) else Corpus.from_file(source)
         for_model = _arguments(Model, given) | {"seed": seed}
-        model = Model(corpus.vocabulary, **for_model)
+        what = corpus.sizes if isinstance(corpus, Sequences) else corpus.vocabulary
+        model = Model(what, **for_model)
         trainer = Trainer(model, corpus, **_arguments(Trainer, given))
     try:
         trainer.run()
@@ -201,7 +208,7 @@ def _resumed(
     source: str | os.PathLike[str] | Corpus, path: str | os.PathLike[str], given: dict[str, Any]
 ) -> Trainer:
     model, _, about = read(path)
-    corpus = (source if isinstance(source, Corpus)
+    corpus = (source if isinstance(source, Corpus | Sequences)
               else Corpus.from_file(source, vocabulary=model.vocabulary))
     stored = about["model"] | about.get("trainer", {}).get("config", {})
     free = {"epochs", "updates", "minutes", "patience", "threads", "progress", "checkpoint",

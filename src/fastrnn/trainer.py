@@ -1,4 +1,4 @@
-"""The training loop: reads a text in windows, update after update."""
+"""The training loop: reads a text in windows, or sequences, update after update."""
 
 from __future__ import annotations
 
@@ -17,25 +17,28 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from . import _core
+from .batches import Order, SequenceBatches, TextBatches
 from .blas import cores, one_thread
 from .checkpoint import DAMAGE, check_writable, damaged, expect, read, save_model
 from .corpus import Corpus
-from .history import History
+from .history import MEASURES, History
 from .model import Model
 from .optim import BETAS, DECAY_RATE, LEARNING_RATES
 from .schedule import SCHEDULES, learning_rates
+from .sequences import Sequences
 from .validate import choice, positive_float, positive_int, share
-from .validation import Validation, accuracy
+from .validation import Validation
 
 PAUSE = 0.1  # seconds between looks at the clock, the keyboard and the progress bar
 CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints where checkpoint_every does not say
 SAMPLES = 10  # shown in a run where sample_every does not say
 NEVER = 2**62  # updates
 ORDERS = ("stream", "shuffled")
+SEQ_LENGTH = 25  # of a text
 
 
 class Trainer:
-    """Trains a model on a corpus; `run` may be called again and goes on where it stopped.
+    """Trains a model on a corpus or on sequences; `run` may be called again and goes on where it stopped.
 
     The text is cut into batch_size equal streams, read side by side from left to right in windows
     of seq_length; the state goes from window to window. An epoch ends when position + seq_length +
@@ -43,18 +46,21 @@ class Trainer:
     an epoch has the windows that start at every offset, batch_size of them in an update, in a new
     random order, and each starts from the zero state; those left over at its end are left out.
 
+    Of sequences an epoch has all, in a new random order, each from the zero state; the last batch
+    has those that are left over, and the loss is the mean over them.
+
     Parameters
     ----------
     model : Model
         Changed in place.
-    corpus : Corpus
-        With the model's vocabulary.
+    corpus : Corpus or Sequences
+        With the model's vocabulary, or its sizes.
     seq_length : int
-        T, symbols in one unroll.
+        T, symbols of a text in one unroll; sequences have their own.
     batch_size : int
-        N, streams side by side.
+        N, streams or sequences side by side.
     order : {"stream", "shuffled"}
-        See above.
+        Of a text, see above.
     optimizer : {"adagrad", "rmsprop", "adam", "sgd"}
     learning_rate : float, optional
         0.1 for adagrad and sgd, 0.001 for rmsprop and adam where not given.
@@ -84,25 +90,26 @@ class Trainer:
         In place of them: how long `run()` takes, with the last validation. When it is called
         again, or resumed, it goes on with what is left.
     valid_fraction : float
-        In [0, 1): this share of the text, its tail, is not trained on but scored after each epoch
-        and at the end of `run()`; `best_model` is the one with the lowest score. The tail is read
-        in batch_size streams (fewer where it is short), from the states that training carried on,
-        without dropout.
+        In [0, 1): this share of the text or of the sequences, the tail, is not trained on but scored
+        after each epoch and at the end of `run()`; `best_model` is the one with the lowest score.
+        The tail of a text is read in batch_size streams (fewer where it is short), from the states
+        that training carried on; there is no dropout.
     valid_every : int, optional
         Updates between validations, in place of an epoch.
     patience : int, optional
         The run stops when so many validations after the lowest have not been lower.
     accuracy : bool
-        After each epoch, find the share of the symbols of the training text that the model, given
-        those before, thinks likeliest (``history.accuracy``); without dropout, in batch_size
-        streams that go on from the carried states, or shuffled in one go from the zero state.
+        After each epoch, find the share of the symbols of the training text, or of the targets that
+        count, that the model, given those before, thinks likeliest (``history.accuracy``); without
+        dropout, a text in batch_size streams that go on from the carried states, or shuffled in one
+        go from the zero state.
     threads : int or None
         None: as many as this process may use. Any number gives the same bits.
     seed : int or None
         Of the generator that draws the samples shown during training, and from which those of
-        dropout and of the order of windows are made.
+        dropout and of the order of windows or sequences are made.
     progress : bool
-        Show a bar on standard error and samples on standard output.
+        Show a bar on standard error and, of a text, samples on standard output.
     sample_every : int, optional
         Show a sample before update 0 and every so many updates; 0: never. Where not given: ten
         over the planned run.
@@ -122,24 +129,26 @@ class Trainer:
     history : History
         ``history.loss`` and ``history.smooth_loss``, an entry per update; ``history.valid_loss``.
     update, epoch, position : int
-        Updates and epochs completed; where in each stream the next window starts (symbols), or
-        shuffled the updates of this epoch.
+        Updates and epochs completed; where in each stream the next window starts (symbols), or of
+        a shuffled text or sequences the updates of this epoch.
+    updates_per_epoch : int
     seconds : float
         Spent of `minutes` so far; 0 without them.
     state : ndarray, shape (N, P)
         After the last window (`Model.state` says what P is). The next one starts from it, or from
         zero where position is 0.
     best_loss : float
-        With valid_fraction the lowest validation loss (nats per symbol), else the lowest smoothed
-        loss (nats per unroll) at a multiple of 100 updates; infinity before the first.
+        With valid_fraction the lowest validation loss (of a prediction), else the lowest smoothed
+        loss (of an unroll) at a multiple of 100 updates; infinity before the first.
     best_update : int
         When that was; 0 before the first.
 
     Raises
     ------
     ValueError
-        A text too short for one window and its targets (the message says how long it must be), or
-        an argument outside its range.
+        A text too short for one window and its targets (the message says how long it must be),
+        fewer sequences than batch_size, a text or sequences that the model cannot read or predict,
+        or an argument outside its range.
     OSError
         The checkpoint cannot be written.
     """
@@ -147,9 +156,9 @@ class Trainer:
     def __init__(
         self,
         model: Model,
-        corpus: Corpus,
+        corpus: Corpus | Sequences,
         *,
-        seq_length: int = 25,
+        seq_length: int = SEQ_LENGTH,
         batch_size: int = 1,
         order: str = "stream",
         optimizer: str = "adagrad",
@@ -179,16 +188,20 @@ class Trainer:
         checkpoint_every: int | None = None,
         callback: Callable[[Trainer], Any] | None = None,
     ) -> None:
-        if not isinstance(model, Model) or not isinstance(corpus, Corpus):
-            raise TypeError("Trainer takes a fastrnn.Model and a fastrnn.Corpus, not "
+        if not isinstance(model, Model) or not isinstance(corpus, Corpus | Sequences):
+            raise TypeError("Trainer takes a fastrnn.Model and a fastrnn.Corpus or Sequences, not "
                             f"{type(model).__name__} and {type(corpus).__name__}: make a corpus "
                             "with Corpus.from_file or Corpus.from_text")
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of the trainer, not {callback!r}")
-        if corpus.vocabulary != model.vocabulary:
-            raise ValueError("the corpus has another vocabulary than the model: make it with "
-                             "Corpus.from_file(path, vocabulary=model.vocabulary)")
+        model.check(corpus)
         T = positive_int("seq_length", seq_length)
+        if isinstance(corpus, Sequences):
+            own = corpus.mask.shape[1]
+            if T not in (SEQ_LENGTH, own) or order != "stream":
+                raise ValueError(f"seq_length and order are for a text: {corpus.name} are read "
+                                 f"whole, all {own} steps, in random order")
+            T = own
         N = positive_int("batch_size", batch_size)
         choice("optimizer", optimizer, LEARNING_RATES)
         self.config = {
@@ -224,24 +237,9 @@ class Trainer:
         }
         _check_together(self.config)
         self._threads = cores() if threads is None else positive_int("threads", threads)
-        held_out = round(len(corpus) * self.config["valid_fraction"])
-        if held_out < 2 and self.config["valid_fraction"]:
-            raise ValueError(
-                f"valid_fraction {self.config['valid_fraction']:g} is {held_out} of the "
-                f"{len(corpus)} symbols of {corpus.name}, and 2 are the least: give "
-                f"{2 / len(corpus):.2g} or more")
-        length = len(corpus) - held_out
-        shuffled = order == "shuffled"
-        self._windows = length - T  # that start at every offset
-        self._stream_length = length // N
-        least, fits = (T + N, length - T) if shuffled else (N * (T + 2), length // (T + 2))
-        if length < least:
-            hint = f", or a batch_size of at most {fits}" if N > 1 and fits > 0 else ""
-            left = f" ({length} without the valid_fraction)" if held_out else ""
-            raise ValueError(
-                f"{corpus.name} has {len(corpus)} symbols{left}, and seq_length {T} with "
-                f"batch_size {N} needs at least {least}: give a longer text or a smaller "
-                f"seq_length{hint}")
+        self._data = (SequenceBatches(corpus, self.config, model.block.dtype)
+                      if isinstance(corpus, Sequences) else TextBatches(corpus, self.config))
+        self.updates_per_epoch = self._data.updates_per_epoch
         if schedule == "cosine" and self.planned is not None and warmup >= self.planned:
             raise ValueError(f"a warmup of {warmup} updates leaves nothing of the {self.planned} "
                              "planned ones to the cosine: give a smaller warmup or a longer plan")
@@ -249,17 +247,19 @@ class Trainer:
             check_writable(checkpoint)
         self.model, self.corpus = model, corpus
         self.progress, self.checkpoint, self.callback = progress, checkpoint, callback
-        self.history = model.history = History(seq_length=T)
+        self.history = model.history = History(
+            seq_length=self._data.predictions, measure=MEASURES[model.config["loss"]])
         self.state = model.zero_state(N)
         self._best, self._best_state = np.zeros_like(model.block), model.zero_state()
-        self._validation = Validation(corpus.ids[length:], self.config, self.updates_per_epoch)
+        self._validation = Validation(
+            self._data.held_out, self.config, self.updates_per_epoch)
         self._rng = np.random.default_rng(seed)
         self._shown = -1  # update at which the last sample was drawn
         self._spent = 0.0  # seconds of `minutes` before the run that goes on
         self._started: float | None = None  # when that one started
         network = model.network(T, N)
-        self._order_seed = int(self._rng.integers(2**63)) if shuffled else 0
-        self._order: tuple[int, NDArray[np.int64]] = -1, np.empty(0, np.int64)  # of which epoch
+        self._order_seed = int(self._rng.integers(2**63)) if self._data.shuffled else 0
+        self._order: tuple[int, Order] | None = None  # of which epoch
         self._generators = (self._rng.spawn(len(network.slices)) if model.config["dropout"] else [])
         rule = _core.Optimizer(
             optimizer, **_numbers(self.config), clip_value=self.config["clip_value"],
@@ -267,17 +267,9 @@ class Trainer:
         self._memories = [np.zeros_like(model.block) for _ in range(rule.memories)]
         self._training = _core.Training(
             network, rule, model.block, self._memories, self.state, self._best,
-            corpus.ids[:length], generators=self._generators or None, threads=self._threads,
-            best_every=NEVER if held_out else 100,
-            epoch_updates=self.updates_per_epoch if shuffled else 0)
-
-    @property
-    def updates_per_epoch(self) -> int:
-        """Updates in one pass over the text, or over its windows."""
-        T = self.config["seq_length"]
-        if self.config["order"] == "shuffled":
-            return self._windows // self.config["batch_size"]
-        return math.ceil((self._stream_length - T - 1) / T)
+            **self._data.arrays, generators=self._generators or None, threads=self._threads,
+            best_every=NEVER if self._data.held_out else 100,
+            epoch_updates=self.updates_per_epoch if self._data.shuffled else 0)
 
     @property
     def planned(self) -> int | None:
@@ -357,7 +349,7 @@ class Trainer:
         save_every = self.config["checkpoint_every"] or 0
         # the windows of an epoch are drawn together, and its end is waited for
         whole_epoch = (self.updates_per_epoch if self.config["accuracy"]
-                       or self.config["order"] == "shuffled" else 0)
+                       or self._data.shuffled else 0)
         chunk, pace = 1, 0.0  # updates in the next call of the compiled loop; seconds for each
         busy, done = 0.0, 0  # seconds in that loop, updates made there
         stop, saved = "", time.perf_counter()
@@ -376,7 +368,8 @@ class Trainer:
                     if self._validation.is_due(self.update) and not self._validate(interrupted):
                         break
                     if self.config["accuracy"] and len(self.history.accuracy) < self.epoch:
-                        self.history.add_accuracy(self._accuracy())
+                        self.history.add_accuracy(
+                            self._data.accuracy(self.model, self.state, self._threads))
                     if self._validation.patience_is_over(self.history):
                         stop = "patience"
                     elif self.update >= last or (self.update and left() <= 0):
@@ -426,12 +419,19 @@ class Trainer:
 
     def sample(self, length: int = 200) -> str:
         """Write `length` symbols from the carried state and the first symbol of the window that
-        comes next (of the first stream), as min-char-rnn does; the trainer's generator draws."""
-        stream = self.config["order"] == "stream"
-        first = int(self.corpus.ids[self.position if stream else 0])
+        comes next (of the first stream), as min-char-rnn does; the trainer's generator draws.
+
+        Raises
+        ------
+        ValueError
+            The model was made for sequences, and writes no text.
+        """
+        vocabulary = self.model.text_vocabulary
+        stream = not self._data.shuffled
+        first = int(self._data.arrays["ids"][self.position if stream else 0])
         state = self.state[:1].copy() if stream and self.position else self.model.zero_state()
         ids = self.model.draw(positive_int("length", length), state, [first], 1.0, self._rng)
-        return self.model.vocabulary.decode(ids[:, 0])
+        return vocabulary.decode(ids[:, 0])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model and all that `train(..., resume=path)` needs to go on bit for bit.
@@ -464,15 +464,15 @@ class Trainer:
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | os.PathLike[str], corpus: Corpus, **changes: Any
+        cls, path: str | os.PathLike[str], corpus: Corpus | Sequences, **changes: Any
     ) -> Trainer:
         """The trainer that wrote a checkpoint, ready to go on.
 
         Parameters
         ----------
         path : path-like
-        corpus : Corpus
-            The same text.
+        corpus : Corpus or Sequences
+            The same text or sequences.
         **changes
             Arguments of `Trainer` that may differ from the first part of the run: how long it
             goes, what it shows and writes.
@@ -491,7 +491,8 @@ class Trainer:
         same = False
         try:
             trained_on = stored["text"]["name"]
-            if (corpus.vocabulary == model.vocabulary
+            vocabulary = corpus.vocabulary if isinstance(corpus, Corpus) else None
+            if (vocabulary == model.vocabulary
                     and corpus.fingerprint() == stored["text"]["fingerprint"]):
                 same = True
                 # what the file says must do by itself, and be what a trainer says
@@ -500,8 +501,9 @@ class Trainer:
         except DAMAGE as error:
             raise damaged(path, error) from None
         if not same:
+            what = "text" if isinstance(corpus, Corpus) else "sequences"
             raise ValueError(f"{str(path)!r} was trained on {trained_on!r}, and "
-                             f"{corpus.name!r} is not the same text: resume with the same one")
+                             f"{corpus.name!r} is not the same {what}: resume with the same one")
         plan = dict.fromkeys(("epochs", "updates", "minutes"))
         if any(changes.get(name) for name in plan):
             stored["config"] |= plan
@@ -532,9 +534,9 @@ class Trainer:
         """Make n updates; the seconds that they took."""
         rates = learning_rates(self.config, self.update, n, self.updates_per_epoch, self.planned,
                                spent)
-        starts = self._starts(n) if self.config["order"] == "shuffled" else None
+        rows = self._rows(n) if self._data.shuffled else ()
         start = time.perf_counter()
-        loss, smooth = self._training.run(rates, starts)
+        loss, smooth = self._training.run(rates, *rows)
         seconds = time.perf_counter() - start
         self.history.extend(loss, smooth)
         if len(loss) < n:
@@ -544,18 +546,15 @@ class Trainer:
                 f"{self.config['learning_rate']:g}, or with clip_norm or clip_value")
         return max(seconds, 1e-9)
 
-    def _starts(self, n: int) -> NDArray[np.int64]:
-        """Where the windows of the next n updates start, all of this epoch; shape (n, N)."""
-        if self._order[0] != self.epoch:
+    def _rows(self, n: int) -> Order:
+        """Where what the next n updates read starts, all of this epoch, and its lengths: (n N)."""
+        if self._order is None or self._order[0] != self.epoch:
             rng = np.random.default_rng((self._order_seed, self.epoch))
-            self._order = self.epoch, rng.permutation(self._windows)
+            self._order = self.epoch, self._data.order(rng)
         N, first = self.config["batch_size"], self.position
-        return self._order[1][first * N : (first + n) * N]
-
-    def _accuracy(self) -> float:
-        ids = self.corpus.ids[: self._windows + self.config["seq_length"]]
-        states = self.state if self.config["order"] == "stream" else self.model.zero_state()
-        return accuracy(self.model, ids, states, self._threads)
+        part = slice(first * N, (first + n) * N)
+        starts, lengths = self._order[1]
+        return starts[part], None if lengths is None else lengths[part]
 
     def _validate(self, interrupted: Callable[[], bool]) -> bool:
         """Score the held-out text, unless that is done, and keep the model if it is the best so
@@ -587,7 +586,7 @@ class Trainer:
 
     def _status(self, pace: float) -> str:
         """The text behind the bar; pace in updates a second."""
-        unit, valid = self.corpus.vocabulary.unit, self.history.valid_loss
+        unit, valid = self._data.unit, self.history.valid_loss
         symbols = self.config["seq_length"] * self.config["batch_size"]
         held_out = f", validation loss {valid[-1]:.3f} per {unit}" if valid.size else ""
         return (f"epoch {self.update / self.updates_per_epoch:.2f}, "
@@ -595,6 +594,8 @@ class Trainer:
                 f"{pace * symbols:,.0f} {unit}s/s")
 
     def _show_sample(self, bar: tqdm) -> None:
+        if not self.model.vocabulary:
+            return
         text = self.sample(self.config["sample_length"])
         if self.progress:
             loss = f", smoothed loss {self.history.smooth_loss[-1]:.2f}" if self.update else ""
@@ -622,8 +623,7 @@ def _check_together(config: dict[str, Any]) -> None:
         raise ValueError(f"decay_rate is for optimizer='rmsprop', not {optimizer!r}: leave it out")
     for name in ("valid_every", "patience"):
         if config[name] and not config["valid_fraction"]:
-            raise ValueError(f"{name} needs a valid_fraction, the share of the text to score: "
-                             "give one above 0")
+            raise ValueError(f"{name} needs a valid_fraction, the share to score: give one above 0")
 
 
 def _numbers(config: dict[str, Any]) -> dict[str, float]:

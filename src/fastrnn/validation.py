@@ -1,9 +1,9 @@
-"""The tail of a text, which is not trained on: how a model does on it, and when to look."""
+"""What is not trained on: how a model does on it, and when to look."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,19 +11,68 @@ from numpy.typing import NDArray
 
 from .blas import one_thread
 from .history import History
-from .model import READ_STEPS, Model, time_major
+from .model import READ_STEPS, ROWS, Model, time_major
+from .sequences import Sequences
+from .validate import positive_int
 
 
-class Validation:
+class HeldOutText:
     """A text to score again and again, cut into equal streams that are read side by side.
 
     Parameters
     ----------
     ids : ndarray of int, shape (n,)
-        At least 2, or none: then a validation is never due.
+        At least 2.
     config : dict
         Of the trainer. There are batch_size streams, or fewer where that would leave them shorter
-        than seq_length + 1.
+        than seq_length + 1; symbols that do not fill the streams evenly are left out.
+
+    Attributes
+    ----------
+    predictions : int
+        Those that are scored: of each symbol but the first of each stream.
+    """
+
+    def __init__(self, ids: NDArray[np.unsignedinteger], config: dict[str, Any]) -> None:
+        self._T = config["seq_length"]
+        N = max(1, min(config["batch_size"], len(ids) // (self._T + 1)))
+        length = len(ids) // N
+        self._ids = time_major(ids[: N * length].reshape(N, length))  # (length, N)
+        self.predictions = N * (length - 1)
+
+    def losses(self, model: Model, state: NDArray[Any], threads: int) -> Iterator[float]:
+        """The summed loss of one unroll after the other. Streams go on from the states (N, P) that
+        training carried: from the zero state, which it meets once an epoch, some would not find
+        back to the text."""
+        length, N = self._ids.shape
+        network, state = model.network(self._T, N), state[:N].copy()
+        for t in range(0, length - 1, self._T):
+            inputs, targets = self._ids[t : t + self._T], self._ids[t + 1 : t + self._T + 1]
+            yield float(network.unroll(
+                model.block, inputs[: len(targets)], state, targets, threads=threads).sum())
+
+
+class HeldOutSequences:
+    """Sequences to score again and again, each from the zero state."""
+
+    def __init__(self, sequences: Sequences) -> None:
+        self._sequences = sequences
+        self.predictions = int(sequences.mask.sum())
+
+    def losses(self, model: Model, state: NDArray[Any], threads: int) -> Iterator[float]:
+        for losses, _ in read_sequences(model, self._sequences, threads):
+            yield float(losses.sum())
+
+
+class Validation:
+    """When to score what is held out, and how.
+
+    Parameters
+    ----------
+    held_out : HeldOutText or HeldOutSequences, or None
+        None: a validation is never due.
+    config : dict
+        Of the trainer.
     updates_per_epoch : int
 
     Attributes
@@ -33,13 +82,11 @@ class Validation:
     """
 
     def __init__(
-        self, ids: NDArray[np.unsignedinteger], config: dict[str, Any], updates_per_epoch: int
+        self, held_out: HeldOutText | HeldOutSequences | None, config: dict[str, Any],
+        updates_per_epoch: int,
     ) -> None:
-        self._config = config
-        self.every = (config["valid_every"] or updates_per_epoch) if len(ids) else 0
-        N = max(1, min(config["batch_size"], len(ids) // (config["seq_length"] + 1)))
-        length = len(ids) // N
-        self._ids = time_major(ids[: N * length].reshape(N, length))  # (length, N)
+        self._config, self._held_out = config, held_out
+        self.every = (config["valid_every"] or updates_per_epoch) if held_out else 0
         self._seconds: float | None = None  # that the last scoring took
 
     def is_due(self, update: int) -> bool:
@@ -56,32 +103,29 @@ class Validation:
 
     def seconds(self, pace: float) -> float:
         """How long one takes, where an update takes `pace` seconds."""
-        if self._seconds is not None or not self.every:
+        if self._seconds is not None or not self._held_out:
             return self._seconds or 0.0
         learned = self._config["seq_length"] * self._config["batch_size"]
-        return pace * self._ids.size / learned / 2  # only reading costs about a third of learning
+        # only reading costs about a third of learning
+        return pace * self._held_out.predictions / learned / 2
 
     def score(
         self, model: Model, state: NDArray[Any], threads: int,
         stop: Callable[[], bool] = lambda: False,
     ) -> float | None:
-        """Mean cross-entropy in nats per symbol, of each symbol but the first of each stream,
-        without dropout. Streams go on from the states (N, P) that training carried: from the zero
-        state, which it meets once an epoch, some would not find back to the text. Symbols that do
-        not fill the streams evenly are left out. None where `stop`, asked before each unroll, says
-        so."""
-        start = time.perf_counter()
-        T, (length, N) = self._config["seq_length"], self._ids.shape
-        network, state = model.network(T, N), state[:N].copy()
-        loss = 0.0
-        for t in range(0, length - 1, T):
-            if stop():
-                return None
-            inputs, targets = self._ids[t : t + T], self._ids[t + 1 : t + T + 1]
-            loss += float(network.unroll(
-                model.block, inputs[: len(targets)], state, targets, threads=threads).sum())
-        self._seconds = time.perf_counter() - start
-        return loss / (N * (length - 1))
+        """Mean loss of a prediction, without dropout; None where `stop`, asked before each unroll,
+        says so."""
+        if not self._held_out:
+            return None
+        start, loss = time.perf_counter(), 0.0
+        parts = self._held_out.losses(model, state, threads)
+        while not stop():
+            part = next(parts, None)
+            if part is None:
+                self._seconds = time.perf_counter() - start
+                return loss / self._held_out.predictions
+            loss += part
+        return None
 
 
 def accuracy(
@@ -102,3 +146,38 @@ def accuracy(
                            threads=threads, right=right)
             count += int(right.sum())
     return count / (N * (length - 1))
+
+
+def read_sequences(
+    model: Model, sequences: Sequences, threads: int = 1
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
+    """The losses of the predictions, and of symbols whether each is right, both (rows, T), of some
+    sequences after the other, from the zero state; 0 and False where a step does not count."""
+    n, T = sequences.mask.shape
+    rows = min(n, max(1, ROWS // T))
+    network = model.network(T, rows)
+    for start in range(0, n, rows):
+        part = np.full(rows, -1)  # sequences to read; -1: none
+        part[: n - start] = np.arange(start, min(n, start + rows))
+        right = np.zeros((T, rows), np.uint8)
+        with one_thread():
+            losses = network.unroll(
+                model.block, **sequences.batch(part, model.block.dtype),
+                state=model.zero_state(rows), threads=threads, right=right)
+        yield losses.T[: n - start], right.T[: n - start].astype(bool)
+
+
+def sequence_accuracy(
+    model: Model, sequences: Sequences, last: int | None = None, threads: int = 1
+) -> float:
+    """The share of the symbols that the model thinks likeliest, of the steps that count or of the
+    last so many of them in each sequence."""
+    if not sequences.sizes.output_symbols:
+        raise ValueError("accuracy is for targets that are symbols: these are numbers, and score "
+                         "tells their mean squared error")
+    counted = sequences.mask
+    if last is not None:
+        behind = np.cumsum(counted[:, ::-1], axis=1)[:, ::-1]  # steps that count, from here on
+        counted = counted & (behind <= positive_int("last", last))
+    right = np.concatenate([part for _, part in read_sequences(model, sequences, threads)])
+    return float(right[counted].mean())

@@ -1,0 +1,102 @@
+/* losses.h - which steps of a batch count, and the losses with their gradients. */
+#ifndef FASTRNN_LOSSES_H
+#define FASTRNN_LOSSES_H
+
+#include "fastrnn.h"
+#include "vecmath.h"
+
+#define NEVER ((real)-1e30)      /* the score of the columns behind K: their exp is 0 */
+#define FOUR 4                   /* registers that go through exp side by side */
+
+/* Where step t of row n lies in the numbers of a batch; -1 in padding. */
+INLINE int64_t step_of(const fastrnn_batch *b, int n, int t) {
+    if (b->lengths && t >= b->lengths[n]) return -1;
+    return (b->starts ? b->starts[n] : (int64_t)n * b->T) + t;
+}
+
+/* Rows over which the loss is averaged. */
+static int rows_that_count(const fastrnn_batch *b, int N) {
+    int count = 0;
+    for (int n = 0; n < N; n++) count += !b->lengths || b->lengths[n] > 0;
+    return count ? count : 1;
+}
+
+/* Both losses take what the head hands on for the n rows from `first` on of a batch of N, o
+ * [T][n][row] without its bias [row], and leave the gradient in its place; losses [T][N] receives
+ * that of each step. Where the mask is 0 both are 0. */
+
+/* Scores o [width] (a multiple of LANES) and their bias [width] become exp((o + bias - top) *
+ * sharpness), where *top is the largest o + bias; returns the sum of them all. */
+INLINE real exponentials(int width, real sharpness, const real *bias, real *o, real *top) {
+    vec highest = load(o) + load(bias);
+    store(o, highest);
+    for (int k = LANES; k < width; k += LANES) {
+        const vec score = load(o + k) + load(bias + k);
+        store(o + k, score);
+        highest = larger(highest, score);
+    }
+    *top = largest_lane(highest);
+    vec total = all(0);
+    for (int k = 0; k < width; k += FOUR * LANES) {
+        const int n = least(FOUR, (width - k) / LANES);
+        vec e[FOUR];
+        for (int v = 0; v < FOUR; v++) {
+            e[v] = v < n ? (load(o + k + v * LANES) - *top) * sharpness : all(NEVER);
+        }
+        exps(FOUR, e);
+        for (int v = 0; v < n; v++) {
+            store(o + k + v * LANES, e[v]);
+            total += e[v];
+        }
+    }
+    return sum_lanes(total);
+}
+
+/* o becomes (softmax(o) - one-hot target) / rows, losses are in nats; right [T][N], where not NULL,
+ * receives whether no score is above the target's. bias is NEVER behind K; width is K rounded up to
+ * registers. */
+static void cross_entropy(const fastrnn_batch *b, int first, int n, int N, int width, int row,
+                          const real *bias, real *o, double *losses, uint8_t *right) {
+    const real rows = (real)rows_that_count(b, N);
+    for (int i = 0; i < b->T * n; i++, o += row) {
+        const int at = i / n * N + first + i % n, target = b->targets[at];
+        if (b->mask && !b->mask[at]) {
+            memset(o, 0, (size_t)width * sizeof(real));
+            losses[at] = 0;
+            if (right) right[at] = 0;
+            continue;
+        }
+        const real score = o[target] + bias[target];
+        real top;
+        const real sum = exponentials(width, 1, bias, o, &top);
+        if (right) right[at] = score == top;
+        losses[at] = log((double)sum) + ((double)top - (double)score);
+        const real share = (real)1 / (sum * rows);
+        for (int k = 0; k < width; k += LANES) store(o + k, load(o + k) * share);
+        o[target] -= (real)1 / rows;
+    }
+}
+
+/* o becomes 2 (o - y) / (K rows), losses are the mean of (o - y)^2 over the K numbers. */
+static void squared_error(const fastrnn_batch *b, int first, int n, int N, int K, int row,
+                          const real *bias, real *o, double *losses) {
+    const real scale = (real)2 / ((real)K * (real)rows_that_count(b, N));
+    for (int i = 0; i < b->T * n; i++, o += row) {
+        const int at = i / n * N + first + i % n;
+        double sum = 0;
+        if (b->mask && !b->mask[at]) {
+            memset(o, 0, (size_t)K * sizeof(real));
+        } else {
+            const real *y = (const real *)b->y + step_of(b, first + i % n, i / n) * K;
+            for (int k = 0; k < K; k++) {
+                const real error = o[k] + bias[k] - y[k];
+                sum += (double)error * (double)error;
+                o[k] = scale * error;
+            }
+        }
+        memset(o + K, 0, (size_t)(row - K) * sizeof(real));
+        losses[at] = sum / K;
+    }
+}
+
+#endif

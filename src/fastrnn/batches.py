@@ -1,0 +1,121 @@
+"""What the updates of a run read: windows of a text, or sequences; and what is held out of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .corpus import Corpus
+from .model import Model
+from .sequences import Sequences
+from .validation import HeldOutSequences, HeldOutText, accuracy, sequence_accuracy
+
+Order = tuple[NDArray[np.int64], NDArray[np.int64] | None]  # where a batch's rows start, how long
+
+
+class TextBatches:
+    """Windows of a text, from left to right in equal streams, or shuffled.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    config : dict
+        Of the trainer.
+
+    Attributes
+    ----------
+    arrays : dict
+        What `_core.Training` reads.
+    held_out : HeldOutText or None
+    updates_per_epoch : int
+        In one pass over the text, or over its windows.
+    shuffled : bool
+        Whether each epoch has an order of its own, and windows start from the zero state.
+    predictions : float
+        Those of one row of a batch that count.
+    unit : str
+        What a prediction is of.
+
+    Raises
+    ------
+    ValueError
+        A text too short for one window and its targets (the message says how long it must be).
+    """
+
+    def __init__(self, corpus: Corpus, config: dict[str, Any]) -> None:
+        T, N = config["seq_length"], config["batch_size"]
+        self.shuffled = config["order"] == "shuffled"
+        self._corpus, self._T, self._N = corpus, T, N
+        length = len(corpus) - _held_out(len(corpus), config, 2, f"symbols of {corpus.name}")
+        self._windows = length - T  # that start at every offset
+        least, fits = (T + N, length - T) if self.shuffled else (N * (T + 2), length // (T + 2))
+        if length < least:
+            hint = f", or a batch_size of at most {fits}" if N > 1 and fits > 0 else ""
+            left = f" ({length} without the valid_fraction)" if length < len(corpus) else ""
+            raise ValueError(
+                f"{corpus.name} has {len(corpus)} symbols{left}, and seq_length {T} with "
+                f"batch_size {N} needs at least {least}: give a longer text or a smaller "
+                f"seq_length{hint}")
+        self.arrays = {"ids": corpus.ids[:length]}
+        rest = corpus.ids[length:]
+        self.held_out = HeldOutText(rest, config) if len(rest) else None
+        self.updates_per_epoch = (self._windows // N if self.shuffled
+                                  else math.ceil((length // N - T - 1) / T))
+        self.predictions = float(T)
+        self.unit = corpus.vocabulary.unit
+
+    def order(self, rng: np.random.Generator) -> Order:
+        """A new order of an epoch's windows; those left over at its end are left out."""
+        return rng.permutation(self._windows), None
+
+    def accuracy(self, model: Model, states: NDArray[Any], threads: int) -> float:
+        """The share of right predictions on the text that is trained on."""
+        if self.shuffled:
+            states = model.zero_state()
+        return accuracy(model, self._corpus.ids[: self._windows + self._T], states, threads)
+
+
+class SequenceBatches:
+    """Whole sequences, in a new order in each epoch, each from the zero state; the last batch of an
+    epoch has what is left over. Attributes as `TextBatches`."""
+
+    shuffled = True
+    unit = "step"
+
+    def __init__(self, sequences: Sequences, config: dict[str, Any], dtype: Any) -> None:
+        n = len(sequences) - _held_out(len(sequences), config, 1, f"sequences of {sequences.name}")
+        N = config["batch_size"]
+        if n < N:
+            raise ValueError(f"{sequences.name} has {n} sequences to train on, and batch_size is "
+                             f"{N}: give a batch_size of at most {n}")
+        self._sequences, self._N, self._T = sequences[:n], N, config["seq_length"]
+        self.held_out = HeldOutSequences(sequences[n:]) if n < len(sequences) else None
+        self.updates_per_epoch = math.ceil(n / N)
+        self.predictions = float(self._sequences.mask.sum() / n)
+        x, y = (a.ravel() if a.ndim == 2 else a.astype(dtype)
+                for a in (self._sequences.inputs, self._sequences.targets))
+        self.arrays = {"x" if x.ndim == 3 else "ids": x, "targets": y,
+                       "mask": self._sequences.mask}
+
+    def order(self, rng: np.random.Generator) -> Order:
+        """A new order of the sequences; length 0 stands for one that is not there."""
+        rows = np.full(self.updates_per_epoch * self._N, -1)
+        rows[: len(self._sequences)] = rng.permutation(len(self._sequences))
+        return np.maximum(rows, 0) * self._T, np.where(rows < 0, 0, self._sequences.ends[rows])
+
+    def accuracy(self, model: Model, states: NDArray[Any], threads: int) -> float:
+        """The share of right predictions on what is trained on."""
+        return sequence_accuracy(model, self._sequences, threads=threads)
+
+
+def _held_out(count: int, config: dict[str, Any], least: int, what: str) -> int:
+    """How many of so many symbols or sequences valid_fraction holds out."""
+    held_out = round(count * config["valid_fraction"])
+    if held_out < least and config["valid_fraction"]:
+        raise ValueError(
+            f"valid_fraction {config['valid_fraction']:g} is {held_out} of the {count} {what}, and "
+            f"{least} {'are' if least > 1 else 'is'} the least: give {least / count:.2g} or more")
+    return held_out

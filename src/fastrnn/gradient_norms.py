@@ -1,0 +1,196 @@
+"""How far back a gradient reaches: where it vanishes or explodes on its way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from . import _core
+from .blas import one_thread
+from .model import Model, cell_shapes
+from .sequences import Sequences
+from .validate import whole_numbers
+
+LENGTHS = 20  # that are looked at where none are given
+
+
+@dataclass(frozen=True)
+class GradientNorms:
+    """What `gradient_norms` found; all gradients are those of the last prediction's loss.
+
+    Attributes
+    ----------
+    lags : int64 ndarray, shape (T,)
+        Steps back from the last one: 0, 1, ...
+    norms : float64 ndarray, shape (T,)
+        The norm of the gradient by the state after that step (all layers' h, and c or m), the mean
+        over the sequences.
+    lengths : int64 ndarray
+        Steps through which the gradient flows, when the sequences begin so late.
+    mean_absolute : float64 ndarray
+        For each of them the mean absolute entry of the gradient by the parameters.
+    """
+
+    lags: NDArray[np.int64]
+    norms: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    mean_absolute: NDArray[np.float64]
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draw both on logarithmic axes, and write them to `path` (PNG, PDF, SVG) if given.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError:
+            raise ImportError('plots need matplotlib: pip install "fastrnn[plot]"') from None
+        figure = Figure(figsize=(9, 4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        left.semilogy(self.lags, self.norms)
+        left.set(xlabel="lag (steps before the last)", ylabel="norm of the gradient by the state")
+        right.loglog(self.lengths, self.mean_absolute, marker=".")
+        right.set(xlabel="sequence length", ylabel="mean absolute gradient of a parameter")
+        for axes in (left, right):
+            axes.grid(alpha=0.3)
+        if path is not None:
+            figure.savefig(path, dpi=150)
+        return figure
+
+
+def gradient_norms(
+    model: Model, sequences: Sequences, lengths: Sequence[int] | None = None
+) -> GradientNorms:
+    """Follow the gradient of the last prediction's loss back through time.
+
+    Of each sequence the last step that counts is judged. A gradient that shrinks with every step
+    back teaches nothing about what lies far behind; one that grows drowns everything else
+    (Hochreiter 1991; Bengio, Simard and Frasconi 1994; Pascanu, Mikolov and Bengio 2013).
+
+    Parameters
+    ----------
+    model : Model
+        Not changed; the gradients are taken in float64.
+    sequences : Sequences
+    lengths : sequence of int, optional
+        For which the mean absolute gradient is taken: the last so many steps of each sequence that
+        has them, from the zero state. About 20 from 1 to the longest, evenly on a logarithmic
+        scale, where not given.
+
+    Returns
+    -------
+    GradientNorms
+
+    Raises
+    ------
+    ValueError
+        Sequences that the model cannot read or predict, or lengths outside 1 to the longest.
+    """
+    model.check(sequences)
+    longest = int(sequences.ends.max())
+    chosen = (np.unique(np.geomspace(1, longest, LENGTHS).round().astype(int)) if lengths is None
+              else whole_numbers("lengths", lengths, longest + 1))
+    if chosen.ndim != 1 or not chosen.size or chosen.min() < 1:
+        raise ValueError(f"lengths must be a list of numbers from 1 to {longest}")
+    twin = Model(model.vocabulary or model.sizes, **(model.config | {"dtype": "float64"}))
+    twin.block[:] = model.block
+    mean_absolute = []
+    for length in chosen:
+        x, y = _endings(sequences, int(length))
+        last = np.zeros(x.shape[:2], bool)
+        last[:, -1] = True
+        _, grads, _ = twin.loss_and_gradients(x, y, mask=last)
+        total = sum(float(np.abs(g).sum()) for g in grads.values())
+        mean_absolute.append(total / twin.block.size)
+    norms = np.full((len(sequences), longest), np.nan)
+    for end in np.unique(sequences.ends):
+        rows = sequences.ends == end
+        x, y = _endings(sequences[rows], int(end))
+        norms[rows, :end] = _norms(twin, x, y[:, -1])
+    return GradientNorms(np.arange(longest), np.nanmean(norms, axis=0), chosen.astype(np.int64),
+                         np.array(mean_absolute))
+
+
+def _endings(sequences: Sequences, length: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The last so many steps of inputs and targets, of the sequences that have them."""
+    rows = np.flatnonzero(sequences.ends >= length)
+    steps = sequences.ends[rows, None] - length + np.arange(length)  # (n, length)
+    return sequences.inputs[rows[:, None], steps], sequences.targets[rows[:, None], steps]
+
+
+def _norms(model: Model, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
+    """For each sequence and lag the norm of the gradient by the state; shape (N, T)."""
+    N, T = x.shape[:2]
+    params, cell, H = model.params, model.config["cell"], model.config["hidden_size"]
+    table = params.get("embedding.W", np.eye(max(1, model.sizes.input_symbols)))
+    x = x if x.ndim == 3 else table[x]  # (N, T, D)
+    layers = [_Layer(model, number, N) for number in range(model.config["num_layers"])]
+    with one_thread():
+        for t in range(T):
+            out = np.ascontiguousarray(x[:, t : t + 1], np.float64)  # (N, 1, D)
+            for layer in layers:
+                out = layer.forward(out)
+        outputs = out[:, 0] @ params["head.W"] + params["head.b"]  # (N, K)
+        if y.ndim == 1:
+            dout = softmax(outputs, axis=1)
+            dout[np.arange(N), y] -= 1
+        else:
+            dout = 2 * (outputs - y) / y.shape[1]
+        dout = (dout @ params["head.W"].T)[:, None]  # (N, 1, H)
+        norms = np.empty((N, T))
+        norms[:, 0] = np.linalg.norm(dout[:, 0], axis=1)
+        for lag in range(1, T):
+            for layer in reversed(layers):
+                dout = layer.backward(dout)
+            norms[:, lag] = np.sqrt(sum((layer.dstate**2).sum(axis=1) for layer in layers))
+            dout = np.zeros((N, 1, H))  # earlier steps have no loss
+    return norms
+
+
+class _Layer:
+    """One layer of a model that goes step by step, forward to the end and back again."""
+
+    def __init__(self, model: Model, number: int, N: int) -> None:
+        cell, H = model.config["cell"], model.config["hidden_size"]
+        D = len(model.params[f"layer{number}.Wx"])
+        names = [f"layer{number}.{name}"
+                 for name in cell_shapes(cell, D, H, model.config["reset_after"])]
+        tensors = [model.params[name] for name in names]
+        offsets, size = {}, 0
+        for name, p in zip(names, tensors, strict=True):
+            offsets[f"layer0.{name.split('.')[1]}"], size = size, size + prod(p.shape)
+        self._block = _core.aligned_zeros(size, "float64")
+        self._block[:] = np.concatenate([p.ravel() for p in tensors])
+        self._network = _core.Network(
+            model.config | {"num_layers": 1, "embedding_size": None, "dropout": 0.0,
+                            "loss": "mean_squared_error"}, 0, D, 0, offsets, size, 1, N)
+        self._H, self._memory = H, cell == "memory"
+        self._state = np.zeros((N, self._network.P))
+        self.dstate = np.zeros((N, self._network.P))  # the gradient by the state that is next
+        self._grads = np.empty(size)
+        self._seen: list[tuple[NDArray[Any], NDArray[Any]]] = []  # input and state of each step
+
+    def forward(self, x: NDArray[Any]) -> NDArray[Any]:
+        self._seen.append((x, self._state.copy()))
+        return self._network.forward(self._block, x, self._state)
+
+    def backward(self, dout: NDArray[Any]) -> NDArray[Any]:
+        x, state = self._seen.pop()
+        self._network.forward(self._block, x, state)  # whose workspace backward needs
+        if not self._memory:  # what it hands on is its state
+            dout = dout + self.dstate[:, None, : self._H]
+        return self._network.backward(self._block, dout, self.dstate, self._grads)
