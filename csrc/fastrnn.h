@@ -81,7 +81,8 @@ typedef struct {
 /* Threads at work together; all zero at first but for `helpers`, threads that are in help(). */
 typedef struct {
     int helpers;
-    int round, count, next, busy;
+    int done, dismissed;
+    uint64_t ticket;
     void (*job)(void *context, int index);
     void *context;
 } fastrnn_team;

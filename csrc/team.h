@@ -2,7 +2,8 @@
  *
  * The caller's own threads: each enters help() and stays until the leader dismisses it. Between
  * jobs a helper waits for microseconds, so it looks rather than sleeps; where others want its
- * core it stands back.
+ * core it stands back. The leader waits for jobs, not for helpers: one that has lost its core to
+ * another program while it looked for work keeps nobody waiting.
  */
 #ifndef FASTRNN_TEAM_H
 #define FASTRNN_TEAM_H
@@ -34,9 +35,20 @@ static void look_again(int *looks) {
     if (++*looks > 1000) stand_back();
 }
 
+/* A job that nobody has yet, or -1. The ticket is the jobs of the round, shifted by 32, plus those
+ * given away: one word, so that what is taken belongs to the round of which it says so. */
+static int take(fastrnn_team *team) {
+    uint64_t ticket = READ(&team->ticket);
+    if ((uint32_t)ticket < ticket >> 32) ticket = ADD(&team->ticket, 1);
+    return (uint32_t)ticket < ticket >> 32 ? (int)(uint32_t)ticket : -1;
+}
+
 static void do_jobs(fastrnn_team *team) {
     int index;
-    while ((index = ADD(&team->next, 1)) < team->count) team->job(team->context, index);
+    while ((index = take(team)) >= 0) {
+        team->job(team->context, index);
+        ADD(&team->done, 1);
+    }
 }
 
 /* job(context, 0), ..., job(context, count - 1), in any order and at the same time. */
@@ -48,27 +60,25 @@ static void share_out(fastrnn_team *team, void (*job)(void *, int), void *contex
     int looks = 0;
     team->job = job;
     team->context = context;
-    team->count = count;
-    WRITE(&team->next, 0);
-    WRITE(&team->busy, team->helpers);
-    ADD(&team->round, 1);        /* lets the helpers go */
+    team->done = 0;
+    WRITE(&team->ticket, (uint64_t)count << 32);
     do_jobs(team);
-    while (READ(&team->busy)) look_again(&looks);
+    while (READ(&team->done) < count) look_again(&looks);
 }
 
 static void help(fastrnn_team *team) {
-    for (int round = 1;; round++) {
-        int looks = 0;
-        while (READ(&team->round) < round) look_again(&looks);
-        if (!team->job) return;
-        do_jobs(team);
-        ADD(&team->busy, -1);
+    int looks = 0;
+    while (!READ(&team->dismissed)) {
+        const uint64_t ticket = READ(&team->ticket);
+        if ((uint32_t)ticket < ticket >> 32) {
+            do_jobs(team);
+            looks = 0;
+        } else {
+            look_again(&looks);
+        }
     }
 }
 
-static void dismiss(fastrnn_team *team) {
-    team->job = NULL;
-    ADD(&team->round, 1);
-}
+static void dismiss(fastrnn_team *team) { WRITE(&team->dismissed, 1); }
 
 #endif
