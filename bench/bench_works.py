@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import count
 from pathlib import Path
 
 import memory
@@ -27,8 +28,8 @@ from numpy_hoisted import NumpyHoisted
 from numpy_step import NumpyStep
 from race import race
 from threadpoolctl import threadpool_limits
-from torch_peer import TorchPeer
-from works import CLIP, WORKS, Work, flops, make_text
+from torch_peer import TorchPeer, TorchSequences
+from works import CLIP, TASKS, WORKS, Task, Work, flops, make_text, task_flops
 
 import fastrnn
 from fastrnn import _core, nn, reference
@@ -95,6 +96,48 @@ def update_race(work: Work, dtype: str) -> Race:
         contestants["NumPy, hoisted"] = Contestant(
             lambda: numpy_updates(work, *start_of(work), dtype))
     return Race("update", dtype, contestants | torch_contestants(torch), flops(work))
+
+
+def task_race(task: Task) -> Race:
+    """Sequences with the zero state before each: what fastrnn reads in random order the peers read
+    as it comes."""
+    sequences = task.sequences()
+
+    def start(dtype="float32"):
+        return fastrnn.Model(sequences.sizes, cell=task.cell, hidden_size=task.H, dtype=dtype,
+                             init="xavier")
+
+    def ours(threads=1):
+        return fastrnn.Trainer(start(), sequences, **task.training, clip_value=None,
+                               threads=threads, progress=False).run
+
+    def numpy_twin():
+        N, update = task.training["batch_size"], count(1)
+        params = dict(start().params)
+        memories = {name: [np.zeros_like(p) for _ in range(2)] for name, p in params.items()}
+        x, y = (a if a.ndim == 2 else a.astype(np.float32)
+                for a in (sequences.inputs, sequences.targets))
+        state = start().zero_state(N)
+
+        def updates(n):
+            for i in range(n):
+                part = slice(i % (len(x) // N) * N, (i % (len(x) // N) + 1) * N)
+                _, grads, _ = reference.loss_and_gradients(
+                    params, x[part], y[part], state, task.cell)
+                now = next(update)
+                for name, g in reference.clip(grads, None, CLIP).items():
+                    reference.adam(params[name], g, memories[name], now, 1e-3)
+
+        return updates
+
+    def torch(threads):
+        return repeated(TorchSequences(start().params, sequences, cell=task.cell,
+                                       threads=threads, **task.training))
+
+    return Race("update", "float32", {
+        "fastrnn": Contestant(partial(ours, THREADS[-1]), THREADS[-1]),
+        "fastrnn, 1 thread": Contestant(ours), "NumPy": Contestant(numpy_twin),
+    } | torch_contestants(torch), task_flops(task, sequences))
 
 
 @cache
@@ -221,6 +264,7 @@ def all_races() -> dict[str, Race]:
     for work in WORKS.values():
         if work != CLASSIC:
             races[f"{work.name}, float32"] = update_race(work, "float32")
+    races |= {f"{task.name}, float32": task_race(task) for task in TASKS.values()}
     races |= {f"nn layer {cell}, {dtype}": layer_race(cell, dtype)
               for cell in ("rnn", "lstm", "gru") for dtype in dtypes}
     races |= {f"sample, {dtype}": sample_race(dtype) for dtype in dtypes}

@@ -93,6 +93,12 @@ class TorchPeer(CharacterPeer):
         dtype: str = "float32",
         threads: int = 1,
     ) -> None:
+        self.clip_value = clip_value
+        self.build(params, cell, optimizer, learning_rate, dtype, threads)
+        super().__init__(ids, K, seq_length, batch_size)
+
+    def build(self, params, cell, optimizer, learning_rate, dtype, threads) -> None:
+        """The modules and their optimizer."""
         import torch
 
         for name, value, known in (("cell", cell, _CELLS), ("optimizer", optimizer, _OPTIMIZERS)):
@@ -100,18 +106,16 @@ class TorchPeer(CharacterPeer):
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
         self.torch = torch
         self.threads = threads
-        self.clip_value = clip_value
         kind = getattr(torch, dtype)
-        H = len(params["head.W"])
+        H, K = params["head.W"].shape
         layers = sum(name.endswith(".Wh") for name in params)
         name, arguments, self.gates = _CELLS[cell]
-        D = K
+        D = len(params["layer0.Wx"])
         if "embedding.W" in params:
-            D = params["embedding.W"].shape[1]
             self.embedding = torch.nn.Embedding(K, D, dtype=kind)
         else:
             self.embedding = None
-            self.one_hot = torch.eye(K, dtype=kind)  # (K, K), its rows are the inputs
+            self.one_hot = torch.eye(D, dtype=kind)  # (D, D), its rows are the inputs
         self.recurrent = getattr(torch.nn, name)(D, H, layers, dtype=kind, **arguments)
         self.head = torch.nn.Linear(H, K, dtype=kind)
         self._held = []  # second biases whose entries before 2H are held at zero
@@ -130,7 +134,6 @@ class TorchPeer(CharacterPeer):
         name, arguments = _OPTIMIZERS[optimizer]
         self.optimizer = getattr(torch.optim, name)(self.trained, lr=learning_rate, **arguments)
         self._names = list(params)
-        super().__init__(ids, K, seq_length, batch_size)
 
     def _tensors(self, names) -> dict:
         """The trained tensors by this project's names; each is stored transposed."""
@@ -190,7 +193,7 @@ class TorchPeer(CharacterPeer):
         """What the module reads for ids (T, N): shape (T, N, D)."""
         if self.embedding is not None:
             return self.embedding(ids)
-        return self.one_hot.index_select(0, ids.flatten()).view(*ids.shape, self.K)
+        return self.one_hot.index_select(0, ids.flatten()).view(*ids.shape, len(self.one_hot))
 
     def sample(self, h, first_id: int, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draw n ids after `first_id`, one by one, from state h (as `self.h`); h is kept."""
@@ -209,6 +212,51 @@ class TorchPeer(CharacterPeer):
     def _use_threads(self) -> None:
         if self.torch.get_num_threads() != self.threads:
             self.torch.set_num_threads(self.threads)
+
+
+class TorchSequences(TorchPeer):
+    """The same modules learning from `fastrnn.Sequences` whose steps all count, in the order in
+    which they come, batch_size at a time: cross-entropy of symbols or squared error of numbers (the
+    mean of a step), summed over time and averaged over the batch.
+
+    Parameters
+    ----------
+    params, cell, optimizer, learning_rate, dtype, threads
+        See `TorchPeer`.
+    sequences : fastrnn.Sequences
+    batch_size : int
+    clip_norm : float
+        Bound on the norm of all gradients together.
+    """
+
+    def __init__(self, params, sequences, batch_size, cell, optimizer, learning_rate, clip_norm,
+                 dtype="float32", threads=1) -> None:
+        self.build(params, cell, optimizer, learning_rate, dtype, threads)
+        torch = self.torch
+        self.clip_norm, self.batch_size, self.position = clip_norm, batch_size, 0
+        # time-major, so that nothing needs to be turned
+        self.inputs, self.targets = (
+            torch.from_numpy(np.swapaxes(a.astype(np.int64 if a.ndim == 2 else dtype), 0, 1).copy())
+            for a in (sequences.inputs, sequences.targets))
+
+    def update(self) -> float:
+        torch, N = self.torch, self.batch_size
+        self._use_threads()
+        part = slice(self.position, self.position + N)
+        x, y = self.inputs[:, part].contiguous(), self.targets[:, part].contiguous()
+        self.position = self.position + N if self.position + 2 * N <= self.inputs.shape[1] else 0
+        hs, _ = self.recurrent(self._read(x) if x.dim() == 2 else x)  # (T, N, H)
+        outputs = self.head(hs.flatten(0, 1))  # (TN, K)
+        functional, y = torch.nn.functional, y.flatten(0, 1)
+        loss = (functional.cross_entropy(outputs, y, reduction="sum") if y.dim() == 1
+                else functional.mse_loss(outputs, y, reduction="sum") / y.shape[1]) / N
+        self.optimizer.zero_grad()
+        loss.backward()
+        for bias in self._held:
+            bias.grad[: 2 * self.recurrent.hidden_size] = 0
+        torch.nn.utils.clip_grad_norm_(self.trained, self.clip_norm)
+        self.optimizer.step()
+        return loss.item()
 
 
 def layer_passes(cell: str, x: np.ndarray, dh: np.ndarray, H: int, threads: int):

@@ -1,10 +1,17 @@
 """The works that are measured: one table, the operations that an update takes, and the text."""
 
+from __future__ import annotations
+
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import fastrnn
 
 CLIP = 5.0  # of all works
 
@@ -44,6 +51,47 @@ WORKS = {work.name: work for work in (
     Work("word-30", "lstm", K=778, H=100, T=50, N=30, E=15, optimizer="adam", learning_rate=1e-3),
     Work("lstm-512", "lstm", K=65, H=512, T=64, N=64, optimizer="adam", learning_rate=1e-3),
 )}
+
+
+@dataclass(frozen=True)
+class Task:
+    """Sequences of a task, and the model that learns them with Adam, 500 at a time."""
+
+    name: str
+    cell: str
+    H: int
+    sequences: Callable[[], fastrnn.Sequences]
+
+    training = {"batch_size": 500, "optimizer": "adam", "learning_rate": 1e-3, "clip_norm": CLIP}
+
+
+def blanks() -> fastrnn.Sequences:
+    """8 symbols over 5 blanks: T 22, K 10."""
+    import fastrnn
+
+    return fastrnn.tasks.memorization(5000, 8, blanks=5)
+
+
+def curves() -> fastrnn.Sequences:
+    """T 100, D 1, K 1."""
+    import fastrnn
+
+    return fastrnn.tasks.sine(5000, 100)
+
+
+TASKS = {task.name: task for task in (
+    Task("memorization-500 relu", "relu", 128, blanks),
+    Task("memorization-500 lstm", "lstm", 128, blanks),
+    Task("sine-500 rnn", "rnn", 64, curves),
+    Task("sine-500 lstm", "lstm", 32, curves),
+)}
+
+
+def task_flops(task: Task, sequences: fastrnn.Sequences) -> int:
+    """As `flops`: inputs that are symbols cost none."""
+    sizes, gates = sequences.sizes, {"rnn": 1, "relu": 1, "lstm": 4}[task.cell]
+    weights = (sizes.input_size + task.H) * gates * task.H + task.H * sizes.outputs
+    return 3 * 2 * weights * sequences.mask.shape[1] * task.training["batch_size"]
 
 
 def flops(work: Work) -> int:

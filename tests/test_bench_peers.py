@@ -18,7 +18,7 @@ from numpy_batch import NumpyBatch
 from numpy_hoisted import NumpyHoisted
 from numpy_step import NumpyStep
 from peer import CharacterPeer
-from torch_peer import TorchPeer
+from torch_peer import TorchPeer, TorchSequences
 from works import WORKS, flops, make_text, symbols
 
 K, H, T = 11, 9, 7
@@ -410,3 +410,29 @@ def test_contestants_take_turns(monkeypatch):
     assert len(laps["a"].seconds) == 25
     laps, probes = race.race({"a": work("a", 1e-4)}, quick=True)
     assert (laps["a"].units, len(laps["a"].seconds), probes) == (1, 1, [])
+
+
+@needs_torch
+@pytest.mark.parametrize("cell", ["rnn", "relu", "lstm", "gru"])
+@pytest.mark.parametrize("numbers", [False, True])
+def test_torch_on_sequences_equals_the_reference(cell, numbers):
+    """Batches as they come, the norm cut in many updates, Adam."""
+    sequences = (fastrnn.tasks.sine(20, 7) if numbers
+                 else fastrnn.tasks.memorization(20, 3, symbols=4, blanks=1))
+    model = fastrnn.Model(sequences.sizes, cell=cell, hidden_size=H, dtype="float64", init="xavier")
+    params = dict(model.params)
+    peer = TorchSequences(params, sequences, batch_size=6, cell=cell, optimizer="adam",
+                          learning_rate=0.01, clip_norm=0.3, dtype="float64")
+    memories = {name: [np.zeros_like(p) for _ in range(2)] for name, p in params.items()}
+    for update in range(5):
+        part = slice(update % 3 * 6, update % 3 * 6 + 6)
+        loss, grads, _ = reference.loss_and_gradients(
+            params, sequences.inputs[part], sequences.targets[part], model.zero_state(6), cell)
+        norm = np.sqrt(sum((g**2).sum() for g in grads.values()))
+        assert norm > 0.3
+        assert peer.update() == pytest.approx(loss, rel=1e-12)
+        # PyTorch divides by the norm + 1e-6
+        for name, g in reference.clip(grads, None, 0.3 * norm / (norm + 1e-6)).items():
+            reference.adam(params[name], g, memories[name], update + 1, 0.01)
+    for name, p in params.items():
+        np.testing.assert_allclose(peer.params[name], p, rtol=0, atol=1e-10, err_msg=name)

@@ -140,3 +140,72 @@ def test_alice_words_refuses_in_one_message(tmp_path, arguments, message):
     done = run("alice_words.py", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def accuracies(pattern, output):
+    """(name, percent) of each line."""
+    found = re.findall(pattern + r".* ([\d.]+)% of the symbols of 1,000 fresh", output, flags=re.M)
+    return [(name, float(percent)) for name, percent in found]
+
+
+def test_memorization(tmp_path):
+    done = run("memorization.py", "--length", 2, "--hidden-size", 40, "--minutes", 0.08,
+               "--output", "made", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = accuracies(r"^start (.*):", done.stdout)
+    assert [name for name, _ in found] == ["identity", "N(0, 0.1)"]
+    assert found[0][1] > 60  # by chance 12.5
+    assert (tmp_path / "made" / "memorization.png").stat().st_size > 10_000
+
+
+def test_memory_with_blanks(tmp_path):
+    done = run("memory_with_blanks.py", "--blanks", 1, 2, "--minutes", 0.05, "--hidden-size", 20,
+               "--output", "made", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = accuracies(r"^(\d blanks, \w+)", done.stdout)
+    assert [name for name, _ in found] == ["1 blanks, lstm", "1 blanks, rnn", "2 blanks, lstm",
+                                           "2 blanks, rnn"]
+    assert all(10 < percent <= 100 for _, percent in found)
+    counts = [int(count.replace(",", "")) for count in
+              re.findall(r"and ([\d,]+) parameters", done.stdout)]
+    assert max(counts) < 1.05 * min(counts)
+    assert (tmp_path / "made" / "memory_with_blanks.png").stat().st_size > 10_000
+
+
+def test_sine(tmp_path):
+    done = run("sine.py", "--minutes", 0.1, "--curves", 500, "--hidden-size", 16, "--output",
+               "made", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"^(LSTM|RNN) with (\d+) units.* next sample (\S+), the 70 continued ones "
+                       r"(\S+) ", done.stdout, flags=re.M)
+    assert [name for name, *_ in found] == ["LSTM", "RNN"]
+    for _, _, following, continued in found:
+        assert 0 < float(following) < float(continued) < 0.5  # who says 0 has 0.5
+    assert (tmp_path / "made" / "sine.png").stat().st_size > 10_000
+
+
+def test_exploding_gradients(tmp_path):
+    done = run("exploding_gradients.py", "--length", 100, "--hidden-size", 20, "--output", "made",
+               cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = {name.strip(): [float(x) for x in re.findall(r"\d\.\de[+-]\d+", numbers)]
+            for name, numbers in re.findall(r"^((?:ReLU|tanh|LSTM).{20})(.*)$", done.stdout, re.M)}
+    assert len(rows) == 7
+    short, clipped_short, long, clipped = rows["ReLU RNN, 1.03 I"]
+    assert long > 50 * short and clipped < 2 * clipped_short
+    parameters = 2 * 20 + 20 * 20 + 20 + 20 + 1
+    assert all(max(row[1::2]) < 5 / parameters**0.5 for row in rows.values())
+    assert (tmp_path / "made" / "exploding_gradients.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("name", "arguments", "message"), [
+    ("memorization.py", ["--length", "0"], "length must be"),
+    ("memorization.py", ["--batch-size", "60000"], "batch_size is 60000"),
+    ("memory_with_blanks.py", ["--blanks", "-1"], "blanks must be"),
+    ("sine.py", ["--minutes", "0"], "minutes must be"),
+    ("exploding_gradients.py", ["--length", "1"], "length must be"),
+])
+def test_tasks_refuse_in_one_message(tmp_path, name, arguments, message):
+    done = run(name, *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr

@@ -47,7 +47,8 @@ def test_norms_are_those_of_central_differences(kind, reads, predicts):
             part = slice(n, n + 1), slice(0, end - lag)
             _, _, state = model.loss_and_gradients(s.inputs[part], s.targets[part])
             expected[n, lag] = np.linalg.norm(differences(
-                lambda at, n=n, end=end, lag=lag: loss_from(model, s, n, end - lag, end, at), state))
+                lambda at, n=n, end=end, lag=lag: loss_from(model, s, n, end - lag, end, at),
+                state))
         # at the last step itself it is the head's: (p - one-hot) W^T, 2 (o - y) W^T / K
         p = model.predict(s.inputs[n : n + 1, :end])[0, -1]
         y = s.targets[n, end - 1]
@@ -77,7 +78,7 @@ def test_mean_absolute_gradients(reads, predicts):
 
 
 def test_what_grows_and_what_shrinks():
-    """With Wh = a I and ReLUs that are all at work the gradient by the state is a^lag of the last."""
+    """With Wh = a I and all ReLUs at work the gradient by the state is a^lag times the last."""
     s = tasks.memorization(5, 6)
     for a in (0.5, 1.0, 1.5):
         model = fastrnn.Model(s.sizes, cell="relu", hidden_size=4)

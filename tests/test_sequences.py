@@ -16,7 +16,7 @@ from fastrnn.blas import one_thread
 
 ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
-PAIRS = [(reads, predicts) for reads in ("symbols", "numbers") for predicts in ("symbols", "numbers")]
+PAIRS = list(itertools.product(("symbols", "numbers"), repeat=2))
 BOTH = pytest.mark.parametrize(("reads", "predicts"), PAIRS, ids="-".join)
 
 
@@ -611,8 +611,9 @@ def test_parameter_counts(kind):
         cell = settings.pop("cell")
         assert fastrnn.hidden_size_for(cell, count, sizes, **settings) == 13
         more = fastrnn.parameter_count(fastrnn.Model(sizes, cell=cell, hidden_size=14, **settings))
-        assert fastrnn.hidden_size_for(cell, count + (more - count) // 2 - 1, sizes, **settings) == 13
-        assert fastrnn.hidden_size_for(cell, more - (more - count) // 3, sizes, **settings) == 14
+        for between, nearest in ((count + (more - count) // 2 - 1, 13),
+                                 (more - (more - count) // 3, 14)):
+            assert fastrnn.hidden_size_for(cell, between, sizes, **settings) == nearest
 
 
 def test_hidden_size_of_a_text_and_too_few_parameters():

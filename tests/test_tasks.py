@@ -31,7 +31,8 @@ def test_sine():
     full = np.concatenate([x, y[:, -1:]], axis=1)
     cosine = (full[:, 2:] + full[:, :-2]) / 2 / full[:, 1:-1]
     w = np.arccos(np.median(cosine, axis=1))
-    assert np.allclose(full[:, 2:] + full[:, :-2], 2 * np.cos(w)[:, None] * full[:, 1:-1], atol=1e-9)
+    assert np.allclose(full[:, 2:] + full[:, :-2], 2 * np.cos(w)[:, None] * full[:, 1:-1],
+                       atol=1e-9)
     assert 0.075 <= w.min() < 0.09 and 0.13 < w.max() <= 0.15
     assert abs(x[:, 0].mean()) < 0.3 and x[:, 0].std() > 0.5  # phases all around
     fixed = tasks.sine(3, 4, step=0.5, divisor=(2, 2)).inputs[..., 0]

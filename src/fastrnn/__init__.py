@@ -17,7 +17,7 @@ from .vocabulary import Vocabulary
 
 __version__ = _version("fastrnn")
 __all__ = [
-    "Corpus", "History", "Model", "Sequences", "Sizes", "Trainer", "Vocabulary", "build_info", "datasets",
-    "gradcheck", "gradient_norms", "hidden_size_for", "load", "nn", "optim", "parameter_count",
-    "tasks", "train",
+    "Corpus", "History", "Model", "Sequences", "Sizes", "Trainer", "Vocabulary", "build_info",
+    "datasets", "gradcheck", "gradient_norms", "hidden_size_for", "load", "nn", "optim",
+    "parameter_count", "tasks", "train",
 ]

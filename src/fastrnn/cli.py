@@ -96,11 +96,11 @@ def _train(
     earlier, _, about = read(resume) if resume else (None, None, {})
     settings["checkpoint"] = settings["checkpoint"] or resume or _new_name(DEFAULT_CHECKPOINT)
     if file is not None:
-        corpus = (Corpus.from_file(file, vocabulary=earlier.vocabulary) if earlier
+        corpus = (Corpus.from_file(file, vocabulary=earlier.text_vocabulary) if earlier
                   else Corpus.from_file(file, unit, **words))
     else:
         if earlier:
-            unit = earlier.vocabulary.unit
+            unit = earlier.text_vocabulary.unit
             text = about.get("trainer", {}).get("text", {}).get("name")
             if dataset is None and text not in (None, "pydoc-topics"):
                 raise ValueError(f"{resume} was trained on {text!r}: give that FILE too")

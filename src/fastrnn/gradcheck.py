@@ -165,8 +165,8 @@ def gradcheck(
     twin.block[:] = model.block
     if state is None:
         state = rng.normal(0, 0.1, twin.zero_state(len(np.asarray(inputs))).shape)
-    seeds = (rng.integers(2**63, size=len(twin.network(*np.shape(inputs)[1::-1]).slices))
-             if dropout else [])
+    slices = twin.network(*np.shape(inputs)[1::-1]).slices if dropout else []
+    seeds = rng.integers(2**63, size=len(slices))
 
     def generators() -> list[np.random.Generator] | None:  # at their start, so that masks repeat
         return [np.random.default_rng(int(s)) for s in seeds] or None

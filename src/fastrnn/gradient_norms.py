@@ -135,7 +135,7 @@ def _endings(sequences: Sequences, length: int) -> tuple[NDArray[Any], NDArray[A
 def _norms(model: Model, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
     """For each sequence and lag the norm of the gradient by the state; shape (N, T)."""
     N, T = x.shape[:2]
-    params, cell, H = model.params, model.config["cell"], model.config["hidden_size"]
+    params, H = model.params, model.config["hidden_size"]
     table = params.get("embedding.W", np.eye(max(1, model.sizes.input_symbols)))
     x = x if x.ndim == 3 else table[x]  # (N, T, D)
     layers = [_Layer(model, number, N) for number in range(model.config["num_layers"])]

@@ -41,7 +41,8 @@ class Model:
     predicts symbols, or numbers: of a text, the next symbol.
 
     o_t = h_t head.W + head.b, where h_t is what the last layer hands on, are the predicted numbers,
-    and p = softmax(o_t) the shares of predicted symbols. With x_t the input of a layer, s the logistic function and o the product entry by entry:
+    and p = softmax(o_t) the shares of predicted symbols. With x_t the input of a layer, s the
+    logistic function and o the product entry by entry:
 
     * "rnn" and "relu": h_t = f(x_t Wx + h_{t-1} Wh + b), f = tanh or max(0, .)
     * "lstm" (Hochreiter and Schmidhuber 1997, with forget gates), columns of the weights in the

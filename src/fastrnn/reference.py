@@ -227,9 +227,10 @@ def layer_weights(params, layer):
 def forward(params, inputs, state, cell="rnn", masks=None):
     """Inputs one-hot, embedded or numbers, layers, linear head.
 
-    inputs int (N, T) or float (N, T, D), state (N, P); masks: for each layer (N, T, H) what is multiplied with all
-    that it hands on, None without dropout -> scores (N, T, K), last state (N, P), what the head
-    reads (N, T, H), and for each layer its input, first state and what `layer_backward` needs
+    inputs int (N, T) or float (N, T, D), state (N, P); masks: for each layer (N, T, H) what is
+    multiplied with all that it hands on, None without dropout -> scores (N, T, K), last state
+    (N, P), what the head reads (N, T, H), and for each layer its input, first state and what
+    `layer_backward` needs
     """
     Wx = params["layer0.Wx"]
     table = params.get("embedding.W", np.eye(len(Wx), dtype=Wx.dtype))  # (V, D)

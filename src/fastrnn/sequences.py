@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from .validate import positive_int
 
 
-
 @dataclass(frozen=True)
 class Sizes:
     """What a network reads and predicts: symbols or numbers, and how many.
@@ -109,8 +108,8 @@ class Sequences:
 
     Notes
     -----
-    ``sequences[:100]``, or with an array of rows, picks some of them. Sequences of different lengths
-    train exactly as if each were alone: padding has no part in loss or gradient.
+    ``sequences[:100]``, or with an array of rows, picks some of them. Sequences of different
+    lengths train exactly as if each were alone: padding has no part in loss or gradient.
 
     >>> curves = fastrnn.Sequences(x[:, :-1, None], x[:, 1:, None])
     """
@@ -160,7 +159,7 @@ class Sequences:
         digest = hashlib.sha256(f"{self.sizes}\n".encode())
         for array in (self.inputs, self.targets, self.mask, self.lengths):
             digest.update(f"{array.dtype.name} {array.shape}\n".encode())
-            digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")))
+            digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
         return digest.hexdigest()
 
     def __len__(self) -> int:
@@ -171,8 +170,8 @@ class Sequences:
         """Some of the sequences, by a slice or an array."""
         index = np.arange(len(self))[rows]
         if index.ndim != 1 or not index.size:
-            raise IndexError(f"{self.name} can be picked by a slice or an array of rows that leaves "
-                             "at least one")
+            raise IndexError(f"{self.name} can be picked by a slice or an array of rows, and at "
+                             "least one must be left")
         return Sequences(self.inputs[index], self.targets[index], self.mask[index],
                          self.lengths[index], name=self.name,
                          symbols=self.sizes.input_symbols or self.sizes.output_symbols or None)

@@ -1,7 +1,7 @@
 """Sequences to learn by heart, to continue and to add up: the classic tests of a memory.
 
-Each function draws from ``numpy.random.default_rng(seed)``; another seed gives fresh sequences of the
-same task.
+Each function draws from ``numpy.random.default_rng(seed)``; another seed gives fresh sequences of
+the same task.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def memorization(
     length : int
         Symbols to remember; a sequence has 2 length + blanks + 1 steps.
     symbols : int
-        Distinct ones, 0 to symbols - 1, equally likely. Behind them come the blank, ``symbols``, and
-        the delimiter, ``symbols + 1``.
+        Distinct ones, 0 to symbols - 1, equally likely. Behind them come the blank, ``symbols``,
+        and the delimiter, ``symbols + 1``.
     blanks : int
         Steps between the last symbol and the delimiter.
     seed : int or None

@@ -60,7 +60,8 @@ def train(
     resume: str | os.PathLike[str] | None = None,
     callback: Callable[[Trainer], Any] | None = None,
 ) -> Model:
-    """Train a model on a text or on sequences and return it: the last one, or with valid_fraction the best one.
+    """Train a model on a text or on sequences and return it: the last one, or with valid_fraction
+    the best one.
 
     The defaults are the classic character model of karpathy's min-char-rnn and KTH's DD2424: a
     tanh RNN of 100 units, 25 symbols an unroll, AdaGrad 0.1, entries clipped to 5, one epoch.
@@ -103,8 +104,8 @@ def train(
     batch_size : int
         Streams or sequences side by side.
     order : {"stream", "shuffled"}
-        Of a text. "stream": windows from left to right, the state carried from one to the next. "shuffled":
-        windows from every offset in random order, each from the zero state.
+        Of a text. "stream": windows from left to right, the state carried from one to the next.
+        "shuffled": windows from every offset in random order, each from the zero state.
     optimizer : {"adagrad", "rmsprop", "adam", "sgd"}
         How the parameters move.
     learning_rate : float, optional
@@ -205,11 +206,12 @@ def _arguments(target: type, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resumed(
-    source: str | os.PathLike[str] | Corpus, path: str | os.PathLike[str], given: dict[str, Any]
+    source: str | os.PathLike[str] | Corpus | Sequences, path: str | os.PathLike[str],
+    given: dict[str, Any],
 ) -> Trainer:
     model, _, about = read(path)
     corpus = (source if isinstance(source, Corpus | Sequences)
-              else Corpus.from_file(source, vocabulary=model.vocabulary))
+              else Corpus.from_file(source, vocabulary=model.text_vocabulary))
     stored = about["model"] | about.get("trainer", {}).get("config", {})
     free = {"epochs", "updates", "minutes", "patience", "threads", "progress", "checkpoint",
             "callback", "sample_every", "sample_length", "checkpoint_every"}

@@ -38,7 +38,8 @@ SEQ_LENGTH = 25  # of a text
 
 
 class Trainer:
-    """Trains a model on a corpus or on sequences; `run` may be called again and goes on where it stopped.
+    """Trains a model on a corpus or on sequences; `run` may be called again and goes on where it
+    stopped.
 
     The text is cut into batch_size equal streams, read side by side from left to right in windows
     of seq_length; the state goes from window to window. An epoch ends when position + seq_length +
@@ -90,10 +91,10 @@ class Trainer:
         In place of them: how long `run()` takes, with the last validation. When it is called
         again, or resumed, it goes on with what is left.
     valid_fraction : float
-        In [0, 1): this share of the text or of the sequences, the tail, is not trained on but scored
-        after each epoch and at the end of `run()`; `best_model` is the one with the lowest score.
-        The tail of a text is read in batch_size streams (fewer where it is short), from the states
-        that training carried on; there is no dropout.
+        In [0, 1): this share of the text or of the sequences, the tail, is not trained on but
+        scored after each epoch and at the end of `run()`; `best_model` is the one with the lowest
+        score. The tail of a text is read in batch_size streams (fewer where it is short), from the
+        states that training carried on; there is no dropout.
     valid_every : int, optional
         Updates between validations, in place of an epoch.
     patience : int, optional

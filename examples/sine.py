@@ -1,0 +1,104 @@
+"""Sine curves continued: an LSTM and a tanh RNN with equally many parameters.
+
+    python examples/sine.py                         # about a minute for each
+    python examples/sine.py --minutes 0.2
+
+An exercise of RWTH Aachen: 10,000 curves of 100 samples, sin(0.15 t / d + p) with d from 1 to 2 and
+a random phase p. Both networks learn to foretell the next sample; then they are given the first 30
+samples of fresh curves and go on for 70 more, each prediction being the next input. Prints the mean
+squared error of those 70 and draws it, with some curves, into sine.png. The picture needs pip
+install "fastrnn[plot]".
+"""
+
+import argparse
+import importlib.util
+import time
+from pathlib import Path
+
+import numpy as np
+
+import fastrnn
+
+SAMPLES, GIVEN = 100, 30
+FRESH = 1000  # curves, of another seed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Sine curves continued by an LSTM and an RNN.")
+    parser.add_argument("--curves", type=int, default=10_000, help="default: %(default)s")
+    parser.add_argument("--hidden-size", type=int, default=64,
+                        help="of the LSTM (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=1.0, help="each (default: %(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=5e-3, help="default: %(default)s")
+    parser.add_argument("--batch-size", type=int, default=100, help="default: %(default)s")
+    parser.add_argument("--threads", type=int, help="default: all cores")
+    parser.add_argument("--output", metavar="DIR", type=Path, default=Path("."),
+                        help="where sine.png goes (default: here)")
+    options = parser.parse_args()
+    try:
+        run(options)
+    except (OSError, ValueError, ImportError, FloatingPointError) as error:
+        parser.error(str(error))
+
+
+def run(options: argparse.Namespace) -> None:
+    if importlib.util.find_spec("matplotlib") is None:  # better known before the training
+        raise ImportError('the picture needs matplotlib: pip install "fastrnn[plot]"')
+    curves = fastrnn.tasks.sine(options.curves, SAMPLES - 1, seed=1)
+    fresh = fastrnn.tasks.sine(FRESH, SAMPLES - 1, seed=2)
+    lstm = learn(curves, "lstm", options.hidden_size, options)
+    H = fastrnn.hidden_size_for("rnn", fastrnn.parameter_count(lstm), curves.sizes)
+    models = {"LSTM": lstm, "RNN": learn(curves, "rnn", H, options)}
+    truth = fresh.targets[:, GIVEN - 1 :]  # (FRESH, 70, 1)
+    continued = {}
+    for name, model in models.items():
+        continued[name] = model.extrapolate(fresh.inputs[:, :GIVEN], SAMPLES - GIVEN)
+        errors = (continued[name] - truth) ** 2
+        print(f"{name} with {model.config['hidden_size']} units, "
+              f"{fastrnn.parameter_count(model):,} parameters: next sample "
+              f"{model.score(fresh):.2e}, the {SAMPLES - GIVEN} continued ones {errors.mean():.2e} "
+              f"(mean squared error, {FRESH:,} fresh curves); of the median curve "
+              f"{np.median(errors.mean(axis=(1, 2))):.2e}")
+    options.output.mkdir(parents=True, exist_ok=True)
+    picture = options.output / "sine.png"
+    draw(fresh, continued, truth, picture)
+    print(f"the picture is in {picture}")
+
+
+def learn(curves, cell, hidden_size, options) -> fastrnn.Model:
+    start = time.perf_counter()
+    model = fastrnn.train(
+        curves, cell=cell, hidden_size=hidden_size, init="xavier", batch_size=options.batch_size,
+        optimizer="adam", learning_rate=options.learning_rate, schedule="cosine", clip_value=None,
+        clip_norm=1.0, minutes=options.minutes, threads=options.threads)
+    print(f"{cell}: {len(model.history):,} updates in {time.perf_counter() - start:.1f} s")
+    return model
+
+
+def draw(fresh, continued, truth, picture) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    places = figure.subplots(3, 2)
+    t = np.arange(GIVEN, SAMPLES)
+    for row, axes in enumerate(places.flat[:4]):
+        axes.plot(np.arange(GIVEN), fresh.inputs[row, :GIVEN, 0], color="black", label="given")
+        axes.plot(t, truth[row, :, 0], color="gray", linestyle=":", label="the curve")
+        for name, values in continued.items():
+            axes.plot(t, values[row, :, 0], label=name)
+        axes.set(xlabel="sample", ylim=(-1.5, 1.5))
+    places[0, 0].legend(ncols=4, fontsize="small")
+    errors = figure.add_subplot(places[2, 0].get_gridspec()[2, :])
+    for axes in places[2]:
+        axes.remove()
+    for name, values in continued.items():
+        errors.semilogy(t, ((values - truth) ** 2).mean(axis=(0, 2)), label=name)
+    errors.set(xlabel="sample", ylabel=f"mean squared error, {FRESH:,} curves")
+    errors.grid(alpha=0.3)
+    errors.legend()
+    figure.suptitle(f"{GIVEN} samples given, {SAMPLES - GIVEN} continued")
+    figure.savefig(picture, dpi=150)
+
+
+if __name__ == "__main__":
+    main()
