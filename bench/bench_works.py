@@ -28,8 +28,20 @@ from numpy_hoisted import NumpyHoisted
 from numpy_step import NumpyStep
 from race import race
 from threadpoolctl import threadpool_limits
-from torch_peer import TorchPeer, TorchSequences
-from works import CLIP, TASKS, WORKS, Task, Work, flops, make_text, task_flops
+from torch_peer import TorchPeer, TorchRecords, TorchSequences
+from works import (
+    CLIP,
+    RECORD_TASKS,
+    TASKS,
+    WORKS,
+    RecordTask,
+    Task,
+    Work,
+    flops,
+    make_text,
+    record_flops,
+    task_flops,
+)
 
 import fastrnn
 from fastrnn import _core, nn, reference
@@ -138,6 +150,36 @@ def task_race(task: Task) -> Race:
         "fastrnn": Contestant(partial(ours, THREADS[-1]), THREADS[-1]),
         "fastrnn, 1 thread": Contestant(ours), "NumPy": Contestant(numpy_twin),
     } | torch_contestants(torch), task_flops(task, sequences))
+
+
+def record_race(task: RecordTask) -> Race:
+    """Epochs of all records: fastrnn reads such of about the same length together, PyTorch packed
+    sequences."""
+    corpus = fastrnn.Corpus.from_records(task.records())
+    H, K = task.H, len(corpus.vocabulary)
+
+    def start():
+        return fastrnn.Model(corpus.vocabulary, cell="lstm", hidden_size=H)
+
+    def ours(threads=1):
+        trainer = fastrnn.Trainer(start(), corpus, **task.training, clip_value=None,
+                                  threads=threads, progress=False)
+        return lambda n: trainer.run(n * trainer.updates_per_epoch)
+
+    def torch(threads):
+        peer = TorchRecords(start().params, corpus.pieces(), cell="lstm", threads=threads,
+                            **task.training)
+
+        def epochs(n):
+            for _ in range(n):
+                peer.epoch()
+
+        return epochs
+
+    return Race("epoch", "float32", {
+        "fastrnn": Contestant(partial(ours, THREADS[-1]), THREADS[-1]),
+        "fastrnn, 1 thread": Contestant(ours),
+    } | torch_contestants(torch), record_flops(task, int(corpus.records.steps.sum()), K))
 
 
 @cache
@@ -265,6 +307,7 @@ def all_races() -> dict[str, Race]:
         if work != CLASSIC:
             races[f"{work.name}, float32"] = update_race(work, "float32")
     races |= {f"{task.name}, float32": task_race(task) for task in TASKS.values()}
+    races |= {f"{task.name}, float32": record_race(task) for task in RECORD_TASKS.values()}
     races |= {f"nn layer {cell}, {dtype}": layer_race(cell, dtype)
               for cell in ("rnn", "lstm", "gru") for dtype in dtypes}
     races |= {f"sample, {dtype}": sample_race(dtype) for dtype in dtypes}

@@ -259,6 +259,50 @@ class TorchSequences(TorchPeer):
         return loss.item()
 
 
+class TorchRecords(TorchPeer):
+    """The same modules learning from records of different lengths as packed sequences, batch_size
+    at a time in random order; the cross-entropy summed over time and averaged over the batch.
+
+    Parameters
+    ----------
+    params, cell, optimizer, learning_rate, dtype, threads
+        See `TorchPeer`.
+    records : list of ndarray of int
+        The ids of each, with its start and stop symbol.
+    batch_size, clip_norm
+        See `TorchSequences`.
+    """
+
+    def __init__(self, params, records, batch_size, cell, optimizer, learning_rate, clip_norm,
+                 dtype="float32", threads=1) -> None:
+        self.build(params, cell, optimizer, learning_rate, dtype, threads)
+        self.clip_norm, self.batch_size = clip_norm, batch_size
+        self.records = [self.torch.from_numpy(ids.astype(np.int64)) for ids in records]
+        self.rng = np.random.default_rng(0)
+
+    def epoch(self) -> None:
+        order = self.rng.permutation(len(self.records))
+        for start in range(0, len(order), self.batch_size):
+            self.learn_batch(order[start : start + self.batch_size])
+
+    def learn_batch(self, rows) -> float:
+        torch = self.torch
+        self._use_threads()
+        pack = torch.nn.utils.rnn.pack_sequence
+        x = pack([self.records[i][:-1] for i in rows], enforce_sorted=False)
+        y = pack([self.records[i][1:] for i in rows], enforce_sorted=False)
+        hs, _ = self.recurrent(x._replace(data=self.one_hot.index_select(0, x.data)))
+        loss = torch.nn.functional.cross_entropy(
+            self.head(hs.data), y.data, reduction="sum") / len(rows)
+        self.optimizer.zero_grad()
+        loss.backward()
+        for bias in self._held:
+            bias.grad[: 2 * self.recurrent.hidden_size] = 0
+        torch.nn.utils.clip_grad_norm_(self.trained, self.clip_norm)
+        self.optimizer.step()
+        return loss.item()
+
+
 def layer_passes(cell: str, x: np.ndarray, dh: np.ndarray, H: int, threads: int):
     """A function that takes x (N, T, D) forward and the gradient dh (N, T, H) back n times."""
     import torch

@@ -87,6 +87,38 @@ TASKS = {task.name: task for task in (
 )}
 
 
+@dataclass(frozen=True)
+class RecordTask:
+    """Records of a text, cut at random, and the LSTM that learns them with Adam, 64 at a time."""
+
+    name: str
+    K: int
+    H: int
+    count: int  # records of an epoch
+    lengths: tuple[int, int]  # of the shortest and the longest
+
+    training = {"batch_size": 64, "optimizer": "adam", "learning_rate": 1e-3, "clip_norm": CLIP}
+
+    def records(self) -> list[str]:
+        draw, text, at, records = random.Random(0), make_text(self.K), 0, []
+        for _ in range(self.count):
+            length = draw.randint(*self.lengths)
+            records.append(text[at : at + length])
+            at += length
+        return records
+
+
+RECORD_TASKS = {task.name: task for task in (
+    RecordTask("names lstm", K=50, H=128, count=3200, lengths=(3, 12)),
+    RecordTask("messages lstm", K=80, H=256, count=640, lengths=(20, 140)),
+)}
+
+
+def record_flops(task: RecordTask, steps: int, K: int) -> int:
+    """Of an epoch with so many predictions; as `flops`."""
+    return 3 * 2 * (task.H * 4 * task.H + task.H * K) * steps
+
+
 def task_flops(task: Task, sequences: fastrnn.Sequences) -> int:
     """As `flops`: inputs that are symbols cost none."""
     sizes, gates = sequences.sizes, {"rnn": 1, "relu": 1, "lstm": 4}[task.cell]

@@ -30,7 +30,9 @@ typedef struct {
     int cell, T, n, H, row, zrow, packed;
     const int32_t *ids;          /* [T][N]: rows of Wx (K, G H) that are the products, or NULL */
     int N, G;
-    const real *Wx, *b;
+    const real *Wx;
+    const real *b;               /* (G H), or for each stream its own, b_row apart: then that is > 0 */
+    int b_row;
     const real *Wh, *WhT;        /* packed (H, G H) and its transpose; for a GRU that resets before */
     const real *Wn, *WnT;        /* the gates r and z, and here n; memory: Wm */
     const real *plain_Wh, *plain_Wm;     /* the parameters themselves */
@@ -77,6 +79,7 @@ INLINE const real *products(const layer *l, int t, int r) {
     return l->ids ? l->Wx + (ptrdiff_t)l->ids[t * l->N + r] * l->G * l->H
                   : l->z + ((ptrdiff_t)t * l->n + r) * l->zrow;
 }
+INLINE const real *bias(const layer *l, int r) { return l->b + (ptrdiff_t)r * l->b_row; }
 INLINE int products_step(const layer *l) { return l->ids ? l->H : l->row; }
 
 /* Vectors of a tile that go through tanh, or through the gates, side by side (vecmath.h). */
@@ -116,7 +119,8 @@ static void rnn_forward(const layer *l) {
                 ALL_OF(TOGETHER) {
                     const spot here = next_vector(&w, sum);
                     const int j = here.unit;
-                    s[p] = load(products(l, t, here.row) + j) + load(l->b + j) + here.sum[0];
+                    s[p] = load(products(l, t, here.row) + j) + load(bias(l, here.row) + j)
+                           + here.sum[0];
                     at[p] = (ptrdiff_t)here.row * row + j;
                 }
                 if (l->cell == FASTRNN_TANH) tanhs(TOGETHER, s);
@@ -184,10 +188,10 @@ static void lstm_forward(const layer *l) {
                 ALL_OF(PAIR) {
                     const spot here = next_vector(&w, sum);
                     const int j = here.unit;
-                    const real *x = products(l, t, here.row) + j;
+                    const real *x = products(l, t, here.row) + j, *b = bias(l, here.row) + j;
                     UNROLL(4)
                     for (int k = 0; k < 4; k++) {
-                        i[k * PAIR + p] = load(x + k * x_step) + load(l->b + k * H + j)
+                        i[k * PAIR + p] = load(x + k * x_step) + load(b + k * H)
                                           + here.sum[k * w.U];
                     }
                     at[p] = (ptrdiff_t)here.row * row + j;
@@ -275,7 +279,7 @@ static void gru_forward(const layer *l) {
                 ALL_OF(PAIR) {
                     const spot here = next_vector(&w, sum);
                     const int j = here.unit;
-                    const real *x = products(l, t, here.row) + j, *b = l->b + j;
+                    const real *x = products(l, t, here.row) + j, *b = bias(l, here.row) + j;
                     at[p] = (ptrdiff_t)here.row * row + j;
                     gate[p] = z + (ptrdiff_t)here.row * zrow + j;
                     reset[p] = load(x) + load(b) + here.sum[0];
@@ -362,7 +366,7 @@ static void gru_before_forward(const layer *l) {
                 ALL_OF(PAIR) {
                     const spot here = next_vector(&w, sum);
                     const int j = here.unit;
-                    const real *x = products(l, t, here.row) + j, *b = l->b + j;
+                    const real *x = products(l, t, here.row) + j, *b = bias(l, here.row) + j;
                     at[p] = (ptrdiff_t)here.row * row + j;
                     gate[p] = z + (ptrdiff_t)here.row * zrow + j;
                     reset[p] = load(x) + load(b) + here.sum[0];
@@ -470,7 +474,8 @@ static void memory_forward(const layer *l) {
                 const int j = w.unit + u * LANES;
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + j;
                 real *gate = z + (ptrdiff_t)(w.row + r) * zrow + j;
-                const vec s = load(products(l, t, w.row + r) + j) + load(l->b + j) + sum[w.place][r][u];
+                const vec s = load(products(l, t, w.row + r) + j) + load(bias(l, w.row + r) + j)
+                              + sum[w.place][r][u];
                 store(gate, larger(all(0), s));
                 store(now + at, load(before + at) + load(l->bm + j));
             }

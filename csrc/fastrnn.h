@@ -6,7 +6,7 @@
  * with the table: they hold float for a float table and double for a double table.
  *
  * Letters: T time steps, N batch, V symbols that are read, D input size, H hidden size, K output
- * size, E embedding size, L layers, G gates (lstm 4: i f o g; gru 3: r z n; else 1), P numbers of state
+ * size, C labels, E embedding size, L layers, G gates (lstm 4: i f o g; gru 3: r z n; else 1), P numbers of state
  * (for each layer its h; for lstm h and then c). Arrays are row-major and contiguous, do not
  * overlap unless said, and the caller has checked every size and every id.
  */
@@ -29,7 +29,7 @@ typedef struct {
 
 enum { FASTRNN_TANH, FASTRNN_RELU, FASTRNN_LSTM, FASTRNN_GRU, FASTRNN_MEMORY };   /* cell */
 enum { FASTRNN_ADAGRAD, FASTRNN_RMSPROP, FASTRNN_ADAM, FASTRNN_SGD };     /* optimizer kind */
-enum { FASTRNN_CROSS_ENTROPY, FASTRNN_SQUARED_ERROR };                    /* loss */
+enum { FASTRNN_CROSS_ENTROPY, FASTRNN_SQUARED_ERROR, FASTRNN_BINARY_CROSS_ENTROPY };  /* loss */
 enum { FASTRNN_MAP_EXP, FASTRNN_MAP_TANH, FASTRNN_MAP_SIGMOID, FASTRNN_MAP_RSQRT };  /* map */
 enum { FASTRNN_MOST_LAYERS = 32 };
 enum { FASTRNN_CHUNK = 16384 };  /* elements of a block that one job of an update takes */
@@ -42,6 +42,7 @@ typedef struct {
     int b;               /* (G H) */
     int bhn;             /* (H), gru: -1 where it resets before the product */
     int Wm, bm;          /* (H, H), (H), memory */
+    int Wc;              /* (C, G H), of the first layer where there are labels */
 } fastrnn_layer;
 
 /* A model's sizes, and where each tensor starts in its flat block of `size` elements. Parameters,
@@ -52,6 +53,7 @@ typedef struct {
     int loss;
     int K, E, H, L;      /* K is 0 where there is no head, E where inputs are not embedded */
     int V, D;            /* inputs are V symbols, one-hot or embedded, or D numbers: one of them is 0 */
+    int C;               /* labels, of which each row has one or a mixture; 0: none */
     int T, N;            /* the largest unroll and the batch that the workspace must hold */
     int dropout;         /* chance to be dropped, in 1/65536 */
     int packed;          /* whether the recurrence runs on packed matrices, or on plain BLAS */
@@ -75,6 +77,7 @@ typedef struct {
     const int64_t *lengths;  /* [N], 0 to T, and mask with it: what lies behind is padding, which has
                               * no part in anything; NULL: T. The loss is the mean over the rows
                               * whose length is not 0. */
+    const void *labels;      /* [N][C]: the share of each label, where there are any */
     const uint8_t *mask;     /* [T][N]: whether a prediction counts, 0 in padding; NULL: all do */
 } fastrnn_batch;
 
@@ -106,6 +109,7 @@ typedef struct {
     void *work;                  /* workspace_size(net) elements, zero at first, 64-byte aligned */
     int32_t *window;             /* 2*T*N + 2*V, zero at first: inputs [T][N], targets [T][N], rows */
     uint8_t *marks;              /* [T][N], scratch */
+    void *shares;                /* [N][C], scratch */
     /* What is learned from, step by step. A text is N streams of `length` symbols, one after the
      * other, and target_ids the same one symbol on; of sequences x and y take the place of symbols
      * where they are numbers. */
@@ -122,6 +126,7 @@ typedef struct {
     const int64_t *starts;       /* of the windows or sequences of this call, [updates][N], each from
                                   * the zero state; NULL: the streams are read from left to right */
     const int64_t *lengths;      /* of the sequences, [updates][N]; 0: none here */
+    const int32_t *labels;       /* of them too, where there are any */
     int64_t epoch_updates;       /* of an epoch with starts */
     int64_t epoch;               /* epochs completed */
     int64_t update;              /* updates completed */
@@ -148,8 +153,8 @@ typedef struct {
     int64_t (*workspace_size)(const fastrnn_network *net);
 
     /* Read a batch (T <= net->T) from `state` [N][P], in and out. losses [T][N], where not NULL,
-     * receives that of each prediction: the cross-entropy in nats, or the squared error, the mean
-     * of its K numbers; right [T][N], where not NULL, whether the target was the likeliest symbol;
+     * receives that of each prediction: the cross-entropy in nats; the binary cross-entropy, in
+     * nats, of the K shares of the softmax; or the squared error, the mean of its K numbers; right [T][N], where not NULL, whether the target was the likeliest symbol;
      * and grads, where not NULL, the gradient of the loss, which is the sum of the losses over time
      * and their mean over the batch. out [N][T][K], in place of losses, receives what the head
      * hands on. With `bits`, a source for each slice, what layers hand on is dropped out. */
@@ -175,10 +180,10 @@ typedef struct {
 
     /* Draw n ids for each of the N streams from softmax(scores / temperature), each with its
      * uniform number in [0, 1) ([n][N]), after reading ids [N] in `state` [N][P], in and out.
-     * Temperature 0 takes the likeliest symbol. Only the top_k likeliest symbols are drawn, and of
+     * labels [N][C] are theirs. Temperature 0 takes the likeliest symbol. Only the top_k likeliest symbols are drawn, and of
      * these the likeliest that together have a share of top_p (1: all). out [n][N] */
     void (*sample)(const fastrnn_network *net, const void *params, void *work, void *state,
-                   const int32_t *ids, double temperature, int top_k, double top_p,
+                   const int32_t *ids, const void *labels, double temperature, int top_k, double top_p,
                    const double *uniforms, int64_t n, int32_t *out);
 
     /* One optimizer step over n elements; `update` counts from 1. The gradient is multiplied by

@@ -77,6 +77,40 @@ static void cross_entropy(const fastrnn_batch *b, int first, int n, int N, int w
     }
 }
 
+/* The same of L = -log p_target - sum over the others of log(1 - p_k), p = softmax(o): with r_k = p_k /
+ * (1 - p_k) and S = the sum of the others' r_k - 1, dL/do_k is r_k - p_k S, and -1 - p_k S at the
+ * target. */
+static void binary_cross_entropy(const fastrnn_batch *b, int first, int n, int N, int K, int width,
+                                 int row, const real *bias, real *o, double *losses,
+                                 uint8_t *right) {
+    const real rows = (real)rows_that_count(b, N);
+    const real least = sizeof(real) == 4 ? (real)1e-7 : (real)1e-15;    /* of 1 - p_k */
+    for (int i = 0; i < b->T * n; i++, o += row) {
+        const int at = i / n * N + first + i % n, target = b->targets[at];
+        if (b->mask && !b->mask[at]) {
+            memset(o, 0, (size_t)width * sizeof(real));
+            losses[at] = 0;
+            if (right) right[at] = 0;
+            continue;
+        }
+        const real score = o[target] + bias[target];
+        real top, others = -1;
+        const real sum = exponentials(width, 1, bias, o, &top);
+        if (right) right[at] = score == top;
+        losses[at] = log((double)sum) + ((double)top - (double)score);
+        for (int k = 0; k < K; k++) {
+            const real p = o[k] / sum, rest = 1 - p > least ? 1 - p : least;
+            if (k == target) continue;
+            losses[at] -= log((double)rest);
+            others += p / rest;
+        }
+        for (int k = 0; k < K; k++) {
+            const real p = o[k] / sum, rest = 1 - p > least ? 1 - p : least;
+            o[k] = ((k == target ? -1 : p / rest) - p * others) / rows;
+        }
+    }
+}
+
 /* o becomes 2 (o - y) / (K rows), losses are the mean of (o - y)^2 over the K numbers. */
 static void squared_error(const fastrnn_batch *b, int first, int n, int N, int K, int row,
                           const real *bias, real *o, double *losses) {

@@ -71,6 +71,7 @@ typedef struct {
     int row, wide, xrow;         /* H, K and input_size rounded up to multiples of ROW_STEP */
     int cell;                    /* with FASTRNN_GRU_BEFORE told apart */
     int G, zrow;
+    int b_row;                   /* G H rounded up, and a step more for what is read behind it */
     int slices;
     /* of each layer, packed: (D, G H), (H, G H), a GRU's (H, H) or the memory's Wm, transposes */
     int64_t Wx[FASTRNN_MOST_LAYERS], WxT[FASTRNN_MOST_LAYERS], Wh[FASTRNN_MOST_LAYERS];
@@ -81,6 +82,7 @@ typedef struct {
     int64_t first;               /* where the first slice starts; each has, n being its streams: */
     int64_t x;                   /* [T][n][xrow]: inputs, where they are numbers or embedded */
     int64_t h[FASTRNN_MOST_LAYERS], c[FASTRNN_MOST_LAYERS], z[FASTRNN_MOST_LAYERS];   /* cells.h */
+    int64_t bias;                /* [n][b_row]: the first layer's, where there are labels */
     int64_t mask[FASTRNN_MOST_LAYERS];       /* [T][n][row]: 0 or 1 / keep */
     int64_t dropped[FASTRNN_MOST_LAYERS];    /* [T][n][row]: what the layer hands on */
     int64_t dh;                  /* [T][n][row or xrow]: gradients by what a layer hands on */
@@ -99,6 +101,7 @@ static layout lay_out(const network *net) {
     at.cell = net->cell == FASTRNN_GRU && net->layers[0].bhn < 0 ? FASTRNN_GRU_BEFORE : net->cell;
     at.G = gates(at.cell);
     at.zrow = slots(at.cell) * at.row;
+    at.b_row = net->C ? round_up(at.G * net->H, ROW_STEP) + ROW_STEP : 0;
     at.slices = slices(net->N, net->H);
 
     int64_t end = 0;
@@ -122,6 +125,7 @@ static layout lay_out(const network *net) {
     end = 0;
     const int64_t n = (net->N + at.slices - 1) / at.slices, Tn = net->T * n;
     PLACE(x, Tn * at.xrow);
+    PLACE(bias, n * at.b_row);
     for (int l = 0; l < net->L; l++) {
         PLACE(h[l], (Tn + n) * at.row);
         PLACE(c[l], at.cell == FASTRNN_LSTM ? (Tn + n) * at.row : 0);
@@ -235,7 +239,8 @@ static layer layer_of(const unrolled *u, int slice, int l) {
     a.N = net->N;
     a.G = at->G;
     a.Wx = u->params + offsets->Wx;
-    a.b = u->params + offsets->b;
+    a.b = net->C && l == 0 ? mine + at->bias : u->params + offsets->b;
+    a.b_row = l == 0 ? at->b_row : 0;
     a.plain_Wh = u->params + offsets->Wh;
     a.plain_Wm = u->params + offsets->Wm;
     a.bhn = u->params + offsets->bhn;
@@ -365,6 +370,47 @@ static void blank_padding(const unrolled *u, const layer *a, int slice) {
     }
 }
 
+/* The first layer's bias of each row: b and what its labels add. */
+static void label_biases(const unrolled *u, int slice) {
+    const network *net = u->net;
+    const int size = u->at->G * net->H, first = first_row(net, slice);
+    real *row = u->work + u->at->first + slice * u->at->slice_size + u->at->bias;
+    for (int n = first; n < first_row(net, slice + 1); n++, row += u->at->b_row) {
+        const real *shares = (const real *)u->in.labels + (int64_t)n * net->C;
+        memcpy(row, u->params + net->layers[0].b, (size_t)size * sizeof(real));
+        for (int c = 0; c < net->C; c++) {
+            const real *Wc = u->params + net->layers[0].Wc + (int64_t)c * size;
+            if (shares[c] == 0) continue;
+            for (int j = 0; j < size; j++) row[j] += shares[c] * Wc[j];
+        }
+    }
+}
+
+/* The gradient of Wc from the first layer's dz [T][n][zrow]; takes the biases' place. */
+static void label_gradients(const unrolled *u, const layer *a, int slice, const real *dz,
+                            real *grads) {
+    const network *net = u->net;
+    const int H = net->H, size = a->G * H, first = first_row(net, slice);
+    real *sum = u->work + u->at->first + slice * u->at->slice_size + u->at->bias;
+    memset(grads + net->layers[0].Wc, 0, (size_t)net->C * size * sizeof(real));
+    memset(sum, 0, (size_t)a->n * u->at->b_row * sizeof(real));
+    for (int i = 0; i < a->T * a->n; i++) {
+        real *to = sum + (ptrdiff_t)(i % a->n) * u->at->b_row;
+        const real *from = dz + (ptrdiff_t)i * a->zrow;
+        for (int g = 0; g < a->G; g++) {
+            for (int j = 0; j < H; j++) to[g * H + j] += from[g * a->row + j];
+        }
+    }
+    for (int n = 0; n < a->n; n++, sum += u->at->b_row) {
+        const real *shares = (const real *)u->in.labels + (int64_t)(first + n) * net->C;
+        for (int c = 0; c < net->C; c++) {
+            real *dWc = grads + net->layers[0].Wc + (int64_t)c * size;
+            if (shares[c] == 0) continue;
+            for (int j = 0; j < size; j++) dWc[j] += shares[c] * sum[j];
+        }
+    }
+}
+
 /* States of all T steps of a slice from those in slots 0. */
 static void forward(const unrolled *u, int slice) {
     const network *net = u->net;
@@ -373,6 +419,7 @@ static void forward(const unrolled *u, int slice) {
     for (int l = 0; l < net->L; l++) {
         const layer a = layer_of(u, slice, l);
         if (l == 0) read_inputs(u, &a, slice);
+        if (l == 0 && net->C) label_biases(u, slice);
         if (l || input_size(net)) {
             int x_row;
             const real *x = input(u, slice, l, &x_row);
@@ -479,6 +526,7 @@ static void layers_backward(const unrolled *u, int slice, real *grads) {
             start_gradient(&a, a.dh);            /* which has done its service */
             copy_rows(a.n, H, a.dh, a.row, dstate, P);
         }
+        if (l == 0 && net->C) label_gradients(u, &a, slice, dz, grads);
         if (inputs) x = input(u, slice, l, &x_row);
         /* those of Wh and, where there is one, Wx */
         const factor both[2] = {{H, a.row, a.h, grads + offsets->Wh},
@@ -532,6 +580,9 @@ static void unroll_slice(void *context, int slice) {
                 for (int k = 0; k < net->K; k++) scores[i * u->at->wide + k] += bias[k];
             }
             rows_out(u->in.T, n, net->K, scores, u->at->wide, u->out, first);
+        } else if (net->loss == FASTRNN_BINARY_CROSS_ENTROPY) {
+            binary_cross_entropy(&u->in, first, n, net->N, net->K, vectors(net->K) * LANES,
+                                 u->at->wide, bias, scores, u->losses, u->right);
         } else if (net->loss == FASTRNN_SQUARED_ERROR) {
             squared_error(&u->in, first, n, net->N, net->K, u->at->wide, bias, scores, u->losses);
         } else {
@@ -696,13 +747,14 @@ static int32_t id_at(const training *t, const void *ids, int64_t i) {
 
 /* The next batch: windows of the text, or the sequences that an update of this call names. */
 static fastrnn_batch read_batch(const training *t, int64_t update) {
-    const int N = t->net->N;
+    const int N = t->net->N, C = t->net->C;
     const int64_t *starts = t->starts ? t->starts + update * N : NULL;
     const int64_t *lengths = t->lengths ? t->lengths + update * N : NULL;
     int32_t *inputs = t->window, *targets = inputs + t->net->T * N;
     fastrnn_batch b = {.T = t->net->T, .inputs = t->ids ? inputs : NULL, .x = t->x,
                        .targets = t->target_ids ? targets : NULL, .y = t->y, .starts = starts,
-                       .lengths = lengths, .mask = lengths ? t->marks : NULL};
+                       .lengths = lengths, .mask = lengths ? t->marks : NULL,
+                       .labels = t->shares};
     if (lengths) {
         b.T = 0;
         for (int n = 0; n < N; n++) b.T = lengths[n] > b.T ? (int)lengths[n] : b.T;
@@ -710,6 +762,9 @@ static fastrnn_batch read_batch(const training *t, int64_t update) {
     for (int n = 0; n < N; n++) {
         const int64_t first = starts ? starts[n] : n * t->length + t->position;
         const int steps = lengths ? (int)lengths[n] : b.T;
+        for (int c = 0; c < C; c++) {
+            ((real *)t->shares)[(int64_t)n * C + c] = c == t->labels[update * N + n];
+        }
         for (int s = 0; s < b.T; s++) {
             const int at = s * N + n, inside = s < steps;
             if (t->ids) inputs[at] = inside ? id_at(t, t->ids, first + s) : 0;
@@ -921,12 +976,12 @@ static double keep_likely(int K, int top_k, double top_p, real *weights, real *s
 }
 
 static void sample(const network *net, const void *params, void *work, void *state,
-                   const int32_t *ids, double temperature, int top_k, double top_p,
+                   const int32_t *ids, const void *labels, double temperature, int top_k, double top_p,
                    const double *uniforms, int64_t n, int32_t *out) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
     unrolled u = {.net = net, .at = &at, .params = params, .work = work,
-                  .in = {.T = 1, .inputs = ids}};
+                  .in = {.T = 1, .inputs = ids, .labels = labels}};
     const int K = net->K;
     /* Colder, the likeliest symbol has all the probability already; warmer, all have the same. */
     const real sharpness = (real)(1 / fmin(fmax(temperature, 1e-30), 1e9));

@@ -25,10 +25,10 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=8, help="default: %(default)s symbols")
     parser.add_argument("--hidden-size", type=int, default=100, help="default: %(default)s")
     parser.add_argument("--minutes", type=float, default=1.5, help="each (default: %(default)s)")
-    parser.add_argument("--learning-rate", type=float, default=2e-3, help="default: %(default)s")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="default: %(default)s")
     parser.add_argument("--batch-size", type=int, default=100, help="default: %(default)s")
     parser.add_argument("--scale", type=float, default=0.1,
-                        help="of the random Wh: N(0, scale) (default: %(default)s)")
+                        help="of random weights: N(0, scale) (default: %(default)s)")
     parser.add_argument("--sequences", type=int, default=50_000, help="default: %(default)s")
     parser.add_argument("--threads", type=int, help="default: all cores")
     parser.add_argument("--output", metavar="DIR", type=Path, default=Path("."),
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
           f"{options.batch_size}, Adam {options.learning_rate:g}, norm clipped to 5\n")
     options.output.mkdir(parents=True, exist_ok=True)
     starts = {
-        "identity": {"init": "identity"},
+        "identity": {"init": "identity", "init_scale": options.scale},
         f"N(0, {options.scale:g})": {"init": "normal", "init_scale": options.scale},
     }
     runs = {name: learn(sequences, fresh, name, start, options) for name, start in starts.items()}

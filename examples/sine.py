@@ -93,7 +93,7 @@ def draw(fresh, continued, truth, picture) -> None:
         axes.remove()
     for name, values in continued.items():
         errors.semilogy(t, ((values - truth) ** 2).mean(axis=(0, 2)), label=name)
-    errors.set(xlabel="sample", ylabel=f"mean squared error, {FRESH:,} curves")
+    errors.set(xlabel="sample", ylabel="mean squared error")
     errors.grid(alpha=0.3)
     errors.legend()
     figure.suptitle(f"{GIVEN} samples given, {SAMPLES - GIVEN} continued")

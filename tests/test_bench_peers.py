@@ -18,7 +18,7 @@ from numpy_batch import NumpyBatch
 from numpy_hoisted import NumpyHoisted
 from numpy_step import NumpyStep
 from peer import CharacterPeer
-from torch_peer import TorchPeer, TorchSequences
+from torch_peer import TorchPeer, TorchRecords, TorchSequences
 from works import WORKS, flops, make_text, symbols
 
 K, H, T = 11, 9, 7
@@ -436,3 +436,25 @@ def test_torch_on_sequences_equals_the_reference(cell, numbers):
             reference.adam(params[name], g, memories[name], update + 1, 0.01)
     for name, p in params.items():
         np.testing.assert_allclose(peer.params[name], p, rtol=0, atol=1e-10, err_msg=name)
+
+
+@needs_torch
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_torch_on_packed_records_equals_single_records(cell):
+    corpus = fastrnn.Corpus.from_records(["anna", "bo", "charles", "d", "eva"])
+    model = fastrnn.Model(corpus.vocabulary, cell=cell, hidden_size=H, dtype="float64",
+                          init="xavier")
+    peer = TorchRecords(dict(model.params), corpus.pieces(), batch_size=3, cell=cell,
+                        optimizer="adam", learning_rate=0.01, clip_norm=100.0, dtype="float64")
+    optimizer = fastrnn.optim.Adam(model.params, 0.01)
+    for rows in ([3, 0, 2], [1, 4], [2, 1, 0]):
+        total, sums = 0.0, dict.fromkeys(model.params, 0.0)
+        for row in rows:
+            ids = corpus.pieces([row])[0][None]
+            loss, grads, _ = model.loss_and_gradients(ids[:, :-1], ids[:, 1:])
+            total += loss / len(rows)
+            sums = {name: sums[name] + g / len(rows) for name, g in grads.items()}
+        assert peer.learn_batch(rows) == pytest.approx(total, rel=1e-10)
+        optimizer.step(sums)
+    for name, p in model.params.items():
+        np.testing.assert_allclose(peer.params[name], p, rtol=0, atol=1e-9, err_msg=name)

@@ -30,7 +30,7 @@ def differences(f, at, step=1e-5):
     return slopes
 
 
-@pytest.mark.parametrize(("reads", "predicts"), PAIRS, ids="-".join)
+@pytest.mark.parametrize(("reads", "predicts"), PAIRS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_norms_are_those_of_central_differences(kind, reads, predicts):
     """By the state after each step, of sequences that end at different steps."""
@@ -58,7 +58,7 @@ def test_norms_are_those_of_central_differences(kind, reads, predicts):
     assert list(report.lags) == list(range(s.ends.max()))
 
 
-@pytest.mark.parametrize(("reads", "predicts"), PAIRS, ids="-".join)
+@pytest.mark.parametrize(("reads", "predicts"), PAIRS)
 def test_mean_absolute_gradients(reads, predicts):
     """Of the last so many steps of each sequence that has them, the last of which is judged."""
     model = model_of("lstm", reads, predicts)

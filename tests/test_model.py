@@ -181,7 +181,7 @@ def test_the_classic_defaults():
     assert model.config == {
         "cell": "rnn", "hidden_size": 100, "num_layers": 1, "embedding_size": None, "dropout": 0.0,
         "reset_after": True, "forget_bias": 1.0, "init": "normal", "init_scale": 0.01,
-        "loss": "cross_entropy", "dtype": "float32", "seed": 0}
+        "labels": None, "loss": "cross_entropy", "dtype": "float32", "seed": 0}
     rng = np.random.default_rng(0)
     np.testing.assert_array_equal(
         model.params["layer0.Wx"], rng.normal(0, 0.01, (K, 100)).astype(np.float32))

@@ -41,9 +41,9 @@ def test_an_epoch_has_each_window_once_in_a_new_order(corpus, monkeypatch):
         def __getattr__(self, name):
             return getattr(inner, name)
 
-        def run(self, rates, starts, lengths):
+        def run(self, rates, starts, lengths, labels):
             orders.append(starts)
-            assert lengths is None
+            assert lengths is None and labels is None
             return inner.run(rates, starts)
 
     trainer._training = Spy()
@@ -63,7 +63,7 @@ def test_updates_are_those_of_a_loop_by_hand(corpus):
     optimizer = fastrnn.optim.Adam(model.params, 0.01)
     losses = []
     for _ in range(4):
-        start, _ = trainer._rows(1)
+        start, _, _ = trainer._rows(1)
         window = corpus.ids[start[:, None] + np.arange(7)]
         loss, grads, _ = model.loss_and_gradients(window[:, :-1], window[:, 1:])  # zero state
         fastrnn.optim.clip_value_(grads, 5.0)

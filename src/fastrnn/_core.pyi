@@ -40,6 +40,7 @@ class Network:
         generators: Sequence[np.random.Generator] | None = None, threads: int = 1,
         right: NDArray[np.uint8] | None = None, mask: NDArray[np.uint8] | None = None,
         lengths: NDArray[np.int64] | None = None, out: NDArray[Any] | None = None,
+        labels: NDArray[Any] | None = None,
     ) -> NDArray[np.float64]: ...
     def forward(
         self, params: NDArray[Any], x: NDArray[Any], state: NDArray[Any], threads: int = 1,
@@ -51,6 +52,7 @@ class Network:
     def sample(
         self, params: NDArray[Any], state: NDArray[Any], ids: NDArray[np.int32],
         temperature: float, uniforms: NDArray[np.float64], top_k: int = 0, top_p: float = 1.0,
+        labels: NDArray[Any] | None = None,
     ) -> NDArray[np.int32]: ...
 
 class Team:
@@ -85,7 +87,7 @@ class Training:
     ) -> None: ...
     def run(
         self, rates: NDArray[np.float64], starts: NDArray[np.int64] | None = None,
-        lengths: NDArray[np.int64] | None = None,
+        lengths: NDArray[np.int64] | None = None, labels: NDArray[np.int32] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
     counters: dict[str, Any]
     @property

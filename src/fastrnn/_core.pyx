@@ -36,10 +36,10 @@ cdef extern from "fastrnn.h" nogil:
         FASTRNN_CHUNK
 
     ctypedef struct fastrnn_layer:
-        int D, Wx, Wh, b, bhn, Wm, bm
+        int D, Wx, Wh, b, bhn, Wm, bm, Wc
 
     ctypedef struct fastrnn_network:
-        int cell, loss, K, E, H, L, V, D, T, N, dropout, packed, embedding, head_W, head_b, size
+        int cell, loss, K, E, H, L, V, D, C, T, N, dropout, packed, embedding, head_W, head_b, size
         fastrnn_layer *layers
         fastrnn_gemm gemm
 
@@ -50,6 +50,7 @@ cdef extern from "fastrnn.h" nogil:
         const int32_t *targets
         const void *y
         const int64_t *lengths
+        const void *labels
         const uint8_t *mask
 
     ctypedef struct fastrnn_team:
@@ -70,6 +71,7 @@ cdef extern from "fastrnn.h" nogil:
         void *work
         int32_t *window
         uint8_t *marks
+        void *shares
         const void *ids
         const void *target_ids
         int id_bytes
@@ -82,6 +84,7 @@ cdef extern from "fastrnn.h" nogil:
         int64_t position
         const int64_t *starts
         const int64_t *lengths
+        const int32_t *labels
         int64_t epoch_updates
         int64_t epoch, update
         double smooth_loss
@@ -108,7 +111,7 @@ cdef extern from "fastrnn.h" nogil:
                          const void *, void *, void *, void *) noexcept nogil
         int64_t (*run)(fastrnn_training *, int64_t) noexcept nogil
         void (*sample)(const fastrnn_network *, const void *, void *, void *, const int32_t *,
-                       double, int, double, const double *, int64_t, int32_t *) noexcept nogil
+                       const void *, double, int, double, const double *, int64_t, int32_t *) noexcept nogil
         void (*step)(const fastrnn_optimizer *, int64_t, double, double, int64_t, void *,
                      const void *, void *, void *) noexcept nogil
         void (*help)(fastrnn_team *) noexcept nogil
@@ -122,7 +125,7 @@ cdef extern from "fastrnn.h" nogil:
 # Order as in the enums of csrc/fastrnn.h.
 CELLS = ("rnn", "relu", "lstm", "gru", "memory")
 OPTIMIZERS = ("adagrad", "rmsprop", "adam", "sgd")
-LOSSES = ("cross_entropy", "mean_squared_error")
+LOSSES = ("cross_entropy", "mean_squared_error", "binary_cross_entropy")
 FUNCTIONS = ("exp", "tanh", "sigmoid", "rsqrt")
 ISAS = ("baseline", "avx2", "avx512")
 MOST_LAYERS = FASTRNN_MOST_LAYERS
@@ -195,7 +198,7 @@ cdef class Network:
     Parameters
     ----------
     config : dict
-        cell, hidden_size, num_layers, embedding_size, dropout, loss, dtype as of a model.
+        cell, hidden_size, num_layers, embedding_size, dropout, labels, loss, dtype as of a model.
     V, D, K : int
         Inputs are V symbols (D is 0) or D numbers (V is 0); outputs (0: no head).
     offsets : dict of tensor name -> first element in the flat block
@@ -224,7 +227,7 @@ cdef class Network:
         net.loss = LOSSES.index(config["loss"])
         net.V, net.D, net.K = V, D, K
         net.E, net.H, net.L = config["embedding_size"] or 0, config["hidden_size"], config["num_layers"]
-        net.T, net.N = T, N
+        net.T, net.N, net.C = T, N, len(config.get("labels") or ())
         net.dropout = round(config["dropout"] * 65536)
         if not 1 <= net.L <= FASTRNN_MOST_LAYERS or not 0 <= net.dropout < 65536:
             raise ValueError(f"1 to {FASTRNN_MOST_LAYERS} layers, dropout from 0 to below 1")
@@ -235,11 +238,12 @@ cdef class Network:
         net.embedding = offsets.get("embedding.W", 0)
         for l in range(net.L):
             layer = {name: offsets.get(f"layer{l}.{name}", -1)
-                     for name in ("Wx", "Wh", "b", "bhn", "Wm", "bm")}
+                     for name in ("Wx", "Wh", "b", "bhn", "Wm", "bm", "Wc")}
             net.layers[l].D = net.H if l else net.D or net.E or net.V
             net.layers[l].Wx, net.layers[l].Wh = layer["Wx"], layer["Wh"]
             net.layers[l].b, net.layers[l].bhn = layer["b"], layer["bhn"]
             net.layers[l].Wm, net.layers[l].bm = layer["Wm"], layer["bm"]
+            net.layers[l].Wc = layer["Wc"]
         net.head_W, net.head_b = offsets.get("head.W", -1), offsets.get("head.b", -1)
         net.gemm = gemm_float if self.dtype.itemsize == 4 else gemm_double
         self.P = net.L * net.H * (2 if config["cell"] == "lstm" else 1)
@@ -259,6 +263,13 @@ cdef class Network:
             raise ValueError(f"{name} must hold ids from 0 to {count - 1}")
         return p
 
+    cdef const void *shares(self, labels) except? NULL:
+        """The address of the labels' shares [N][C]; NULL where there are none."""
+        if (labels is None) != (self.net.C == 0):
+            raise ValueError(f"this network has {self.net.C} labels: give their shares, or none")
+        return NULL if labels is None else data(
+            labels, self.dtype, <int64_t> self.net.N * self.net.C, "labels")
+
     def sources(self, generators):
         """The bits of NumPy generators, one for each slice, as the kernels read them. The caller
         keeps the generators alive."""
@@ -276,14 +287,15 @@ cdef class Network:
         return out
 
     def unroll(self, params, inputs, state, targets=None, grads=None, generators=None,
-               int threads=1, right=None, mask=None, lengths=None, out=None):
+               int threads=1, right=None, mask=None, lengths=None, out=None, labels=None):
         """Read inputs, ids [T][N] or numbers [N][T][D], from state [N][P], which moves on. With
         targets, ids [T][N] or numbers [N][T][K], return the loss of each prediction [T][N] and fill
         grads, where given, with the gradient of their sum over time and mean over the batch, and
         right, uint8 [T][N], with whether the target was the likeliest symbol. Without them fill out
         [N][T][K], where given, with what the head hands on. Where mask, uint8 [T][N], is 0 a
-        prediction does not count; lengths, int64 [N], end rows before T, and need a mask. Dropout
-        takes a generator for each slice."""
+        prediction does not count; lengths, int64 [N], end rows before T, and need a mask. A network
+        with labels needs the share of each in each row, labels [N][C]. Dropout takes a generator
+        for each slice."""
         cdef fastrnn_network *net = &self.net
         cdef fastrnn_batch batch
         memset(&batch, 0, sizeof(batch))
@@ -300,7 +312,8 @@ cdef class Network:
             batch.x = data(inputs, self.dtype, rows * net.D, "inputs")
         else:
             batch.inputs = self.ids(inputs, batch.T, net.V, "inputs")
-        cdef int symbols = net.loss == LOSSES.index("cross_entropy")
+        batch.labels = self.shares(labels)
+        cdef int symbols = net.loss != LOSSES.index("mean_squared_error")
         if targets is not None and symbols:
             batch.targets = self.ids(targets, batch.T, net.K, "targets")
         elif targets is not None:
@@ -379,10 +392,11 @@ cdef class Network:
         return dx
 
     def sample(self, params, state, ids, double temperature, uniforms, int top_k=0,
-               double top_p=1):
+               double top_p=1, labels=None):
         """Draw n ids for each of N streams after reading ids [N] in state [N][P], which moves on;
         each of the uniform numbers [n][N] in [0, 1) decides one draw. Of the symbols only the top_k
-        likeliest come (0: all), and of those the likeliest with a share of top_p. Returns [n][N]."""
+        likeliest come (0: all), and of those the likeliest with a share of top_p. Labels as for
+        `unroll`. Returns [n][N]."""
         cdef int64_t n = len(uniforms)
         out = np.empty((n, self.net.N), np.int32)
         if not 0 <= temperature < float("inf") or top_k < 0 or not 0 < top_p <= 1:
@@ -397,8 +411,9 @@ cdef class Network:
         cdef double *u = <double *> data(uniforms, np.float64, out.size, "uniforms")
         cdef int32_t *y = <int32_t *> data(out, np.int32, out.size, "ids")
         cdef int k = top_k or self.net.K
+        cdef const void *shares = self.shares(labels)
         with self.lock, nogil:
-            self.kernels.sample(&self.net, p, work, h, x, temperature, k, top_p, u, n, y)
+            self.kernels.sample(&self.net, p, work, h, x, shares, temperature, k, top_p, u, n, y)
         return out
 
 
@@ -492,7 +507,8 @@ cdef class Training:
     state : array [N][P], carried from window to window
     ids : 1-D array of unsigned ids, or None
         A text: N equal streams lie in it one after the other, or, where `epoch_updates` tells how
-        many updates an epoch has, windows start anywhere. With `targets` the inputs of sequences.
+        many updates an epoch has, windows or records start anywhere. With `targets` the inputs of
+        sequences.
     targets : ids of the type of `ids`, or where the loss asks for them numbers [steps][K]
     x : array [steps][D], the inputs of sequences in place of ids
     mask : bool [steps], whether a step of sequences counts; None: all
@@ -517,10 +533,11 @@ cdef class Training:
         grads = aligned_zeros(params.size, params.dtype)
         window = np.zeros(2 * net.T * net.N + 2 * net.V, np.int32)
         marks = np.zeros(net.T * net.N, np.uint8)
+        shares = np.zeros(net.N * net.C, network.dtype)
         losses, norms = np.empty((net.T, net.N)), np.empty(net.size // FASTRNN_CHUNK + 2)
         sources = None if generators is None else network.sources(generators)
         self.arrays = (params, grads, memories, state, best, ids, targets, x, mask, window, marks,
-                       losses, norms, generators, sources)
+                       shares, losses, norms, generators, sources)
         self.t.losses = <double *> data(losses, np.float64, losses.size, "losses")
         self.t.norms = <double *> data(norms, np.float64, norms.size, "norms")
         self.t.net, self.t.optimizer = net, &optimizer.rule
@@ -531,6 +548,8 @@ cdef class Training:
         self.t.work = data(network.work, network.dtype, network.work.size, "work")
         self.t.window = <int32_t *> data(window, np.int32, window.size, "window")
         self.t.marks = <uint8_t *> data(marks, np.uint8, marks.size, "marks")
+        if net.C:
+            self.t.shares = data(shares, network.dtype, shares.size, "shares")
         if sources is not None:
             self.t.bits = <fastrnn_bits *> data(sources, np.uintp, sources.size, "sources")
         optimizer.addresses(memories, network.dtype, net.size, m)
@@ -546,11 +565,11 @@ cdef class Training:
         if self.text:
             self.t.length = steps if epoch_updates else steps // net.N
             self.t.target_ids = <const char *> self.t.ids + self.t.id_bytes
-            if self.t.length < net.T + 1 + (epoch_updates == 0) or net.V != net.K:
+            if (self.t.length < net.T + 2) * (epoch_updates == 0) or net.V != net.K:
                 raise ValueError("ids must hold T + 2 symbols for each stream")
         else:
             self.t.length = steps
-            if net.loss == LOSSES.index("cross_entropy"):
+            if net.loss != LOSSES.index("mean_squared_error"):
                 self.t.target_ids = self.symbols(targets, net.K, steps)
                 if not net.D and targets.dtype != ids.dtype:
                     raise ValueError("targets must be ids of the type of the inputs")
@@ -573,30 +592,37 @@ cdef class Training:
                              f"below {count}")
         return <const char *> <uintptr_t> ids.ctypes.data
 
-    def run(self, rates, starts=None, lengths=None):
+    def run(self, rates, starts=None, lengths=None, labels=None):
         """An update for each of the learning rates; returns their losses and smoothed losses, which
         are shorter where the next loss is not finite. With epoch_updates starts [updates][N] are
-        the positions of the windows, or of sequences of these lengths [updates][N], some of which
-        may be 0."""
+        the positions of windows of T steps, or of records or sequences of these lengths
+        [updates][N], some of which may be 0; labels [updates][N] are theirs."""
         cdef int64_t updates = len(rates), done = 0
-        cdef int64_t N = self.network.net.N
+        cdef fastrnn_network *net = &self.network.net
+        cdef int64_t N = net.N
         self.t.starts = self.t.lengths = NULL
-        if (starts is None) != (self.t.epoch_updates == 0) or (lengths is None) != self.text:
-            raise ValueError("starts belong to a training with epoch_updates, lengths to sequences")
+        self.t.labels = NULL
+        if ((starts is None) != (self.t.epoch_updates == 0) or (labels is None) != (net.C == 0)
+                or (lengths is None and (labels is not None or not self.text))):
+            raise ValueError("starts belong to a training with epoch_updates, lengths to records "
+                             "and sequences, labels to a network that has some")
         if starts is not None and updates:
             self.t.starts = <int64_t *> data(starts, np.int64, updates * N, "starts")
-            # a window's last target is the symbol behind it
-            ends = starts.reshape(updates, N) + (self.network.net.T + 1 if self.text else 0)
+            ends = starts.reshape(updates, N) + (net.T if lengths is None else 0)
             if lengths is not None:
                 self.t.lengths = <int64_t *> data(lengths, np.int64, updates * N, "lengths")
                 steps = lengths.reshape(updates, N)
                 ends += steps
-                if (steps.min() < 0 or steps.max() > self.network.net.T
-                        or not steps.any(axis=1).all()):
-                    raise ValueError(f"sequences must have up to {self.network.net.T} steps, and "
-                                     "not all of an update 0")
-            if starts.min() < 0 or ends.max() > self.t.length:
+                if steps.min() < 0 or steps.max() > net.T or not steps.any(axis=1).all():
+                    raise ValueError(f"sequences must have up to {net.T} steps, and not all of an "
+                                     "update 0")
+            # of a text the last target is the symbol behind
+            if starts.min() < 0 or ends.max() + self.text > self.t.length:
                 raise ValueError("windows and sequences must lie inside what is learned from")
+        if labels is not None:
+            self.t.labels = <int32_t *> data(labels, np.int32, updates * N, "labels")
+            if updates and (labels.min() < 0 or labels.max() >= net.C):
+                raise ValueError(f"labels go from 0 to {net.C - 1}")
         loss, smooth = np.empty(updates), np.empty(updates)
         self.t.rates = <double *> data(rates, np.float64, updates, "rates")
         self.t.loss = <double *> data(loss, np.float64, updates, "loss")

@@ -10,10 +10,20 @@ from numpy.typing import NDArray
 
 from .corpus import Corpus
 from .model import Model
+from .records import digest
 from .sequences import Sequences
-from .validation import HeldOutSequences, HeldOutText, accuracy, sequence_accuracy
+from .validation import (
+    HeldOutRecords,
+    HeldOutSequences,
+    HeldOutText,
+    accuracy,
+    read_records,
+    sequence_accuracy,
+)
 
-Order = tuple[NDArray[np.int64], NDArray[np.int64] | None]  # where a batch's rows start, how long
+# where the rows of an epoch's batches start, their lengths and labels, where they have such
+Order = tuple[NDArray[np.int64], NDArray[np.int64] | None, NDArray[np.int32] | None]
+GROUP = 50  # batches of records that are sorted by length together
 
 
 class TextBatches:
@@ -69,7 +79,7 @@ class TextBatches:
 
     def order(self, rng: np.random.Generator) -> Order:
         """A new order of an epoch's windows; those left over at its end are left out."""
-        return rng.permutation(self._windows), None
+        return rng.permutation(self._windows), None, None
 
     def accuracy(self, model: Model, states: NDArray[Any], threads: int) -> float:
         """The share of right predictions on the text that is trained on."""
@@ -104,11 +114,82 @@ class SequenceBatches:
         """A new order of the sequences; length 0 stands for one that is not there."""
         rows = np.full(self.updates_per_epoch * self._N, -1)
         rows[: len(self._sequences)] = rng.permutation(len(self._sequences))
-        return np.maximum(rows, 0) * self._T, np.where(rows < 0, 0, self._sequences.ends[rows])
+        lengths = np.where(rows < 0, 0, self._sequences.ends[rows])
+        return np.maximum(rows, 0) * self._T, lengths, None
 
     def accuracy(self, model: Model, states: NDArray[Any], threads: int) -> float:
         """The share of right predictions on what is trained on."""
         return sequence_accuracy(model, self._sequences, threads=threads)
+
+
+class RecordBatches:
+    """Records, each from the zero state, in a new order in each epoch; batches are of about equal
+    lengths, and one of them has what is left over. Attributes as `TextBatches`; `known` are digests
+    of what is trained on.
+
+    With balance "labels" an epoch has as many records of each label, drawn anew: of rare labels
+    some again and again.
+    """
+
+    shuffled = True
+
+    def __init__(self, corpus: Corpus, config: dict[str, Any], model: Model) -> None:
+        records = corpus.records
+        assert records is not None
+        n, N = len(records), config["batch_size"]
+        held_out = _held_out(n, config, 1, f"records of {corpus.name}")
+        # a table is often sorted, so that its tail is no sample of it
+        order = (np.random.default_rng(config["seed"] or 0).permutation(n) if held_out
+                 else np.arange(n))
+        rows, rest = np.sort(order[: n - held_out]), np.sort(order[n - held_out :])
+        if len(rows) < N:
+            raise ValueError(f"{corpus.name} has {len(rows)} records to train on, and batch_size "
+                             f"is {N}: give a batch_size of at most {len(rows)}")
+        self._N, self._starts, self._steps = N, records.starts[rows], records.steps[rows]
+        self._records, shares = corpus.pieces(rows), model.record_shares(corpus)
+        self._shares = None if shares is None else shares[rows]
+        self._labels = None if shares is None else shares[rows].argmax(axis=1).astype(np.int32)
+        self._balance = config["balance"] == "labels"
+        if self._balance and self._labels is None:
+            raise ValueError('balance="labels" needs a model and a corpus with labels')
+        self.held_out = (HeldOutRecords(corpus.pieces(rest),
+                                        None if shares is None else shares[rest])
+                         if held_out else None)
+        self.updates_per_epoch = math.ceil(len(rows) / N)
+        self.predictions = float(self._steps.mean())
+        self.unit = corpus.vocabulary.unit
+        self.arrays = {"ids": corpus.ids}
+        self.known = np.unique(np.array([digest(ids) for ids in self._records], np.uint64))
+
+    def order(self, rng: np.random.Generator) -> Order:
+        """Batches of about equal lengths; length 0 stands for a record that is not there."""
+        N, n = self._N, len(self._steps)
+        rows = np.full(self.updates_per_epoch * N, -1)
+        rows[:n] = self._balanced(rng) if self._balance else rng.permutation(n)
+        lengths = np.where(rows < 0, 0, self._steps[rows])
+        for start in range(0, len(rows), GROUP * N):
+            part = slice(start, start + GROUP * N)
+            rows[part] = rows[part][np.argsort(lengths[part], kind="stable")]
+        rows = rng.permutation(rows.reshape(-1, N)).ravel()
+        labels = None if self._labels is None else np.where(rows < 0, 0, self._labels[rows])
+        return (self._starts[np.maximum(rows, 0)], np.where(rows < 0, 0, self._steps[rows]),
+                None if labels is None else labels.astype(np.int32))
+
+    def accuracy(self, model: Model, states: NDArray[Any], threads: int) -> float:
+        """The share of right predictions on what is trained on."""
+        _, right = read_records(model, self._records, self._shares, threads)
+        return int(right.sum()) / int(self._steps.sum())
+
+    def _balanced(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        """As many rows as there are, equally many of each label but for one."""
+        assert self._labels is not None
+        pools = [np.flatnonzero(self._labels == c) for c in np.unique(self._labels)]
+        n, share = len(self._labels), math.ceil(len(self._labels) / len(pools))
+        rows = []
+        for pool in pools:
+            rounds = math.ceil(share / len(pool))
+            rows.append(np.concatenate([rng.permutation(pool) for _ in range(rounds)])[:share])
+        return rng.permutation(np.concatenate(rows))[:n]
 
 
 def _held_out(count: int, config: dict[str, Any], least: int, what: str) -> int:

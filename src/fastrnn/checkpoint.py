@@ -1,10 +1,10 @@
 """Models and interrupted runs as one ``.safetensors`` file.
 
-Tensors: each parameter by its name, ``state`` (N, P), and ``history.loss``,
-``history.smooth_loss``, ``history.valid_loss``, ``history.valid_updates``; of a run also ``best``
-and ``best_state`` (the block, and the state (1, P) to write on from, of the best model, where there
-is one yet) and ``optimizer.0`` and so on (its memories). All else is JSON under the metadata key
-``fastrnn``.
+Tensors: each parameter by its name, ``state`` (N, P), ``known`` (digests of records), and
+``history.loss``, ``history.smooth_loss``, ``history.valid_loss``, ``history.valid_updates``,
+``history.accuracy``; of a run also ``best`` and ``best_state`` (the block, and the state (1, P) to
+write on from, of the best model, where there is one yet) and ``optimizer.0`` and so on (its
+memories). All else is JSON under the metadata key ``fastrnn``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def save_model(model: Model, path: str | os.PathLike[str], trainer: Trainer | No
     The bytes go to a temporary file in the same directory, are synced, and take the name in one
     step, so that a crash leaves either the old file or the new one.
     """
-    tensors = dict(model.params) | {"state": model.state}
+    tensors = dict(model.params) | {"state": model.state, "known": model.known}
     tensors |= {f"history.{name}": getattr(model.history, name) for name in HISTORY}
     about: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -179,6 +179,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], 
                 streams = about["trainer"]["config"]["batch_size"]
                 about["trainer"]["counters"]["best_update"]
             expect(tensors, "state", (streams, P), dtype)
+            expect(tensors, "known", (tensors["known"].size,), "uint64")
+            model.known = tensors["known"]
             validations, epochs = (tensors[f"history.{name}"].size
                                    for name in ("valid_loss", "accuracy"))
             for name, kind in HISTORY.items():

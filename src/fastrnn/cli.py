@@ -22,8 +22,9 @@ from .checkpoint import check_writable, load, read
 from .corpus import Corpus
 from .gradcheck import gradcheck
 from .model import Model
+from .records import TOO_LONG
 from .train import train
-from .validate import generator, positive_float, positive_int
+from .validate import finite_float, generator, positive_float, positive_int
 from .vocabulary import SPLITS, UNITS, Vocabulary
 
 # The names of karpathy/char-rnn and jcjohnson/torch-rnn where theirs differ from ours.
@@ -44,6 +45,7 @@ OTHER_NAMES = {
 # Theirs that take a value and have no meaning here: where to compute, how often to print.
 WITHOUT_MEANING = ["--gpuid", "--gpu", "--opencl", "--gpu_backend", "--print_every"]
 DEFAULT_CHECKPOINT = "model.safetensors"
+SHOWN = 5  # records of a trained model
 DEFAULT_EPOCHS = 35  # of the first run, without a file: about half a minute
 
 
@@ -78,13 +80,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(
-    file: str | None, data_dir: str | None, unit: str, split: str, lower: bool, min_count: int,
+    file: str | None, data_dir: str | None, records: str | None, table: str | None,
+    max_length: int | None, too_long: str, unit: str, split: str, lower: bool, min_count: int,
     dataset: str | None, plot: str | None, lr_decay_every: int | None, train_frac: float | None,
     without_meaning: Any, **settings: Any,
 ) -> int:
     words: dict[str, Any] = {"split": split, "lower": lower, "min_count": min_count}
-    if sum(source is not None for source in (file, data_dir, dataset)) > 1:
-        raise ValueError("give one of FILE, --data-dir and --dataset")
+    if sum(source is not None for source in (file, data_dir, records, table, dataset)) > 1:
+        raise ValueError("give one of FILE, --data-dir, --records, --table and --dataset")
+    if (max_length or too_long != "refuse") and not (records or table):
+        raise ValueError("--max-length and --too-long are for --records and --table")
     if data_dir is not None:
         file = os.path.join(data_dir, "input.txt")
     if lr_decay_every is not None:  # torch-rnn's first comes after as many epochs as each other
@@ -95,7 +100,11 @@ def _train(
     resume = settings["resume"]
     earlier, _, about = read(resume) if resume else (None, None, {})
     settings["checkpoint"] = settings["checkpoint"] or resume or _new_name(DEFAULT_CHECKPOINT)
-    if file is not None:
+    if records or table:
+        read_file = Corpus.from_lines if records else Corpus.from_table
+        how = {"vocabulary": earlier.text_vocabulary} if earlier else {"unit": unit} | words
+        corpus = read_file(records or table, max_length=max_length, too_long=too_long, **how)
+    elif file is not None:
         corpus = (Corpus.from_file(file, vocabulary=earlier.text_vocabulary) if earlier
                   else Corpus.from_file(file, unit, **words))
     else:
@@ -112,13 +121,17 @@ def _train(
         _check_plot(plot)  # an hour of training must not end in an error
     if settings["progress"]:
         print(f"learning from {corpus.name}: {len(corpus):,} {corpus.vocabulary.unit}s, "
-              f"{len(corpus.vocabulary)} distinct", flush=True)
+              f"{len(corpus.vocabulary)} distinct" + _about_records(corpus), flush=True)
     model = train(corpus, **settings)
     history, path = model.history, settings["checkpoint"]
     if plot is not None:
         history.plot(plot)
     if settings["progress"]:
-        print(f"---- a sample of the trained model ----\n{model.sample(200, seed=0)}\n")
+        labels = model.config["labels"]
+        texts = model.sample(200, n=SHOWN if corpus.records else 1, label=labels and labels[0],
+                             seed=0)
+        title = "a sample of the trained model" + (f", {labels[0]}" if labels else "")
+        print(f"---- {title} ----\n" + "\n".join(texts) + "\n")
         print(f"{len(history):,} updates, smoothed loss {history.smooth_loss[-1]:.2f} nats per "
               f"unroll ({history.smooth_loss[-1] / history.seq_length:.3f} per symbol)")
         if history.valid_loss.size:
@@ -126,11 +139,21 @@ def _train(
                   "model is the one kept")
         print(f"the model is in {path}; to let it write: fastrnn sample {path}")
     if history.stopped == "interrupted":
-        source = [file] if file else ["--dataset", dataset] if dataset else []
+        source = ([file] if file else ["--dataset", dataset] if dataset
+                  else ["--records", records] if records else ["--table", table] if table else [])
         print("to go on:", shlex.join(["fastrnn", "train", *source, "--resume", path]),
               file=sys.stderr)
         return 130
     return 0
+
+
+def _about_records(corpus: Corpus) -> str:
+    if corpus.records is None:
+        return ""
+    counts = "".join(f", {count} {what}" for what, count in corpus.records.counts.items() if count)
+    names = corpus.records.names
+    labels = f" with {len(names)} labels" if names else ""
+    return f"; {len(corpus.records):,} records{labels}{counts}"
 
 
 def _new_name(path: str) -> str:
@@ -158,6 +181,11 @@ def _check_plot(path: str) -> None:
 
 def _sample(model: str, best: bool | None, sample: int, stream: bool, **settings: Any) -> int:
     writer, n = load(model, best=best), settings["n"]
+    records = writer.text_vocabulary.stop is not None
+    if "=" in (settings["label"] or ""):  # a mixture
+        parts = [part.rpartition("=") for part in settings["label"].split(",")]
+        settings["label"] = {name: finite_float(f"share of {name!r}", share)
+                             for name, _, share in parts}
     if sample == 0:
         settings["temperature"] = 0
     if stream:
@@ -170,7 +198,7 @@ def _sample(model: str, best: bool | None, sample: int, stream: bool, **settings
         print(writer.sample(**settings))
     else:
         for i, text in enumerate(writer.sample(**settings), 1):
-            print(f"---- {i} of {n} ----\n{text}")
+            print(text if records else f"---- {i} of {n} ----\n{text}")
     return 0
 
 
@@ -244,6 +272,14 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("train", _train, "Learn from a text; without FILE from Python's own documentation.")
     sub.add_argument("file", metavar="FILE", nargs="?", help="a text file in UTF-8")
     sub.add_argument("--dataset", metavar="NAME", help=f"one of {', '.join(datasets.names())}")
+    sub.add_argument("--records", metavar="FILE",
+                     help="a text file with a short text on each line, each read by itself")
+    sub.add_argument("--table", metavar="FILE",
+                     help="a TSV or CSV file with such a text and its label in each row")
+    sub.add_argument("--max-length", "--max_length", type=int, metavar="SYMBOLS",
+                     help="of the longest record that is let through")
+    sub.add_argument("--too-long", "--too_long", choices=TOO_LONG, default="refuse",
+                     help="what becomes of longer ones (default: refuse)")
     sub.add_argument("--unit", choices=UNITS, default="char",
                      help="what a symbol is (default: char)")
     sub.add_argument("--split", choices=SPLITS, default="blank",
@@ -288,7 +324,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_flag(sub, "init_scale", float, 0.3, "standard deviation of its weights")
     _add_flag(sub, "tolerance", float, 1e-6, "largest relative error to pass, beyond rounding")
     _add_keywords(sub, gradcheck,
-                  leave_out={"model", "inputs", "targets", "state", "dout", "tolerance"})
+                  leave_out={"model", "inputs", "targets", "state", "mask", "lengths", "labels",
+                             "dout", "tolerance"})
 
     sub = add("info", _info, "Tell what is in a checkpoint; without MODEL what fastrnn runs on.")
     sub.add_argument("model", metavar="MODEL", nargs="?", help="a checkpoint")

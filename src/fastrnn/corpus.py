@@ -1,4 +1,4 @@
-"""A text as ids, with the vocabulary that made them."""
+"""A text, or a list of records, as ids, with the vocabulary that made them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import codecs
 import errno
 import hashlib
 import os
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .records import Records, encode, lines, table
 from .vocabulary import Vocabulary, check_unit
 
 
 class Corpus:
-    """A text to learn from or to score: one stream of ids.
+    """A text to learn from or to score: one stream of ids, or records that begin anew each.
 
-    Most are made by `from_file` or `from_text`.
+    Most are made by `from_file` or `from_text`, those of records by `from_records`, `from_lines` or
+    `from_table`.
 
     Parameters
     ----------
@@ -26,12 +29,16 @@ class Corpus:
     vocabulary : Vocabulary
     name : str
         What messages call this text; for a file its name.
+    records : Records, optional
+        Where records lie in the ids.
 
     Attributes
     ----------
     ids : ndarray of ``vocabulary.dtype``, shape (n,), C-contiguous
     vocabulary : Vocabulary
     name : str
+    records : Records or None
+        Its starts, steps, labels, and how many blank or too long ones there were (`Records`).
 
     Raises
     ------
@@ -41,7 +48,8 @@ class Corpus:
         Ids that are not integers, or a vocabulary that is no `Vocabulary`.
     """
 
-    def __init__(self, ids: ArrayLike, vocabulary: Vocabulary, name: str = "text") -> None:
+    def __init__(self, ids: ArrayLike, vocabulary: Vocabulary, name: str = "text",
+                 records: Records | None = None) -> None:
         _check_vocabulary(vocabulary)
         ids = vocabulary.check_ids(ids)
         if ids.ndim != 1:
@@ -50,7 +58,7 @@ class Corpus:
             raise ValueError(f"{name} is empty: give a text with at least one symbol")
         self.ids: NDArray[np.unsignedinteger] = np.ascontiguousarray(ids, vocabulary.dtype)
         self.vocabulary = vocabulary
-        self.name = name
+        self.name, self.records = name, records
 
     @classmethod
     def from_text(
@@ -139,22 +147,120 @@ class Corpus:
             refuses.
         """
         unit = _checked_unit(unit, vocabulary)
-        data = _read(path)
-        how: dict[str, Any] = {"split": split, "lower": lower, "min_count": min_count,
-                               "name": _base_name(path)}
-        if unit == "byte":
-            return cls.from_text(data, unit, vocabulary, **how)
-        skip = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
-        try:
-            text = str(memoryview(data)[skip:], "utf-8")
-        except UnicodeDecodeError as error:
-            offset = skip + error.start
-            raise ValueError(
-                f"{_shown(path)} is not UTF-8: byte 0x{data[offset]:02x} at byte offset {offset}; "
-                'convert the file to UTF-8, or read it with unit="byte"'
-            ) from None
-        del data  # from here on the text is held once
-        return cls.from_text(text, unit, vocabulary, **how)
+        text = _read(path) if unit == "byte" else _read_text(path)
+        return cls.from_text(text, unit, vocabulary, split=split, lower=lower,
+                             min_count=min_count, name=_base_name(path))
+
+    @classmethod
+    def from_records(
+        cls,
+        records: Iterable[str | bytes],
+        labels: Iterable[str] | None = None,
+        *,
+        unit: str | None = None,
+        vocabulary: Vocabulary | None = None,
+        start: str | int | None = None,
+        stop: str | int | None = None,
+        max_length: int | None = None,
+        too_long: str = "refuse",
+        split: str = "blank",
+        lower: bool = True,
+        min_count: int = 1,
+        name: str = "records",
+    ) -> Corpus:
+        """Make a corpus of short independent texts, such as names or messages.
+
+        Each is learned from the zero state, after a start symbol and up to a stop symbol. Blank
+        ones are skipped, and counted in ``corpus.records.counts``.
+
+        Parameters
+        ----------
+        records : iterable of str (for unit "byte" also bytes)
+        labels : iterable of str, optional
+            One for each record: an input of the first layer at every step.
+        unit, vocabulary, split, lower, min_count
+            As in `from_text`; the vocabulary of a model that learned records has their start and
+            stop symbol.
+        start, stop : str (for unit "byte" also int), optional
+            Symbols that no record has, or one symbol for both; where not given the control
+            characters U+0002 and U+0003.
+        max_length : int, optional
+            Symbols of the longest record that is let through.
+        too_long : {"refuse", "cut", "drop", "keep"}
+            What becomes of longer ones: an error, their first max_length symbols, nothing, or all
+            of it; they are counted.
+        name : str
+            What messages call these records.
+
+        Raises
+        ------
+        ValueError
+            No record, one that has the start or stop symbol or is too long (the message says
+            which), labels that are more or fewer than records, and what `from_text` refuses.
+        TypeError
+            A record that is no text.
+        """
+        unit = _checked_unit(unit, vocabulary)
+        words = {"split": split, "lower": lower, "min_count": min_count}
+        ids, vocabulary, found = encode(records, labels, unit, vocabulary, start, stop, max_length,
+                                        too_long, words, name)
+        return cls(ids, vocabulary, name, found)
+
+    @classmethod
+    def from_lines(cls, path: str | os.PathLike[str], **settings: Any) -> Corpus:
+        """Read a file with one record on each line: UTF-8, line ends LF, CRLF or CR, with or
+        without a byte order mark. Blank lines are skipped and counted.
+
+        Parameters
+        ----------
+        path : str or path-like
+        **settings
+            As for `from_records`.
+
+        Raises
+        ------
+        OSError, ValueError
+            As `from_file` and `from_records`.
+        """
+        settings = {"name": _base_name(path)} | settings
+        return cls.from_records(lines(_read_text(path)), **settings)
+
+    @classmethod
+    def from_table(
+        cls, path: str | os.PathLike[str], columns: Sequence[str | int] = (0, 1),
+        separator: str | None = None, **settings: Any,
+    ) -> Corpus:
+        """Read a table of texts and labels, such as a TSV or CSV file in UTF-8.
+
+        Parameters
+        ----------
+        path : str or path-like
+        columns : pair of int or str
+            Those of the text and of its label: their places from 0, or their names in the first
+            row. Places are for a table without a row of names.
+        separator : str, optional
+            Between columns; where not given a tab if the first line has one, else a comma, and then
+            fields may stand in quotes.
+        **settings
+            As for `from_records`.
+
+        Raises
+        ------
+        OSError, ValueError
+            As `from_file` and `from_records`; a row with too few columns (the message says its
+            line), or a column that is not there.
+        """
+        settings = {"name": _base_name(path)} | settings
+        texts, labels = table(_read_text(path), separator, columns, settings["name"])
+        return cls.from_records(texts, labels, **settings)
+
+    def pieces(self, rows: NDArray[np.intp] | None = None) -> list[NDArray[np.unsignedinteger]]:
+        """The ids of each record, with start and stop, or of those of some rows."""
+        if self.records is None:
+            raise ValueError(f"{self.name} is a text and has no records")
+        starts, steps = self.records.starts, self.records.steps
+        chosen = range(len(starts)) if rows is None else rows
+        return [self.ids[starts[i] : starts[i] + steps[i] + 1] for i in chosen]
 
     def fingerprint(self) -> str:
         """Return the SHA-256 (hex) of the ids, their type and number: the same for the same text.
@@ -164,14 +270,22 @@ class Corpus:
         stored = self.ids.dtype.newbyteorder("<")  # one value on every machine
         digest = hashlib.sha256(f"{self.ids.itemsize} {len(self)}\n".encode())
         digest.update(self.ids.astype(stored, copy=False))
+        if self.records:
+            for array in (self.records.starts, self.records.labels):
+                digest.update(b"" if array is None else array.astype("<i8").tobytes())
+            digest.update("\n".join(self.records.names).encode())
         return digest.hexdigest()
 
     def __len__(self) -> int:
-        """Return the number of symbols in the text."""
+        """Return the number of symbols in the text; of records with their starts and stops."""
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"<Corpus {self.name!r}: {len(self)} ids, {self.vocabulary!r}>"
+        records = ""
+        if self.records is not None:
+            names = self.records.names
+            records = f"{len(self.records)} records, " + f"{len(names)} labels, " * bool(names)
+        return f"<Corpus {self.name!r}: {records}{len(self)} ids, {self.vocabulary!r}>"
 
 
 def _check_vocabulary(vocabulary: Vocabulary) -> None:
@@ -216,6 +330,20 @@ def _read(path: str | os.PathLike[str]) -> bytes:
             hint = "; a text itself goes to Corpus.from_text" if isinstance(path, str) else ""
             raise FileNotFoundError(f"no file {_shown(path)}: check the path{hint}") from None
         raise
+
+
+def _read_text(path: str | os.PathLike[str]) -> str:
+    """A file in UTF-8, without a byte order mark at its start."""
+    data = _read(path)
+    skip = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
+    try:
+        return str(memoryview(data)[skip:], "utf-8")
+    except UnicodeDecodeError as error:
+        offset = skip + error.start
+        raise ValueError(
+            f"{_shown(path)} is not UTF-8: byte 0x{data[offset]:02x} at byte offset {offset}; "
+            'convert the file to UTF-8, or read it with unit="byte"'
+        ) from None
 
 
 def _base_name(path: str | os.PathLike[str]) -> str:

@@ -105,6 +105,7 @@ def gradcheck(
     state: ArrayLike | None = None,
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
+    labels: Any = None,
     dout: ArrayLike | None = None,
     step: float = 1e-5,
     tolerance: float = 1e-6,
@@ -129,6 +130,8 @@ def gradcheck(
         of the shape of x
     mask, lengths : array_like, optional
         Of a model: steps that count and lengths, as in `Sequences`.
+    labels : sequence of N labels, or one, optional
+        Of a model that has some: each a str or a dict of shares.
     dout : array_like, optional
         Of the shape of f(x); ones where not given.
     tolerance : float
@@ -171,7 +174,7 @@ def gradcheck(
     def generators() -> list[np.random.Generator] | None:  # at their start, so that masks repeat
         return [np.random.default_rng(int(s)) for s in seeds] or None
 
-    about: dict[str, Any] = {"mask": mask, "lengths": lengths}
+    about: dict[str, Any] = {"mask": mask, "lengths": lengths, "labels": labels}
     _, grads, _ = twin.loss_and_gradients(inputs, targets, state, generators=generators(), **about)
 
     def losses_at(view: Any, index: tuple[int, ...], value: float) -> NDArray[np.float64]:

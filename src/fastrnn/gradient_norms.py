@@ -176,7 +176,7 @@ class _Layer:
         self._block = _core.aligned_zeros(size, "float64")
         self._block[:] = np.concatenate([p.ravel() for p in tensors])
         self._network = _core.Network(
-            model.config | {"num_layers": 1, "embedding_size": None, "dropout": 0.0,
+            model.config | {"num_layers": 1, "embedding_size": None, "dropout": 0.0, "labels": None,
                             "loss": "mean_squared_error"}, 0, D, 0, offsets, size, 1, N)
         self._H, self._memory = H, cell == "memory"
         self._state = np.zeros((N, self._network.P))

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 # what the losses that a model can have are in, and what one prediction is of
-MEASURES = {"cross_entropy": ("nats", "symbol"), "mean_squared_error": ("squared error", "step")}
+MEASURES = {"cross_entropy": ("nats", "symbol"), "binary_cross_entropy": ("nats", "symbol"),
+            "mean_squared_error": ("squared error", "step")}
 
 
 class History:

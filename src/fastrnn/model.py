@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,7 @@ from . import _core, sampling
 from .blas import one_thread
 from .corpus import Corpus
 from .history import History
+from .records import digest
 from .sequences import Sequences, Sizes
 from .validate import (
     choice,
@@ -89,9 +91,14 @@ class Model:
         ones, else "normal".
     init_scale : float, optional
         0.01 for "normal" and "identity", 0.08 for "uniform", 1 for the others where not given.
-    loss : {"cross_entropy", "mean_squared_error"}, optional
-        Of symbols, in nats, or of numbers, the mean over those of a prediction; it follows from
-        what is predicted.
+    labels : sequence of str, optional
+        The C labels that a text may have, such as ``corpus.records.names``: what `layer0.Wc` adds
+        for a record's label, or its share of each, is an input of the first layer at every step.
+    loss : {"cross_entropy", "binary_cross_entropy", "mean_squared_error"}, optional
+        What training lowers. Of symbols the cross-entropy -log p, or the binary cross-entropy of
+        all K shares, -log p - sum over the other symbols of log(1 - p_k), both in nats; scores are
+        the cross-entropy in either case. Of numbers the squared error, the mean over those of a
+        prediction. Where not given the cross-entropy of symbols.
     dtype : {"float32", "float64"}
     seed : int or None
         Of ``numpy.random.default_rng``, which draws float64 numbers tensor by tensor in the order
@@ -103,8 +110,9 @@ class Model:
         Writable views of `block`, G gates side by side: ``embedding.W`` (V, E) where there is one;
         for each layer ``layer0.Wx`` (D, G H), ``layer0.Wh`` (H, G H), ``layer0.b`` (G H), for a
         GRU that resets after ``layer0.bhn`` (H), for the memory cell ``layer0.Wm`` (H, H) and
-        ``layer0.bm`` (H); ``head.W`` (H, K), ``head.b`` (K). D is V or E
-        in the first layer, or that of the inputs, then H; of a text V is K.
+        ``layer0.bm`` (H); ``layer0.Wc`` (C, G H) where there are labels; ``head.W`` (H, K),
+        ``head.b`` (K). D is V or E in the first layer, or that of the inputs, then H; of a text V
+        is K.
     block : ndarray, shape (size,)
         All parameters, one after the other.
     state : ndarray, shape (1, P)
@@ -119,6 +127,8 @@ class Model:
         None in a model of sequences.
     history : History
         The losses of the training that this model has had.
+    known : uint64 ndarray
+        Digests of the records that it was trained on, sorted: what `novelty` compares with.
 
     Raises
     ------
@@ -139,6 +149,7 @@ class Model:
         forget_bias: float = 1.0,
         init: str | None = None,
         init_scale: float | None = None,
+        labels: Sequence[str] | None = None,
         loss: str | None = None,
         dtype: str = "float32",
         seed: int | None = 0,
@@ -161,15 +172,17 @@ class Model:
             "forget_bias": finite_float("forget_bias", forget_bias),
             "init": init,
             "init_scale": scale,
+            "labels": None if labels is None else _checked_labels(labels),
             "loss": choice("loss", self.sizes.loss if loss is None else loss, _core.LOSSES),
             "dtype": choice("dtype", dtype_name(dtype), ("float32", "float64")),
             "seed": None if seed is None else positive_int("seed", seed, least=0),
         }
         if num_layers > _core.MOST_LAYERS:
             raise ValueError(f"num_layers must be at most {_core.MOST_LAYERS}, not {num_layers}")
-        if self.config["loss"] != self.sizes.loss:
+        if (self.config["loss"] == "mean_squared_error") != (self.sizes.output_size > 0):
             raise ValueError(f"loss {loss!r} does not fit {self.sizes}: it is {self.sizes.loss!r}")
         self.history = History()
+        self.known = np.empty(0, np.uint64)
         shapes = parameter_shapes(self.sizes, self.config)
         size = sum(map(prod, shapes.values()))
         if size >= 2**31:
@@ -182,26 +195,28 @@ class Model:
             self.params[name] = self.block[start : start + prod(shape)].reshape(shape)
             start += prod(shape)
         self.state = self.zero_state()
-        self._networks: dict[tuple[int, int], _core.Network] = {}
+        self._networks: dict[tuple[int, int, str], _core.Network] = {}
         rng = np.random.default_rng(seed)
         for name, p in self.params.items():
             if p.ndim == 2:
                 columns = hidden_size if name.startswith("layer") else p.shape[1]
-                fill(init, scale, name, p, columns, rng,
-                     picked=self.sizes.input_symbols > 0 and self._offsets[name] == 0)
+                picked = self.sizes.input_symbols > 0 and self._offsets[name] == 0
+                fill(init, scale, name, p, columns, rng, picked or name == "layer0.Wc")
             elif cell == "lstm" and name.endswith(".b") and name != "head.b":
                 p[hidden_size : 2 * hidden_size] = forget_bias
 
-    def network(self, seq_length: int, batch_size: int) -> _core.Network:
-        """The kernels, with workspace for unrolls of up to seq_length steps."""
-        key = (seq_length, batch_size)
+    def network(self, seq_length: int, batch_size: int, loss: str | None = None) -> _core.Network:
+        """The kernels, with workspace for unrolls of up to seq_length steps; losses are the model's
+        where not given."""
+        loss = loss or self.config["loss"]
+        key = (seq_length, batch_size, loss)
         network = self._networks.get(key)
         if network is None:
             if len(self._networks) > 3:  # a program that tries many sizes keeps only a few
                 self._networks.clear()
             network = self._networks[key] = _core.Network(
-                self.config, self.sizes.input_symbols, self.sizes.input_size, self.sizes.outputs,
-                self._offsets, self.block.size, seq_length, batch_size)
+                self.config | {"loss": loss}, self.sizes.input_symbols, self.sizes.input_size,
+                self.sizes.outputs, self._offsets, self.block.size, seq_length, batch_size)
         return network
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:
@@ -213,7 +228,7 @@ class Model:
     def loss_and_gradients(
         self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None = None, *,
         mask: ArrayLike | None = None, lengths: ArrayLike | None = None,
-        generators: Sequence[np.random.Generator] | None = None,
+        labels: Any = None, generators: Sequence[np.random.Generator] | None = None,
     ) -> tuple[float, dict[str, NDArray[Any]], NDArray[Any]]:
         """Forward and backward through one unroll; nothing is clipped, no parameter changes.
 
@@ -226,6 +241,8 @@ class Model:
         mask : array_like of bool, shape (N, T), optional
         lengths : array_like of int, shape (N,), optional
             Steps that count, and steps of each sequence, as in `Sequences`.
+        labels : sequence of N labels, each a str or a dict of shares, or one for all
+            Of a model that has labels.
         generators : sequence of numpy.random.Generator, optional
             Dropout is applied only where they are given: one for each slice of the batch, which
             ``model.network(T, N).slices`` tells.
@@ -246,23 +263,24 @@ class Model:
             `Sequences` refuses.
         """
         block = np.empty_like(self.block)
-        losses, state = self._unroll(inputs, targets, state, block, mask, lengths, generators)
+        losses, state = self._unroll(
+            inputs, targets, state, block, mask, lengths, labels, generators)
         return float(losses.sum() / losses.shape[0]), self.views(block), state
 
     def losses(
         self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None = None, *,
         mask: ArrayLike | None = None, lengths: ArrayLike | None = None,
-        generators: Sequence[np.random.Generator] | None = None,
+        labels: Any = None, generators: Sequence[np.random.Generator] | None = None,
     ) -> NDArray[np.float64]:
         """The loss of each prediction, shape (N, T), 0 where it does not count; arguments and
         errors as `loss_and_gradients`, whose loss is their sum over time and mean over the
         batch."""
-        return self._unroll(inputs, targets, state, None, mask, lengths, generators)[0]
+        return self._unroll(inputs, targets, state, None, mask, lengths, labels, generators)[0]
 
     def _unroll(
         self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None,
         grads: NDArray[Any] | None, mask: ArrayLike | None, lengths: ArrayLike | None,
-        generators: Sequence[np.random.Generator] | None,
+        labels: Any, generators: Sequence[np.random.Generator] | None,
     ) -> tuple[NDArray[np.float64], NDArray[Any]]:
         if self.vocabulary:
             inputs = self._checked_ids("inputs", inputs)
@@ -275,8 +293,44 @@ class Model:
         with one_thread():
             losses = self.network(T, N).unroll(
                 self.block, **batch.batch(np.arange(N), self.block.dtype), state=state,
-                grads=grads, generators=generators)
+                grads=grads, generators=generators, labels=self.label_shares(labels, N))
         return losses.T, state
+
+    def label_shares(self, labels: Any, N: int) -> NDArray[Any] | None:
+        """(N, C) from one label for all or one for each of N rows: a str, or a dict of label ->
+        share, whose shares are divided by their sum; None in a model without labels.
+
+        Raises
+        ------
+        ValueError
+            An unknown label (the message names the known ones), none where the model has labels,
+            one where it has not, or shares that are negative or all 0.
+        """
+        names = self.config["labels"]
+        if names is None:
+            if labels is not None:
+                raise ValueError("this model was trained without labels: leave label out")
+            return None
+        if labels is None:
+            raise ValueError(f"this model needs a label: {', '.join(map(repr, names))}, or a "
+                             "mixture of them")
+        each = [labels] * N if isinstance(labels, str | Mapping) else list(labels)
+        if len(each) != N:
+            raise ValueError(f"{len(each)} labels for {N} rows: give one for each, or one for all")
+        shares = np.zeros((N, len(names)), self.block.dtype)
+        for row, label in zip(shares, each, strict=True):
+            mixture = label if isinstance(label, Mapping) else {label: 1.0}
+            for name, part in mixture.items():
+                if name not in names:
+                    near = difflib.get_close_matches(str(name), names, n=1)
+                    raise ValueError(f"label {name!r} never came in training: the known ones are "
+                                     f"{', '.join(map(repr, names))}"
+                                     + (f"; did you mean {near[0]!r}?" if near else ""))
+                row[names.index(name)] = positive_float("a label's share", part, zero=True)
+            if not row.any():
+                raise ValueError("a mixture of labels needs a share above 0")
+            row /= row.sum()
+        return shares
 
     def check(self, source: Corpus | Sequences) -> None:
         """Raise ValueError unless this model can read and predict what is in `source`."""
@@ -286,6 +340,19 @@ class Model:
             if source.vocabulary != self.vocabulary:
                 raise ValueError("the corpus has another vocabulary than this model: make it with "
                                  "Corpus.from_file or from_text and vocabulary=model.vocabulary")
+            if (source.records is None) != (self.vocabulary.stop is None):
+                raise ValueError(f"{source.name} is a text, and this model learned records: use "
+                                 "Corpus.from_records, from_lines or from_table"
+                                 if source.records is None else
+                                 f"{source.name} has records, and this model learned a text")
+            names = source.records.names if source.records else ()
+            strange = sorted(set(names) - set(self.config["labels"] or names))
+            if strange:
+                raise ValueError(f"label {strange[0]!r} of {source.name} never came in training: "
+                                 "the known ones are "
+                                 f"{', '.join(map(repr, self.config['labels']))}")
+            if self.config["labels"] and not names:
+                raise ValueError(f"this model needs labels, and {source.name} has none")
             return
         own, other = asdict(self.sizes), asdict(source.sizes)
         if not all(other[name] == size or ("symbols" in name and 0 < other[name] < size)
@@ -293,33 +360,43 @@ class Model:
             raise ValueError(f"{source.name} have {source.sizes}, and this model has {self.sizes}: "
                              "they must be the same, but for symbols that do not come")
 
-    def score(self, source: str | bytes | Corpus | Sequences) -> float:
+    def score(self, source: str | bytes | Corpus | Sequences, label: Any = None) -> float:
         """Mean loss of a prediction: of a text the cross-entropy in nats per symbol.
 
         A text is read from `state` on, its first symbol given, not predicted: n symbols make n - 1
-        predictions. exp(score) is the perplexity. Sequences are read from the zero state, and the
-        steps that count are scored.
+        predictions. exp(score) is the perplexity. Sequences and records are read from the zero
+        state; of sequences the steps that count are scored, of records each symbol and the stop
+        symbol.
 
         Parameters
         ----------
         source : str, bytes (for unit "byte"), Corpus with this model's vocabulary, or Sequences
+            A str is one record where the model learned records.
+        label : str, or dict of str -> share, optional
+            Of such a record, where the model has labels; a corpus has its own.
 
         Raises
         ------
         ValueError
             Fewer than two symbols, a symbol that the vocabulary does not have, a corpus with
-            another vocabulary, or sequences of other sizes.
+            another vocabulary, sequences of other sizes, or an unknown label.
         """
-        if isinstance(source, Sequences):
-            from .validation import read_sequences
+        from .validation import read_records, read_sequences
 
+        if isinstance(source, Sequences):
             self.check(source)
             parts = read_sequences(self, source)
             return sum(float(losses.sum()) for losses, _ in parts) / int(source.mask.sum())
+        records, labels = self._records(source, label)
+        if records is not None:
+            losses, _ = read_records(self, records, labels)
+            return float(losses.sum()) / sum(len(ids) - 1 for ids in records)
         ids = self._checked_text(source)
         return self._read(ids[:-1], self.state.copy(), ids[1:]) / (len(ids) - 1)
 
-    def accuracy(self, source: str | bytes | Corpus | Sequences, last: int | None = None) -> float:
+    def accuracy(
+        self, source: str | bytes | Corpus | Sequences, last: int | None = None, label: Any = None
+    ) -> float:
         """The share of the symbols that the model, given those before, thinks likeliest; read as
         `score` does. Arguments and errors as there.
 
@@ -328,14 +405,92 @@ class Model:
         last : int, optional
             Of sequences: only so many of each one's steps that count, the last ones.
         """
-        from .validation import accuracy, sequence_accuracy
+        from .validation import accuracy, read_records, sequence_accuracy
 
         if isinstance(source, Sequences):
             self.check(source)
             return sequence_accuracy(self, source, last)
         if last is not None:
             raise ValueError("last is for sequences: leave it out for a text")
+        records, labels = self._records(source, label)
+        if records is not None:
+            _, right = read_records(self, records, labels)
+            return int(right.sum()) / sum(len(ids) - 1 for ids in records)
         return accuracy(self, self._checked_text(source), self.state)
+
+    def rank_labels(self, text: str | bytes) -> list[RankedLabel]:
+        """The labels that a record may have, the likeliest first.
+
+        The generator as a classifier: by Bayes, and all labels equally likely before, the share of
+        a label is exp(-loss of the whole record), divided by the sum of those of all labels.
+
+        Parameters
+        ----------
+        text : str, or for unit "byte" bytes
+
+        Returns
+        -------
+        list of RankedLabel
+            Each with ``label``, ``loss`` (nats per symbol) and ``share``.
+
+        Raises
+        ------
+        ValueError
+            A model without labels, or a symbol that the vocabulary does not have.
+        """
+        from .validation import read_records
+
+        names = self.config["labels"]
+        if names is None:
+            raise ValueError("this model was trained without labels, so it has none to rank")
+        ids = self.text_vocabulary.encode_record(text)
+        losses, _ = read_records(self, [ids] * len(names), np.eye(len(names)))
+        shares = softmax(-losses)
+        return [RankedLabel(names[c], float(losses[c]) / (len(ids) - 1), float(shares[c]))
+                for c in np.argsort(losses, kind="stable")]
+
+    def novelty(self, samples: Sequence[str]) -> NDArray[np.bool_]:
+        """Which samples are new: not among the records that the model was trained on.
+
+        Raises
+        ------
+        ValueError
+            A model that was not trained on records.
+        """
+        if not self.known.size:
+            raise ValueError("this model was not trained on records, so nothing tells what is new")
+        new = []
+        for sample in samples:
+            try:
+                number = digest(self.text_vocabulary.encode_record(sample))
+            except ValueError:  # a symbol that no record has
+                new.append(True)
+                continue
+            at = np.searchsorted(self.known, np.uint64(number))
+            new.append(at == len(self.known) or int(self.known[at]) != number)
+        return np.array(new, bool)
+
+    def _records(
+        self, source: str | bytes | Corpus, label: Any
+    ) -> tuple[list[NDArray[Any]] | None, NDArray[Any] | None]:
+        """The ids of each record of a source, and its labels' shares; None where it is a text."""
+        if not isinstance(source, Corpus):
+            shares = self.label_shares(label, 1)  # a model of a text refuses a label
+            record = self.text_vocabulary.stop is not None
+            return [self.text_vocabulary.encode_record(source)] if record else None, shares
+        self.check(source)
+        if label is not None:
+            raise ValueError("a corpus has its own labels: leave label out")
+        if source.records is None:
+            return None, None
+        return source.pieces(), self.record_shares(source)
+
+    def record_shares(self, corpus: Corpus) -> NDArray[Any] | None:
+        """The labels' shares (n, C) of a corpus of records; None where the model has no labels."""
+        if self.config["labels"] is None or corpus.records is None:
+            return None
+        names, labels = corpus.records.names, corpus.records.labels
+        return self.label_shares([names[c] for c in labels], len(corpus.records))
 
     def predict(self, inputs: ArrayLike | Sequences) -> NDArray[Any]:
         """What the model makes of each step, read from the zero state.
@@ -423,19 +578,27 @@ class Model:
     def draw(
         self, length: int, state: NDArray[Any], symbols: ArrayLike, temperature: float,
         rng: np.random.Generator, top_k: int = 0, top_p: float = 1.0,
+        labels: NDArray[Any] | None = None, never: Collection[Any] = (),
     ) -> NDArray[np.int32]:
         """Ids (length, N) drawn after `symbols` (N,) are read in state (N, P), which moves on;
-        top_k 0 and top_p 1 leave out nothing."""
+        top_k 0 and top_p 1 leave out nothing, labels (N, C) are shares. Those of the vocabulary's
+        symbols that are in `never` are not drawn."""
+        block = self.block
+        if never:
+            block = _core.aligned_zeros(block.size, block.dtype)
+            block[:] = self.block
+            for symbol in never:
+                self.views(block)["head.b"][self.text_vocabulary.symbols.index(symbol)] = -1e30
         with one_thread():
             return self.network(1, len(state)).sample(
-                self.block, state, np.array(symbols, np.int32), temperature,
-                rng.random((length, len(state))), top_k, top_p)
+                block, state, np.array(symbols, np.int32), temperature,
+                rng.random((length, len(state))), top_k, top_p, labels)
 
     def copy(self) -> Model:
         """Another model with the same parameters, state and history."""
         other = Model(self.vocabulary or self.sizes, **self.config)
         other.block[:], other.state[:] = self.block, self.state
-        other.history = self.history.copy()
+        other.history, other.known = self.history.copy(), self.known
         return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Model:
@@ -462,16 +625,18 @@ class Model:
                 for name, start in self._offsets.items()}
 
     def _read(
-        self, inputs: NDArray[Any], state: NDArray[Any], targets: NDArray[Any] | None = None
+        self, inputs: NDArray[Any], state: NDArray[Any], targets: NDArray[Any] | None = None,
+        labels: NDArray[Any] | None = None,
     ) -> float:
-        """Read ids (n,) in state (1, P), which moves on; the summed loss of the targets (nats)."""
+        """Read ids (n,) in state (1, P), which moves on; the summed cross-entropy of the targets
+        (nats)."""
         loss = 0.0
         with one_thread():
             for start in range(0, len(inputs), READ_STEPS):
                 part = slice(start, start + READ_STEPS)
-                losses = self.network(READ_STEPS, 1).unroll(
+                losses = self.network(READ_STEPS, 1, "cross_entropy").unroll(
                     self.block, time_major(inputs[None, part]), state,
-                    None if targets is None else time_major(targets[None, part]))
+                    None if targets is None else time_major(targets[None, part]), labels=labels)
                 loss += float(losses.sum())
         return loss
 
@@ -516,6 +681,21 @@ class Model:
                 f"{what}, {self.block.size} parameters, {self.config['dtype']}>")
 
 
+class RankedLabel(NamedTuple):
+    """What `Model.rank_labels` finds of a label."""
+
+    label: str
+    loss: float  # nats per symbol
+    share: float  # of all labels
+
+
+def _checked_labels(labels: Sequence[str]) -> list[str]:
+    names = [labels] if isinstance(labels, str) else list(labels)
+    if not names or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"labels must be distinct names, and at least one, not {labels!r}")
+    return names
+
+
 def sizes_of(vocabulary: Vocabulary | Sizes) -> Sizes:
     """What a model reads and predicts."""
     if isinstance(vocabulary, Sizes):
@@ -539,6 +719,8 @@ def parameter_shapes(
     for layer in range(config["num_layers"]):
         of_cell = cell_shapes(cell, D, H, config["reset_after"])
         shapes |= {f"layer{layer}.{name}": shape for name, shape in of_cell.items()}
+        if layer == 0 and config.get("labels"):
+            shapes["layer0.Wc"] = (len(config["labels"]), *of_cell["b"])
         D = H
     return shapes | {"head.W": (H, K), "head.b": (K,)}
 

@@ -203,6 +203,20 @@ def softmax_cross_entropy(scores, targets, mask=None):
     return loss, dscores * weights[:, :, None]
 
 
+def binary_cross_entropy(scores, targets, mask=None):
+    """-log p of the target and -log(1 - p) of every other symbol, p = softmax(scores), in nats;
+    arguments, sum and mean as above."""
+    N, T, K = scores.shape
+    weights = np.ones((N, T)) if mask is None else mask
+    e = np.exp(scores - scores.max(axis=2, keepdims=True))
+    p = e / e.sum(axis=2, keepdims=True)
+    hot = np.eye(K, dtype=bool)[targets]  # (N, T, K)
+    losses = np.where(hot, -np.log(p), -np.log1p(-p)).sum(axis=2)
+    dp = np.where(hot, -1 / p, 1 / (1 - p))
+    dscores = p * (dp - (p * dp).sum(axis=2, keepdims=True)) / N
+    return (weights * losses).sum() / N, dscores * weights[:, :, None]
+
+
 def mean_squared_error(outputs, targets, mask=None):
     """The mean of (o - y)^2 over the K numbers, summed over time and averaged over the batch.
 
@@ -219,22 +233,30 @@ def number_of_layers(params):
 
 
 def layer_weights(params, layer):
-    """The parameters of one layer, by their last names: Wx, Wh, b, ..."""
+    """The parameters of one layer, by their last names: Wx, Wh, b, ...; labels are inputs like
+    others, so that the rows of Wc stand below those of Wx."""
     prefix = f"layer{layer}."
-    return {name.removeprefix(prefix): p for name, p in params.items() if name.startswith(prefix)}
+    weights = {name.removeprefix(prefix): p for name, p in params.items()
+               if name.startswith(prefix)}
+    if "Wc" in weights:
+        weights["Wx"] = np.concatenate([weights["Wx"], weights.pop("Wc")])
+    return weights
 
 
-def forward(params, inputs, state, cell="rnn", masks=None):
+def forward(params, inputs, state, cell="rnn", masks=None, labels=None):
     """Inputs one-hot, embedded or numbers, layers, linear head.
 
     inputs int (N, T) or float (N, T, D), state (N, P); masks: for each layer (N, T, H) what is
-    multiplied with all that it hands on, None without dropout -> scores (N, T, K), last state
+    multiplied with all that it hands on, None without dropout; labels (N, C): the share of each,
+    an input of the first layer at every step -> scores (N, T, K), last state
     (N, P), what the head reads (N, T, H), and for each layer its input, first state and what
     `layer_backward` needs
     """
     Wx = params["layer0.Wx"]
     table = params.get("embedding.W", np.eye(len(Wx), dtype=Wx.dtype))  # (V, D)
     x, last, layers = (inputs if inputs.ndim == 3 else table[inputs]), [], []
+    if labels is not None:
+        x = np.concatenate([x, np.repeat(labels[:, None], x.shape[1], axis=1)], axis=2)
     for layer, start in enumerate(np.split(state, number_of_layers(params), axis=1)):
         out, end, kept = layer_forward(x, start, layer_weights(params, layer), cell)
         layers.append((x, start, kept))
@@ -243,15 +265,16 @@ def forward(params, inputs, state, cell="rnn", masks=None):
     return x @ params["head.W"] + params["head.b"], np.hstack(last), x, layers
 
 
-def loss_and_gradients(params, inputs, targets, state, cell="rnn", masks=None, mask=None):
-    """The loss of `forward`'s outputs, back-propagated: `softmax_cross_entropy` of targets int
-    (N, T), `mean_squared_error` of float (N, T, K).
+def loss_and_gradients(params, inputs, targets, state, cell="rnn", masks=None, mask=None,
+                       labels=None, loss=None):
+    """The loss of `forward`'s outputs, back-propagated: one of the three above, where not given
+    `softmax_cross_entropy` of targets int (N, T), `mean_squared_error` of float (N, T, K).
 
-    inputs, state (N, P) and masks as in `forward`, mask (N, T) of the steps that count
+    inputs, state (N, P), masks and labels as in `forward`, mask (N, T) of the steps that count
     -> loss, gradients (dict in the order of params), last state (N, P)
     """
-    scores, last, h, layers = forward(params, inputs, state, cell, masks)
-    loss_of = softmax_cross_entropy if targets.ndim == 2 else mean_squared_error
+    scores, last, h, layers = forward(params, inputs, state, cell, masks, labels)
+    loss_of = loss or (softmax_cross_entropy if targets.ndim == 2 else mean_squared_error)
     loss, dscores = loss_of(scores, targets, mask)
     grads = dict.fromkeys(params)
     grads["head.W"] = np.einsum("nth,ntk->hk", h, dscores)
@@ -263,6 +286,10 @@ def loss_and_gradients(params, inputs, targets, state, cell="rnn", masks=None, m
         weights = layer_weights(params, layer)
         dout, dweights = layer_backward(dout, *layers[layer], weights, cell)
         grads.update(zip((f"layer{layer}.{name}" for name in weights), dweights, strict=True))
+    if labels is not None:
+        D = len(params["layer0.Wx"])
+        grads["layer0.Wx"], grads["layer0.Wc"] = np.split(grads["layer0.Wx"], [D])
+        dout = dout[:, :, :D]
     if "embedding.W" in params:
         grads["embedding.W"] = np.zeros_like(params["embedding.W"])
         np.add.at(grads["embedding.W"], inputs, dout)

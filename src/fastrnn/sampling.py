@@ -13,6 +13,7 @@ from .validate import finite_float, generator, positive_float, positive_int
 
 if TYPE_CHECKING:
     from .model import Model
+    from .vocabulary import Vocabulary
 
 # Symbols drawn at a time. The texts do not depend on it.
 PIECE = 10_000  # so that Ctrl-C is heard
@@ -26,26 +27,37 @@ def sample(
     *,
     n: int | None = None,
     prime: str | bytes = "",
+    label: Any = None,
+    max_length: int | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
     stop: str | Sequence[str] | None = None,
     seed: int | None = None,
 ) -> str | list[str]:
-    """Write a text from `state` on, each symbol drawn from softmax(scores / temperature).
+    """Write a text from `state` on, each symbol drawn from softmax(scores / temperature); a model
+    that learned records writes a record, which is never empty, from the zero state up to its stop
+    symbol.
 
     Parameters
     ----------
     length : int
-        Symbols to write.
+        Symbols to write, and of a record the most.
     n : int, optional
         Write so many texts side by side, in one pass; a list of them is returned.
     prime : str
         What the model reads first; it is not part of the result. Without it the first symbol is
-        drawn uniformly from the vocabulary, and is part of the result.
+        drawn uniformly from the vocabulary, and is part of the result. Of a record it is the
+        beginning.
+    label : str, dict of str -> share, or a list of n such, optional
+        Of records, where the model has labels: which one, or a mixture whose shares are divided by
+        their sum, such as ``{"Netherlands": 0.5, "Poland": 0.5}``.
+    max_length : int, optional
+        Another name for length, of records.
     temperature : float
-        Below 1 the likely symbols come more often (0.5: the squared and renormalised
-        distribution), above 1 less; 0 always takes the likeliest.
+        Below 1 the likely symbols come more often, above 1 less; 0 always takes the likeliest. 0.5
+        is the "squared and renormalised" sampling of the names homework: softmax(o / 0.5) is
+        softmax(o)^2 divided by its sum.
     top_k : int, optional
         Draw only from the so many likeliest symbols (Fan, Lewis and Dauphin 2018).
     top_p : float, optional
@@ -62,8 +74,8 @@ def sample(
     -------
     str or list of str
         Exactly `length` symbols (for unit "byte": bytes, read as UTF-8) where no stop string
-        comes; with `n` a list of n such texts. n=1 has the text that the same seed gives without
-        n; a larger n has others.
+        or stop symbol comes; with `n` a list of n such texts. n=1 has the text that the same seed
+        gives without n; a larger n has others.
 
     Raises
     ------
@@ -74,15 +86,18 @@ def sample(
     """
     length = positive_int("length", length, least=0)
     streams = 1 if n is None else positive_int("n", n)
-    stops = _stop_strings(stop)
-    pieces = _draw(model, length, streams, prime, temperature, top_k, top_p, seed,
-                   repeat(STOP_PIECE if stops else PIECE))
-    if stops:  # each text takes pieces until it has stopped
-        texts = ["".join(_until(stops, model.text_vocabulary.iterdecode(_column(part, i))))
+    if max_length is not None:
+        length = positive_int("max_length", max_length)
+    stops, vocabulary = _stop_strings(stop), model.text_vocabulary
+    ends = bool(stops) or vocabulary.stop is not None
+    pieces = _draw(model, length, streams, prime, label, temperature, top_k, top_p, seed,
+                   repeat(STOP_PIECE if ends else PIECE))
+    if ends:  # each text takes pieces until it has stopped
+        texts = ["".join(_until(stops, vocabulary.iterdecode(_record(vocabulary, part, i))))
                  for i, part in enumerate(tee(pieces, streams))]
     else:
         ids = np.concatenate([np.empty((0, streams), np.int32), *pieces])  # (length, n)
-        texts = [model.text_vocabulary.decode(column) for column in ids.T]
+        texts = [vocabulary.decode(column) for column in ids.T]
     return texts[0] if n is None else texts
 
 
@@ -91,6 +106,8 @@ def stream(
     *,
     length: int | None = None,
     prime: str | bytes = "",
+    label: Any = None,
+    max_length: int | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -107,8 +124,8 @@ def stream(
     Parameters
     ----------
     length : int, optional
-        Symbols to write; without it there is no end.
-    prime, temperature, top_k, top_p, stop, seed
+        Symbols to write; without it there is no end but a record's.
+    prime, label, max_length, temperature, top_k, top_p, stop, seed
         As for `sample`.
 
     Yields
@@ -124,17 +141,18 @@ def stream(
     ValueError, TypeError
         As for `sample`.
     """
+    if max_length is not None:
+        length = positive_int("max_length", max_length)
     if length is not None:
         length = positive_int("length", length, least=0)
-    stops = _stop_strings(stop)
-    pieces = _draw(model, length, 1, prime, temperature, top_k, top_p, seed,
+    stops, vocabulary = _stop_strings(stop), model.text_vocabulary
+    pieces = _draw(model, length, 1, prime, label, temperature, top_k, top_p, seed,
                    chain(STREAM_PIECES, repeat(STREAM_PIECES[-1])))
-    symbols = model.text_vocabulary.iterdecode(_column(pieces, 0))
-    return _until(stops, symbols) if stops else symbols
+    return _until(stops, vocabulary.iterdecode(_record(vocabulary, pieces, 0)))
 
 
 def _draw(
-    model: Model, length: int | None, n: int, prime: str | bytes, temperature: float,
+    model: Model, length: int | None, n: int, prime: str | bytes, label: Any, temperature: float,
     top_k: int | None, top_p: float | None, seed: int | None, sizes: Iterable[int],
 ) -> Iterator[NDArray[np.int32]]:
     """Check the arguments and read the prime; the iterator draws, so many of the `length` symbols
@@ -148,32 +166,49 @@ def _draw(
     if not 0 < p <= 1:
         raise ValueError(f"top_p must be above 0 and at most 1, not {top_p!r}")
     rng = generator(seed)
-    read = model.text_vocabulary.encode(prime)
-    state = model.state.copy()
-    model._read(read[:-1], state)
-    state = np.repeat(state, n, axis=0)  # (n, P)
+    vocabulary, shares = model.text_vocabulary, model.label_shares(label, n)
+    if vocabulary.stop is None:
+        read, state = vocabulary.encode(prime), model.state.copy()
+        model._read(read[:-1], state)
+        state = np.repeat(state, n, axis=0)  # (n, P)
+    else:
+        read, state = vocabulary.encode_record(prime)[:-1], model.zero_state(n)
+        for row in range(n if len(read) > 1 else 0):  # each with its own label
+            model._read(read[:-1], state[row : row + 1],
+                        labels=None if shares is None else shares[row : row + 1])
 
     def pieces() -> Iterator[NDArray[np.int32]]:
         left: Any = np.inf if length is None else length
+        # no record has a start symbol in it, nor is one empty
+        never = {vocabulary.start} - {vocabulary.stop, None}
+        at_first = never | ({vocabulary.stop} if len(read) == 1 else set())
         if len(read):
             last = np.repeat(read[-1:], n)
         else:
-            last = rng.integers(len(model.text_vocabulary), size=n, dtype=np.int32)
+            last = rng.integers(len(vocabulary), size=n, dtype=np.int32)
             if left:
                 yield last[None]
             left -= 1
-        for size in sizes:
+        for size in chain((1,), sizes) if vocabulary.stop is not None else sizes:
             if left <= 0:
                 return
-            ids = model.draw(min(size, left), state, last, temperature, rng, k, p)
+            ids = model.draw(min(size, left), state, last, temperature, rng, k, p, shares, at_first)
             yield ids
-            last, left = ids[-1], left - len(ids)
+            last, left, at_first = ids[-1], left - len(ids), never
 
     return pieces()
 
 
-def _column(pieces: Iterable[NDArray[np.int32]], i: int) -> Iterator[NDArray[np.int32]]:
-    return (ids[:, i] for ids in pieces)
+def _record(
+    vocabulary: Vocabulary, pieces: Iterable[NDArray[np.int32]], i: int
+) -> Iterator[NDArray[np.int32]]:
+    """The ids of text i, of a record those before its stop symbol."""
+    stop = -1 if vocabulary.stop is None else vocabulary.symbols.index(vocabulary.stop)
+    for ids in pieces:
+        end = np.flatnonzero(ids[:, i] == stop)[:1]
+        yield ids[: end[0] if end.size else len(ids), i]
+        if end.size:
+            return
 
 
 def _stop_strings(stop: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -192,6 +227,9 @@ def _stop_strings(stop: str | Sequence[str] | None) -> tuple[str, ...]:
 def _until(stops: tuple[str, ...], symbols: Iterator[str]) -> Iterator[str]:
     """Yield symbols up to the first place in their text where a stop string stands; those that
     may belong to one are held back."""
+    if not stops:
+        yield from symbols
+        return
     beginnings = {stop[0] for stop in stops}
     held: list[str] = []
     for symbol in chain(symbols, (None,)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .checkpoint import read
@@ -27,11 +27,13 @@ def train(
     forget_bias: float = 1.0,
     init: str | None = None,
     init_scale: float | None = None,
+    labels: Sequence[str] | None = None,
     loss: str | None = None,
     dtype: str = "float32",
     seq_length: int = 25,
     batch_size: int = 1,
     order: str = "stream",
+    balance: str | None = None,
     optimizer: str = "adagrad",
     learning_rate: float | None = None,
     learning_rate_decay: float = 1.0,
@@ -95,8 +97,11 @@ def train(
     init_scale : float, optional
         Size of the start; where not given 0.01 for normal and identity, 0.08 for uniform, 1 for
         the others.
-    loss : {"cross_entropy", "mean_squared_error"}, optional
-        Follows from the targets: symbols or numbers.
+    labels : sequence of str, optional
+        Those that records may have; where not given those of the corpus.
+    loss : {"cross_entropy", "binary_cross_entropy", "mean_squared_error"}, optional
+        What is lowered: of symbols the cross-entropy or the binary one, of numbers the squared
+        error. Where not given the first that fits.
     dtype : {"float32", "float64"}
         Precision of all numbers.
     seq_length : int
@@ -106,6 +111,8 @@ def train(
     order : {"stream", "shuffled"}
         Of a text. "stream": windows from left to right, the state carried from one to the next.
         "shuffled": windows from every offset in random order, each from the zero state.
+    balance : {"labels"}, optional
+        Of records: draw each label equally often.
     optimizer : {"adagrad", "rmsprop", "adam", "sgd"}
         How the parameters move.
     learning_rate : float, optional
@@ -190,8 +197,12 @@ def train(
     else:
         corpus = source if isinstance(source, Corpus | Sequences) else Corpus.from_file(source)
         for_model = _arguments(Model, given) | {"seed": seed}
-        what = corpus.sizes if isinstance(corpus, Sequences) else corpus.vocabulary
-        model = Model(what, **for_model)
+        if isinstance(corpus, Sequences):
+            model = Model(corpus.sizes, **for_model)
+        else:
+            if corpus.records and not labels:
+                for_model["labels"] = corpus.records.names or None
+            model = Model(corpus.vocabulary, **for_model)
         trainer = Trainer(model, corpus, **_arguments(Trainer, given))
     try:
         trainer.run()

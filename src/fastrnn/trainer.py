@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from . import _core
-from .batches import Order, SequenceBatches, TextBatches
+from .batches import Order, RecordBatches, SequenceBatches, TextBatches
 from .blas import cores, one_thread
 from .checkpoint import DAMAGE, check_writable, damaged, expect, read, save_model
 from .corpus import Corpus
@@ -34,6 +34,8 @@ CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints where checkpoint_every do
 SAMPLES = 10  # shown in a run where sample_every does not say
 NEVER = 2**62  # updates
 ORDERS = ("stream", "shuffled")
+BALANCES = (None, "labels")
+RECORDS = 5  # that a sample shows
 SEQ_LENGTH = 25  # of a text
 
 
@@ -47,8 +49,9 @@ class Trainer:
     an epoch has the windows that start at every offset, batch_size of them in an update, in a new
     random order, and each starts from the zero state; those left over at its end are left out.
 
-    Of sequences an epoch has all, in a new random order, each from the zero state; the last batch
-    has those that are left over, and the loss is the mean over them.
+    Of sequences or records an epoch has all, in a new random order, each from the zero state; one
+    batch has those that are left over, and the loss is the mean over them. A batch of records has
+    such of about the same length, so that little is padded.
 
     Parameters
     ----------
@@ -62,6 +65,8 @@ class Trainer:
         N, streams or sequences side by side.
     order : {"stream", "shuffled"}
         Of a text, see above.
+    balance : {"labels"}, optional
+        Of records: draw each label equally often, the records of rare ones again and again.
     optimizer : {"adagrad", "rmsprop", "adam", "sgd"}
     learning_rate : float, optional
         0.1 for adagrad and sgd, 0.001 for rmsprop and adam where not given.
@@ -94,7 +99,8 @@ class Trainer:
         In [0, 1): this share of the text or of the sequences, the tail, is not trained on but
         scored after each epoch and at the end of `run()`; `best_model` is the one with the lowest
         score. The tail of a text is read in batch_size streams (fewer where it is short), from the
-        states that training carried on; there is no dropout.
+        states that training carried on; there is no dropout. Of records it is not the tail but a
+        random part, which `seed` chooses. Scores are cross-entropies whatever is trained with.
     valid_every : int, optional
         Updates between validations, in place of an epoch.
     patience : int, optional
@@ -162,6 +168,7 @@ class Trainer:
         seq_length: int = SEQ_LENGTH,
         batch_size: int = 1,
         order: str = "stream",
+        balance: str | None = None,
         optimizer: str = "adagrad",
         learning_rate: float | None = None,
         learning_rate_decay: float = 1.0,
@@ -197,8 +204,9 @@ class Trainer:
             raise TypeError(f"callback must be a function of the trainer, not {callback!r}")
         model.check(corpus)
         T = positive_int("seq_length", seq_length)
-        if isinstance(corpus, Sequences):
-            own = corpus.mask.shape[1]
+        whole = corpus if isinstance(corpus, Sequences) else corpus.records
+        if whole is not None:
+            own = (whole.mask.shape[1] if isinstance(whole, Sequences) else int(whole.steps.max()))
             if T not in (SEQ_LENGTH, own) or order != "stream":
                 raise ValueError(f"seq_length and order are for a text: {corpus.name} are read "
                                  f"whole, all {own} steps, in random order")
@@ -209,6 +217,7 @@ class Trainer:
             "seq_length": T,
             "batch_size": N,
             "order": choice("order", order, ORDERS),
+            "balance": balance,
             "optimizer": optimizer,
             "learning_rate": (LEARNING_RATES[optimizer] if learning_rate is None
                               else positive_float("learning_rate", learning_rate)),
@@ -236,10 +245,20 @@ class Trainer:
             "sample_length": positive_int("sample_length", sample_length),
             "checkpoint_every": _optional(positive_int, "checkpoint_every", checkpoint_every),
         }
+        if balance not in BALANCES:
+            raise ValueError(f"balance must be 'labels' or None, not {balance!r}")
         _check_together(self.config)
         self._threads = cores() if threads is None else positive_int("threads", threads)
-        self._data = (SequenceBatches(corpus, self.config, model.block.dtype)
-                      if isinstance(corpus, Sequences) else TextBatches(corpus, self.config))
+        self._data: TextBatches | SequenceBatches | RecordBatches
+        if isinstance(corpus, Sequences):
+            self._data = SequenceBatches(corpus, self.config, model.block.dtype)
+        elif corpus.records is not None:
+            self._data = RecordBatches(corpus, self.config, model)
+            model.known = self._data.known
+        else:
+            self._data = TextBatches(corpus, self.config)
+        if balance and not isinstance(self._data, RecordBatches):
+            raise ValueError(f"balance is for records with labels: {corpus.name} has none")
         self.updates_per_epoch = self._data.updates_per_epoch
         if schedule == "cosine" and self.planned is not None and warmup >= self.planned:
             raise ValueError(f"a warmup of {warmup} updates leaves nothing of the {self.planned} "
@@ -420,7 +439,8 @@ class Trainer:
 
     def sample(self, length: int = 200) -> str:
         """Write `length` symbols from the carried state and the first symbol of the window that
-        comes next (of the first stream), as min-char-rnn does; the trainer's generator draws.
+        comes next (of the first stream), as min-char-rnn does; the trainer's generator draws. Of
+        records, some of at most so many symbols, a line each, after random labels.
 
         Raises
         ------
@@ -428,6 +448,13 @@ class Trainer:
             The model was made for sequences, and writes no text.
         """
         vocabulary = self.model.text_vocabulary
+        if vocabulary.stop is not None:
+            names = self.model.config["labels"]
+            labels = names and [names[c] for c in self._rng.integers(len(names), size=RECORDS)]
+            texts = self.model.sample(length, n=RECORDS, label=labels,
+                                      seed=int(self._rng.integers(2**31)))
+            return "\n".join(f"{label}: {text}" for label, text in zip(labels, texts, strict=True)
+                             ) if labels else "\n".join(texts)
         stream = not self._data.shuffled
         first = int(self._data.arrays["ids"][self.position if stream else 0])
         state = self.state[:1].copy() if stream and self.position else self.model.zero_state()
@@ -548,14 +575,16 @@ class Trainer:
         return max(seconds, 1e-9)
 
     def _rows(self, n: int) -> Order:
-        """Where what the next n updates read starts, all of this epoch, and its lengths: (n N)."""
+        """Where what the next n updates read starts, all of this epoch, with lengths and labels: (n
+        N)."""
         if self._order is None or self._order[0] != self.epoch:
             rng = np.random.default_rng((self._order_seed, self.epoch))
             self._order = self.epoch, self._data.order(rng)
         N, first = self.config["batch_size"], self.position
         part = slice(first * N, (first + n) * N)
-        starts, lengths = self._order[1]
-        return starts[part], None if lengths is None else lengths[part]
+        starts, lengths, labels = self._order[1]
+        return (starts[part], None if lengths is None else lengths[part],
+                None if labels is None else labels[part])
 
     def _validate(self, interrupted: Callable[[], bool]) -> bool:
         """Score the held-out text, unless that is done, and keep the model if it is the best so
@@ -588,7 +617,7 @@ class Trainer:
     def _status(self, pace: float) -> str:
         """The text behind the bar; pace in updates a second."""
         unit, valid = self._data.unit, self.history.valid_loss
-        symbols = self.config["seq_length"] * self.config["batch_size"]
+        symbols = self._data.predictions * self.config["batch_size"]
         held_out = f", validation loss {valid[-1]:.3f} per {unit}" if valid.size else ""
         return (f"epoch {self.update / self.updates_per_epoch:.2f}, "
                 f"smoothed loss {self.history.smooth_loss[-1]:.2f}{held_out}, "

@@ -45,7 +45,7 @@ class HeldOutText:
         training carried: from the zero state, which it meets once an epoch, some would not find
         back to the text."""
         length, N = self._ids.shape
-        network, state = model.network(self._T, N), state[:N].copy()
+        network, state = model.network(self._T, N, "cross_entropy"), state[:N].copy()
         for t in range(0, length - 1, self._T):
             inputs, targets = self._ids[t : t + self._T], self._ids[t + 1 : t + self._T + 1]
             yield float(network.unroll(
@@ -64,12 +64,32 @@ class HeldOutSequences:
             yield float(losses.sum())
 
 
+class HeldOutRecords:
+    """Records to score again and again, each from the zero state.
+
+    Parameters
+    ----------
+    records : list of ndarray of int
+        The ids of each, with start and stop.
+    shares : ndarray, shape (n, C), or None
+        Of their labels.
+    """
+
+    def __init__(self, records: list[NDArray[Any]], shares: NDArray[Any] | None) -> None:
+        self._records, self._shares = records, shares
+        self.predictions = sum(len(ids) - 1 for ids in records)
+
+    def losses(self, model: Model, state: NDArray[Any], threads: int) -> Iterator[float]:
+        for _, losses, _ in batches_of_records(model, self._records, self._shares, threads):
+            yield float(losses.sum())
+
+
 class Validation:
     """When to score what is held out, and how.
 
     Parameters
     ----------
-    held_out : HeldOutText or HeldOutSequences, or None
+    held_out : HeldOutText, HeldOutSequences or HeldOutRecords, or None
         None: a validation is never due.
     config : dict
         Of the trainer.
@@ -82,8 +102,8 @@ class Validation:
     """
 
     def __init__(
-        self, held_out: HeldOutText | HeldOutSequences | None, config: dict[str, Any],
-        updates_per_epoch: int,
+        self, held_out: HeldOutText | HeldOutSequences | HeldOutRecords | None,
+        config: dict[str, Any], updates_per_epoch: int,
     ) -> None:
         self._config, self._held_out = config, held_out
         self.every = (config["valid_every"] or updates_per_epoch) if held_out else 0
@@ -136,7 +156,7 @@ def accuracy(
     N = max(1, min(len(states), len(ids) // 2))
     length = len(ids) // N
     streams = time_major(ids[: N * length].reshape(N, length))  # (length, N)
-    network, states = model.network(READ_STEPS, N), states[:N].copy()
+    network, states = model.network(READ_STEPS, N, "cross_entropy"), states[:N].copy()
     count = 0
     with one_thread():
         for t in range(0, length - 1, READ_STEPS):
@@ -155,7 +175,8 @@ def read_sequences(
     sequences after the other, from the zero state; 0 and False where a step does not count."""
     n, T = sequences.mask.shape
     rows = min(n, max(1, ROWS // T))
-    network = model.network(T, rows)
+    numbers = model.sizes.output_size > 0
+    network = model.network(T, rows, "mean_squared_error" if numbers else "cross_entropy")
     for start in range(0, n, rows):
         part = np.full(rows, -1)  # sequences to read; -1: none
         part[: n - start] = np.arange(start, min(n, start + rows))
@@ -181,3 +202,42 @@ def sequence_accuracy(
         counted = counted & (behind <= positive_int("last", last))
     right = np.concatenate([part for _, part in read_sequences(model, sequences, threads)])
     return float(right[counted].mean())
+
+
+def batches_of_records(
+    model: Model, records: list[NDArray[Any]], shares: NDArray[Any] | None, threads: int = 1
+) -> Iterator[tuple[list[int], NDArray[np.float64], NDArray[np.int64]]]:
+    """Read records, those of about the same length together: which they are, the summed
+    cross-entropy of each (nats), and how many of its symbols were the likeliest."""
+    steps = [len(ids) - 1 for ids in records]
+    order = sorted(range(len(records)), key=steps.__getitem__)
+    while order:
+        # powers of 2, so that few networks are made
+        T = 1 << (steps[order[0]] - 1).bit_length()
+        rows = [i for i in order[: max(1, ROWS // T)] if steps[i] <= T]
+        order = order[len(rows) :]
+        N = 1 << (len(rows) - 1).bit_length()
+        ids, lengths = np.zeros((T + 1, N), np.int32), np.zeros(N, np.int64)
+        for n, i in enumerate(rows):
+            ids[: steps[i] + 1, n], lengths[n] = records[i], steps[i]
+        mask = (np.arange(T)[:, None] < lengths).astype(np.uint8)
+        labels = None
+        if shares is not None:
+            labels = np.zeros((N, shares.shape[1]), model.block.dtype)
+            labels[: len(rows)] = shares[rows]
+        right = np.zeros((T, N), np.uint8)
+        with one_thread():
+            losses = model.network(T, N, "cross_entropy").unroll(
+                model.block, ids[:-1], model.zero_state(N), ids[1:], threads=threads, right=right,
+                mask=mask, lengths=lengths, labels=labels)
+        yield rows, losses.sum(axis=0)[: len(rows)], right.sum(axis=0, dtype=np.int64)[: len(rows)]
+
+
+def read_records(
+    model: Model, records: list[NDArray[Any]], shares: NDArray[Any] | None, threads: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The same of all records, in their order."""
+    losses, right = np.zeros(len(records)), np.zeros(len(records), np.int64)
+    for rows, each, hits in batches_of_records(model, records, shares, threads):
+        losses[rows], right[rows] = each, hits
+    return losses, right

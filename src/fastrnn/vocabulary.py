@@ -28,6 +28,8 @@ SPLITS: dict[str, tuple[re.Pattern[str], Callable[[str], list[str]]]] = {
     "mark": (_WHITE_SPACE, re.compile(r"\w+|[^\w\s]").findall),
 }
 UNKNOWN = "<unk>"
+# around a record where no others are named: ASCII's own "start of text" and "end of text"
+START, STOP = "\x02", "\x03"
 
 
 class Vocabulary:
@@ -53,11 +55,14 @@ class Vocabulary:
         Of unit "word": whether the text is lower-cased first.
     unknown : str, optional
         Of unit "word": one of the symbols, which stands for every word that is not among them.
+    start, stop : str or int, optional
+        Two of the symbols, or twice the same, of texts that are records: each begins after the one
+        and ends with the other, and neither comes inside.
 
     Attributes
     ----------
     symbols : tuple of str or int
-    unit, split, lower, unknown
+    unit, split, lower, unknown, start, stop
     dtype : numpy.dtype
         The smallest unsigned integer type that holds every id 0..K-1.
 
@@ -75,6 +80,8 @@ class Vocabulary:
         split: str = "blank",
         lower: bool = True,
         unknown: str | None = None,
+        start: str | int | None = None,
+        stop: str | int | None = None,
     ) -> None:
         check_unit(unit)
         if unit == "word" and isinstance(symbols, str):
@@ -90,6 +97,12 @@ class Vocabulary:
             raise ValueError(f"symbol {twice!r} is given twice: the symbols must be distinct")
         if unknown is not None and unknown not in self._ids:
             raise ValueError(f"unknown {unknown!r} must be one of the symbols: add it")
+        for name, symbol in (("start", start), ("stop", stop)):
+            if symbol is not None and symbol not in self._ids:
+                raise ValueError(f"{name} {symbol!r} must be one of the symbols: add it")
+        if (start is None) != (stop is None):
+            raise ValueError("records need a start and a stop symbol: give both")
+        self.start, self.stop = start, stop
         self.dtype = np.min_scalar_type(len(self.symbols) - 1)
         if unit != "word":
             # code of a symbol -> id, -1 where unknown; the last entry answers for all codes beyond
@@ -101,7 +114,7 @@ class Vocabulary:
     @classmethod
     def from_text(
         cls, text: str | bytes, unit: str = "char", *, split: str = "blank", lower: bool = True,
-        min_count: int = 1,
+        min_count: int = 1, start: str | int | None = None, stop: str | int | None = None,
     ) -> Vocabulary:
         """Make the vocabulary of a text: its distinct symbols, sorted, so that ids never vary.
 
@@ -114,11 +127,13 @@ class Vocabulary:
         min_count : int
             Above 1, for unit "word": words that come less often than this are left out, and
             "<unk>" stands for them and for all others.
+        start, stop : str or int, optional
+            As `Vocabulary`; the text must not have them.
 
         Raises
         ------
         ValueError
-            An unknown unit, or a text without symbols.
+            An unknown unit, a text without symbols, or one that has the start or stop symbol.
         TypeError
             A text of another type.
         """
@@ -127,15 +142,17 @@ class Vocabulary:
             raise ValueError(f'min_count is for unit "word", not "{unit}"')
         _check_word_options(unit, split, lower)
         text = _checked_text(text, unit)
+        around = {start, stop} - {None}
         if unit != "word":
-            return cls(sorted(set(text)), unit)
+            return cls(sorted(_without(set(text), around) | around), unit, start=start, stop=stop)
         counts: Counter[str] = Counter()
         for words in _words(text, split, lower):
             counts.update(words)
         distinct = {word for word, count in counts.items() if count >= min_count}
         unknown = UNKNOWN if min_count > 1 else None
-        return cls(sorted(distinct | ({UNKNOWN} if unknown else set())), unit, split=split,
-                   lower=lower, unknown=unknown)
+        distinct = _without(distinct, around) | around | ({UNKNOWN} if unknown else set())
+        return cls(sorted(distinct), unit, split=split, lower=lower, unknown=unknown, start=start,
+                   stop=stop)
 
     def encode(self, text: str | bytes) -> NDArray[np.unsignedinteger]:
         """Return the ids of a text.
@@ -172,6 +189,26 @@ class Vocabulary:
                 raise self._unknown(piece[at], start + at)
             ids[start : start + CHUNK] = found
         return ids
+
+    def encode_record(self, text: str | bytes) -> NDArray[np.unsignedinteger]:
+        """Return the ids of a record between those of the start and the stop symbol.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `encode`; the record has the start or stop symbol; or there are none.
+        """
+        if self.start is None or self.stop is None:
+            raise ValueError("this vocabulary has no start and stop symbol: make it with "
+                             "Corpus.from_records")
+        ids = self.encode(text)
+        start, stop = self._ids[self.start], self._ids[self.stop]
+        inside = (ids == start) | (ids == stop)
+        if inside.any():
+            at = int(inside.argmax())
+            raise ValueError(f"{self.unit} {self.symbols[ids[at]]!r} at position {at} is the start "
+                             "or stop symbol: take it out, or name others")
+        return np.concatenate([[start], ids, [stop]]).astype(self.dtype)
 
     def decode(self, ids: ArrayLike) -> str:
         """Return the text of ids; the inverse of `encode`.
@@ -254,10 +291,12 @@ class Vocabulary:
         return ids
 
     def to_dict(self) -> dict[str, Any]:
-        """Return unit and symbols, for words also split, lower and unknown, ready for JSON."""
+        """Return unit and symbols, for words also split, lower and unknown, for records start and
+        stop, ready for JSON."""
         words = {"split": self.split, "lower": self.lower, "unknown": self.unknown}
+        around = {"start": self.start, "stop": self.stop}
         return {"unit": self.unit, "symbols": list(self.symbols)} | (
-            words if self.unit == "word" else {})
+            words if self.unit == "word" else {}) | (around if self.stop is not None else {})
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Vocabulary:
@@ -271,6 +310,8 @@ class Vocabulary:
         keys = {"unit", "symbols"}
         if isinstance(stored, dict) and stored.get("unit") == "word":
             keys |= {"split", "lower", "unknown"}
+        if isinstance(stored, dict) and "stop" in stored:
+            keys |= {"start", "stop"}
         if not (isinstance(stored, dict) and stored.keys() == keys
                 and isinstance(stored["symbols"], list)):
             raise ValueError('a stored vocabulary must be {"unit": text, "symbols": list}, for '
@@ -317,6 +358,14 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         return f"<Vocabulary of {len(self)} symbols, unit {self.unit!r}>"
+
+
+def _without(symbols: set[Any], around: set[Any]) -> set[Any]:
+    """The symbols of a text, once it is sure that the start and stop symbol are not among them."""
+    for symbol in around & symbols:
+        raise ValueError(f"the text has {symbol!r}, which is to be the start or stop symbol: take "
+                         "it out, or name one that the text does not have")
+    return symbols
 
 
 def check_unit(unit: str) -> None:
