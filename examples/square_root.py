@@ -1,10 +1,10 @@
 """Why gradients are clipped: the root of 312 by gradient descent.
 
     python examples/square_root.py
-    python examples/square_root.py --number 2 --learning-rate 0.1
+    python examples/square_root.py --number 2 --start 9 --learning-rate 0.05
 
 The warm-up of the names homework: x goes down the slope of (x^2 - n)^2, which is 4 x (x^2 - n),
-from x = 1. A slope so steep throws x to infinity at any rate that is not tiny; clipped to a
+from x = 50. A slope so steep throws x to infinity at any rate that is not tiny; clipped to a
 threshold it cannot. Scans the threshold, prints how many steps each needs, and draws them into
 square_root.png. The picture needs pip install "fastrnn[plot]".
 """
@@ -20,8 +20,8 @@ import numpy as np
 def main() -> None:
     parser = argparse.ArgumentParser(description="A square root by clipped gradient descent.")
     parser.add_argument("--number", type=float, default=312.0, help="default: %(default)s")
-    parser.add_argument("--learning-rate", type=float, default=0.01, help="default: %(default)s")
-    parser.add_argument("--start", type=float, default=1.0, help="default: %(default)s")
+    parser.add_argument("--learning-rate", type=float, default=5e-4, help="default: %(default)s")
+    parser.add_argument("--start", type=float, default=50.0, help="default: %(default)s")
     parser.add_argument("--steps", type=int, default=10_000, help="at most (default: %(default)s)")
     parser.add_argument("--tolerance", type=float, default=1e-6, help="default: %(default)s")
     parser.add_argument("--output", metavar="DIR", type=Path, default=Path("."),

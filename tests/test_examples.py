@@ -209,3 +209,64 @@ def test_tasks_refuse_in_one_message(tmp_path, name, arguments, message):
     done = run(name, *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr
+
+
+COUNTRY_NAMES = {"Poland": "anna jan piotr ewa", "Iran": "reza omid mina sara",
+                 "Netherlands": "jaap kees truus sanne", "Chile": "pedro jose rosa luz"}
+
+
+def test_names(tmp_path):
+    rows = [f"{name}{ending}\t{country}" for country, names in COUNTRY_NAMES.items()
+            for name in names.split() for ending in ("", "a", "i", "o", "e")]
+    (tmp_path / "names.tsv").write_text("\n".join(rows))
+    done = run("names.py", "names.tsv", "--epochs", 12, "--hidden-size", 24, "--name", "anna",
+               cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    out = done.stdout
+    assert re.findall(r"^==== (.*):", out, re.M) == ["memory cell", "lstm"]
+    for title in ("Netherlands", "Netherlands, sharpened", "half Netherlands, half Poland"):
+        drawn = re.findall(rf"---- 30 names, {title} ----\n(.*)\n", out)
+        assert len(drawn) == 2 and all(len(names.split(", ")) == 30 for names in drawn)
+    counts = re.findall(r"of 1,000 samples (\d+) are new, 0 empty, (\d+) ended", out)
+    assert len(counts) == 2 and all(int(ended) > 900 for _, ended in counts)
+    for line in re.findall(r"^anna: (.*)$", out, re.M):
+        shares = [float(share) for share in re.findall(r"([\d.]+)%", line)]
+        assert len(shares) == 4 and sum(shares) == pytest.approx(100, abs=0.3)
+        assert shares == sorted(shares, reverse=True)
+
+
+def test_tweets(tmp_path):
+    draw = random.Random(0)
+    messages = [" ".join(draw.choices(WORDS, k=draw.randint(2, 8))) for _ in range(300)]
+    (tmp_path / "messages.txt").write_text("\n".join([*messages, "", "x" * 141]))
+    done = run("tweets.py", "messages.txt", "--hidden-size", 32, "--batch-size", 10, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "300 messages" in done.stdout
+    assert "1 blank lines and 1 longer than 140 characters left out" in done.stdout
+    assert "of 1,000 messages drawn 0 are longer than 140 characters" in done.stdout
+    updates = [int(n) for n in re.findall(r"^---- update (\d+)", done.stdout, re.M)]
+    assert updates[0] == 0 and updates[-1] == 60 and len(updates) > 8
+
+
+def test_square_root(tmp_path):
+    done = run("square_root.py", "--output", "made", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    out = done.stdout
+    assert "the root of 312 is 17.663521733" in out
+    arrived = re.findall(r"^ *(\S+)  17\.66352\d+ after ([\d,]+) steps$", out, re.M)
+    assert len(arrived) >= 5 and "no clipping  infinity" in out
+    assert (tmp_path / "made" / "square_root.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("name", "arguments", "message"), [
+    ("names.py", ["nowhere.tsv"], "no file 'nowhere.tsv'"),
+    ("names.py", ["names.tsv", "--country", "Peru"], "has no names from 'Peru'"),
+    ("names.py", ["names.tsv", "--name", "Ångström"], "'Å' at position 0"),
+    ("tweets.py", ["nowhere.txt"], "no file 'nowhere.txt'"),
+    ("square_root.py", ["--number", "-1"], "number and learning rate must be above 0"),
+])
+def test_records_refuse_in_one_message(tmp_path, name, arguments, message):
+    (tmp_path / "names.tsv").write_text("anna\tPoland\njaap\tNetherlands\n")
+    done = run(name, *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
