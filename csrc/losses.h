@@ -3,6 +3,7 @@
 #define FASTRNN_LOSSES_H
 
 #include "fastrnn.h"
+#include "tile.h"
 #include "vecmath.h"
 
 #define NEVER ((real)-1e30)      /* the score of the columns behind K: their exp is 0 */
@@ -52,12 +53,34 @@ INLINE real exponentials(int width, real sharpness, const real *bias, real *o, r
     return sum_lanes(total);
 }
 
-/* o becomes (softmax(o) - one-hot target) / rows, losses are in nats; right [T][N], where not NULL,
- * receives whether no score is above the target's. bias is NEVER behind K; width is K rounded up to
- * registers. */
-static void cross_entropy(const fastrnn_batch *b, int first, int n, int N, int width, int row,
-                          const real *bias, real *o, double *losses, uint8_t *right) {
+/* What the binary cross-entropy has besides the -log p of the target, the sum of -log(1 - p_k) over
+ * the other symbols, which it returns; and it turns e [K], whose sum is `sum` and p = e / sum, into the
+ * gradient of both by the scores: with r_k = p_k / (1 - p_k) and S = the sum of the others' r_k - 1
+ * it is r_k - p_k S, and -1 - p_k S at the target. Both over `rows`. */
+static double binary_part(int K, int target, real sum, real rows, real *e) {
+    const real least = sizeof(real) == 4 ? (real)1e-7 : (real)1e-15;    /* of 1 - p_k */
+    real others = -1;
+    double loss = 0;
+    for (int k = 0; k < K; k++) {
+        const real p = e[k] / sum, rest = 1 - p > least ? 1 - p : least;
+        if (k == target) continue;
+        loss -= log((double)rest);
+        others += p / rest;
+    }
+    for (int k = 0; k < K; k++) {
+        const real p = e[k] / sum, rest = 1 - p > least ? 1 - p : least;
+        e[k] = ((k == target ? -1 : p / rest) - p * others) / rows;
+    }
+    return loss;
+}
+
+/* o becomes (softmax(o) - one-hot target) / rows, or the gradient of the binary cross-entropy; losses
+ * are in nats; right [T][N], where not NULL, receives whether no score is above the target's. bias is
+ * NEVER behind K. */
+static void cross_entropy(const fastrnn_batch *b, int first, int n, int N, int K, int row,
+                          int binary, const real *bias, real *o, double *losses, uint8_t *right) {
     const real rows = (real)rows_that_count(b, N);
+    const int width = vectors(K) * LANES;
     for (int i = 0; i < b->T * n; i++, o += row) {
         const int at = i / n * N + first + i % n, target = b->targets[at];
         if (b->mask && !b->mask[at]) {
@@ -71,43 +94,13 @@ static void cross_entropy(const fastrnn_batch *b, int first, int n, int N, int w
         const real sum = exponentials(width, 1, bias, o, &top);
         if (right) right[at] = score == top;
         losses[at] = log((double)sum) + ((double)top - (double)score);
+        if (binary) {
+            losses[at] += binary_part(K, target, sum, rows, o);
+            continue;
+        }
         const real share = (real)1 / (sum * rows);
         for (int k = 0; k < width; k += LANES) store(o + k, load(o + k) * share);
         o[target] -= (real)1 / rows;
-    }
-}
-
-/* The same of L = -log p_target - sum over the others of log(1 - p_k), p = softmax(o): with r_k = p_k /
- * (1 - p_k) and S = the sum of the others' r_k - 1, dL/do_k is r_k - p_k S, and -1 - p_k S at the
- * target. */
-static void binary_cross_entropy(const fastrnn_batch *b, int first, int n, int N, int K, int width,
-                                 int row, const real *bias, real *o, double *losses,
-                                 uint8_t *right) {
-    const real rows = (real)rows_that_count(b, N);
-    const real least = sizeof(real) == 4 ? (real)1e-7 : (real)1e-15;    /* of 1 - p_k */
-    for (int i = 0; i < b->T * n; i++, o += row) {
-        const int at = i / n * N + first + i % n, target = b->targets[at];
-        if (b->mask && !b->mask[at]) {
-            memset(o, 0, (size_t)width * sizeof(real));
-            losses[at] = 0;
-            if (right) right[at] = 0;
-            continue;
-        }
-        const real score = o[target] + bias[target];
-        real top, others = -1;
-        const real sum = exponentials(width, 1, bias, o, &top);
-        if (right) right[at] = score == top;
-        losses[at] = log((double)sum) + ((double)top - (double)score);
-        for (int k = 0; k < K; k++) {
-            const real p = o[k] / sum, rest = 1 - p > least ? 1 - p : least;
-            if (k == target) continue;
-            losses[at] -= log((double)rest);
-            others += p / rest;
-        }
-        for (int k = 0; k < K; k++) {
-            const real p = o[k] / sum, rest = 1 - p > least ? 1 - p : least;
-            o[k] = ((k == target ? -1 : p / rest) - p * others) / rows;
-        }
     }
 }
 

@@ -580,14 +580,12 @@ static void unroll_slice(void *context, int slice) {
                 for (int k = 0; k < net->K; k++) scores[i * u->at->wide + k] += bias[k];
             }
             rows_out(u->in.T, n, net->K, scores, u->at->wide, u->out, first);
-        } else if (net->loss == FASTRNN_BINARY_CROSS_ENTROPY) {
-            binary_cross_entropy(&u->in, first, n, net->N, net->K, vectors(net->K) * LANES,
-                                 u->at->wide, bias, scores, u->losses, u->right);
         } else if (net->loss == FASTRNN_SQUARED_ERROR) {
             squared_error(&u->in, first, n, net->N, net->K, u->at->wide, bias, scores, u->losses);
         } else {
-            cross_entropy(&u->in, first, n, net->N, vectors(net->K) * LANES, u->at->wide, bias,
-                          scores, u->losses, u->right);
+            cross_entropy(&u->in, first, n, net->N, net->K, u->at->wide,
+                          net->loss == FASTRNN_BINARY_CROSS_ENTROPY, bias, scores, u->losses,
+                          u->right);
         }
         if (u->backward) {
             real *mine = u->work + u->at->first + slice * u->at->slice_size + u->at->grads;

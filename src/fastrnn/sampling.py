@@ -180,8 +180,10 @@ def _draw(
     def pieces() -> Iterator[NDArray[np.int32]]:
         left: Any = np.inf if length is None else length
         # no record has a start symbol in it, nor is one empty
-        never = {vocabulary.start} - {vocabulary.stop, None}
-        at_first = never | ({vocabulary.stop} if len(read) == 1 else set())
+        never, at_first = set(), set()
+        if vocabulary.stop is not None:
+            never = {vocabulary.start} - {vocabulary.stop}
+            at_first = never | ({vocabulary.stop} if len(read) == 1 else set())
         if len(read):
             last = np.repeat(read[-1:], n)
         else:
