@@ -54,22 +54,33 @@ INLINE real exponentials(int width, real sharpness, const real *bias, real *o, r
 }
 
 /* What the binary cross-entropy has besides the -log p of the target, the sum of -log(1 - p_k) over
- * the other symbols, which it returns; and it turns e [K], whose sum is `sum` and p = e / sum, into the
- * gradient of both by the scores: with r_k = p_k / (1 - p_k) and S = the sum of the others' r_k - 1
- * it is r_k - p_k S, and -1 - p_k S at the target. Both over `rows`. */
-static double binary_part(int K, int target, real sum, real rows, real *e) {
-    const real least = sizeof(real) == 4 ? (real)1e-7 : (real)1e-15;    /* of 1 - p_k */
-    real others = -1;
-    double loss = 0;
+ * the other symbols, which it returns; and it turns e [K], p = e / their sum, into the gradient of both
+ * by the scores: with r_k = p_k / (1 - p_k) and S = the sum of the others' r_k - 1 it is r_k - p_k S,
+ * and -1 - p_k S at the target. Both over `rows`. Only the likeliest symbol may have a p near 1, where
+ * 1 - p would be rounding: it is taken as the share of all others, and r_k - p_k S as p_k (2 - R), R
+ * being the sum of the other r. */
+static double binary_part(int K, int target, double rows, real *e) {
+    int likeliest = 0;
+    double rest = 0, R = 0, loss = 0;
+    for (int k = 1; k < K; k++) likeliest = e[k] > e[likeliest] ? k : likeliest;
+    for (int k = 0; k < K; k++) rest += k == likeliest ? 0 : (double)e[k];
+    const double sum = rest + (double)e[likeliest];
+    rest = fmax(rest / sum, 1e-37);
     for (int k = 0; k < K; k++) {
-        const real p = e[k] / sum, rest = 1 - p > least ? 1 - p : least;
-        if (k == target) continue;
-        loss -= log((double)rest);
-        others += p / rest;
+        const double p = (double)e[k] / sum;
+        if (k == target || k == likeliest) continue;
+        loss -= log1p(-p);
+        R += p / (1 - p);
+    }
+    double S = R - 1;
+    if (likeliest != target) {
+        loss -= log(rest);
+        S += (double)e[likeliest] / sum / rest;
     }
     for (int k = 0; k < K; k++) {
-        const real p = e[k] / sum, rest = 1 - p > least ? 1 - p : least;
-        e[k] = ((k == target ? -1 : p / rest) - p * others) / rows;
+        const double p = (double)e[k] / sum;
+        e[k] = (real)((k == target ? -1 - p * S : k == likeliest ? p * (2 - R) : p / (1 - p) - p * S)
+                      / rows);
     }
     return loss;
 }
@@ -95,7 +106,7 @@ static void cross_entropy(const fastrnn_batch *b, int first, int n, int N, int K
         if (right) right[at] = score == top;
         losses[at] = log((double)sum) + ((double)top - (double)score);
         if (binary) {
-            losses[at] += binary_part(K, target, sum, rows, o);
+            losses[at] += binary_part(K, target, (double)rows, o);
             continue;
         }
         const real share = (real)1 / (sum * rows);

@@ -116,6 +116,21 @@ def test_the_binary_cross_entropy_by_hand():
         assert losses[k] == pytest.approx(-np.log(p[k]) - np.log(np.delete(1 - p, k)).sum())
     for dtype in ("float32", "float64"):
         model = fastrnn.Model(model.sizes, hidden_size=3, dtype=dtype, loss="binary_cross_entropy")
+        model.block[:] = 0
+        # a wrong symbol with nearly all of the probability: 1 - p is what the others have
+        for z in (1.0, 10.0, 18.0, 25.0, 60.0):
+            scores = np.array([z, 1.0, 0.0, -1.0])
+            model.params["head.b"][:] = scores
+            e = np.exp(scores - z)
+            p = e / e.sum()
+            rest = np.array([e[k != np.arange(4)].sum() for k in range(4)]) / e.sum()
+            r = p / rest
+            r[1] = -1
+            expected = r - p * r.sum()
+            expected[0] = p[0] * (2 - r[2] - r[3])
+            loss, grads, _ = model.loss_and_gradients([[0]], [[1]])
+            assert loss == pytest.approx(-np.log(p[1]) - np.log(rest[[0, 2, 3]]).sum(), rel=1e-5)
+            assert np.allclose(grads["head.b"], expected, rtol=1e-4, atol=1e-6)
         model.params["head.b"][:] = [0, 0, 0, 200]
         loss, grads, _ = model.loss_and_gradients([[0]], [[1]])
         assert np.isfinite(loss) and loss > 200
@@ -207,6 +222,10 @@ def test_from_lines(tmp_path):
         path.write_bytes(data)
         with pytest.raises(ValueError, match="names.txt is empty"):
             Corpus.from_lines(path)
+    path.write_bytes(b"a\xff\r\nb\n")
+    corpus = Corpus.from_lines(path, unit="byte")
+    assert [bytes(corpus.vocabulary.symbols[i] for i in ids[1:-1]) for ids in corpus.pieces()] == [
+        b"a\xff", b"b"]
     path.write_bytes(b"abc\xff")
     with pytest.raises(ValueError, match="is not UTF-8: byte 0xff at byte offset 3"):
         Corpus.from_lines(path)
@@ -230,12 +249,23 @@ def test_from_table(tmp_path):
     assert read(b"no,land,name\n1,Chile,anna\n2,Iran,eve\n", columns=("name", "land")) == (
         ["anna", "eve"], ["Chile", "Iran"])
     assert read(b"Chile,anna\nIran,eve\n", columns=(1, 0))[0] == ["anna", "eve"]
+    assert read(b"Eva , de\nBo,de \n") == (["Eva", "Bo"], ["de", "de"])
     assert read(b'"a\nb",x\nc,y\n')[0] == ["a\nb", "c"]  # a line end in quotes
     for data, settings, message in (
         (b"anna\tChile\nbob\n", {}, "line 2 of table has 1 columns, and column 2 is needed"),
         (b"anna,Chile\n\nbob\n", {}, "line 3 of table has 1 columns"),
         (b"a,b\nc,d\n", {"columns": ("name", "b")}, "no column 'name' in its first row"),
-        (b"", {}, "table is empty"),
+        (b"", {}, "table is empty"), (b"", {"columns": ("a", "b")}, "no column 'a'"),
+        (b"a;b\n", {}, "another separator than ','"),
+        (b'a,"b\nc,d\n', {}, "is no row of a table"),
+        (b"a," + b"x" * 200_000, {}, "is no row of a table"),
+        (b"a,b\n", {"columns": 0}, "columns must be two"),
+        (b"a,b\n", {"columns": ("a",)}, "columns must be two"),
+        (b"a,b\n", {"columns": ("a", -1)}, "columns must be two"),
+        (b"a,b\n", {"columns": ("a", 1.5)}, "columns must be two"),
+        (b"a,b\n", {"separator": "::"}, "separator must be one character"),
+        (b"a,b\n", {"separator": ""}, "separator must be one character"),
+        (b"a,\n", {}, "label of record 0 must be"),
     ):
         with pytest.raises(ValueError, match=message):
             read(data, **settings)
@@ -244,6 +274,14 @@ def test_from_table(tmp_path):
 @pytest.mark.parametrize(("arguments", "settings", "error", "message"), [
     (([],), {}, ValueError, "records is empty"), ((["", " "],), {}, ValueError, "is empty"),
     (("anna",), {}, TypeError, "must be a list of texts"),
+    ((None,), {}, TypeError, "must be a list of texts"),
+    (([b"ab"],), {}, TypeError, "record 0 must be a str, not bytes"),
+    ((["ab", "cd"], "xy"), {}, TypeError, "labels must be a list"),
+    ((["ab", "cd"], ["x", None]), {}, ValueError, "label of record 1 must be a str"),
+    ((["ab", "cd"], ["x", float("nan")]), {}, ValueError, "label of record 1 must be a str"),
+    ((["ab", "cd"], ["x", " "]), {}, ValueError, "not blank"),
+    ((["ab"],), {"vocabulary": fastrnn.Vocabulary("ab\x02\x03", start="\x02", stop="\x03"),
+                 "min_count": 2}, ValueError, "min_count are the vocabulary's"),
     ((["a", 3],), {}, TypeError, "record 1 must be a str, not int"),
     ((["a", "b"], ["x"]), {}, ValueError, "2 records and 1 labels"),
     ((["a*b"],), {"stop": "*"}, ValueError, r"the text has '\*', which is to be the start or stop"),
@@ -338,6 +376,11 @@ def test_balance():
     assert np.bincount(labels).tolist() == [18, 18, 18]
     of_b = np.unique(starts[labels == 1], return_counts=True)[1]
     assert len(of_b) == 4 and of_b.min() >= 4
+    uneven = Corpus.from_records([*texts, "d"], [*(text[0] for text in texts), "b"])
+    for seed in range(20):  # 55 among three
+        _, lengths, labels = trainer_of(uneven, batch_size=6, balance="labels")._data.order(
+            np.random.default_rng(seed))
+        assert sorted(np.bincount(labels[lengths > 0])) == [18, 18, 19]
     for bad, source in (("labels", Corpus.from_records(texts)), ("records", corpus),
                         ("labels", Corpus.from_text("abc" * 50))):
         with pytest.raises(ValueError, match="balance"):
@@ -516,6 +559,14 @@ def test_novelty(trained):
         False, True, True, True, False]
     assert trained.known.dtype == np.uint64 and (np.diff(trained.known.astype(object)) > 0).all()
     assert digest(trained.vocabulary.encode_record("ben")) in trained.known.tolist()
+    with pytest.raises(TypeError, match="must be a list"):
+        trained.novelty("anna")
+    copy = trained.copy()
+    more = Corpus.from_records(["zoo"], ["Iran"], vocabulary=trained.vocabulary)
+    trainer = trainer_of(more, copy, batch_size=1)
+    assert copy.novelty(["anna", "zoo"]).tolist() == [False, True]  # nothing is learned yet
+    trainer.run(updates=1)
+    assert copy.novelty(["anna", "zoo", "foo"]).tolist() == [False, False, True]
     with pytest.raises(ValueError, match="not trained on records"):
         fastrnn.Model(trained.vocabulary).novelty(["a"])
 
@@ -525,12 +576,20 @@ def test_labels_it_does_not_know(trained):
     for label, message in (("Irann", known + "; did you mean 'Iran'"), ({"Iran": 1, "X": 1}, known),
                            (None, "needs a label: 'Chile', 'Iran', 'Poland'"),
                            ({}, "a share above 0"), ({"Iran": 0}, "a share above 0"),
+                           ({"Iran": float("inf")}, "label's share must be"),
                            ({"Iran": -1}, "label's share must be"),
                            (["Iran", "Chile"], "2 labels for 1 rows")):
         for ask in (lambda label=label: trained.score("anna", label=label),
                     lambda label=label: trained.sample(label=label)):
             with pytest.raises(ValueError, match=re.escape(message)):
                 ask()
+    for label in (0, [["Iran"]], 3.5):
+        with pytest.raises(TypeError, match="a label must be a str, or a dict"):
+            trained.score("anna", label=label)
+    for one, other in (({"Iran": 1e300, "Chile": 1e300}, {"Iran": 1, "Chile": 1}),
+                       ({"Iran": 1e-60}, "Iran"), ({"Iran": 1e308, "Chile": 1.0}, "Iran")):
+        assert trained.score("anna", label=one) == pytest.approx(
+            trained.score("anna", label=other), rel=1e-12)
     without = fastrnn.Model(trained.vocabulary, hidden_size=3)
     for ask in (lambda: without.sample(label="Iran"), lambda: without.score("anna", label="Iran"),
                 lambda: without.rank_labels("anna")):
@@ -603,5 +662,11 @@ def test_commands(tmp_path, monkeypatch, capsys):
     assert "needs a label" in capsys.readouterr().err
     assert main(["info", "t.safetensors"]) == 0
     assert "layer0.Wc              3x9" in capsys.readouterr().out
+    (tmp_path / "names.csv").write_text("land;name\n" + "".join(
+        f"{label};{name}\n" for name, label in zip(NAMES, labels, strict=True)))
+    assert main(["train", "--table", "names.csv", "--columns", "name", "land", "--separator", ";",
+                 *small, "--no-progress", "--checkpoint", "c.safetensors"]) == 0
+    capsys.readouterr()
+    assert fastrnn.load("c.safetensors").config["labels"] == LABELS
     assert main(["train", "names.txt", "--table", "names.tsv"]) == 2
     assert main(["train", "names.txt", "--max-length", "4"]) == 2

@@ -378,6 +378,24 @@ def test_extrapolate_numbers(monkeypatch):
         assert np.array_equal(model.extrapolate(x, 1), found[:, :1])
 
 
+@BOTH
+@pytest.mark.parametrize("kind", ["relu", "lstm", "memory"])
+def test_sequences_are_continued_from_where_they_end(kind, reads, predicts, monkeypatch):
+    model = model_of(kind, reads, predicts, inputs=3, K=3)
+    x, y, _, lengths, _ = arrays_of(model, 7, 5)
+    s = Sequences(x, y, lengths=lengths, symbols=3 if "symbols" in (reads, predicts) else None)
+    for rows in (10, 10**6):
+        monkeypatch.setattr("fastrnn.model.ROWS", rows)
+        predicted = model.predict(s)
+        for n, length in enumerate(lengths):
+            alone = x[n : n + 1, :length]
+            assert np.allclose(predicted[n, :length], model.predict(alone)[0], rtol=0, atol=1e-12)
+            assert np.isnan(predicted[n, length:]).all()
+            if reads == predicts:
+                assert np.allclose(model.extrapolate(s, 3)[n], model.extrapolate(alone, 3)[0],
+                                   rtol=0, atol=1e-12)
+
+
 def test_extrapolate_symbols():
     model = model_of("gru", "symbols", "symbols")
     x = np.random.default_rng(0).integers(0, 4, (5, 3))
@@ -437,6 +455,21 @@ def test_it_writes_no_text():
             ask()
     with pytest.raises(ValueError, match="made for sequences, not for a text"):
         model.score(fastrnn.Corpus.from_text("abc"))
+
+
+def test_an_interrupt_in_a_callback_loses_nothing(tmp_path, capsys):
+    def interrupt(trainer):
+        if trainer.update == 4:
+            raise KeyboardInterrupt
+
+    sequences, path = sequences_of("numbers", "numbers"), tmp_path / "m.safetensors"
+    model = fastrnn.train(sequences, hidden_size=4, batch_size=4, updates=30, sample_every=2,
+                          callback=interrupt, checkpoint=path, progress=False)
+    assert model.history.stopped == "interrupted" and len(model.history) == 4
+    assert "interrupted after 4 updates" in capsys.readouterr().err
+    resumed = fastrnn.train(sequences, resume=path, progress=False)
+    whole = fastrnn.train(sequences, hidden_size=4, batch_size=4, updates=30, progress=False)
+    assert np.array_equal(resumed.block, whole.block)
 
 
 def test_progress_of_sequences(capfd):
@@ -532,9 +565,14 @@ def test_bad_sequences(arguments, error, message):
 
 def test_bad_picks():
     s = sequences_of("numbers", "symbols")
-    for rows in (slice(0, 0), 3, np.zeros((2, 2), int), [99]):
+    for rows in (slice(0, 0), [99], []):
         with pytest.raises(IndexError):
             s[rows]
+    for rows in (3, np.zeros((2, 2), int)):
+        with pytest.raises(TypeError, match="by a slice or an array of rows"):
+            s[rows]
+    with pytest.raises(TypeError):
+        list(s)
 
 
 def test_bad_training():
@@ -546,10 +584,16 @@ def test_bad_training():
         ({"seq_length": 9}, "are read whole, all 6 steps"),
         ({"order": "shuffled"}, "are read whole"),
         ({"embedding_size": 3}, "embedding_size is for inputs that are symbols"),
+        ({"labels": ["a"]}, "labels and balance are for records"),
+        ({"valid_fraction": 0.99}, "leaves none of the 23 sequences"),
         ({"loss": "mean_squared_error"}, "does not fit 4 numbers in, 5 symbols out"),
     ):
         with pytest.raises(ValueError, match=message):
             fastrnn.train(s, progress=False, **keywords)
+    with pytest.raises(ValueError, match="accuracy is for predictions of symbols"):
+        fastrnn.train(sequences_of("numbers", "numbers"), accuracy=True, progress=False)
+    with pytest.raises(ValueError, match="too many for one unroll"):
+        fastrnn.Model(s.sizes, hidden_size=1).network(2**20, 2**10)
     with pytest.raises(ValueError, match="this model has 4 symbols in, 4 symbols out"):
         trainer_of(s, model_of("rnn", "symbols", "symbols"))
     with pytest.raises(ValueError, match="other sizes|this model has"):
@@ -625,5 +669,10 @@ def test_hidden_size_of_a_text_and_too_few_parameters():
     assert abs(fastrnn.parameter_count(rnn) / fastrnn.parameter_count(lstm) - 1) < 0.01
     with pytest.raises(ValueError, match="a lstm of one unit has 56 parameters already"):
         fastrnn.hidden_size_for("lstm", 50, vocabulary)
+    labelled = fastrnn.Model(vocabulary, hidden_size=21, labels=list("abc"))
+    assert fastrnn.hidden_size_for("rnn", fastrnn.parameter_count(labelled), vocabulary,
+                                   labels=list("abc")) == 21
+    with pytest.raises(ValueError, match="embedding_size must be"):
+        fastrnn.hidden_size_for("lstm", 500, vocabulary, embedding_size=-50)
     with pytest.raises(ValueError, match="did you mean 'lstm'"):
         fastrnn.hidden_size_for("lstn", 500, vocabulary)

@@ -38,8 +38,9 @@ def test_sine():
     fixed = tasks.sine(3, 4, step=0.5, divisor=(2, 2)).inputs[..., 0]
     assert np.allclose(np.diff(np.unwrap(np.arcsin(fixed)))[np.abs(fixed[:, :-1]) < 0.1], 0.25,
                        atol=0.6)
-    with pytest.raises(ValueError, match="low and a high"):
-        tasks.sine(3, 4, divisor=(2, 1))
+    for divisor in ((2, 1), 1.0, (1, 2, 3)):
+        with pytest.raises(ValueError, match="low and a high"):
+            tasks.sine(3, 4, divisor=divisor)
 
 
 @pytest.mark.parametrize("length", [2, 3, 10])

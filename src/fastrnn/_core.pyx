@@ -231,6 +231,9 @@ cdef class Network:
         net.dropout = round(config["dropout"] * 65536)
         if not 1 <= net.L <= FASTRNN_MOST_LAYERS or not 0 <= net.dropout < 65536:
             raise ValueError(f"1 to {FASTRNN_MOST_LAYERS} layers, dropout from 0 to below 1")
+        if <int64_t> T * N >= 2**30 or T < 1 or N < 1:
+            raise ValueError(f"{T} time steps of {N} sequences are too many for one unroll: give a "
+                             "smaller batch_size, or shorter sequences")
         if packed is None:  # one stream meets a large matrix too seldom to lay it out for it
             packed = N > 1 or net.H < 200 or config["cell"] not in ("rnn", "relu")
         net.packed = packed

@@ -184,12 +184,13 @@ class RecordBatches:
         """As many rows as there are, equally many of each label but for one."""
         assert self._labels is not None
         pools = [np.flatnonzero(self._labels == c) for c in np.unique(self._labels)]
-        n, share = len(self._labels), math.ceil(len(self._labels) / len(pools))
+        shares = np.full(len(pools), len(self._labels) // len(pools))
+        shares[rng.permutation(len(pools))[: len(self._labels) % len(pools)]] += 1
         rows = []
-        for pool in pools:
+        for pool, share in zip(pools, shares, strict=True):
             rounds = math.ceil(share / len(pool))
             rows.append(np.concatenate([rng.permutation(pool) for _ in range(rounds)])[:share])
-        return rng.permutation(np.concatenate(rows))[:n]
+        return rng.permutation(np.concatenate(rows))
 
 
 def _held_out(count: int, config: dict[str, Any], least: int, what: str) -> int:
@@ -199,4 +200,7 @@ def _held_out(count: int, config: dict[str, Any], least: int, what: str) -> int:
         raise ValueError(
             f"valid_fraction {config['valid_fraction']:g} is {held_out} of the {count} {what}, and "
             f"{least} {'are' if least > 1 else 'is'} the least: give {least / count:.2g} or more")
+    if held_out >= count:
+        raise ValueError(f"valid_fraction {config['valid_fraction']:g} leaves none of the {count} "
+                         f"{what} to train on: give less")
     return held_out

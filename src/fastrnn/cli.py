@@ -81,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(
     file: str | None, data_dir: str | None, records: str | None, table: str | None,
-    max_length: int | None, too_long: str, unit: str, split: str, lower: bool, min_count: int,
+    columns: list[str], separator: str | None, max_length: int | None, too_long: str, unit: str,
+    split: str, lower: bool, min_count: int,
     dataset: str | None, plot: str | None, lr_decay_every: int | None, train_frac: float | None,
     without_meaning: Any, **settings: Any,
 ) -> int:
@@ -103,6 +104,9 @@ def _train(
     if records or table:
         read_file = Corpus.from_lines if records else Corpus.from_table
         how = {"vocabulary": earlier.text_vocabulary} if earlier else {"unit": unit} | words
+        if table:
+            how |= {"separator": separator,
+                    "columns": [int(c) if c.isdecimal() else c for c in columns]}
         corpus = read_file(records or table, max_length=max_length, too_long=too_long, **how)
     elif file is not None:
         corpus = (Corpus.from_file(file, vocabulary=earlier.text_vocabulary) if earlier
@@ -140,7 +144,11 @@ def _train(
         print(f"the model is in {path}; to let it write: fastrnn sample {path}")
     if history.stopped == "interrupted":
         source = ([file] if file else ["--dataset", dataset] if dataset
-                  else ["--records", records] if records else ["--table", table] if table else [])
+                  else ["--records", records] if records
+                  else ["--table", table, "--columns", *columns] if table else [])
+        source += ["--separator", separator] if separator else []
+        if max_length:
+            source += ["--max-length", str(max_length), "--too-long", too_long]
         print("to go on:", shlex.join(["fastrnn", "train", *source, "--resume", path]),
               file=sys.stderr)
         return 130
@@ -182,9 +190,10 @@ def _check_plot(path: str) -> None:
 def _sample(model: str, best: bool | None, sample: int, stream: bool, **settings: Any) -> int:
     writer, n = load(model, best=best), settings["n"]
     records = writer.text_vocabulary.stop is not None
-    if "=" in (settings["label"] or ""):  # a mixture
-        parts = [part.rpartition("=") for part in settings["label"].split(",")]
-        settings["label"] = {name: finite_float(f"share of {name!r}", share)
+    label = settings["label"]
+    if label and "=" in label and label not in (writer.config["labels"] or ()):  # a mixture
+        parts = [part.rpartition("=") for part in label.split(",")]
+        settings["label"] = {name.strip(): finite_float(f"share of {name.strip()!r}", share)
                              for name, _, share in parts}
     if sample == 0:
         settings["temperature"] = 0
@@ -276,6 +285,11 @@ def _parser() -> argparse.ArgumentParser:
                      help="a text file with a short text on each line, each read by itself")
     sub.add_argument("--table", metavar="FILE",
                      help="a TSV or CSV file with such a text and its label in each row")
+    sub.add_argument("--columns", nargs=2, default=["0", "1"], metavar=("TEXT", "LABEL"),
+                     help="of the table, by their names in its first row or their places "
+                          "(default: 0 1)")
+    sub.add_argument("--separator", metavar="CHAR",
+                     help="between columns (default: a tab, or else a comma)")
     sub.add_argument("--max-length", "--max_length", type=int, metavar="SYMBOLS",
                      help="of the longest record that is let through")
     sub.add_argument("--too-long", "--too_long", choices=TOO_LONG, default="refuse",

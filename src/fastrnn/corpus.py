@@ -208,8 +208,8 @@ class Corpus:
 
     @classmethod
     def from_lines(cls, path: str | os.PathLike[str], **settings: Any) -> Corpus:
-        """Read a file with one record on each line: UTF-8, line ends LF, CRLF or CR, with or
-        without a byte order mark. Blank lines are skipped and counted.
+        """Read a file with one record on each line: UTF-8, or any bytes for unit "byte"; line ends
+        LF, CRLF or CR, with or without a byte order mark. Blank lines are skipped and counted.
 
         Parameters
         ----------
@@ -223,7 +223,9 @@ class Corpus:
             As `from_file` and `from_records`.
         """
         settings = {"name": _base_name(path)} | settings
-        return cls.from_records(lines(_read_text(path)), **settings)
+        unit = _checked_unit(settings.get("unit"), settings.get("vocabulary"))
+        text = _read(path) if unit == "byte" else _read_text(path)
+        return cls.from_records(lines(text), **settings)
 
     @classmethod
     def from_table(
@@ -239,8 +241,8 @@ class Corpus:
             Those of the text and of its label: their places from 0, or their names in the first
             row. Places are for a table without a row of names.
         separator : str, optional
-            Between columns; where not given a tab if the first line has one, else a comma, and then
-            fields may stand in quotes.
+            Between columns; where not given a tab if the first line has one, else a comma. Fields
+            may stand in quotes but where it is a tab; blanks around them are taken off.
         **settings
             As for `from_records`.
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
-from . import _core
+from . import _core, reference
 from .blas import one_thread
 from .model import Model, cell_shapes
 from .sequences import Sequences
-from .validate import whole_numbers
 
+LOSSES = {"cross_entropy": reference.softmax_cross_entropy,
+          "binary_cross_entropy": reference.binary_cross_entropy,
+          "mean_squared_error": reference.mean_squared_error}
 LENGTHS = 20  # that are looked at where none are given
 
 
@@ -30,8 +31,8 @@ class GradientNorms:
     lags : int64 ndarray, shape (T,)
         Steps back from the last one: 0, 1, ...
     norms : float64 ndarray, shape (T,)
-        The norm of the gradient by the state after that step (all layers' h, and c or m), the mean
-        over the sequences.
+        The norm of the gradient by the state after that step (all layers' h, and c or m; at lag 0
+        by what the last layer hands on), the mean over the sequences.
     lengths : int64 ndarray
         Steps through which the gradient flows, when the sequences begin so late.
     mean_absolute : float64 ndarray
@@ -100,12 +101,15 @@ def gradient_norms(
     ValueError
         Sequences that the model cannot read or predict, or lengths outside 1 to the longest.
     """
+    if not isinstance(sequences, Sequences):
+        raise TypeError(f"gradient_norms takes a Model and Sequences, not {sequences!r}")
     model.check(sequences)
     longest = int(sequences.ends.max())
     chosen = (np.unique(np.geomspace(1, longest, LENGTHS).round().astype(int)) if lengths is None
-              else whole_numbers("lengths", lengths, longest + 1))
-    if chosen.ndim != 1 or not chosen.size or chosen.min() < 1:
-        raise ValueError(f"lengths must be a list of numbers from 1 to {longest}")
+              else np.asarray(lengths))
+    if (chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu" or chosen.min() < 1
+            or chosen.max() > longest):
+        raise ValueError(f"lengths must be a list of whole numbers from 1 to {longest}")
     twin = Model(model.vocabulary or model.sizes, **(model.config | {"dtype": "float64"}))
     twin.block[:] = model.block
     mean_absolute = []
@@ -145,12 +149,9 @@ def _norms(model: Model, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64
             for layer in layers:
                 out = layer.forward(out)
         outputs = out[:, 0] @ params["head.W"] + params["head.b"]  # (N, K)
-        if y.ndim == 1:
-            dout = softmax(outputs, axis=1)
-            dout[np.arange(N), y] -= 1
-        else:
-            dout = 2 * (outputs - y) / y.shape[1]
-        dout = (dout @ params["head.W"].T)[:, None]  # (N, 1, H)
+        loss = LOSSES[model.config["loss"]]
+        doutputs = N * loss(outputs[:, None], y[:, None])[1]  # (N, 1, K): of each by itself
+        dout = doutputs @ params["head.W"].T  # (N, 1, H)
         norms = np.empty((N, T))
         norms[:, 0] = np.linalg.norm(dout[:, 0], axis=1)
         for lag in range(1, T):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from math import prod
 from typing import Any, NamedTuple
@@ -314,11 +314,15 @@ class Model:
         if labels is None:
             raise ValueError(f"this model needs a label: {', '.join(map(repr, names))}, or a "
                              "mixture of them")
-        each = [labels] * N if isinstance(labels, str | Mapping) else list(labels)
+        one = isinstance(labels, str | Mapping) or not isinstance(labels, Iterable)
+        each = [labels] * N if one else list(labels)
         if len(each) != N:
             raise ValueError(f"{len(each)} labels for {N} rows: give one for each, or one for all")
-        shares = np.zeros((N, len(names)), self.block.dtype)
+        shares = np.zeros((N, len(names)))
         for row, label in zip(shares, each, strict=True):
+            if not isinstance(label, str | Mapping):
+                raise TypeError("a label must be a str, or a dict of label -> share, not "
+                                f"{label!r}")
             mixture = label if isinstance(label, Mapping) else {label: 1.0}
             for name, part in mixture.items():
                 if name not in names:
@@ -329,8 +333,9 @@ class Model:
                 row[names.index(name)] = positive_float("a label's share", part, zero=True)
             if not row.any():
                 raise ValueError("a mixture of labels needs a share above 0")
+            row /= row.max()  # whose sum is finite
             row /= row.sum()
-        return shares
+        return shares.astype(self.block.dtype)
 
     def check(self, source: Corpus | Sequences) -> None:
         """Raise ValueError unless this model can read and predict what is in `source`."""
@@ -450,13 +455,22 @@ class Model:
                 for c in np.argsort(losses, kind="stable")]
 
     def novelty(self, samples: Sequence[str]) -> NDArray[np.bool_]:
-        """Which samples are new: not among the records that the model was trained on.
+        """Which samples are new: not among the records that the model was trained on, both as its
+        vocabulary reads them (of a record that was cut, what was left; all unknown words alike).
+
+        Parameters
+        ----------
+        samples : sequence of str
 
         Raises
         ------
         ValueError
             A model that was not trained on records.
+        TypeError
+            One str: give a list of them.
         """
+        if isinstance(samples, str | bytes):
+            raise TypeError("samples must be a list of texts, not one: put it into a list")
         if not self.known.size:
             raise ValueError("this model was not trained on records, so nothing tells what is new")
         new = []
@@ -502,18 +516,20 @@ class Model:
         Returns
         -------
         ndarray, shape (N, T, K)
-            The probabilities of K symbols, or K numbers.
+            The probabilities of K symbols, or K numbers; NaN behind the length of a sequence.
 
         Raises
         ------
         ValueError, TypeError
             Inputs that are not what this model reads.
         """
-        outputs, _ = self._outputs(inputs)
+        outputs, _, lengths = self._outputs(inputs)
+        outputs[np.arange(outputs.shape[1]) >= lengths[:, None]] = np.nan
         return outputs if self.sizes.output_size else softmax(outputs, axis=2)
 
     def extrapolate(self, inputs: ArrayLike | Sequences, steps: int) -> NDArray[Any]:
-        """Go on from where the inputs end: each prediction is the next input.
+        """Go on from where the inputs end, those of `Sequences` by their lengths: each prediction
+        is the next input.
 
         Parameters
         ----------
@@ -535,21 +551,23 @@ class Model:
         if (sizes.input_symbols, sizes.input_size) != (sizes.output_symbols, sizes.output_size):
             raise ValueError("extrapolate feeds predictions back as inputs, so they must be of the "
                              "same kind and size")
-        outputs, state = self._outputs(inputs)
-        outputs, predicted = outputs[:, -1:], []  # (N, 1, K)
+        outputs, state, lengths = self._outputs(inputs)
+        outputs = outputs[np.arange(len(lengths)), lengths - 1][:, None]  # (N, 1, K)
+        predicted: list[NDArray[Any]] = []
         for _ in range(steps):
             predicted.append(outputs if numbers else outputs.argmax(axis=2))
             if len(predicted) < steps:
-                outputs, state = self._outputs(predicted[-1], state)
+                outputs, state, _ = self._outputs(predicted[-1], state)
         return np.concatenate(predicted, axis=1)
 
     def _outputs(
         self, inputs: ArrayLike | Sequences, state: NDArray[Any] | None = None
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """What the head hands on for each step, from a state or zero, and the last state."""
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+        """What the head hands on for each step, from a state or zero; the last state; lengths."""
+        lengths = None
         if isinstance(inputs, Sequences):
             self.check(inputs)
-            inputs = inputs.inputs
+            inputs, lengths = inputs.inputs, inputs.lengths
         D, dtype = self.sizes.input_size, self.block.dtype
         x = (float_array("inputs", inputs, ("N", "T", D), dtype) if D
              else whole_numbers("inputs", inputs, self.sizes.input_symbols))
@@ -558,6 +576,8 @@ class Model:
         if not D and (x.ndim != 2 or x.size == 0):
             raise ValueError(f"inputs have the shape {x.shape} and must have (N, T)")
         N, T = x.shape[:2]
+        if lengths is None:
+            lengths = np.full(N, T)
         outputs = np.empty((N, T, self.sizes.outputs), dtype)
         state = self.zero_state(N) if state is None else state
         rows = min(N, max(1, ROWS // T))
@@ -565,13 +585,15 @@ class Model:
             for start in range(0, N, rows):
                 part = slice(min(start, N - rows), min(start, N - rows) + rows)
                 now, out = state[part].copy(), np.empty((rows, *outputs.shape[1:]), dtype)
+                inside = np.arange(T)[:, None] < lengths[part]  # (T, rows)
                 self.network(T, rows).unroll(
                     self.block, np.ascontiguousarray(x[part]) if D else time_major(x[part]), now,
-                    out=out)
+                    out=out, mask=inside.astype(np.uint8),
+                    lengths=np.ascontiguousarray(lengths[part]))
                 fresh = slice(start - part.start, None)  # the last part may have some once more
                 outputs[start : part.stop] = out[fresh]
                 state[start : part.stop] = now[fresh]
-        return outputs, state
+        return outputs, state, lengths
 
     sample, stream = sampling.sample, sampling.stream
 
@@ -738,6 +760,7 @@ def hidden_size_for(
     num_layers: int = 1,
     embedding_size: int | None = None,
     reset_after: bool = True,
+    labels: Sequence[str] | None = None,
 ) -> int:
     """The hidden_size with which a model has nearest to so many parameters, so that cells can be
     compared at equal size.
@@ -746,7 +769,7 @@ def hidden_size_for(
     ----------
     parameters : int
         As `parameter_count` tells of the other model.
-    cell, vocabulary, num_layers, embedding_size, reset_after
+    cell, vocabulary, num_layers, embedding_size, reset_after, labels
         As of the `Model`.
 
     Raises
@@ -756,7 +779,9 @@ def hidden_size_for(
     """
     sizes = sizes_of(vocabulary)
     config = {
-        "cell": choice("cell", cell, _core.CELLS), "embedding_size": embedding_size,
+        "cell": choice("cell", cell, _core.CELLS), "labels": labels,
+        "embedding_size": (None if embedding_size is None
+                           else positive_int("embedding_size", embedding_size)),
         "num_layers": positive_int("num_layers", num_layers), "reset_after": reset_after,
     }
     positive_int("parameters", parameters)

@@ -59,17 +59,22 @@ def encode(
         positive_int("max_length", max_length)
     elif too_long != "refuse":
         raise ValueError(f"too_long={too_long!r} needs a max_length")
-    if isinstance(texts, str | bytes):
-        raise TypeError("records must be a list of texts, not one: Corpus.from_text takes that")
-    texts = list(texts)
+    texts = _listed("records", texts)
+    kinds = (str, bytes) if unit == "byte" else (str,)
     for i, text in enumerate(texts):
-        if not isinstance(text, str | bytes):
-            raise TypeError(f"record {i} must be a str, not {type(text).__name__}")
+        if not isinstance(text, kinds):
+            raise TypeError(f"record {i} must be a {' or '.join(k.__name__ for k in kinds)}, not "
+                            f"{type(text).__name__}")
     chosen = [i for i, text in enumerate(texts) if text.strip()]
     counts = {"blank": len(texts) - len(chosen), "too long": 0}
     if not chosen:
         raise ValueError(f"{name} is empty: give at least one record that is not blank")
-    given = None if labels is None else [str(label) for label in labels]
+    given = None if labels is None else _listed("labels", labels)
+    for i, label in enumerate(given or ()):
+        if not isinstance(label, str) or (not label.strip() and texts[i : i + 1] and
+                                          texts[i].strip()):
+            raise ValueError(f"the label of record {i} must be a str that is not blank, not "
+                             f"{label!r}")
     if given is not None and len(given) != len(texts):
         raise ValueError(f"there are {len(texts)} records and {len(given)} labels: give one label "
                          "for each record")
@@ -83,6 +88,9 @@ def encode(
     elif vocabulary.stop is None or start is not None or stop is not None:
         raise ValueError("start and stop are the vocabulary's, and one for records has them: leave "
                          "them out, or leave the vocabulary out")
+    elif words != {"split": "blank", "lower": True, "min_count": 1}:
+        raise ValueError("split, lower and min_count are the vocabulary's: leave them out where "
+                         "one is given")
     pieces, kept = [], []
     for i in chosen:
         try:
@@ -112,9 +120,10 @@ def encode(
     return np.concatenate(pieces), vocabulary, records
 
 
-def lines(text: str) -> list[str]:
-    """The lines of a text, which end with LF, CRLF or CR."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
+def lines(text: Any) -> list[Any]:
+    """The lines of a text, or of bytes, which end with LF, CRLF or CR."""
+    lf, cr = ("\n", "\r") if isinstance(text, str) else (b"\n", b"\r")
+    return text.replace(cr + lf, lf).replace(cr, lf).removesuffix(lf).split(lf)
 
 
 def table(
@@ -124,25 +133,37 @@ def table(
     row."""
     if separator is None:
         separator = "\t" if "\t" in text.split("\n", 1)[0] else ","
+    if not isinstance(separator, str) or len(separator) != 1:
+        raise ValueError(f"separator must be one character, not {separator!r}")
+    if isinstance(columns, str) or np.shape(columns) != (2,) or not all(
+            isinstance(column, str) or (isinstance(column, int) and column >= 0)
+            for column in columns):
+        raise ValueError("columns must be two, those of the text and of its label, by their names "
+                         f"or their places from 0, not {columns!r}")
     quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-    reader = csv.reader(io.StringIO("\n".join(lines(text))), delimiter=separator, quoting=quoting)
-    places = []
-    if any(isinstance(column, str) for column in columns):
-        head = next(reader, [])
-        for column in columns:
-            if column not in head and isinstance(column, str):
-                raise ValueError(f"{name} has no column {column!r} in its first row: it has "
-                                 f"{', '.join(map(repr, head))}")
-            places.append(head.index(column) if isinstance(column, str) else column)
-    else:
-        places = [positive_int("column", column, least=0) for column in columns]
+    reader = csv.reader(io.StringIO("\n".join(lines(text))), delimiter=separator, quoting=quoting,
+                        strict=True)
+    places: list[int] = list(columns)  # type: ignore[arg-type]
     found: tuple[list[str], list[str]] = [], []
-    for row in reader:
-        if row and len(row) <= max(places):
-            raise ValueError(f"line {reader.line_num} of {name} has {len(row)} columns, and column "
-                             f"{max(places) + 1} is needed: give it, or name other columns")
-        for column, place in zip(found, places, strict=True):
-            column.append(row[place] if row else "")
+    try:
+        if any(isinstance(column, str) for column in columns):
+            head = [field.strip() for field in next(reader, [])]
+            for i, column in enumerate(columns):
+                if isinstance(column, str) and column not in head:
+                    raise ValueError(f"{name} has no column {column!r} in its first row, which is "
+                                     f"{head}")
+                places[i] = head.index(column) if isinstance(column, str) else column
+        for row in reader:
+            if row and len(row) <= max(places):
+                raise ValueError(
+                    f"line {reader.line_num} of {name} has {len(row)} columns, and column "
+                    f"{max(places) + 1} is needed: give it, name other columns, or another "
+                    f"separator than {separator!r}")
+            for fields, place in zip(found, places, strict=True):
+                fields.append(row[place].strip() if row else "")
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num} of {name} is no row of a table ({error}): mend "
+                         "it") from None
     return found
 
 
@@ -150,6 +171,12 @@ def digest(ids: NDArray[Any]) -> int:
     """The number of a record, from its ids with start and stop."""
     stored = np.ascontiguousarray(ids, "<u4").tobytes()
     return int.from_bytes(hashlib.blake2b(stored, digest_size=8).digest(), "little")
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a list of texts, not {type(values).__name__}")
+    return list(values)
 
 
 def _symbol(symbol: Any, default: str, unit: str) -> Any:

@@ -169,9 +169,11 @@ class Sequences:
     def __getitem__(self, rows: Any) -> Sequences:
         """Some of the sequences, by a slice or an array."""
         index = np.arange(len(self))[rows]
-        if index.ndim != 1 or not index.size:
-            raise IndexError(f"{self.name} can be picked by a slice or an array of rows, and at "
-                             "least one must be left")
+        if index.ndim != 1:  # nor can they be iterated over
+            raise TypeError(f"{self.name} can be picked by a slice or an array of rows, not by "
+                            f"{rows!r}: the arrays are in inputs and targets")
+        if not index.size:
+            raise IndexError(f"{rows!r} leaves none of {self.name}")
         return Sequences(self.inputs[index], self.targets[index], self.mask[index],
                          self.lengths[index], name=self.name,
                          symbols=self.sizes.input_symbols or self.sizes.output_symbols or None)

@@ -76,6 +76,8 @@ def sine(
         Inputs and targets (n, steps, 1), float64.
     """
     n, steps = positive_int("n", n), positive_int("steps", steps)
+    if np.shape(divisor) != (2,):
+        raise ValueError(f"divisor must be a low and a high value, not {divisor}")
     low, high = (positive_float("divisor", d) for d in divisor)
     if low > high:
         raise ValueError(f"divisor must be a low and a high value, not {divisor}")

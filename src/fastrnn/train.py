@@ -192,6 +192,7 @@ def train(
     """
     given = dict(locals())
     del given["source"], given["resume"]
+    given["labels"] = labels if labels is None else list(labels)
     if resume is not None:
         trainer = _resumed(source, resume, given)
     else:
@@ -200,7 +201,7 @@ def train(
         if isinstance(corpus, Sequences):
             model = Model(corpus.sizes, **for_model)
         else:
-            if corpus.records and not labels:
+            if corpus.records is not None and labels is None:
                 for_model["labels"] = corpus.records.names or None
             model = Model(corpus.vocabulary, **for_model)
         trainer = Trainer(model, corpus, **_arguments(Trainer, given))

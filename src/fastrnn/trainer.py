@@ -254,11 +254,12 @@ class Trainer:
             self._data = SequenceBatches(corpus, self.config, model.block.dtype)
         elif corpus.records is not None:
             self._data = RecordBatches(corpus, self.config, model)
-            model.known = self._data.known
         else:
             self._data = TextBatches(corpus, self.config)
-        if balance and not isinstance(self._data, RecordBatches):
-            raise ValueError(f"balance is for records with labels: {corpus.name} has none")
+        if not isinstance(self._data, RecordBatches) and (balance or model.config["labels"]):
+            raise ValueError(f"labels and balance are for records, and {corpus.name} has none")
+        if accuracy and model.sizes.output_size:
+            raise ValueError("accuracy is for predictions of symbols: leave it out for numbers")
         self.updates_per_epoch = self._data.updates_per_epoch
         if schedule == "cosine" and self.planned is not None and warmup >= self.planned:
             raise ValueError(f"a warmup of {warmup} updates leaves nothing of the {self.planned} "
@@ -381,6 +382,8 @@ class Trainer:
             bar.update((min(self.seconds, budget) if timed else self.update) - bar.n)
 
         self._started = saved if minutes else None
+        if isinstance(self._data, RecordBatches):
+            self.model.known = np.union1d(self.model.known, self._data.known)
         try:
             with (one_thread(), _interrupts() as interrupted,
                   self._bar(budget if timed else last, timed) as bar):
@@ -427,6 +430,8 @@ class Trainer:
                     advance()
             if interrupted():
                 stop = "interrupted"
+        except KeyboardInterrupt:  # a second one, or a callback's
+            stop = "interrupted"
         finally:  # whatever ends the run, a callback's error too, nothing is lost
             self._spent, self._started = self.seconds, None
             self.model.state[:] = self.state[:1]
