@@ -22,10 +22,6 @@ static int rows_that_count(const fastrnn_batch *b, int N) {
     return count ? count : 1;
 }
 
-/* Both losses take what the head hands on for the n rows from `first` on of a batch of N, o
- * [T][n][row] without its bias [row], and leave the gradient in its place; losses [T][N] receives
- * that of each step. Where the mask is 0 both are 0. */
-
 /* Scores o [width] (a multiple of LANES) and their bias [width] become exp((o + bias - top) *
  * sharpness), where *top is the largest o + bias; returns the sum of them all. */
 INLINE real exponentials(int width, real sharpness, const real *bias, real *o, real *top) {
@@ -84,6 +80,10 @@ static double binary_part(int K, int target, double rows, real *e) {
     }
     return loss;
 }
+
+/* The two functions below take what the head hands on for the n rows from `first` on of a batch of N, o
+ * [T][n][row] without its bias [row], and leave the gradient in its place; losses [T][N] receives
+ * that of each step. Where the mask is 0 loss and gradient are 0. */
 
 /* o becomes (softmax(o) - one-hot target) / rows, or the gradient of the binary cross-entropy; losses
  * are in nats; right [T][N], where not NULL, receives whether no score is above the target's. bias is
