@@ -126,13 +126,14 @@ def names(table: str | None) -> fastrnn.Corpus:
     texts, labels = [], []
     for place, country in COUNTRIES.items():
         try:
-            lists = importlib.import_module(f"faker.providers.person.{place}").Provider
+            generator = importlib.import_module("faker.generator").Generator()
+            lists = importlib.import_module(f"faker.providers.person.{place}").Provider(generator)
         except ImportError:
             raise ImportError('without a TABLE the names come from the Faker package: '
                               'pip install "fastrnn[examples]"') from None
-        first = getattr(lists, "first_romanized_names", None) or lists.first_names
-        texts += dict.fromkeys(first)
-        labels += [country] * len(dict.fromkeys(first))
+        first = list(dict.fromkeys(getattr(lists, "first_romanized_names", lists.first_names)))
+        texts += first
+        labels += [country] * len(first)
     return fastrnn.Corpus.from_records(texts, labels, max_length=LETTERS, too_long="drop",
                                        name="Faker's names")
 
