@@ -270,3 +270,11 @@ def test_records_refuse_in_one_message(tmp_path, name, arguments, message):
     done = run(name, *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_names_of_faker_s_lists(tmp_path, monkeypatch):
+    pytest.importorskip("faker")
+    monkeypatch.delenv("FASTRNN_DATA", raising=False)
+    done = run("names.py", "--epochs", 1, "--hidden-size", 8, "--name", "Anna", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"names: Chile \d+, China \d+, France .* Poland \d+", done.stdout)
