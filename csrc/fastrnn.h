@@ -6,7 +6,8 @@
  * with the table: they hold float for a float table and double for a double table.
  *
  * Letters: T time steps, N batch, V symbols that are read, D input size, H hidden size, K output
- * size, C labels, E embedding size, L layers, G gates (lstm 4: i f o g; gru 3: r z n; else 1), P numbers of state
+ * size, C labels, E embedding size, L layers, G gates (lstm 4: i f o g; gru 3: r z n; else 1),
+ * P numbers of state
  * (for each layer its h; for lstm h and then c). Arrays are row-major and contiguous, do not
  * overlap unless said, and the caller has checked every size and every id.
  */
@@ -52,7 +53,7 @@ typedef struct {
     int cell;
     int loss;
     int K, E, H, L;      /* K is 0 where there is no head, E where inputs are not embedded */
-    int V, D;            /* inputs are V symbols, one-hot or embedded, or D numbers: one of them is 0 */
+    int V, D;            /* inputs are V symbols, one-hot or embedded, or D numbers: one is 0 */
     int C;               /* labels, of which each row has one or a mixture; 0: none */
     int T, N;            /* the largest unroll and the batch that the workspace must hold */
     int dropout;         /* chance to be dropped, in 1/65536 */
@@ -84,8 +85,9 @@ typedef struct {
 /* Threads at work together; all zero at first but for `helpers`, threads that are in help(). */
 typedef struct {
     int helpers;
-    int done, dismissed;
-    uint64_t ticket;
+    int done;                    /* jobs of this round that are finished */
+    int dismissed;
+    uint64_t ticket;             /* jobs of this round << 32, and how many are given away */
     void (*job)(void *context, int index);
     void *context;
 } fastrnn_team;
@@ -125,8 +127,9 @@ typedef struct {
                                   * place in the batch has had in this epoch */
     const int64_t *starts;       /* of the windows or sequences of this call, [updates][N], each from
                                   * the zero state; NULL: the streams are read from left to right */
-    const int64_t *lengths;      /* of the sequences, [updates][N]; 0: none here */
-    const int32_t *labels;       /* of them too, where there are any */
+    const int64_t *lengths;      /* of the sequences or records, [updates][N], 0 where there is none;
+                                  * NULL: windows of T steps */
+    const int32_t *labels;       /* of the records, [updates][N], below C, where there are labels */
     int64_t epoch_updates;       /* of an epoch with starts */
     int64_t epoch;               /* epochs completed */
     int64_t update;              /* updates completed */
@@ -154,10 +157,12 @@ typedef struct {
 
     /* Read a batch (T <= net->T) from `state` [N][P], in and out. losses [T][N], where not NULL,
      * receives that of each prediction: the cross-entropy in nats; the binary cross-entropy, in
-     * nats, of the K shares of the softmax; or the squared error, the mean of its K numbers; right [T][N], where not NULL, whether the target was the likeliest symbol;
-     * and grads, where not NULL, the gradient of the loss, which is the sum of the losses over time
-     * and their mean over the batch. out [N][T][K], in place of losses, receives what the head
-     * hands on. With `bits`, a source for each slice, what layers hand on is dropped out. */
+     * nats, of the K shares of the softmax; or the squared error, the mean of its K numbers. right
+     * [T][N], where not NULL, receives whether the target was the likeliest symbol; and grads,
+     * where not NULL, the gradient of the loss, which is the sum of the losses over time and their
+     * mean over the batch. out [N][T][K], in place of losses, receives what the head hands on. With
+     * neither the state moves, and nothing else. With `bits`, a source for each slice, what layers
+     * hand on is dropped out. */
     void (*unroll)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *grads,
                    void *work, const fastrnn_batch *batch, void *state, double *losses,
                    uint8_t *right, void *out, const fastrnn_bits *bits);
@@ -179,12 +184,13 @@ typedef struct {
     int64_t (*run)(fastrnn_training *training, int64_t updates);
 
     /* Draw n ids for each of the N streams from softmax(scores / temperature), each with its
-     * uniform number in [0, 1) ([n][N]), after reading ids [N] in `state` [N][P], in and out.
-     * labels [N][C] are theirs. Temperature 0 takes the likeliest symbol. Only the top_k likeliest symbols are drawn, and of
-     * these the likeliest that together have a share of top_p (1: all). out [n][N] */
+     * uniform number in [0, 1) ([n][N]), after reading ids [N] in `state` [N][P], in and out; the
+     * streams have the shares `labels` [N][C] of labels, where there are any. Temperature 0 takes
+     * the likeliest symbol. Only the top_k likeliest symbols are drawn, and of these the likeliest
+     * that together have a share of top_p (1: all). out [n][N] */
     void (*sample)(const fastrnn_network *net, const void *params, void *work, void *state,
-                   const int32_t *ids, const void *labels, double temperature, int top_k, double top_p,
-                   const double *uniforms, int64_t n, int32_t *out);
+                   const int32_t *ids, const void *labels, double temperature, int top_k,
+                   double top_p, const double *uniforms, int64_t n, int32_t *out);
 
     /* One optimizer step over n elements; `update` counts from 1. The gradient is multiplied by
      * `scale`, then clipped to clip_value; it is not written. */

@@ -50,9 +50,9 @@ INLINE real exponentials(int width, real sharpness, const real *bias, real *o, r
 }
 
 /* What the binary cross-entropy has besides the -log p of the target, the sum of -log(1 - p_k) over
- * the other symbols, which it returns; and it turns e [K], p = e / their sum, into the gradient of both
- * by the scores: with r_k = p_k / (1 - p_k) and S = the sum of the others' r_k - 1 it is r_k - p_k S,
- * and -1 - p_k S at the target. Both over `rows`. Only the likeliest symbol may have a p near 1, where
+ * the other symbols, which it returns; and it turns e [K], p = e / their sum, into the gradient of
+ * both by the scores: with r_k = p_k / (1 - p_k) and S = the sum of the others' r_k - 1 it is r_k - p_k S,
+ * and -1 - p_k S at the target, over `rows`. Only the likeliest symbol may have a p near 1, where
  * 1 - p would be rounding: it is taken as the share of all others, and r_k - p_k S as p_k (2 - R), R
  * being the sum of the other r. */
 static double binary_part(int K, int target, double rows, real *e) {
@@ -81,13 +81,13 @@ static double binary_part(int K, int target, double rows, real *e) {
     return loss;
 }
 
-/* The two functions below take what the head hands on for the n rows from `first` on of a batch of N, o
- * [T][n][row] without its bias [row], and leave the gradient in its place; losses [T][N] receives
- * that of each step. Where the mask is 0 loss and gradient are 0. */
+/* The two functions below take what the head hands on for the n rows from `first` on of a batch of
+ * N, o [T][n][row] without its bias [row], and leave the gradient in its place; losses [T][N]
+ * receives that of each step. Where the mask is 0 loss and gradient are 0. */
 
-/* o becomes (softmax(o) - one-hot target) / rows, or the gradient of the binary cross-entropy; losses
- * are in nats; right [T][N], where not NULL, receives whether no score is above the target's. bias is
- * NEVER behind K. */
+/* o becomes (softmax(o) - one-hot target) / rows, or the gradient of the binary cross-entropy;
+ * losses are in nats; right [T][N], where not NULL, receives whether no score is above the target's.
+ * bias is NEVER behind K. */
 static void cross_entropy(const fastrnn_batch *b, int first, int n, int N, int K, int row,
                           int binary, const real *bias, real *o, double *losses, uint8_t *right) {
     const real rows = (real)rows_that_count(b, N);

@@ -318,7 +318,8 @@ static void drop_out(const layer *a, const fastrnn_bits *bits, int limit, real *
     }
 }
 
-/* Rows [T][n][row] of streams `start` on from the numbers of a batch, `width` a step; 0 in padding. */
+/* Rows [T][n][row] of streams `start` on from the numbers of a batch, `width` a step; 0 in
+ * padding. */
 static void rows_in(const fastrnn_batch *b, int n, int width, const real *all, int start,
                     real *rows, int row) {
     for (int i = 0; i < b->T * n; i++, rows += row) {
@@ -327,7 +328,7 @@ static void rows_in(const fastrnn_batch *b, int n, int width, const real *all, i
         else memcpy(rows, all + at * width, (size_t)width * sizeof(real));
     }
 }
-/* To those of an array [N][T][width]. */
+/* Rows [T][n][row] to those of streams `start` on of an array [N][T][width]. */
 static void rows_out(int T, int n, int width, const real *rows, int row, real *all, int start) {
     for (int i = 0; i < T * n; i++) {
         memcpy(all + ((int64_t)(start + i % n) * T + i / n) * width, rows + (ptrdiff_t)i * row,

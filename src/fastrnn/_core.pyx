@@ -226,7 +226,8 @@ cdef class Network:
         net.cell = CELLS.index(config["cell"])
         net.loss = LOSSES.index(config["loss"])
         net.V, net.D, net.K = V, D, K
-        net.E, net.H, net.L = config["embedding_size"] or 0, config["hidden_size"], config["num_layers"]
+        net.E = config["embedding_size"] or 0
+        net.H, net.L = config["hidden_size"], config["num_layers"]
         net.T, net.N, net.C = T, N, len(config.get("labels") or ())
         net.dropout = round(config["dropout"] * 65536)
         if not 1 <= net.L <= FASTRNN_MOST_LAYERS or not 0 <= net.dropout < 65536:
@@ -568,7 +569,7 @@ cdef class Training:
         if self.text:
             self.t.length = steps if epoch_updates else steps // net.N
             self.t.target_ids = <const char *> self.t.ids + self.t.id_bytes
-            if (self.t.length < net.T + 2) * (epoch_updates == 0) or net.V != net.K:
+            if (not epoch_updates and self.t.length < net.T + 2) or net.V != net.K:
                 raise ValueError("ids must hold T + 2 symbols for each stream")
         else:
             self.t.length = steps

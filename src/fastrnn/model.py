@@ -92,7 +92,7 @@ class Model:
     init_scale : float, optional
         0.01 for "normal" and "identity", 0.08 for "uniform", 1 for the others where not given.
     labels : sequence of str, optional
-        The C labels that a text may have, such as ``corpus.records.names``: what `layer0.Wc` adds
+        The C labels that records may have, such as ``corpus.records.names``: what `layer0.Wc` adds
         for a record's label, or its share of each, is an input of the first layer at every step.
     loss : {"cross_entropy", "binary_cross_entropy", "mean_squared_error"}, optional
         What training lowers. Of symbols the cross-entropy -log p, or the binary cross-entropy of
@@ -250,7 +250,7 @@ class Model:
         Returns
         -------
         loss : float
-            Cross-entropy in nats, or squared error, summed over time and averaged over the batch.
+            The model's loss (nats, or squared error), summed over time and averaged over the batch.
         grads : dict of str -> ndarray
             Keyed and shaped as `params`.
         state : ndarray, shape (N, P)

@@ -32,9 +32,9 @@ class Records:
         Which of `names` each has.
     names : tuple of str
         The labels, sorted.
-    counts : dict
-        How many were "blank", "too long" (see `max_length`); those that were left out are not in
-        the others.
+    counts : dict of str -> int
+        How many texts were "blank", which are left out, and how many "too long" (above max_length),
+        whatever became of them.
     """
 
     starts: NDArray[np.int64]

@@ -60,6 +60,7 @@ class HeldOutSequences:
         self.predictions = int(sequences.mask.sum())
 
     def losses(self, model: Model, state: NDArray[Any], threads: int) -> Iterator[float]:
+        """The summed loss of one unroll after the other; states of training are not asked for."""
         for losses, _ in read_sequences(model, self._sequences, threads):
             yield float(losses.sum())
 
@@ -80,6 +81,7 @@ class HeldOutRecords:
         self.predictions = sum(len(ids) - 1 for ids in records)
 
     def losses(self, model: Model, state: NDArray[Any], threads: int) -> Iterator[float]:
+        """The same, each the cross-entropy in nats."""
         for _, losses, _ in batches_of_records(model, self._records, self._shares, threads):
             yield float(losses.sum())
 
