@@ -12,6 +12,7 @@
  *     gru         r, z, n, h Un + bhn                  dr, dz, dn, and dn o r by h Un
  *     gru before  r, z, n, r o h                       dr, dz, dn
  *     memory      u                                    u, dz, dm
+ *     esn         z                                    (it is not trained)
  *
  * The matrices that meet the state are packed (tile.h), or, where `packed` is 0, plain BLAS adds
  * their products before the same tiles finish the cell: the twin to read and to measure with.
@@ -20,10 +21,12 @@
 #define FASTRNN_CELLS_H
 
 #include "fastrnn.h"
+#include "reservoir.h"
 #include "tile.h"
 #include "vecmath.h"
 
-enum { FASTRNN_GRU_BEFORE = FASTRNN_MEMORY + 1 };   /* a GRU that resets before the product */
+enum { FASTRNN_GRU_BEFORE = FASTRNN_ESN + 1 };      /* a GRU that resets before the product */
+enum { MOST_STREAMS = 32 };                         /* of a slice */
 
 /* A layer at work on n streams. */
 typedef struct {
@@ -37,6 +40,8 @@ typedef struct {
     const real *Wn, *WnT;        /* the gates r and z, and here n; memory: Wm */
     const real *plain_Wh, *plain_Wm;     /* the parameters themselves */
     const real *bhn, *bm;
+    const reservoir *reservoir;  /* esn */
+    real *states;                /* [2][n][state_row(H)], esn: scratch */
     real *h;                     /* [T+1][n][row]: slot 0 is the state before; memory: m */
     real *c;                     /* [T+1][n][row], lstm */
     real *z;                     /* [T][n][zrow] */
@@ -527,6 +532,28 @@ static void memory_backward(const layer *l) {
     }
 }
 
+/* ---- echo state: a reservoir (reservoir.h) ---- */
+
+static void esn_forward(const layer *l) {
+    const int n = l->n, H = l->H, row = state_row(H);
+    const real *drive[MOST_STREAMS];
+    real *before = l->states, *now = before + (ptrdiff_t)n * row;      /* [n][row] */
+    for (int r = 0; r < n; r++) {
+        memcpy(before + (ptrdiff_t)r * row, l->h + (ptrdiff_t)r * l->row, H * sizeof(real));
+        repeat_first(H, before + (ptrdiff_t)r * row);
+    }
+    for (int t = 0; t < l->T; t++) {
+        real *h = l->h + (ptrdiff_t)(t + 1) * n * l->row, *other = before;     /* [n][row] */
+        for (int r = 0; r < n; r++) drive[r] = products(l, t, r);
+        reservoir_step(l->reservoir, t, n, drive, before, now, row, 0, (H + STRIP - 1) / STRIP);
+        for (int r = 0; r < n; r++) {
+            memcpy(h + (ptrdiff_t)r * l->row, now + (ptrdiff_t)r * row, H * sizeof(real));
+        }
+        before = now;
+        now = other;
+    }
+}
+
 /* Behind the loop back: dstart [n][row] = the gradient by the h (memory: m) that the unroll began
  * with. That of an LSTM's c is in carry. */
 static void start_gradient(const layer *l, real *dstart) {
@@ -561,6 +588,7 @@ static void cell_forward(const layer *l) {
     case FASTRNN_GRU: gru_forward(l); break;
     case FASTRNN_GRU_BEFORE: gru_before_forward(l); break;
     case FASTRNN_MEMORY: memory_forward(l); break;
+    case FASTRNN_ESN: esn_forward(l); break;
     default: rnn_forward(l);
     }
 }

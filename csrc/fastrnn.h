@@ -28,12 +28,40 @@ typedef struct {
     uint64_t (*next)(void *state);
 } fastrnn_bits;
 
-enum { FASTRNN_TANH, FASTRNN_RELU, FASTRNN_LSTM, FASTRNN_GRU, FASTRNN_MEMORY };   /* cell */
+enum { FASTRNN_TANH, FASTRNN_RELU, FASTRNN_LSTM, FASTRNN_GRU, FASTRNN_MEMORY, FASTRNN_ESN };  /* cell */
 enum { FASTRNN_ADAGRAD, FASTRNN_RMSPROP, FASTRNN_ADAM, FASTRNN_SGD };     /* optimizer kind */
 enum { FASTRNN_CROSS_ENTROPY, FASTRNN_SQUARED_ERROR, FASTRNN_BINARY_CROSS_ENTROPY };  /* loss */
 enum { FASTRNN_MAP_EXP, FASTRNN_MAP_TANH, FASTRNN_MAP_SIGMOID, FASTRNN_MAP_RSQRT };  /* map */
 enum { FASTRNN_MOST_LAYERS = 32 };
+enum { FASTRNN_RUN = 16, FASTRNN_STRIP = 32, FASTRNN_MOST_PARTS = 16 };  /* of a reservoir */
 enum { FASTRNN_CHUNK = 16384 };  /* elements of a block that one job of an update takes */
+
+/* A recurrent layer that is not trained, of H units; reservoir.h says how W lies in strips. Behind
+ * each array 64 bytes may be read. */
+typedef struct {
+    int H, D, K;             /* K: numbers that are fed back, 0 where there are none */
+    double leak_rate;        /* a */
+    const int64_t *first;    /* of each panel of FASTRNN_STRIP units its first strip; and the end */
+    const int32_t *at;       /* of each strip the unit that it begins to read at */
+    const float *strips;     /* [..][FASTRNN_STRIP] */
+    const void *Win, *Wfb, *b;   /* (D, H), (K, H), (H) */
+} fastrnn_reservoir;
+
+/* A series that drives a reservoir, and what comes of it. */
+typedef struct {
+    int64_t T;
+    const void *u;           /* [T][D]; NULL: the output of the step before, D being `outputs` */
+    const void *y;           /* [T][K]: what is fed back one step later; NULL: the outputs */
+    int outputs;
+    const void *Wout;        /* (outputs, 1 + D + H), of [1; u; x]; NULL: none are computed */
+    void *state, *last;      /* [H], and the output before [outputs], in and out */
+    void *states;            /* [T][H], rows states_row apart, or NULL */
+    int64_t states_row;
+    void *out;               /* [T][outputs], where there is a Wout */
+    void *work;              /* series_work() elements, 64-byte aligned */
+    int parts;               /* of the units, each by a thread of its own: at most a helper for all
+                              * but one; 1 where outputs are computed */
+} fastrnn_series;
 
 /* Where the tensors of a layer start in the flat block, in elements. */
 typedef struct {
@@ -60,6 +88,8 @@ typedef struct {
     int packed;          /* whether the recurrence runs on packed matrices, or on plain BLAS */
     int embedding;       /* (V, E) */
     fastrnn_layer layers[FASTRNN_MOST_LAYERS];
+    const fastrnn_reservoir *reservoir;  /* of the cell FASTRNN_ESN, in place of the layer: then only
+                                          * the head has parameters */
     int head_W;          /* (H, K) */
     int head_b;          /* (K) */
     int size;
@@ -191,6 +221,11 @@ typedef struct {
     void (*sample)(const fastrnn_network *net, const void *params, void *work, void *state,
                    const int32_t *ids, const void *labels, double temperature, int top_k,
                    double top_p, const double *uniforms, int64_t n, int32_t *out);
+
+    /* Drive a reservoir with a series, from `state` and `last` on. */
+    int64_t (*series_work)(const fastrnn_reservoir *reservoir);
+    void (*run_series)(const fastrnn_reservoir *reservoir, fastrnn_team *team,
+                       fastrnn_series *series);
 
     /* One optimizer step over n elements; `update` counts from 1. The gradient is multiplied by
      * `scale`, then clipped to clip_value; it is not written. */

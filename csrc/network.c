@@ -8,6 +8,7 @@
 #include "losses.h"
 #include "optimizer.h"
 #include "real.h"
+#include "reservoir.h"
 #include "team.h"
 #include "tile.h"
 #include "vecmath.h"
@@ -15,39 +16,11 @@
 typedef fastrnn_network network;
 typedef fastrnn_training training;
 
-/* ---- flush-to-zero: subnormal numbers slow a recurrence many times over ---- */
-
-#if defined(__SSE2__) || defined(_M_X64)
-#include <immintrin.h>
-typedef unsigned int control;
-static control flush_subnormals(void) {
-    const control before = _mm_getcsr();
-    _mm_setcsr(before | 0x8040);               /* FTZ: results, DAZ: operands */
-    return before;
-}
-static void restore(control before) {
-    _mm_setcsr((_mm_getcsr() & ~0x8040u) | (before & 0x8040u));
-}
-#elif defined(__aarch64__) && defined(__GNUC__)
-typedef uint64_t control;
-static control flush_subnormals(void) {
-    control before;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
-    __asm__ volatile("msr fpcr, %0" : : "r"(before | (1u << 24)));
-    return before;
-}
-static void restore(control before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
-#else
-typedef int control;
-static control flush_subnormals(void) { return 0; }
-static void restore(control before) { (void)before; }
-#endif
-
 /* ---- slices: streams that one thread takes through a whole unroll ---- */
 
 /* Fewer streams in a slice: more threads can work, and a slice's numbers stay nearer; more: the
  * weights, which each step reads anew, serve more rows, which counts where they are large. */
-#define SLICE_ROWS(H) ((H) > 256 ? 32 : 16)
+#define SLICE_ROWS(H) ((H) > 256 ? MOST_STREAMS : MOST_STREAMS / 2)
 
 static int slices(int N, int H) {
     const int two = 2 * SLICE_ROWS(H);           /* an even number serves two threads equally */
@@ -58,6 +31,12 @@ static int input_size(const network *net) { return net->D ? net->D : net->E; }
 
 static int first_row(const network *net, int slice) {
     return (int)((int64_t)net->N * slice / slices(net->N, net->H));
+}
+
+/* Numbers of the tensor whose rows the inputs pick, which comes first in a block. */
+static int64_t picked_size(const network *net) {
+    const int G = gates(net->cell);
+    return net->reservoir ? 0 : (int64_t)net->V * (net->E ? net->E : G * net->H);
 }
 
 /* Numbers of state of one stream. */
@@ -87,6 +66,7 @@ typedef struct {
     int64_t dropped[FASTRNN_MOST_LAYERS];    /* [T][n][row]: what the layer hands on */
     int64_t dh;                  /* [T][n][row or xrow]: gradients by what a layer hands on */
     int64_t carry;               /* [n][row] */
+    int64_t states;              /* cells.h */
     int64_t scores;              /* [T][n][wide]: output scores, then their gradients */
     int64_t scratch;             /* a panel of gradient() */
     int64_t grads;               /* a block; the first slice writes to the caller's */
@@ -110,6 +90,7 @@ static layout lay_out(const network *net) {
     for (int l = 0; l < net->L; l++) {
         const int D = l || input_size(net) ? net->layers[l].D : 0;
         PLACE(Wx[l], packed_size(at.G, D, net->H));
+        if (net->reservoir) continue;
         PLACE(WxT[l], packed_size(1, at.G * net->H, D));
         PLACE(Wh[l], packed_size(at.G - before, net->H, net->H));
         PLACE(WhT[l], packed_size(1, (at.G - before) * net->H, net->H));
@@ -135,6 +116,7 @@ static layout lay_out(const network *net) {
     }
     PLACE(dh, Tn * (at.row > at.xrow ? at.row : at.xrow));
     PLACE(carry, n * at.row);
+    PLACE(states, net->reservoir ? 2 * n * state_row(net->H) : 0);
     PLACE(scores, Tn * at.wide);
     PLACE(scratch, Tn * PANEL * LANES);
     PLACE(grads, at.slices > 1 ? net->size : 0);
@@ -185,14 +167,15 @@ static void pack_one(void *context, int index) {
     }
     const int l = index / PACKS, kind = index % PACKS;
     const fastrnn_layer *layer = net->layers + l;
-    const real *Wx = u->params + layer->Wx, *Wh = u->params + layer->Wh;
+    const real *Wx = net->reservoir ? net->reservoir->Win : u->params + layer->Wx;
+    const real *Wh = u->params + layer->Wh;
     const int before = at->cell == FASTRNN_GRU_BEFORE, memory = at->cell == FASTRNN_MEMORY;
     const real *Wn = memory ? u->params + layer->Wm : Wh + 2 * H;
     const int D = l || input_size(net) ? layer->D : 0, ldn = memory ? H : G * H, now = G - before;
-    const int recurrent = net->packed, second = recurrent && (before || memory);
+    const int trained = !net->reservoir, recurrent = net->packed && trained, second = recurrent && (before || memory);
     switch (kind) {
     case 0: if (D) pack(G, rows, D, H, Wx, G * H, u->work + at->Wx[l]); break;
-    case 1: if (D && u->backward) {
+    case 1: if (D && u->backward && trained) {
         pack_transposed(rows, G * H, D, Wx, G * H, u->work + at->WxT[l]);
     } break;
     case 2: if (recurrent) pack(now, N, H, H, Wh, G * H, u->work + at->Wh[l]); break;
@@ -238,7 +221,9 @@ static layer layer_of(const unrolled *u, int slice, int l) {
     a.ids = l || input_size(net) || !net->packed ? NULL : u->in.inputs + first_row(net, slice);
     a.N = net->N;
     a.G = at->G;
-    a.Wx = u->params + offsets->Wx;
+    a.reservoir = net->reservoir;
+    a.states = mine + at->states;
+    a.Wx = a.reservoir ? a.reservoir->Win : u->params + offsets->Wx;
     a.b = net->C && l == 0 ? mine + at->bias : u->params + offsets->b;
     a.b_row = l == 0 ? at->b_row : 0;
     a.plain_Wh = u->params + offsets->Wh;
@@ -489,7 +474,9 @@ static void head_backward(const unrolled *u, int slice, real *grads) {
     if (!tiled) {
         net->gemm(1, 0, H, K, rows, x, x_row, scores, at->wide, 0, grads + net->head_W, K);
     }
-    multiply(1, rows, H, 1, K, scores, at->wide, 0, u->work + at->head_WT, top.dh, top.row, 0);
+    if (!net->reservoir) {
+        multiply(1, rows, H, 1, K, scores, at->wide, 0, u->work + at->head_WT, top.dh, top.row, 0);
+    }
 }
 
 /* Gradients of all other tensors, and where they are asked for dx and dstate, from dh. */
@@ -592,7 +579,7 @@ static void unroll_slice(void *context, int slice) {
             real *mine = u->work + u->at->first + slice * u->at->slice_size + u->at->grads;
             real *grads = slice ? mine : u->grads;
             head_backward(u, slice, grads);
-            layers_backward(u, slice, grads);
+            if (!net->reservoir) layers_backward(u, slice, grads);
         }
     }
     restore(before);
@@ -676,10 +663,10 @@ static void unroll(const network *net, fastrnn_team *team, const void *params, v
     pack_weights(&u);
     state_in(&u, state);
     if (grads) {
-        const int64_t dense = (int64_t)net->V * (net->E ? net->E : at.G * net->H);
-        memset(grads, 0, (size_t)dense * sizeof(real));
+        const size_t bytes = (size_t)picked_size(net) * sizeof(real);
+        memset(grads, 0, bytes);
         for (int s = 1; s < at.slices; s++) {
-            memset(u.work + at.first + s * at.slice_size + at.grads, 0, (size_t)dense * sizeof(real));
+            memset(u.work + at.first + s * at.slice_size + at.grads, 0, bytes);
         }
     }
     share_out(team, unroll_slice, (void *)&u, at.slices);
@@ -858,7 +845,7 @@ static void step_chunk(void *context, int i) {
 /* Whether the gradients of all biases are finite. */
 static int biases_finite(const network *net, int G, const real *grads) {
     int finite = all_finite(net->K, grads + net->head_b);
-    for (int l = 0; l < net->L; l++) {
+    for (int l = 0; l < net->L && !net->reservoir; l++) {
         finite = finite && all_finite(G * net->H, grads + net->layers[l].b);
     }
     return finite;
@@ -875,7 +862,7 @@ static int64_t run(training *t, int64_t updates) {
                   .work = t->work, .backward = 1, .losses = t->losses,
                   .bits = net->dropout ? t->bits : NULL};
     /* A picked row without a gradient stays as it is under these two, so it need not be visited. */
-    const int skip = V && (o->kind == FASTRNN_ADAGRAD || (o->kind == FASTRNN_SGD && !t->memory));
+    const int skip = V && !net->reservoir && (o->kind == FASTRNN_ADAGRAD || (o->kind == FASTRNN_SGD && !t->memory));
     const int width = net->E ? net->E : at.G * net->H;
     /* With one slice there is nothing to add. Then the norm need not be known either, where states
      * and inputs are bounded (the gradients that are not biases are sums of the biases' times those)
@@ -892,7 +879,7 @@ static int64_t run(training *t, int64_t updates) {
         if (skip) s.count = distinct_rows(u.in.inputs, u.in.T * N, rows, rows + V);
         for (int i = 0; i < at.slices; i++) {
             real *grads = i ? u.work + at.first + i * at.slice_size + at.grads : u.grads;
-            if (!skip) memset(grads, 0, (size_t)V * width * sizeof(real));
+            if (!skip) memset(grads, 0, (size_t)picked_size(net) * sizeof(real));
             for (int r = 0; r < s.count; r++) {
                 memset(grads + (int64_t)rows[r] * width, 0, (size_t)width * sizeof(real));
             }
@@ -1050,6 +1037,6 @@ static int spin(int64_t n, void *out) {
 
 const fastrnn_kernels FASTRNN_TABLE = {
     FASTRNN_ISA, (int)sizeof(real), LANES, slices, workspace_size, unroll,
-    forward_layers, backward_layers, run, sample,
+    forward_layers, backward_layers, run, sample, series_work, run_series,
     optimizer_step, help, dismiss, map, spin,
 };

@@ -194,4 +194,32 @@ INLINE int round_up(int n, int step) { return (n + step - 1) / step * step; }
 INLINE int64_t round_up64(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 INLINE int least(int a, int b) { return a < b ? a : b; }
 
+/* ---- flush-to-zero: subnormal numbers slow a recurrence many times over ---- */
+
+#if defined(__SSE2__) || defined(_M_X64)
+#include <immintrin.h>
+typedef unsigned int control;
+INLINE control flush_subnormals(void) {
+    const control before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040);               /* FTZ: results, DAZ: operands */
+    return before;
+}
+INLINE void restore(control before) {
+    _mm_setcsr((_mm_getcsr() & ~0x8040u) | (before & 0x8040u));
+}
+#elif defined(__aarch64__) && defined(__GNUC__)
+typedef uint64_t control;
+INLINE control flush_subnormals(void) {
+    control before;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+    __asm__ volatile("msr fpcr, %0" : : "r"(before | (1u << 24)));
+    return before;
+}
+INLINE void restore(control before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
+#else
+typedef int control;
+INLINE control flush_subnormals(void) { return 0; }
+INLINE void restore(control before) { (void)before; }
+#endif
+
 #endif

@@ -9,7 +9,8 @@ from fastrnn import _core, reference
 from fastrnn.blas import one_thread
 from fastrnn.model import Model, time_major
 
-KINDS = (*_core.CELLS, "gru, reset before")
+KINDS = ("rnn", "relu", "lstm", "gru", "memory", "gru, reset before")  # that are trained whole
+EVERY_KIND = (*KINDS, "esn")
 
 
 @cache
@@ -25,8 +26,11 @@ def cell_of(kind):
 def random_model(kind, dtype, K, H, seed=0, num_layers=1, embedding_size=None, dropout=0.0):
     """Weights large enough that every tensor matters, recurrences contracting, most ReLUs at
     work."""
-    model = Model(vocabulary(K), **cell_of(kind), hidden_size=H, num_layers=num_layers,
-                  embedding_size=embedding_size, dropout=dropout, dtype=dtype)
+    more = {"num_layers": num_layers, "embedding_size": embedding_size}
+    if kind == "esn":  # it has one layer, and one-hot inputs
+        more = {"leak_rate": 0.7, "density": 0.5 if H > 3 else 1.0}
+    model = Model(vocabulary(K), **cell_of(kind), hidden_size=H, dropout=dropout, dtype=dtype,
+                  **more)
     rng = np.random.default_rng(seed)
     # biases lift ReLUs: where there are only one or two, not all may be off
     lift = 2.0 if H < 3 and kind in ("relu", "memory") else 0.8
@@ -56,7 +60,8 @@ def random_window(model, T, N, seed=1):
 def network_of(model, T, N, packed=True):
     sizes = model.sizes
     return _core.Network(model.config, sizes.input_symbols, sizes.input_size, sizes.outputs,
-                         model._offsets, model.block.size, T, N, packed)
+                         model._offsets, model.block.size, T, N, packed,
+                         model.reservoir and model.reservoir.kernels)
 
 
 def generators_of(model, network, seed=7):
@@ -80,9 +85,18 @@ def wide(params):
     return {name: p.astype(np.float64) for name, p in params.items()}
 
 
+def all_weights(model):
+    """In float64, those of a reservoir too."""
+    fixed = {}
+    if model.reservoir is not None:
+        r = model.reservoir
+        fixed = {"W": r.W.toarray(), "Win": r.Win, "b": r.b, "leak_rate": np.array(r.leak_rate)}
+    return wide(model.params | {f"reservoir.{name}": array for name, array in fixed.items()})
+
+
 def expected_unroll(model, slices, inputs, targets, state, generators=None):
     """The same by reference.py in float64; the generators move as the kernels' should."""
-    params, cell, masks = wide(model.params), model.config["cell"], None
+    params, cell, masks = all_weights(model), model.config["cell"], None
     N, T = inputs.shape
     if generators is not None:
         masks = reference.dropout_masks(

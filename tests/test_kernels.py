@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import (
+    EVERY_KIND,
     KINDS,
     Run,
+    all_weights,
     cell_of,
     expected_unroll,
     generators_of,
@@ -38,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 from numpy_hoisted import NumpyHoisted
 
 CELLS = pytest.mark.parametrize("cell", _core.CELLS)
-ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
+ALL_KINDS = pytest.mark.parametrize("kind", EVERY_KIND)
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -349,6 +351,7 @@ SEEDS = {
     "gru": (0, 2, 0, 0, 5, 2, 5, 1, 27, 14, 3, 12),
     "memory": (0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0),
     "gru, reset before": (0, 2, 1, 0, 0, 2, 1, 3, 23, 2, 0, 22),
+    "esn": (0,) * 12,
 }
 
 
@@ -398,7 +401,7 @@ def test_float32_gradients_are_near_those_of_float64(kind, case):
 
 
 @pytest.mark.parametrize(("kind", "case", "name", "wrong"), [
-    *((kind, RICHEST, name, 1e-4) for kind in KINDS
+    *((kind, RICHEST, name, 1e-4) for kind in EVERY_KIND
       for name in small_case(kind, RICHEST)[0].params),
     *(("rnn", PLAINEST, name, wrong) for name in small_case("rnn", PLAINEST)[0].params
       for wrong in (np.nan, np.inf))])
@@ -513,6 +516,7 @@ ALL_RULES = pytest.mark.parametrize("rule", RULES)
 NETWORKS = {  # streams, more; the classic network has one stream and nothing more
     "rnn": (1, {}), "relu": (3, {}), "lstm": (9, RICH), "gru": (1, {"num_layers": 2}),
     "memory": (9, {"embedding_size": 4}), "gru, reset before": (1, {"dropout": 0.2}),
+    "esn": (9, {"dropout": 0.2}),
 }
 
 
@@ -533,7 +537,7 @@ def reference_run(kind, rule, clip):
     """Parameters before and after, losses and smoothed losses (updates, 2)"""
     N, more = NETWORKS[kind]
     model = random_model(kind, "float64", 11, 9, **more)
-    before, params = wide(model.params), wide(model.params)
+    before, params = wide(model.params), all_weights(model)
     network = network_of(model, 4, N)
     optimizer, _, decay = RULES[rule]
     numbers = {} if decay is None else {"momentum" if optimizer == "sgd" else "decay": decay}
@@ -763,7 +767,7 @@ def test_every_draw_is_the_one_that_its_number_asks_for(isa, kind, dtype):
         uniforms, first = rng.random((30, N)), rng.integers(K, size=N)
         ids = draw(model, uniforms, temperature, first, state, top_k=top_k, top_p=top_p)
         read = np.vstack([first, ids[:-1]]).T  # (N, 30)
-        scores = reference.forward(wide(model.params), read, start, model.config["cell"])[0]
+        scores = reference.forward(all_weights(model), read, start, model.config["cell"])[0]
         undecided = 0
         for (t, j), u in np.ndenumerate(uniforms):
             fixed = {"embedding.W": np.zeros((K, 1)), "layer0.Wx": np.zeros((1, 1)),
@@ -1240,8 +1244,9 @@ def test_subnormals_are_back_after_every_call(isa, dtype):
 def fading_model(kind, dtype):
     """A model in which what carries (h, an LSTM's c, m) becomes `factor` of itself at each step,
     that factor, and a state that is normal for two more steps."""
+    drawn = {"spectral_radius": 0, "leak_rate": 0.5, "input_scale": 0, "density": 1}
     model = Model(vocabulary(5), **cell_of(kind), hidden_size=6, dtype=dtype, init_scale=0,
-                  forget_bias=0)
+                  forget_bias=0, **(drawn if kind == "esn" else {}))
     factor = 0.5
     if kind in ("rnn", "relu"):
         model.params["layer0.Wh"][:] = np.eye(6) / 2
@@ -1259,7 +1264,7 @@ def test_subnormals_are_zero_inside(isa, kind, dtype):
     inputs, tiny = np.zeros((1, 3), int), np.finfo(dtype).tiny
     # the reference, which flushes nothing, ends in a subnormal number
     kept = reference.loss_and_gradients(
-        model.params, inputs, inputs, state, model.config["cell"])[2]
+        all_weights(model), inputs, inputs, state, model.config["cell"])[2]
     assert (kept > 0).all() and (kept < tiny).all()
 
     _, _, two = model.loss_and_gradients(inputs[:, :2], inputs[:, :2], state)

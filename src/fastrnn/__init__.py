@@ -6,6 +6,7 @@ from . import datasets, nn, optim, tasks
 from .build import build_info
 from .checkpoint import load
 from .corpus import Corpus
+from .echo_state import EchoStateNetwork
 from .gradcheck import gradcheck
 from .gradient_norms import gradient_norms
 from .history import History
@@ -17,7 +18,7 @@ from .vocabulary import Vocabulary
 
 __version__ = _version("fastrnn")
 __all__ = [
-    "Corpus", "History", "Model", "Sequences", "Sizes", "Trainer", "Vocabulary", "build_info",
-    "datasets", "gradcheck", "gradient_norms", "hidden_size_for", "load", "nn", "optim",
-    "parameter_count", "tasks", "train",
+    "Corpus", "EchoStateNetwork", "History", "Model", "Sequences", "Sizes", "Trainer", "Vocabulary",
+    "build_info", "datasets", "gradcheck", "gradient_norms", "hidden_size_for", "load", "nn",
+    "optim", "parameter_count", "tasks", "train",
 ]

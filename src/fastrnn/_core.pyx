@@ -34,6 +34,33 @@ cdef extern from "fastrnn.h" nogil:
     enum:
         FASTRNN_MOST_LAYERS
         FASTRNN_CHUNK
+        FASTRNN_RUN
+        FASTRNN_STRIP
+        FASTRNN_MOST_PARTS
+
+    ctypedef struct fastrnn_reservoir:
+        int H, D, K
+        double leak_rate
+        const int64_t *first
+        const int32_t *at
+        const float *strips
+        const void *Win
+        const void *Wfb
+        const void *b
+
+    ctypedef struct fastrnn_series:
+        int64_t T
+        const void *u
+        const void *y
+        int outputs
+        const void *Wout
+        void *state
+        void *last
+        void *states
+        int64_t states_row
+        void *out
+        void *work
+        int parts
 
     ctypedef struct fastrnn_layer:
         int D, Wx, Wh, b, bhn, Wm, bm, Wc
@@ -41,6 +68,7 @@ cdef extern from "fastrnn.h" nogil:
     ctypedef struct fastrnn_network:
         int cell, loss, K, E, H, L, V, D, C, T, N, dropout, packed, embedding, head_W, head_b, size
         fastrnn_layer *layers
+        const fastrnn_reservoir *reservoir
         fastrnn_gemm gemm
 
     ctypedef struct fastrnn_batch:
@@ -112,6 +140,9 @@ cdef extern from "fastrnn.h" nogil:
         int64_t (*run)(fastrnn_training *, int64_t) noexcept nogil
         void (*sample)(const fastrnn_network *, const void *, void *, void *, const int32_t *,
                        const void *, double, int, double, const double *, int64_t, int32_t *) noexcept nogil
+        int64_t (*series_work)(const fastrnn_reservoir *) noexcept nogil
+        void (*run_series)(const fastrnn_reservoir *, fastrnn_team *,
+                           fastrnn_series *) noexcept nogil
         void (*step)(const fastrnn_optimizer *, int64_t, double, double, int64_t, void *,
                      const void *, void *, void *) noexcept nogil
         void (*help)(fastrnn_team *) noexcept nogil
@@ -123,12 +154,13 @@ cdef extern from "fastrnn.h" nogil:
     const char *fastrnn_compiler()
 
 # Order as in the enums of csrc/fastrnn.h.
-CELLS = ("rnn", "relu", "lstm", "gru", "memory")
+CELLS = ("rnn", "relu", "lstm", "gru", "memory", "esn")
 OPTIMIZERS = ("adagrad", "rmsprop", "adam", "sgd")
 LOSSES = ("cross_entropy", "mean_squared_error", "binary_cross_entropy")
 FUNCTIONS = ("exp", "tanh", "sigmoid", "rsqrt")
 ISAS = ("baseline", "avx2", "avx512")
 MOST_LAYERS = FASTRNN_MOST_LAYERS
+RUN, STRIP = FASTRNN_RUN, FASTRNN_STRIP
 
 
 def available_isas():
@@ -183,6 +215,13 @@ cdef void *data(array, dtype, int64_t size, name) except? NULL:
                      f"{size} elements")
 
 
+def padded(array, dtype):
+    """A copy like aligned_zeros."""
+    copy = aligned_zeros(array.size, dtype)
+    copy[:] = array.reshape(-1)
+    return copy
+
+
 def aligned_zeros(int64_t size, dtype):
     """A zero array whose first element lies at a multiple of 64 bytes, as vector loads like, and
     behind which 64 bytes more may be read."""
@@ -190,6 +229,85 @@ def aligned_zeros(int64_t size, dtype):
     raw = np.zeros(size * item + 128, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start:start + size * item].view(dtype)
+
+
+cdef class Reservoir:
+    """A recurrent layer that is not trained, laid out for the kernels.
+
+    Parameters
+    ----------
+    dtype
+    leak_rate : float
+    Win, Wfb : arrays (D, H) and (K, H); K is 0 where nothing is fed back
+    b : array (H)
+    first, at, strips : arrays [panels + 1], [strips] and [strips][STRIP]
+        W, see csrc/reservoir.h.
+    """
+    cdef const fastrnn_kernels *kernels
+    cdef fastrnn_reservoir w
+    cdef readonly object dtype
+    cdef object arrays
+
+    def __init__(self, dtype, double leak_rate, Win, Wfb, b, first, at, strips):
+        cdef int panels = (b.size + FASTRNN_STRIP - 1) // FASTRNN_STRIP
+        self.dtype = np.dtype(dtype)
+        self.kernels = select(self.dtype)
+        self.w.H, self.w.D, self.w.K = b.size, len(Win), len(Wfb)
+        self.w.leak_rate = leak_rate
+        if (first.size != panels + 1 or first[0] != 0 or (np.diff(first) < 0).any()
+                or first[panels] != at.size or at.size and (at.min() < 0 or at.max() >= b.size)):
+            raise ValueError("the strips of a panel come one after another, and begin below H")
+        self.arrays = [padded(Win, self.dtype), padded(Wfb, self.dtype), padded(b, self.dtype),
+                       padded(first, np.int64), padded(at, np.int32), padded(strips, np.float32)]
+        self.w.Win = data(self.arrays[0], self.dtype, self.w.D * self.w.H, "Win")
+        self.w.Wfb = data(self.arrays[1], self.dtype, self.w.K * self.w.H, "Wfb")
+        self.w.b = data(self.arrays[2], self.dtype, self.w.H, "b")
+        self.w.first = <int64_t *> data(self.arrays[3], np.int64, panels + 1, "first")
+        self.w.at = <int32_t *> data(self.arrays[4], np.int32, at.size, "at")
+        self.w.strips = <float *> data(
+            self.arrays[5], np.float32, <int64_t> at.size * FASTRNN_STRIP, "strips")
+
+    def run(self, int64_t T, state, last, u=None, y=None, Wout=None, states=None, int threads=1):
+        """Drive the reservoir for T steps from state [H], which moves on, with u [T][D], or where
+        that is None with its own outputs, the first time `last`. With Wout (K, 1 + D + H) return
+        the outputs [T][K]. Fed back is y [T][K], or where that is None the outputs, one step later,
+        the first time `last` [K], which moves on too. states (T, H), whose rows may be apart,
+        receives the states."""
+        cdef fastrnn_series s
+        cdef fastrnn_reservoir *w = &self.w
+        memset(&s, 0, sizeof(s))
+        s.T, s.outputs, s.parts = T, last.size, 1
+        s.state = data(state, self.dtype, w.H, "state")
+        s.last = data(last, self.dtype, s.outputs, "last")
+        if u is not None:
+            s.u = data(u, self.dtype, T * w.D, "u")
+        if y is not None:
+            s.y = data(y, self.dtype, T * s.outputs, "y")
+        if ((w.K and w.K != s.outputs) or (u is None and (Wout is None or w.D != s.outputs))
+                or (w.K and y is None and Wout is None) or T < 0):
+            raise ValueError("what is fed back must be given, or computed")
+        out = None
+        if Wout is not None:
+            out = np.empty((T, s.outputs), self.dtype)
+            s.Wout = data(Wout, self.dtype, s.outputs * (1 + w.D + w.H), "Wout")
+            s.out = data(out, self.dtype, out.size, "out")
+        if states is not None:
+            if (states.dtype != self.dtype or states.shape != (T, w.H) or not states.flags.writeable
+                    or T and (states.strides[1] != states.itemsize
+                              or states.strides[0] % states.itemsize)):
+                raise ValueError(f"states must be ({T}, {w.H})")
+            s.states = <void *> <uintptr_t> states.ctypes.data
+            s.states_row = states.strides[0] // states.itemsize
+        work = aligned_zeros(self.kernels.series_work(w), self.dtype)
+        s.work = data(work, self.dtype, work.size, "work")
+        cdef int panels = (w.H + FASTRNN_STRIP - 1) // FASTRNN_STRIP
+        cdef Team team = Team(min(panels, FASTRNN_MOST_PARTS) if Wout is None else 1, threads)
+        with team:
+            s.parts = 1 + team.team.helpers
+            with nogil:
+                self.kernels.run_series(w, &team.team, &s)
+                self.kernels.dismiss(&team.team)
+        return out
 
 
 cdef class Network:
@@ -207,6 +325,8 @@ cdef class Network:
     packed : bool, optional
         Whether the recurrence runs on packed weights, or on plain BLAS; where not given what is
         faster (bench/NOTES.md).
+    reservoir : Reservoir, optional
+        Of the cell "esn".
     """
     cdef const fastrnn_kernels *kernels
     cdef fastrnn_network net
@@ -214,10 +334,11 @@ cdef class Network:
     cdef readonly int P         # numbers of state of one stream
     cdef object work
     cdef object lock            # one thread at a time may use the workspace
+    cdef Reservoir reservoir
     cdef int forwarded          # time steps whose forward() the workspace holds; 0: none
 
     def __init__(self, config, int V, int D, int K, offsets, int size, int T, int N,
-                 packed=None):
+                 packed=None, Reservoir reservoir=None):
         cdef fastrnn_network *net = &self.net
         cdef int l
         self.dtype = np.dtype(config["dtype"])
@@ -237,6 +358,13 @@ cdef class Network:
                              "smaller batch_size, or shorter sequences")
         if packed is None:  # one stream meets a large matrix too seldom to lay it out for it
             packed = N > 1 or net.H < 200 or config["cell"] not in ("rnn", "relu")
+        self.reservoir = reservoir
+        if reservoir is not None:
+            if (reservoir.w.H, reservoir.w.D, reservoir.w.K) != (net.H, D or V, 0):
+                raise ValueError("the reservoir has other sizes than the network")
+            net.reservoir, packed = &reservoir.w, True
+        elif config["cell"] == "esn":
+            raise ValueError("the cell 'esn' needs a reservoir")
         net.packed = packed
         net.size = size
         net.embedding = offsets.get("embedding.W", 0)
@@ -346,7 +474,7 @@ cdef class Network:
                 hits = <uint8_t *> data(right, np.uint8, rows, "right")
         elif out is not None:
             y = data(out, self.dtype, rows * net.K, "out")
-        cdef Team team = Team(self, threads)
+        cdef Team team = Team(len(self.slices), threads)
         with self.lock, team:
             with nogil:
                 self.kernels.unroll(net, &team.team, p, g, work, &batch, h, each, hits, y, bits)
@@ -365,7 +493,7 @@ cdef class Network:
         cdef void *inputs = data(x, self.dtype, <int64_t> self.net.N * T * self.net.D, "x")
         cdef void *h = data(state, self.dtype, <int64_t> self.net.N * self.P, "state")
         cdef void *y = data(out, self.dtype, out.size, "out")
-        cdef Team team = Team(self, threads)
+        cdef Team team = Team(len(self.slices), threads)
         with self.lock, team:
             with nogil:
                 self.kernels.forward(&self.net, &team.team, p, work, inputs, T, h, y)
@@ -387,7 +515,7 @@ cdef class Network:
         cdef void *dy = data(dout, self.dtype, <int64_t> self.net.N * T * self.net.H, "dout")
         cdef void *dh = data(dstate, self.dtype, <int64_t> self.net.N * self.P, "dstate")
         cdef void *d = data(dx, self.dtype, dx.size, "dx")
-        cdef Team team = Team(self, threads)
+        cdef Team team = Team(len(self.slices), threads)
         with self.lock, team:
             self.forwarded = 0
             with nogil:
@@ -431,9 +559,9 @@ cdef class Team:
     def __cinit__(self):
         memset(&self.team, 0, sizeof(self.team))
 
-    def __init__(self, Network network, int threads):
-        self.kernels = network.kernels
-        self.team.helpers = min(threads, len(network.slices)) - 1
+    def __init__(self, int jobs, int threads):
+        self.kernels = select(np.float32)    # in which its functions are the same as in the other
+        self.team.helpers = min(threads, jobs) - 1
         self.threads = []
 
     def __enter__(self):
@@ -631,7 +759,7 @@ cdef class Training:
         self.t.rates = <double *> data(rates, np.float64, updates, "rates")
         self.t.loss = <double *> data(loss, np.float64, updates, "loss")
         self.t.smooth = <double *> data(smooth, np.float64, updates, "smooth")
-        cdef Team team = Team(self.network, self.threads)
+        cdef Team team = Team(len(self.network.slices), self.threads)
         self.t.team = &team.team
         with self.network.lock, team:
             with nogil:

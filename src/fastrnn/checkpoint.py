@@ -1,10 +1,12 @@
-"""Models and interrupted runs as one ``.safetensors`` file.
+"""Models, interrupted runs and echo state networks, each as one ``.safetensors`` file.
 
 Tensors: each parameter by its name, ``state`` (N, P), ``known`` (digests of records), and
 ``history.loss``, ``history.smooth_loss``, ``history.valid_loss``, ``history.valid_updates``,
 ``history.accuracy``; of a run also ``best`` and ``best_state`` (the block, and the state (1, P) to
 write on from, of the best model, where there is one yet) and ``optimizer.0`` and so on (its
-memories). All else is JSON under the metadata key ``fastrnn``.
+memories). All else is JSON under the metadata key ``fastrnn``. ``reservoir.Win`` and so on are the
+layer of a model of the cell "esn" that is not trained; an echo state network has the same without
+the prefix, and ``Wout``.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from safetensors.numpy import save as to_bytes
 
 from .history import MEASURES, History
 from .model import Model, parameter_shapes, sizes_of
+from .reservoir import Reservoir
 from .sequences import Sizes
 from .validate import positive_float
 from .vocabulary import Vocabulary
@@ -30,7 +33,8 @@ from .vocabulary import Vocabulary
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
+READ_VERSIONS = (4, 5)  # 5 added reservoirs
 HISTORY = {"loss": "float64", "smooth_loss": "float64", "valid_loss": "float64",
            "valid_updates": "int64", "accuracy": "float64"}  # its arrays
 # what a file can lead to whose JSON or tensors are not what was written
@@ -38,15 +42,12 @@ DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, Recurs
 
 
 def save_model(model: Model, path: str | os.PathLike[str], trainer: Trainer | None = None) -> None:
-    """Write a model, and with a trainer all that its run needs to go on.
-
-    The bytes go to a temporary file in the same directory, are synced, and take the name in one
-    step, so that a crash leaves either the old file or the new one.
-    """
+    """Write a model, and with a trainer all that its run needs to go on."""
     tensors = dict(model.params) | {"state": model.state, "known": model.known}
+    if model.reservoir is not None:
+        tensors |= {f"reservoir.{name}": array for name, array in model.reservoir.tensors.items()}
     tensors |= {f"history.{name}": getattr(model.history, name) for name in HISTORY}
     about: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
         "model": model.config,
         "vocabulary": model.vocabulary and model.vocabulary.to_dict(),
         "sizes": None if model.vocabulary else asdict(model.sizes),
@@ -55,6 +56,15 @@ def save_model(model: Model, path: str | os.PathLike[str], trainer: Trainer | No
     if trainer is not None:
         stored, about["trainer"] = trainer.snapshot()
         tensors |= stored
+    write(path, tensors, about)
+
+
+def write(
+    path: str | os.PathLike[str], tensors: dict[str, NDArray[Any]], about: dict[str, Any]
+) -> None:
+    """Write tensors and JSON. The bytes go to a temporary file in the same directory, are synced,
+    and take the name in one step, so that a crash leaves either the old file or the new one."""
+    about = {"format_version": FORMAT_VERSION} | about
     data = to_bytes(tensors, metadata={"fastrnn": json.dumps(about)})
     handle, temporary, path = _temporary_beside(path)
     try:
@@ -139,8 +149,8 @@ def load(path: str | os.PathLike[str], *, best: bool | None = None) -> Model:
     return model
 
 
-def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], dict[str, Any]]:
-    """The model, all tensors, and the JSON part of a checkpoint, checked against each other."""
+def open_file(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """All tensors of a file of ours, and its JSON part."""
     shown = str(Path(path))
     if Path(path).is_dir():
         raise IsADirectoryError(f"{shown!r} is a directory: give the path of a checkpoint file")
@@ -161,42 +171,60 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], 
     try:
         about = json.loads(metadata["fastrnn"])
         version = about["format_version"]
-        if version == FORMAT_VERSION:
-            vocabulary = (Sizes(**about["sizes"]) if about["vocabulary"] is None
-                          else Vocabulary.from_dict(about["vocabulary"]))
-            config, dtype = about["model"], about["model"]["dtype"]
-            if config["num_layers"] > len(tensors):  # nor may a number fill the memory
-                raise ValueError(f"{config['num_layers']} layers in {len(tensors)} tensors")
-            for name, shape in parameter_shapes(sizes_of(vocabulary), config).items():
-                expect(tensors, name, shape, dtype)
-            model = Model(vocabulary, **config)
-            P = model.state.shape[1]
-            streams, updates = 1, tensors["history.loss"].size
-            if "trainer" in about:
-                updates = about["trainer"]["counters"]["update"]
-                expect(tensors, "best", model.block.shape, dtype)
-                expect(tensors, "best_state", (1, P), dtype)
-                streams = about["trainer"]["config"]["batch_size"]
-                about["trainer"]["counters"]["best_update"]
-            expect(tensors, "state", (streams, P), dtype)
-            expect(tensors, "known", (tensors["known"].size,), "uint64")
-            model.known = tensors["known"]
-            validations, epochs = (tensors[f"history.{name}"].size
-                                   for name in ("valid_loss", "accuracy"))
-            for name, kind in HISTORY.items():
-                length = (validations if name.startswith("valid")
-                          else epochs if name == "accuracy" else updates)
-                expect(tensors, f"history.{name}", (length,), kind)
-            seq_length = about["history"]["seq_length"]
-            if seq_length is not None:
-                positive_float("seq_length", seq_length)
-            model.history = History(*(tensors[f"history.{name}"] for name in HISTORY),
-                                    seq_length=seq_length, measure=MEASURES[config["loss"]])
     except DAMAGE as error:
         raise damaged(path, error) from None
-    if version != FORMAT_VERSION:
+    if version not in READ_VERSIONS:
         raise ValueError(f"{shown!r} has format version {version}, and this fastrnn reads version "
                          f"{FORMAT_VERSION}: use the fastrnn that wrote it")
+    return tensors, about
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], dict[str, Any]]:
+    """The model, all tensors, and the JSON part of a checkpoint, checked against each other."""
+    tensors, about = open_file(path)
+    if "echo_state_network" in about:
+        raise ValueError(f"{str(Path(path))!r} holds an echo state network, not a model: use "
+                         "fastrnn.EchoStateNetwork.load")
+    try:
+        vocabulary = (Sizes(**about["sizes"]) if about["vocabulary"] is None
+                      else Vocabulary.from_dict(about["vocabulary"]))
+        config, dtype = about["model"], about["model"]["dtype"]
+        if config["num_layers"] > len(tensors):  # nor may a number fill the memory
+            raise ValueError(f"{config['num_layers']} layers in {len(tensors)} tensors")
+        for name, shape in parameter_shapes(sizes_of(vocabulary), config).items():
+            expect(tensors, name, shape, dtype)
+        reservoir = None
+        if config["cell"] == "esn":
+            sizes = sizes_of(vocabulary)
+            reservoir = Reservoir.from_tensors(
+                {name.removeprefix("reservoir."): tensor for name, tensor in tensors.items()},
+                positive_float("leak_rate", config["leak_rate"]), config["hidden_size"],
+                sizes.input_symbols or sizes.input_size, 0, dtype)
+        model = Model(vocabulary, **config, reservoir=reservoir)
+        P = model.state.shape[1]
+        streams, updates = 1, tensors["history.loss"].size
+        if "trainer" in about:
+            updates = about["trainer"]["counters"]["update"]
+            expect(tensors, "best", model.block.shape, dtype)
+            expect(tensors, "best_state", (1, P), dtype)
+            streams = about["trainer"]["config"]["batch_size"]
+            about["trainer"]["counters"]["best_update"]
+        expect(tensors, "state", (streams, P), dtype)
+        expect(tensors, "known", (tensors["known"].size,), "uint64")
+        model.known = tensors["known"]
+        validations, epochs = (tensors[f"history.{name}"].size
+                               for name in ("valid_loss", "accuracy"))
+        for name, kind in HISTORY.items():
+            length = (validations if name.startswith("valid")
+                      else epochs if name == "accuracy" else updates)
+            expect(tensors, f"history.{name}", (length,), kind)
+        seq_length = about["history"]["seq_length"]
+        if seq_length is not None:
+            positive_float("seq_length", seq_length)
+        model.history = History(*(tensors[f"history.{name}"] for name in HISTORY),
+                                seq_length=seq_length, measure=MEASURES[config["loss"]])
+    except DAMAGE as error:
+        raise damaged(path, error) from None
     for name, p in model.params.items():
         p[:] = tensors[name]
     model.state[:] = tensors["state"][:1]

@@ -103,6 +103,8 @@ def gradient_norms(
     """
     if not isinstance(sequences, Sequences):
         raise TypeError(f"gradient_norms takes a Model and Sequences, not {sequences!r}")
+    if model.reservoir is not None:
+        raise ValueError("no gradient goes back through the layer of an esn: it is not trained")
     model.check(sequences)
     longest = int(sequences.ends.max())
     chosen = (np.unique(np.geomspace(1, longest, LENGTHS).round().astype(int)) if lengths is None

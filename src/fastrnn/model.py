@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from .blas import one_thread
 from .corpus import Corpus
 from .history import History
 from .records import digest
+from .reservoir import Reservoir, draw
 from .sequences import Sequences, Sizes
 from .validate import (
     choice,
@@ -53,6 +55,8 @@ class Model:
     * "gru" (Cho et al. 2014), columns in the order r, z, n: r, z = s(.);
       n = tanh(x_t Wx + b + r o (h_{t-1} Wh + bhn)), or without reset_after
       n = tanh(x_t Wx + b + (r o h_{t-1}) Wh); h_t = (1 - z) o n + z o h_{t-1}
+    * "esn", an echo state network (Jaeger 2001), whose layer stays as it is drawn:
+      h_t = (1 - a) h_{t-1} + a tanh(Win x_t + W h_{t-1}); only the head is trained
     * "memory", which adds: u_t = max(0, x_t Wx + m_{t-1} Wh + b), m_t = m_{t-1} + u_t Wm + bm;
       the layer hands on u_t
 
@@ -61,7 +65,7 @@ class Model:
     vocabulary : Vocabulary or Sizes
         The K symbols of a text, which are read and predicted; or of sequences what is read, V
         symbols or D numbers, and what is predicted, K of either: ``Model(sequences.sizes)``.
-    cell : {"rnn", "relu", "lstm", "gru", "memory"}
+    cell : {"rnn", "relu", "lstm", "gru", "memory", "esn"}
     hidden_size : int
         H, units in each layer.
     num_layers : int
@@ -99,10 +103,15 @@ class Model:
         all K shares, -log p - sum over the other symbols of log(1 - p_k), both in nats; scores are
         the cross-entropy in either case. Of numbers the squared error, the mean over those of a
         prediction. Where not given the cross-entropy of symbols.
+    spectral_radius, leak_rate, input_scale, density : float
+        Of an esn, as of `EchoStateNetwork`; a is the leak_rate.
     dtype : {"float32", "float64"}
     seed : int or None
         Of ``numpy.random.default_rng``, which draws float64 numbers tensor by tensor in the order
-        of `params` (no draws for biases, nor for an identity Wh). None: another start in each run.
+        of `params` (no draws for biases, nor for an identity Wh); before them a reservoir. None:
+        another start in each run.
+    reservoir : Reservoir, optional
+        Of an esn, one that is there already; it is not in `config`.
 
     Attributes
     ----------
@@ -112,7 +121,9 @@ class Model:
         GRU that resets after ``layer0.bhn`` (H), for the memory cell ``layer0.Wm`` (H, H) and
         ``layer0.bm`` (H); ``layer0.Wc`` (C, G H) where there are labels; ``head.W`` (H, K),
         ``head.b`` (K). D is V or E in the first layer, or that of the inputs, then H; of a text V
-        is K.
+        is K. An esn has the head's only.
+    reservoir : Reservoir or None
+        Of an esn: what is not trained.
     block : ndarray, shape (size,)
         All parameters, one after the other.
     state : ndarray, shape (1, P)
@@ -151,8 +162,13 @@ class Model:
         init_scale: float | None = None,
         labels: Sequence[str] | None = None,
         loss: str | None = None,
+        spectral_radius: float = 0.9,
+        leak_rate: float = 1.0,
+        input_scale: float = 1.0,
+        density: float = 0.1,
         dtype: str = "float32",
         seed: int | None = 0,
+        reservoir: Reservoir | None = None,
     ) -> None:
         self.vocabulary = vocabulary if isinstance(vocabulary, Vocabulary) else None
         self.sizes = sizes_of(vocabulary)
@@ -177,6 +193,11 @@ class Model:
             "dtype": choice("dtype", dtype_name(dtype), ("float32", "float64")),
             "seed": None if seed is None else positive_int("seed", seed, least=0),
         }
+        drawn = {"spectral_radius": spectral_radius, "leak_rate": leak_rate,
+                 "input_scale": input_scale, "density": density}
+        for name, value in drawn.items():
+            self.config[name] = finite_float(name, value)
+        self._check_cell(drawn)
         if num_layers > _core.MOST_LAYERS:
             raise ValueError(f"num_layers must be at most {_core.MOST_LAYERS}, not {num_layers}")
         if (self.config["loss"] == "mean_squared_error") != (self.sizes.output_size > 0):
@@ -197,13 +218,34 @@ class Model:
         self.state = self.zero_state()
         self._networks: dict[tuple[int, int, str], _core.Network] = {}
         rng = np.random.default_rng(seed)
+        self.reservoir = reservoir
+        if cell == "esn" and reservoir is None:
+            inputs = self.sizes.input_symbols or self.sizes.input_size
+            self.reservoir = draw(hidden_size, inputs, 0, rng, self.config["dtype"], **drawn,
+                                  bias_scale=0.0)
         for name, p in self.params.items():
             if p.ndim == 2:
                 columns = hidden_size if name.startswith("layer") else p.shape[1]
-                picked = self.sizes.input_symbols > 0 and self._offsets[name] == 0
+                picked = (self.sizes.input_symbols > 0 and self._offsets[name] == 0
+                          and name != "head.W")
                 fill(init, scale, name, p, columns, rng, picked or name == "layer0.Wc")
             elif cell == "lstm" and name.endswith(".b") and name != "head.b":
                 p[hidden_size : 2 * hidden_size] = forget_bias
+
+    def _check_cell(self, drawn: dict[str, float]) -> None:
+        """Raise ValueError where arguments are for another cell."""
+        defaults = {name: parameter.default
+                    for name, parameter in inspect.signature(Model).parameters.items()}
+        if self.config["cell"] != "esn":
+            for name, value in drawn.items():
+                if value != defaults[name]:
+                    raise ValueError(f"{name} is for cell='esn', not {self.config['cell']!r}: leave "
+                                     "it out")
+            return
+        for name in ("num_layers", "embedding_size", "labels"):
+            if self.config[name] != defaults[name]:
+                raise ValueError(f"an esn trains its head alone, behind one layer: leave {name} "
+                                 "out")
 
     def network(self, seq_length: int, batch_size: int, loss: str | None = None) -> _core.Network:
         """The kernels, with workspace for unrolls of up to seq_length steps; losses are the model's
@@ -216,7 +258,8 @@ class Model:
                 self._networks.clear()
             network = self._networks[key] = _core.Network(
                 self.config | {"loss": loss}, self.sizes.input_symbols, self.sizes.input_size,
-                self.sizes.outputs, self._offsets, self.block.size, seq_length, batch_size)
+                self.sizes.outputs, self._offsets, self.block.size, seq_length, batch_size,
+                reservoir=self.reservoir and self.reservoir.kernels)
         return network
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:
@@ -618,7 +661,7 @@ class Model:
 
     def copy(self) -> Model:
         """Another model with the same parameters, state and history."""
-        other = Model(self.vocabulary or self.sizes, **self.config)
+        other = Model(self.vocabulary or self.sizes, **self.config, reservoir=self.reservoir)
         other.block[:], other.state[:] = self.block, self.state
         other.history, other.known = self.history.copy(), self.known
         return other
@@ -738,7 +781,7 @@ def parameter_shapes(
         raise ValueError("embedding_size is for inputs that are symbols: leave it out")
     shapes: dict[str, tuple[int, ...]] = {"embedding.W": (V, E)} if E else {}
     D = E or V or sizes.input_size
-    for layer in range(config["num_layers"]):
+    for layer in range(config["num_layers"] if cell != "esn" else 0):
         of_cell = cell_shapes(cell, D, H, config["reset_after"])
         shapes |= {f"layer{layer}.{name}": shape for name, shape in of_cell.items()}
         if layer == 0 and config.get("labels"):

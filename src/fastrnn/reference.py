@@ -2,7 +2,7 @@
 
 Written to be read and to be right, not fast. Shapes are batch-first: N sequences, T time steps,
 D inputs, H hidden units, L layers, K symbols. Parameters are a dict with the names of
-``Model.params``. The state of a network is (N, P): its layers' side by side, each h (N, H), an
+``Model.params``; what an esn does not train is ``reservoir.W`` and so on. The state of a network is (N, P): its layers' side by side, each h (N, H), an
 LSTM's h then c, the memory cell's m. So P = L H, for LSTMs 2 L H.
 """
 from itertools import repeat
@@ -156,6 +156,20 @@ def memory_backward(du, x, m0, u, m, Wx, Wh, Wm):
     return dx, dm, dWx, dWh, db, dWm, dbm
 
 
+def esn_forward(x, h0, W, Win, b, leak_rate=1.0, Wfb=None, y=None):
+    """h_t = (1 - a) h_{t-1} + a tanh(Win x_t + W h_{t-1} + b + Wfb y_t)   (Jaeger 2001)
+
+    x (N, T, D), h0 (N, H), W (H, H), Win (H, D), b (H), Wfb (H, K), y (N, T, K): what is fed back at
+    each step -> h (N, T, H)
+    """
+    h, out = h0, []
+    for t in range(x.shape[1]):
+        z = x[:, t] @ Win.T + h @ W.T + b + (0 if y is None else y[:, t] @ Wfb.T)  # (N, H)
+        h = (1 - leak_rate) * h + leak_rate * np.tanh(z)
+        out.append(h)
+    return np.stack(out, axis=1)
+
+
 def layer_forward(x, state, weights, cell):
     """-> what the layer hands on (N, T, H), its last state, what `layer_backward` needs"""
     if cell == "lstm":
@@ -167,6 +181,9 @@ def layer_forward(x, state, weights, cell):
     if cell == "memory":
         u, m = memory_forward(x, state, **weights)
         return u, m[:, -1], (u, m)
+    if cell == "esn":
+        h = esn_forward(x, state, **weights)
+        return h, h[:, -1], ()
     h = rnn_forward(x, state, **weights, cell=cell)
     return h, h[:, -1], (h,)
 
@@ -229,13 +246,13 @@ def mean_squared_error(outputs, targets, mask=None):
 
 
 def number_of_layers(params):
-    return sum(name.endswith(".Wh") for name in params)
+    return sum(name.endswith((".Wh", "reservoir.W")) for name in params)
 
 
 def layer_weights(params, layer):
     """The parameters of one layer, by their last names: Wx, Wh, b, ...; labels are inputs like
     others, so that the rows of Wc stand below those of Wx."""
-    prefix = f"layer{layer}."
+    prefix = "reservoir." if "reservoir.W" in params else f"layer{layer}."
     weights = {name.removeprefix(prefix): p for name, p in params.items()
                if name.startswith(prefix)}
     if "Wc" in weights:
@@ -252,7 +269,7 @@ def forward(params, inputs, state, cell="rnn", masks=None, labels=None):
     (N, P), what the head reads (N, T, H), and for each layer its input, first state and what
     `layer_backward` needs
     """
-    Wx = params["layer0.Wx"]
+    Wx = params["reservoir.Win"].T if cell == "esn" else params["layer0.Wx"]
     table = params.get("embedding.W", np.eye(len(Wx), dtype=Wx.dtype))  # (V, D)
     x, last, layers = (inputs if inputs.ndim == 3 else table[inputs]), [], []
     if labels is not None:
@@ -271,15 +288,17 @@ def loss_and_gradients(params, inputs, targets, state, cell="rnn", masks=None, m
     `softmax_cross_entropy` of targets int (N, T), `mean_squared_error` of float (N, T, K).
 
     inputs, state (N, P), masks and labels as in `forward`, mask (N, T) of the steps that count
-    -> loss, gradients (dict in the order of params), last state (N, P)
+    -> loss, gradients (dict in the order of params; none of a reservoir), last state (N, P)
     """
     scores, last, h, layers = forward(params, inputs, state, cell, masks, labels)
     loss_of = loss or (softmax_cross_entropy if targets.ndim == 2 else mean_squared_error)
     loss, dscores = loss_of(scores, targets, mask)
-    grads = dict.fromkeys(params)
+    grads = dict.fromkeys(name for name in params if not name.startswith("reservoir."))
     grads["head.W"] = np.einsum("nth,ntk->hk", h, dscores)
     grads["head.b"] = dscores.sum(axis=(0, 1))
     dout = dscores @ params["head.W"].T
+    if cell == "esn":
+        return loss, grads, last
     for layer in reversed(range(len(layers))):
         if masks is not None:
             dout = dout * masks[layer]
@@ -383,8 +402,8 @@ def train(params, ids, seq_length, batch_size=1, cell="rnn", optimizer="adagrad"
     count += optimizer == "sgd" and momentum != 0
     numbers = {"rmsprop": {"decay": decay}, "sgd": {"momentum": momentum}}.get(optimizer, {})
     memories = {name: [np.zeros_like(p) for _ in range(count)] for name, p in params.items()}
-    L, H = number_of_layers(params), len(params["layer0.Wh"])
-    zero = np.zeros((N, L * H * (2 if cell == "lstm" else 1)), params["layer0.Wh"].dtype)
+    L, H = number_of_layers(params), len(params["head.W"])
+    zero = np.zeros((N, L * H * (2 if cell == "lstm" else 1)), params["head.W"].dtype)
     position, state, update, smooth, masks = 0, zero, 0, 0.0, None
     for rate in repeat(learning_rate) if np.isscalar(learning_rate) else learning_rate:
         window = streams[:, position : position + T + 1]

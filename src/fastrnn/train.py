@@ -29,6 +29,10 @@ def train(
     init_scale: float | None = None,
     labels: Sequence[str] | None = None,
     loss: str | None = None,
+    spectral_radius: float = 0.9,
+    leak_rate: float = 1.0,
+    input_scale: float = 1.0,
+    density: float = 0.1,
     dtype: str = "float32",
     seq_length: int = 25,
     batch_size: int = 1,
@@ -77,8 +81,9 @@ def train(
     source : str, path-like, Corpus or Sequences
         A UTF-8 text file, or a corpus. Or sequences of symbols or numbers with their targets, which
         an epoch reads whole, each from the zero state, in a new random order.
-    cell : {"rnn", "relu", "lstm", "gru", "memory"}
-        The recurrent cell: "rnn" is tanh, "memory" a ReLU layer with an additive memory.
+    cell : {"rnn", "relu", "lstm", "gru", "memory", "esn"}
+        The recurrent cell: "rnn" is tanh, "memory" a ReLU layer with an additive memory, "esn" an
+        echo state network, a random layer of which only the head is trained.
     hidden_size : int
         Hidden units of each layer.
     num_layers : int
@@ -102,6 +107,14 @@ def train(
     loss : {"cross_entropy", "binary_cross_entropy", "mean_squared_error"}, optional
         What is lowered: of symbols the cross-entropy or the binary one, of numbers the squared
         error. Where not given the first that fits.
+    spectral_radius : float
+        Of an esn: the largest absolute eigenvalue of its recurrent weights.
+    leak_rate : float
+        Of an esn, above 0 and at most 1: how far a step moves its state.
+    input_scale : float
+        Of an esn: its input weights lie between minus this and this.
+    density : float
+        Of an esn: the share of its recurrent weights that are not 0.
     dtype : {"float32", "float64"}
         Precision of all numbers.
     seq_length : int

@@ -1,0 +1,251 @@
+/* reservoir.h - a recurrent layer that is not trained:
+ *
+ *     x_t = (1 - a) x_{t-1} + a tanh(what drives it + b + W x_{t-1})
+ *
+ * W is sparse. To gather a number of x for each weight would take longer than all else, so weights
+ * lie in strips, of two pieces of diagonals, RUN long: W[STRIP p + m RUN + i][(at + i) mod H] for
+ * m = 0, 1 and i < RUN. Both meet the same numbers of x, which lie side by side. A panel p of STRIP
+ * units has its strips one after another. Any matrix can be laid out so; one that was drawn strip by
+ * strip has no zeros in them. The weights are float in either precision, which halves what is read.
+ */
+#ifndef FASTRNN_RESERVOIR_H
+#define FASTRNN_RESERVOIR_H
+
+#include "fastrnn.h"
+#include "real.h"
+#include "team.h"
+#include "tile.h"
+#include "vecmath.h"
+
+#define RUN FASTRNN_RUN
+#define STRIP FASTRNN_STRIP
+#define PIECES (RUN / LANES)     /* vectors in a run */
+/* Of these V are summed at a time, for up to R streams, in 2 R V registers. */
+#define SUMMED (REGISTERS == 32 ? 16 : 8)
+#define V_PIECES (PIECES < SUMMED / 2 ? PIECES : SUMMED / 2)
+#define R_STREAMS (SUMMED / 2 / V_PIECES < 4 ? SUMMED / 2 / V_PIECES : 4)
+/* One stream alone has too few sums: this many strips side by side have their own. */
+#define BESIDE (V_PIECES < 4 ? 4 / V_PIECES : 1)
+
+typedef fastrnn_reservoir reservoir;
+typedef vec strip_sums[2][8];    /* of each run, by pieces */
+
+/* A row of states has its first RUN numbers once more behind its H, for a run that begins near the
+ * end. */
+INLINE int state_row(int H) { return round_up(H + RUN, ROW_STEP); }
+
+INLINE void repeat_first(int H, real *x) {
+    if (H >= RUN) memcpy(x + H, x, RUN * sizeof(real));
+    else for (int i = 0; i < RUN; i++) x[H + i] = x[i % H];
+}
+
+INLINE vec load_floats(const float *p) {
+#if !defined(FASTRNN_DOUBLE)
+    return load(p);
+#elif defined(X86) && VEC_BYTES == 64
+    return (vec)_mm512_cvtps_pd(_mm256_loadu_ps(p));
+#elif defined(X86) && VEC_BYTES == 32
+    return (vec)_mm256_cvtps_pd(_mm_loadu_ps(p));
+#elif defined(__GNUC__)
+    typedef float floats __attribute__((vector_size(VEC_BYTES / 2), aligned(4), may_alias));
+    return __builtin_convertvector(*(const floats *)p, vec);
+#else
+    return *p;
+#endif
+}
+
+/* sum[r][m][v] = the part of W x_r that belongs to piece `first` + v of run m of a panel, for R rows
+ * of states x, `row` apart. R and V are constants where this is inlined. */
+INLINE void panel_sums(const int R, const int V, const reservoir *w, int panel, int first,
+                       const real *x, int row, strip_sums *sum) {
+    const int64_t end = w->first[panel + 1];
+    const int beside = R == 1 ? BESIDE : 1;
+    int64_t j = w->first[panel];
+    const float *strip = w->strips + j * STRIP + first * LANES;
+    vec s[4][2][8];              /* of streams, or of strips side by side */
+    x += first * LANES;
+#define EACH(count) UNROLL(4) for (int r = 0; r < count; r++)
+#define EACH_RUN UNROLL(2) for (int m = 0; m < 2; m++)
+#define EACH_PIECE UNROLL(8) for (int v = 0; v < V; v++)
+    EACH(4) EACH_RUN EACH_PIECE s[r][m][v] = all(0);
+    for (; beside > 1 && j + beside <= end; j += beside, strip += beside * STRIP) {
+        EACH(beside) EACH_PIECE {
+            const vec y = load(x + w->at[j + r] + v * LANES);
+            EACH_RUN s[r][m][v] += load_floats(strip + r * STRIP + m * RUN + v * LANES) * y;
+        }
+    }
+    for (; j < end; j++, strip += STRIP) {
+        EACH_PIECE {
+            vec weights[2];
+            EACH_RUN weights[m] = load_floats(strip + m * RUN + v * LANES);
+            EACH(R) {
+                const vec y = load(x + (ptrdiff_t)r * row + w->at[j] + v * LANES);
+                EACH_RUN s[r][m][v] += weights[m] * y;
+            }
+        }
+    }
+    if (R == 1 && BESIDE > 2) EACH(2) EACH_RUN EACH_PIECE s[r][m][v] += s[r + 2][m][v];
+    if (R == 1 && BESIDE > 1) EACH_RUN EACH_PIECE s[0][m][v] += s[1][m][v];
+    EACH(R) EACH_RUN EACH_PIECE sum[r][m][v] = s[r][m][v];
+#undef EACH
+#undef EACH_RUN
+#undef EACH_PIECE
+}
+
+/* The first numbers of x, up to LANES of them, to `to`. */
+INLINE void store_some(real *to, vec x, int left) {
+    if (left >= LANES) store(to, x);
+    else if (left > 0) store_part(to, x, left);
+}
+
+/* n vectors of y from unit j on, which are sums, become the next state. */
+INLINE void activate(const int n, int j, real a, const real *drive, const real *b, const real *x,
+                     real *y) {
+    vec s[SIDE_BY_SIDE];
+    ABREAST s[v] = load(y + j + v * LANES) + load(drive + j + v * LANES) + load(b + j + v * LANES);
+    tanhs(n, s);
+    ABREAST store(y + j + v * LANES, ((real)1 - a) * load(x + j + v * LANES) + a * s[v]);
+}
+
+/* Panels `from` to `to` of the next states, `now`, of n rows; drive[r] [H] and b [H] are added. The
+ * panels come from the left where t is even and from the right where it is odd: a step finds the
+ * strips that the one before left in the nearest cache. */
+static void reservoir_step(const reservoir *w, int t, int n, const real *const *drive,
+                           const real *before, real *now, int row, int from, int to) {
+    enum { V = V_PIECES, R = R_STREAMS, ABREAST_AT_MOST = REGISTERS == 32 ? 4 : 2 };
+    const int start = from * STRIP, end = least(to * STRIP, w->H);
+    for (int i = 0; i < (to - from) * PIECES; i += V) {
+        const int p = i / PIECES, first = i % PIECES, panel = t & 1 ? to - 1 - p : from + p;
+        for (int r0 = 0; r0 < n; r0 += R) {
+            const int some = least(R, n - r0);
+            const real *x = before + (ptrdiff_t)r0 * row;
+            strip_sums sum[R];
+            switch (some) {
+            case 1: panel_sums(1, V, w, panel, first, x, row, sum); break;
+            case 2: if (R >= 2) panel_sums(2, V, w, panel, first, x, row, sum); break;
+            case 3: if (R >= 3) panel_sums(3, V, w, panel, first, x, row, sum); break;
+            default: if (R >= 4) panel_sums(4, V, w, panel, first, x, row, sum); break;
+            }
+            for (int r = 0; r < some; r++) {
+                for (int m = 0; m < 2; m++) {
+                    for (int v = 0; v < V; v++) {
+                        const int j = panel * STRIP + m * RUN + (first + v) * LANES;
+                        store_some(now + (ptrdiff_t)(r0 + r) * row + j, sum[r][m][v], end - j);
+                    }
+                }
+            }
+        }
+    }
+    const real *b = w->b, a = (real)w->leak_rate;
+    for (int r = 0; r < n; r++) {
+        const real *x = before + (ptrdiff_t)r * row;
+        real *y = now + (ptrdiff_t)r * row;
+        int j = start;
+        for (; j + ABREAST_AT_MOST * LANES <= end; j += ABREAST_AT_MOST * LANES) {
+            activate(ABREAST_AT_MOST, j, a, drive[r], b, x, y);
+        }
+        for (; j + LANES <= end; j += LANES) activate(1, j, a, drive[r], b, x, y);
+        if (j < end) {           /* behind the last numbers lie others */
+            real last[LANES] = {0};
+            memcpy(last, y + j, (size_t)(end - j) * sizeof(real));
+            activate(1, 0, a, drive[r] + j, b + j, x + j, last);
+            memcpy(y + j, last, (size_t)(end - j) * sizeof(real));
+        }
+        if (from == 0) repeat_first(w->H, y);    /* it has all of them */
+    }
+}
+
+/* ---- one series, from a state on ---- */
+
+typedef struct {
+    const reservoir *w;
+    fastrnn_series *s;
+    real *x[2];                  /* states [state_row(H)], in turn the one before and the next */
+    real *drive;                 /* [H] */
+    int parts;
+    struct { int64_t steps; char apart[120]; } done[FASTRNN_MOST_PARTS];   /* by each part */
+} driven;
+
+/* Units from `from` to `to` of drive = Win u_t + Wfb y_{t-1}. */
+static void add_up(const reservoir *w, const real *u, const real *y, int from, int to, real *drive) {
+    for (int j = from; j < to; j++) drive[j] = 0;
+    for (int d = 0; d < w->D; d++) {
+        const real *Win = (const real *)w->Win + (ptrdiff_t)d * w->H;
+        for (int j = from; j < to; j++) drive[j] += u[d] * Win[j];
+    }
+    for (int k = 0; k < w->K; k++) {
+        const real *Wfb = (const real *)w->Wfb + (ptrdiff_t)k * w->H;
+        for (int j = from; j < to; j++) drive[j] += y[k] * Wfb[j];
+    }
+}
+
+/* y = Wout [1; u; x] */
+static void read_out(const fastrnn_series *s, int D, int H, const real *u, const real *x, real *y) {
+    const int features = 1 + D + H;
+    for (int k = 0; k < s->outputs; k++) {
+        const real *row = (const real *)s->Wout + (ptrdiff_t)k * features, *of_x = row + 1 + D;
+        vec sum[4] = {all(0), all(0), all(0), all(0)};
+        real total = row[0];
+        int j = 0;
+        for (int d = 0; d < D; d++) total += row[1 + d] * u[d];
+        for (; j + 4 * LANES <= H; j += 4 * LANES) {
+            UNROLL(4)
+            for (int c = 0; c < 4; c++) {
+                sum[c] += load(of_x + j + c * LANES) * load(x + j + c * LANES);
+            }
+        }
+        for (; j < H; j++) total += of_x[j] * x[j];
+        y[k] = total + sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3]));
+    }
+}
+
+/* Job: a part of the units through all steps; after each step it waits for the others. */
+static void drive_part(void *context, int part) {
+    const control before = flush_subnormals();
+    driven *r = context;
+    const reservoir *w = r->w;
+    fastrnn_series *s = r->s;
+    const int D = w->D, H = w->H, K = w->K, panels = (H + STRIP - 1) / STRIP;
+    const int from = panels * part / r->parts, to = panels * (part + 1) / r->parts;
+    const int first = from * STRIP, units = least(to * STRIP, H) - first;
+    const real *drive = r->drive, *last = s->last;
+    for (int64_t t = 0; t < s->T; t++) {
+        const real *u = s->u ? (const real *)s->u + t * D : last;
+        real *x = r->x[(t + 1) & 1];
+        add_up(w, u, last, first, first + units, r->drive);
+        reservoir_step(w, (int)t & 1, 1, &drive, r->x[t & 1], x, 0, from, to);
+        if (s->states) {
+            memcpy((real *)s->states + t * s->states_row + first, x + first,
+                   (size_t)units * sizeof(real));
+        }
+        if (s->Wout) {           /* one part alone */
+            real *y = (real *)s->out + t * s->outputs;
+            read_out(s, D, H, u, x, y);
+            last = y;
+        }
+        if (K && s->y) last = (const real *)s->y + t * K;
+        if (r->parts > 1) {
+            int looks = 0;
+            WRITE(&r->done[part].steps, t + 1);
+            for (int p = 0; p < r->parts; p++) {
+                while (READ(&r->done[p].steps) < t + 1) if (++looks > 10000) stand_back();
+            }
+        }
+    }
+    if (last != s->last) memcpy(s->last, last, (size_t)s->outputs * sizeof(real));
+    restore(before);
+}
+
+static int64_t series_work(const reservoir *w) { return 3 * (int64_t)state_row(w->H); }
+
+static void run_series(const reservoir *w, fastrnn_team *team, fastrnn_series *s) {
+    const int row = state_row(w->H);
+    real *work = s->work;
+    driven r = {w, s, {work, work + row}, work + 2 * row, s->parts, {{0}}};
+    memcpy(r.x[0], s->state, (size_t)w->H * sizeof(real));
+    repeat_first(w->H, r.x[0]);
+    share_out(team, drive_part, &r, r.parts);
+    memcpy(s->state, r.x[s->T & 1], (size_t)w->H * sizeof(real));
+}
+
+#endif

@@ -1,0 +1,163 @@
+"""Recurrent layers that are drawn at random and stay as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigvals
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import ArpackError, eigs
+
+from . import _core
+from .validate import finite_float, positive_float
+
+DENSE = 100  # units up to which all eigenvalues are as quickly found as the largest one
+
+
+@dataclass
+class Reservoir:
+    """x_t = (1 - a) x_{t-1} + a tanh(Win u_t + W x_{t-1} + b + Wfb y_{t-1}) of H units.
+
+    Attributes
+    ----------
+    W : csr_array of float32, shape (H, H)
+    Win : ndarray, shape (H, D)
+    b : ndarray, shape (H,)
+    Wfb : ndarray, shape (H, K)
+        Of the outputs that are fed back; K is 0 where none are.
+    leak_rate : float
+        a.
+    """
+
+    W: csr_array
+    Win: NDArray[Any]
+    b: NDArray[Any]
+    Wfb: NDArray[Any]
+    leak_rate: float
+
+    @cached_property
+    def kernels(self) -> _core.Reservoir:
+        """As the kernels read it (csrc/reservoir.h)."""
+        return _core.Reservoir(self.b.dtype, self.leak_rate, np.ascontiguousarray(self.Win.T),
+                               np.ascontiguousarray(self.Wfb.T), self.b, *strips(self.W))
+
+    @property
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """What a file stores, by name: W in SciPy's CSR layout."""
+        return {"Win": np.ascontiguousarray(self.Win), "Wfb": np.ascontiguousarray(self.Wfb),
+                "b": self.b, "W.data": self.W.data, "W.indices": self.W.indices,
+                "W.indptr": self.W.indptr}
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: dict[str, NDArray[Any]], leak_rate: float, units: int, inputs: int,
+        fed_back: int, dtype: str,
+    ) -> Reservoir:
+        """The one of `tensors`, which may come from anywhere: ValueError where they do not fit."""
+        W = (tensors["W.data"], tensors["W.indices"], tensors["W.indptr"])
+        shapes = {"Win": (units, inputs), "Wfb": (units, fed_back), "b": (units,)}
+        for name, shape in shapes.items():
+            if tensors[name].shape != shape or tensors[name].dtype != dtype:
+                raise ValueError(f"tensor {name} is {tensors[name].dtype} {tensors[name].shape} "
+                                 f"and should be {dtype} {shape}")
+        if (W[0].dtype != np.float32 or W[1].dtype.kind != "i" or W[2].dtype.kind != "i"
+                or any(part.ndim != 1 for part in W)):
+            raise ValueError("the tensors of W are not a CSR matrix of float32")
+        matrix = csr_array(W, shape=(units, units))
+        matrix.check_format(full_check=True)
+        matrix.sum_duplicates()
+        finite = [tensors[name] for name in shapes] + [W[0]]
+        if not all(np.isfinite(array).all() for array in finite):
+            raise ValueError("a reservoir's numbers must be finite")
+        return cls(matrix, *(tensors[name] for name in ("Win", "b", "Wfb")), leak_rate)
+
+
+def draw(
+    units: int, inputs: int, fed_back: int, rng: np.random.Generator, dtype: str, *,
+    spectral_radius: float, leak_rate: float, input_scale: float, density: float,
+    bias_scale: float,
+) -> Reservoir:
+    """A new one. Win and Wfb are uniform between -input_scale and input_scale, b between
+    -bias_scale and bias_scale, and W has `density` of its entries, uniform numbers, scaled so that
+    its largest eigenvalue has the absolute value spectral_radius.
+
+    Raises
+    ------
+    ValueError
+        A number outside its range, or a W whose eigenvalues are all 0.
+    """
+    radius = positive_float("spectral_radius", spectral_radius, zero=True)
+    a, scale = finite_float("leak_rate", leak_rate), positive_float("input_scale", input_scale,
+                                                                    zero=True)
+    shift = positive_float("bias_scale", bias_scale, zero=True)
+    share = finite_float("density", density)
+    for name, value in (("leak_rate", a), ("density", share)):
+        if not 0 < value <= 1:
+            raise ValueError(f"{name} must be above 0 and at most 1, not {value:g}")
+    W = _sparse(units, share, rng)
+    found = _largest_eigenvalue(W)
+    if radius and found < 1e-30:
+        what = "no weight at all" if not W.nnz else f"{W.nnz} weights that close no cycle"
+        raise ValueError(f"a W of {units} units at density {share:g} has {what}: all its "
+                         f"eigenvalues are 0, and its spectral radius cannot be {radius:g}: give a "
+                         "higher density, or more units")
+    W.data *= radius / found if radius else 0.0
+    return Reservoir(
+        W, rng.uniform(-scale, scale, (units, inputs)).astype(dtype),
+        rng.uniform(-shift, shift, units).astype(dtype),
+        rng.uniform(-scale, scale, (units, fed_back)).astype(dtype), a)
+
+
+def _sparse(units: int, density: float, rng: np.random.Generator) -> csr_array:
+    """Uniform numbers between -1 and 1 on pieces of random diagonals: of each panel of 32 rows the
+    first row gets as many columns as the density asks for, all different, each row below has those
+    of the row above, shifted by one, and the second half of the rows has those of the first. The
+    weights themselves are independent. What a step reads then lies side by side
+    (csrc/reservoir.h), and forecasts are as good as with weights in random places; bench/NOTES.md
+    has what both give."""
+    S = _core.STRIP
+    panels = -(-units // S)
+    counts = np.full(panels, round(density * units * panels) // panels)
+    counts[: round(density * units * panels) % panels] += 1
+    rng.shuffle(counts)
+    columns = np.concatenate([rng.permutation(units)[:count] for count in counts])  # of each strip
+    panel = np.repeat(np.arange(panels), counts)
+    rows = panel[:, None] * S + np.arange(S)  # (strips, S)
+    weights = rng.uniform(-1, 1, rows.shape).astype(np.float32)
+    inside = rows < units
+    at = (rows[inside], ((columns[:, None] + np.arange(S) % _core.RUN) % units)[inside])
+    return csr_array((weights[inside], at), shape=(units, units))
+
+
+def _largest_eigenvalue(W: csr_array) -> float:
+    """Its absolute value."""
+    H = W.shape[0]
+    if connected_components(W, connection="strong")[0] == H and not W.diagonal().any():
+        return 0.0  # without a cycle; rounding would show something else
+    wide = W.astype(np.float64)
+    if H > DENSE:
+        try:
+            # ARPACK's own start is not the same in each run
+            return float(abs(eigs(wide, k=1, v0=np.ones(H), ncv=min(H, 60), maxiter=100 * H,
+                                  return_eigenvectors=False)[0]))
+        except ArpackError:  # eigenvalues that lie too close
+            pass
+    return float(abs(eigvals(wide.toarray())).max())
+
+
+def strips(W: csr_array) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """Any W as csrc/reservoir.h has it: first, at, strips."""
+    H, S = W.shape[0], _core.STRIP
+    rows = np.repeat(np.arange(H), np.diff(W.indptr))
+    # the weights of a panel that lie on one diagonal, which may leave W on the right and come back
+    diagonals, which = np.unique(rows // S * H + (W.indices - rows % _core.RUN) % H,
+                                 return_inverse=True)
+    out = np.zeros((len(diagonals), S), np.float32)
+    out[which, rows % S] = W.data
+    first = np.searchsorted(diagonals, np.arange(-(-H // S) + 1) * H)
+    return first.astype(np.int64), (diagonals % H).astype(np.int32), out

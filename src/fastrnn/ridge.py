@@ -1,0 +1,48 @@
+"""Ridge regression whose rows come block by block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
+
+
+class Ridge:
+    """Y = F W^T for features F (n, M) and targets Y (n, K), n being any number.
+
+    W^T = (F^T F + ridge I)^-1 F^T Y, the least of |Y - F W^T|^2 + ridge |W|^2 (Lukosevicius 2012,
+    "A practical guide to applying echo state networks", equation 9). The sums are float64, whatever
+    the rows are.
+    """
+
+    def __init__(self, M: int, K: int) -> None:
+        self._squares = np.zeros((M, M), order="F")  # F^T F, its lower triangle
+        self._products = np.zeros((M, K))  # F^T Y
+
+    def add(self, F: NDArray[Any], Y: NDArray[Any]) -> None:
+        """Rows F (n, M) and Y (n, K)."""
+        F = np.ascontiguousarray(F, np.float64)
+        blas.dsyrk(1.0, F.T, beta=1.0, c=self._squares, lower=1, overwrite_c=1)
+        self._products += F.T @ Y
+
+    def solve(self, ridge: float) -> NDArray[np.float64]:
+        """W (K, M).
+
+        Raises
+        ------
+        ValueError
+            The features do not determine W.
+        """
+        squares = self._squares.copy(order="F")
+        squares[np.diag_indices(len(squares))] += ridge
+        try:
+            W = cho_solve(cho_factor(squares, lower=True, overwrite_a=True), self._products).T
+        except LinAlgError:
+            W = np.full(1, np.nan)
+        if not np.isfinite(W).all():
+            raise ValueError(f"ridge={ridge:g} is too small: what is read out depends on itself to "
+                             "the last digit; give a larger one, such as "
+                             f"{max(10 * ridge, 1e-12 * squares.diagonal().max()):.0e}")
+        return np.ascontiguousarray(W)
