@@ -16,6 +16,7 @@ from pathlib import Path
 import memory
 import numpy as np
 import pytest
+import reservoirs
 import torch_peer
 from contestants import (
     fastrnn_model,
@@ -32,9 +33,11 @@ from torch_peer import TorchPeer, TorchRecords, TorchSequences
 from works import (
     CLIP,
     RECORD_TASKS,
+    RESERVOIRS,
     TASKS,
     WORKS,
     RecordTask,
+    Reservoir,
     Task,
     Work,
     flops,
@@ -300,6 +303,23 @@ def layer_race(cell: str, dtype: str) -> Race:
     } | torch_contestants(torch), 3 * 2 * layer.params["Wh"].size * (D + H) // H * N * T)
 
 
+def reservoir_race(work: Reservoir, dtype: str) -> Race:
+    contestants = {
+        "fastrnn": Contestant(partial(reservoirs.ours, work, dtype), THREADS[-1]),
+        "fastrnn, 1 thread": Contestant(partial(reservoirs.ours, work, dtype, own_thread=True)),
+        "NumPy and SciPy": Contestant(partial(reservoirs.scipy_loop, work, dtype)),
+    }
+    if reservoirs.available():
+        contestants["reservoirpy"] = Contestant(partial(reservoirs.reservoirpy, work, dtype))
+    return Race("1,000 steps", dtype, contestants)
+
+
+def search_race(work: Reservoir, dtype: str) -> Race:
+    return Race(f"1,000 steps of {reservoirs.SIDE_BY_SIDE} networks", dtype, {
+        name: Contestant(partial(reservoirs.several, work, dtype, threads), threads)
+        for name, threads in (("fastrnn", THREADS[-1]), ("fastrnn, 1 thread", 1))})
+
+
 def all_races() -> dict[str, Race]:
     dtypes = "float32", "float64"
     races = {f"{CLASSIC.name}, {dtype}": update_race(CLASSIC, dtype) for dtype in dtypes}
@@ -308,6 +328,9 @@ def all_races() -> dict[str, Race]:
             races[f"{work.name}, float32"] = update_race(work, "float32")
     races |= {f"{task.name}, float32": task_race(task) for task in TASKS.values()}
     races |= {f"{task.name}, float32": record_race(task) for task in RECORD_TASKS.values()}
+    races |= {f"{name}, {dtype}": reservoir_race(work, dtype)
+              for name, work in RESERVOIRS.items() for dtype in dtypes}
+    races["reservoir-500 search, float64"] = search_race(RESERVOIRS["reservoir-500"], "float64")
     races |= {f"nn layer {cell}, {dtype}": layer_race(cell, dtype)
               for cell in ("rnn", "lstm", "gru") for dtype in dtypes}
     races |= {f"sample, {dtype}": sample_race(dtype) for dtype in dtypes}
@@ -375,3 +398,13 @@ def test_memory(benchmark, tmp_path, name):
     done = benchmark.pedantic(
         subprocess.run, (command,), {"stdout": subprocess.PIPE, "check": True})
     benchmark.extra_info.update(contestant=name, megabytes=int(done.stdout) / 1e6)
+
+
+@pytest.mark.skipif(not memory.STATUS.exists(), reason="peak memory is read from Linux's /proc")
+def test_memory_of_a_long_series(benchmark, quick):
+    steps = 10_000 if quick else 1_000_000
+    benchmark.group = "echo state network on 1,000,000 steps, peak memory"
+    done = benchmark.pedantic(
+        subprocess.run, ([sys.executable, Path(memory.__file__), "echo", str(steps)],),
+        {"stdout": subprocess.PIPE, "check": True})
+    benchmark.extra_info.update(contestant="fastrnn", megabytes=int(done.stdout) / 1e6)

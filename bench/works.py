@@ -114,6 +114,20 @@ RECORD_TASKS = {task.name: task for task in (
 )}
 
 
+STEPS = 1000  # of the series that a reservoir reads
+
+
+@dataclass(frozen=True)
+class Reservoir:
+    """A reservoir that reads a series of one number a step."""
+
+    units: int
+    density: float = 0.1
+
+
+RESERVOIRS = {f"reservoir-{work.units}": work for work in map(Reservoir, (100, 500, 2000))}
+
+
 def record_flops(task: RecordTask, steps: int, K: int) -> int:
     """Of an epoch with so many predictions; as `flops`."""
     return 3 * 2 * (task.H * 4 * task.H + task.H * K) * steps

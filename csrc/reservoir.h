@@ -171,6 +171,7 @@ static void add_up(const reservoir *w, const real *u, const real *y, int from, i
     for (int j = from; j < to; j++) drive[j] = 0;
     for (int d = 0; d < w->D; d++) {
         const real *Win = (const real *)w->Win + (ptrdiff_t)d * w->H;
+        if (u[d] == 0) continue;
         for (int j = from; j < to; j++) drive[j] += u[d] * Win[j];
     }
     for (int k = 0; k < w->K; k++) {

@@ -340,6 +340,7 @@ def test_defaults_are_the_same_everywhere():
                 if p.default is not p.empty}
 
     train, model, trainer = map(defaults, (fastrnn.train, fastrnn.Model, fastrnn.Trainer))
+    assert model.pop("reservoir") is None  # which no command names
     assert train == model | trainer | {"resume": None}
     assert {name: model[name] for name in model.keys() & trainer.keys()} == {"seed": 0}
     for function in (fastrnn.train, fastrnn.Model, fastrnn.Trainer):

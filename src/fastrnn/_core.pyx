@@ -215,7 +215,7 @@ cdef void *data(array, dtype, int64_t size, name) except? NULL:
                      f"{size} elements")
 
 
-def padded(array, dtype):
+cdef padded(array, dtype):
     """A copy like aligned_zeros."""
     copy = aligned_zeros(array.size, dtype)
     copy[:] = array.reshape(-1)

@@ -198,7 +198,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, dict[str, NDArray[Any]], 
             sizes = sizes_of(vocabulary)
             reservoir = Reservoir.from_tensors(
                 {name.removeprefix("reservoir."): tensor for name, tensor in tensors.items()},
-                positive_float("leak_rate", config["leak_rate"]), config["hidden_size"],
+                config["leak_rate"], config["hidden_size"],
                 sizes.input_symbols or sizes.input_size, 0, dtype)
         model = Model(vocabulary, **config, reservoir=reservoir)
         P = model.state.shape[1]

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import inspect
 import os
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from .blas import cores, one_thread
+from .blas import one_thread
 from .reservoir import Reservoir, draw
 from .ridge import Ridge
 from .validate import choice, dtype_name, float_array, generator, positive_float, positive_int
-
-BLOCK = 2**19  # numbers of states that are there at a time while a readout is fitted or applied
-WORTH_SHARING = 2**17  # weights of a W from which on a second thread saves more than waiting costs
 
 
 class EchoStateNetwork:
@@ -121,7 +116,8 @@ class EchoStateNetwork:
             a parameter outside its range, or a spectral radius that W cannot have.
         """
         dtype = choice("dtype", dtype_name(self.dtype), ("float64", "float32"))
-        units, ridge = positive_int("units", self.units), positive_float("ridge", self.ridge, zero=True)
+        units = positive_int("units", self.units)
+        ridge = positive_float("ridge", self.ridge, zero=True)
         positive_int("warmup", warmup, least=0)
         inputs = _series("X", X, dtype)
         targets, flat = _targets(Y, X, inputs, dtype)
@@ -134,7 +130,7 @@ class EchoStateNetwork:
         sums = Ridge(1 + D + units, K)
         with one_thread():
             for u, y in zip(inputs, targets, strict=True):
-                for start, features in _features(reservoir, u, y):
+                for start, features in reservoir.features(u, y):
                     skip = max(0, warmup - start)
                     sums.add(features[skip:], y[start + skip : start + len(features)])
             Wout = sums.solve(ridge)
@@ -161,11 +157,11 @@ class EchoStateNetwork:
         with one_thread():
             for u in inputs:
                 states = np.empty((len(u), len(reservoir.b)), u.dtype)
-                state, last = _start(reservoir)
+                state, last = reservoir.start()
                 reservoir.kernels.run(
                     len(u), state, last, u=u, states=states,
                     Wout=self.Wout_ if reservoir.Wfb.shape[1] else None,
-                    threads=_threads(reservoir))
+                    threads=reservoir.threads())
                 out.append(states)
         return out[0] if _is_array(X) else out
 
@@ -177,11 +173,11 @@ class EchoStateNetwork:
         with one_thread():
             for u in inputs:
                 if reservoir.Wfb.shape[1]:
-                    state, last = _start(reservoir)
+                    state, last = reservoir.start()
                     y = reservoir.kernels.run(len(u), state, last, u=u, Wout=self.Wout_)
                 else:
                     y = np.concatenate([features @ self.Wout_.T
-                                        for _, features in _features(reservoir, u)])
+                                        for _, features in reservoir.features(u)])
                 outputs.append(y)
         return self._shaped(outputs, X)
 
@@ -215,7 +211,7 @@ class EchoStateNetwork:
         outputs = []
         with one_thread():
             for u in inputs:
-                state, last = _start(self._reservoir)[0], np.zeros(K, u.dtype)
+                state, last = self._reservoir.start()[0], np.zeros(K, u.dtype)
                 run = self._reservoir.kernels.run
                 first = run(len(u), state, last, u=u, Wout=self.Wout_)[-1:]
                 y = np.concatenate([first, run(steps - 1, state, last, Wout=self.Wout_)])
@@ -299,7 +295,7 @@ class EchoStateNetwork:
         network = cls(**about["parameters"])
         units, D, dtype = about["units"], about["inputs"], about["dtype"]
         reservoir = Reservoir.from_tensors(
-            tensors, positive_float("leak_rate", about["leak_rate"]), units, D, about["fed_back"],
+            tensors, about["leak_rate"], units, D, about["fed_back"],
             choice("dtype", dtype, ("float64", "float32")))
         Wout = tensors["Wout"]
         if Wout.ndim != 2 or Wout.shape[1] != 1 + D + units or Wout.dtype != dtype or (
@@ -436,37 +432,3 @@ def _check_finite(name: str, array: NDArray[Any]) -> None:
         t, d = map(int, np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name} has {array[t, d]} at step {t}: mend or leave out what is not "
                          "finite")
-
-
-def _start(reservoir: Reservoir) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The zero state, and zeros for what is fed back at the first step."""
-    return (np.zeros(len(reservoir.b), reservoir.b.dtype),
-            np.zeros(reservoir.Wfb.shape[1], reservoir.b.dtype))
-
-
-def _features(
-    reservoir: Reservoir, u: NDArray[Any], y: NDArray[Any] | None = None
-) -> Iterator[tuple[int, NDArray[Any]]]:
-    """[1; u; x] of a series (steps, 1 + D + units), in blocks, each with its first step. What is
-    fed back is y. A block is overwritten by the next."""
-    T, D = u.shape
-    units = len(reservoir.b)
-    state, last = _start(reservoir)
-    steps = max(64, BLOCK // units)
-    block = np.empty((min(T, steps), 1 + D + units), u.dtype)
-    block[:, 0] = 1
-    back = y if reservoir.Wfb.shape[1] else None
-    for start in range(0, T, steps):
-        part = slice(start, min(T, start + steps))
-        features = block[: part.stop - start]
-        features[:, 1 : 1 + D] = u[part]
-        reservoir.kernels.run(len(features), state, last, u=u[part],
-                              y=None if back is None else back[part],
-                              states=features[:, 1 + D :], threads=_threads(reservoir))
-        yield start, features
-
-
-def _threads(reservoir: Reservoir) -> int:
-    """A program that runs networks side by side in threads of its own has its cores at work."""
-    alone = threading.current_thread() is threading.main_thread()
-    return cores() if alone and reservoir.W.nnz >= WORTH_SHARING else 1

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 
 from . import _core, sampling
 from .blas import one_thread
@@ -21,6 +22,7 @@ from .corpus import Corpus
 from .history import History
 from .records import digest
 from .reservoir import Reservoir, draw
+from .ridge import Ridge
 from .sequences import Sequences, Sizes
 from .validate import (
     choice,
@@ -195,9 +197,9 @@ class Model:
         }
         drawn = {"spectral_radius": spectral_radius, "leak_rate": leak_rate,
                  "input_scale": input_scale, "density": density}
-        for name, value in drawn.items():
-            self.config[name] = finite_float(name, value)
         self._check_cell(drawn)
+        if cell == "esn":
+            self.config |= {name: finite_float(name, value) for name, value in drawn.items()}
         if num_layers > _core.MOST_LAYERS:
             raise ValueError(f"num_layers must be at most {_core.MOST_LAYERS}, not {num_layers}")
         if (self.config["loss"] == "mean_squared_error") != (self.sizes.output_size > 0):
@@ -239,8 +241,8 @@ class Model:
         if self.config["cell"] != "esn":
             for name, value in drawn.items():
                 if value != defaults[name]:
-                    raise ValueError(f"{name} is for cell='esn', not {self.config['cell']!r}: leave "
-                                     "it out")
+                    raise ValueError(f"{name} is for cell='esn', not {self.config['cell']!r}: "
+                                     "leave it out")
             return
         for name in ("num_layers", "embedding_size", "labels"):
             if self.config[name] != defaults[name]:
@@ -548,6 +550,63 @@ class Model:
             return None
         names, labels = corpus.records.names, corpus.records.labels
         return self.label_shares([names[c] for c in labels], len(corpus.records))
+
+    def fit_head(
+        self, text: str | bytes | Corpus, ridge: float = 1e-2, warmup: int = 100
+    ) -> float:
+        """Solve for an esn's head in one pass over a text, in place of training it.
+
+        Ridge regression of the next symbol, one-hot, on [1; h]; the head is that solution times the
+        number that makes the cross-entropy least, for what fits shares is no softmax's scores.
+
+        Parameters
+        ----------
+        text : str, bytes (for unit "byte") or Corpus with this model's vocabulary
+        ridge : float
+            Penalty on the squares of the weights, over all symbols.
+        warmup : int
+            Symbols at the start that are read, but not fitted.
+
+        Returns
+        -------
+        float
+            Mean cross-entropy (nats per symbol) of the first 16,384 symbols that were fitted.
+
+        Raises
+        ------
+        ValueError
+            Another cell, a text not longer than the warm-up, or a ridge that is too small.
+        """
+        if self.reservoir is None:
+            raise ValueError(f"fit_head is for cell='esn', not {self.config['cell']!r}: use "
+                             "fastrnn.train")
+        if isinstance(text, Corpus) and text.records is not None:
+            raise ValueError("fit_head takes a text, not records: use fastrnn.train")
+        ids = self._checked_text(text)
+        positive_float("ridge", ridge, zero=True)
+        if len(ids) - 1 <= positive_int("warmup", warmup, least=0):
+            raise ValueError(f"a text of {len(ids)} symbols is too short for a warm-up of "
+                             f"{warmup}: give a longer one, or a smaller warmup")
+        H, K = self.config["hidden_size"], self.sizes.outputs
+        symbols, sums, first = np.eye(K), Ridge(1 + H, K), []
+        with one_thread():
+            for start, features in self.reservoir.features(ids[:-1]):
+                skip = max(0, warmup - start)
+                sums.add(features[skip:], symbols[ids[start + 1 + skip :][: len(features) - skip]])
+                if start < ROWS:
+                    first.append(features.copy())
+        W = sums.solve(ridge).T  # (1 + H, K)
+        scores = (np.concatenate(first) @ W)[warmup:]
+        targets = ids[1 + warmup :][: len(scores)]
+
+        def loss(gain: float) -> float:
+            shares = log_softmax(gain * scores, axis=1)
+            return -float(shares[np.arange(len(targets)), targets].mean())
+
+        best = minimize_scalar(loss, bounds=(0, 100), method="bounded")
+        self.params["head.W"][:], self.params["head.b"][:] = best.x * W[1:], best.x * W[0]
+        self.state[:] = features[-1, 1:]
+        return float(best.fun)
 
     def predict(self, inputs: ArrayLike | Sequences) -> NDArray[Any]:
         """What the model makes of each step, read from the zero state.

@@ -2,8 +2,9 @@
 
 Written to be read and to be right, not fast. Shapes are batch-first: N sequences, T time steps,
 D inputs, H hidden units, L layers, K symbols. Parameters are a dict with the names of
-``Model.params``; what an esn does not train is ``reservoir.W`` and so on. The state of a network is (N, P): its layers' side by side, each h (N, H), an
-LSTM's h then c, the memory cell's m. So P = L H, for LSTMs 2 L H.
+``Model.params``; what an esn does not train is ``reservoir.W`` and so on. The state of a network is
+(N, P): its layers' side by side, each h (N, H), an LSTM's h then c, the memory cell's m. So P =
+L H, for LSTMs 2 L H.
 """
 from itertools import repeat
 
@@ -159,8 +160,8 @@ def memory_backward(du, x, m0, u, m, Wx, Wh, Wm):
 def esn_forward(x, h0, W, Win, b, leak_rate=1.0, Wfb=None, y=None):
     """h_t = (1 - a) h_{t-1} + a tanh(Win x_t + W h_{t-1} + b + Wfb y_t)   (Jaeger 2001)
 
-    x (N, T, D), h0 (N, H), W (H, H), Win (H, D), b (H), Wfb (H, K), y (N, T, K): what is fed back at
-    each step -> h (N, T, H)
+    x (N, T, D), h0 (N, H), W (H, H), Win (H, D), b (H), Wfb (H, K), y (N, T, K): what is fed back
+    at each step -> h (N, T, H)
     """
     h, out = h0, []
     for t in range(x.shape[1]):

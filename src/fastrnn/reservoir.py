@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,8 +16,11 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackError, eigs
 
 from . import _core
+from .blas import cores
 from .validate import finite_float, positive_float
 
+BLOCK = 2**19  # numbers of states that are there at a time while a readout is fitted or applied
+WORTH_SHARING = 2**17  # weights of a W from which on a second thread saves more than waiting costs
 DENSE = 100  # units up to which all eigenvalues are as quickly found as the largest one
 
 
@@ -46,6 +51,41 @@ class Reservoir:
         return _core.Reservoir(self.b.dtype, self.leak_rate, np.ascontiguousarray(self.Win.T),
                                np.ascontiguousarray(self.Wfb.T), self.b, *strips(self.W))
 
+    def start(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The zero state (H,), and zeros for what is fed back at the first step (K,)."""
+        return (np.zeros(len(self.b), self.b.dtype),
+                np.zeros(self.Wfb.shape[1], self.b.dtype))
+
+    def threads(self) -> int:
+        """How many a run is worth. A program that runs reservoirs in threads of its own has its
+        cores at work already."""
+        alone = threading.current_thread() is threading.main_thread()
+        return cores() if alone and self.W.nnz >= WORTH_SHARING else 1
+
+    def features(
+        self, u: NDArray[Any], y: NDArray[Any] | None = None
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
+        """What a readout sees of a series, from the zero state on, in blocks: the first step of
+        each, and [1; u; x] (steps, 1 + D + H) of numbers u (T, D), or [1; x] (steps, 1 + H) of
+        symbols u (T,). With Wfb y (T, K) is fed back. The next block overwrites the one before."""
+        T, H = len(u), len(self.b)
+        D = 0 if u.ndim == 1 else u.shape[1]
+        state, last = self.start()
+        steps = min(T, max(64, BLOCK // H))
+        block = np.empty((steps, 1 + D + H), self.b.dtype)
+        block[:, 0] = 1
+        symbols = np.eye(self.Win.shape[1], dtype=self.b.dtype) if u.ndim == 1 else None
+        for start in range(0, T, steps):
+            part = slice(start, min(T, start + steps))
+            features = block[: part.stop - start]
+            inputs = u[part] if symbols is None else symbols[u[part]]
+            if D:
+                features[:, 1 : 1 + D] = inputs
+            self.kernels.run(len(features), state, last, u=inputs,
+                             y=y[part] if y is not None and last.size else None,
+                             states=features[:, 1 + D :], threads=self.threads())
+            yield start, features
+
     @property
     def tensors(self) -> dict[str, NDArray[Any]]:
         """What a file stores, by name: W in SciPy's CSR layout."""
@@ -59,6 +99,8 @@ class Reservoir:
         fed_back: int, dtype: str,
     ) -> Reservoir:
         """The one of `tensors`, which may come from anywhere: ValueError where they do not fit."""
+        if not 0 < leak_rate <= 1:
+            raise ValueError(f"a leak_rate of {leak_rate}")
         W = (tensors["W.data"], tensors["W.indices"], tensors["W.indptr"])
         shapes = {"Win": (units, inputs), "Wfb": (units, fed_back), "b": (units,)}
         for name, shape in shapes.items():

@@ -1,0 +1,460 @@
+"""Echo state networks as scikit-learn's users meet them."""
+
+import json
+import threading
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+import fastrnn
+from fastrnn import EchoStateNetwork, reference
+from fastrnn.ridge import Ridge
+
+DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 5e-3)])
+SMALL = {"units": 45, "leak_rate": 0.6, "bias_scale": 0.3, "density": 0.2, "ridge": 1e-3}
+
+
+def series(T=300, D=2, seed=0):
+    rng = np.random.default_rng(seed)
+    phases, speeds = rng.uniform(0, 6, D), rng.uniform(0.2, 0.9, D)
+    return np.sin(speeds * np.arange(T)[:, None] + phases) + 0.1 * rng.normal(size=(T, D))
+
+
+def targets_of(X):
+    """Three numbers a step that depend on the steps before."""
+    before = np.concatenate([np.zeros((2, X.shape[1])), X])[:-2]
+    return np.stack([X[:, 0] * before[:, 0], before[:, -1], X.sum(axis=1) ** 2], axis=1)
+
+
+def by_hand(network, X, y=None):
+    """States (T, units), by reference.py."""
+    back = {} if y is None else {"Wfb": network.Wfb_, "y": y[None]}
+    return reference.esn_forward(
+        X[None], np.zeros((1, len(network.b_))), network.W_.toarray().astype(float),
+        network.Win_, network.b_, network.leak_rate, **back)[0]
+
+
+def features_of(network, X, y=None):
+    return np.hstack([np.ones((len(X), 1)), X, by_hand(network, X, y)])
+
+
+# ---- what it computes ----
+
+
+def test_states():
+    X = series()
+    network = EchoStateNetwork(**SMALL)
+    drawn = network.states(X)  # before the fit, of the reservoir that it will draw
+    network.fit(X, targets_of(X))
+    np.testing.assert_array_equal(network.states(X), drawn)
+    np.testing.assert_allclose(drawn, by_hand(network, X), atol=1e-12)
+    assert drawn.shape == (300, 45) and network.n_features_in_ == 2
+
+
+@DTYPES
+@pytest.mark.parametrize("several", [False, True])
+def test_the_readout_is_ridge_regression(dtype, tolerance, several):
+    """Of [1; u; x] behind the warm-up of each series, and of targets fed back where asked for."""
+    parts = [series(300, seed=1), series(170, seed=2)] if several else [series(300, seed=1)]
+    targets = [targets_of(X) for X in parts]
+    for feedback in (False, True):
+        network = EchoStateNetwork(**SMALL, feedback=feedback, dtype=dtype)
+        network.fit(*((parts, targets) if several else (parts[0], targets[0])), warmup=50)
+        rows, wanted = [], []
+        for X, Y in zip(parts, targets, strict=True):
+            back = np.concatenate([np.zeros((1, 3)), Y[:-1]]) if feedback else None
+            rows.append(features_of(network, X, back)[50:])
+            wanted.append(Y[50:])
+        F, Y = np.concatenate(rows), np.concatenate(wanted)
+        stacked = np.vstack([F, np.sqrt(1e-3) * np.eye(F.shape[1])])  # as least squares
+        expected = np.linalg.lstsq(stacked, np.vstack([Y, np.zeros((F.shape[1], 3))]))[0].T
+        assert network.Wout_.shape == (3, 1 + 2 + 45) and network.Wout_.dtype == dtype
+        assert np.linalg.norm(network.Wout_ - expected) < tolerance * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("T", [300, 5000, 12_001])
+def test_blocks_make_no_difference(monkeypatch, T):
+    from fastrnn import reservoir
+
+    X = series(T)
+    whole = EchoStateNetwork(**SMALL).fit(X, targets_of(X), warmup=130)
+    monkeypatch.setattr(reservoir, "BLOCK", 45 * 64)
+    parts = EchoStateNetwork(**SMALL).fit(X, targets_of(X), warmup=130)
+    np.testing.assert_allclose(parts.Wout_, whole.Wout_, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(parts.predict(X), whole.predict(X), atol=1e-8)
+
+
+def test_predictions():
+    X = series()
+    network = EchoStateNetwork(**SMALL).fit(X, targets_of(X))
+    fresh = series(120, seed=4)
+    expected = features_of(network, fresh) @ network.Wout_.T
+    np.testing.assert_allclose(network.predict(fresh), expected, atol=1e-10)
+    both = network.predict([fresh, X])
+    np.testing.assert_array_equal(both[0], network.predict(fresh))
+    np.testing.assert_array_equal(both[1], network.predict(X))
+    np.testing.assert_array_equal(network.predict(np.stack([fresh, fresh]))[1], both[0])
+
+
+def test_predictions_with_feedback_read_their_own_outputs():
+    X = series()
+    network = EchoStateNetwork(**SMALL, feedback=True, input_scale=0.5).fit(X, targets_of(X))
+    fresh, x, y, expected, states = series(60, seed=4), np.zeros(45), np.zeros(3), [], []
+    W = network.W_.toarray().astype(float)
+    for u in fresh:
+        x = 0.4 * x + 0.6 * np.tanh(network.Win_ @ u + W @ x + network.b_ + network.Wfb_ @ y)
+        y = network.Wout_ @ np.concatenate([[1], u, x])
+        states.append(x)
+        expected.append(y)
+    np.testing.assert_allclose(network.predict(fresh), expected, atol=1e-9)
+    np.testing.assert_allclose(network.states(fresh), states, atol=1e-9)
+
+
+@pytest.mark.parametrize("feedback", [False, True])
+def test_a_free_run_reads_its_own_outputs(feedback):
+    X = series()
+    network = EchoStateNetwork(**SMALL, feedback=feedback).fit(X[:-1], X[1:])
+    x, y, expected = np.zeros(45), np.zeros(2), []
+    W = network.W_.toarray().astype(float)
+    for t in range(40 + 25):
+        u = X[t] if t < 40 else y
+        back = network.Wfb_ @ y if feedback else 0
+        x = 0.4 * x + 0.6 * np.tanh(network.Win_ @ u + W @ x + network.b_ + back)
+        y = network.Wout_ @ np.concatenate([[1], u, x])
+        expected.append(y)
+    found = network.generate(26, X[:40])
+    np.testing.assert_allclose(found, expected[39:], atol=1e-9)
+    np.testing.assert_array_equal(network.generate(1, X[:40]), found[:1])
+    several = network.generate(26, [X[:30], X[:40]])
+    np.testing.assert_array_equal(several[1], found)
+
+
+def test_targets_of_one_number():
+    X = series()
+    y = targets_of(X)[:, 0]
+    flat, column = (EchoStateNetwork(**SMALL).fit(X, Y) for Y in (y, y[:, None]))
+    assert flat.predict(X).shape == (300,) and column.predict(X).shape == (300, 1)
+    np.testing.assert_array_equal(flat.predict(X), column.predict(X)[:, 0])
+    assert flat.predict([X, X])[1].shape == (300,)
+    one = EchoStateNetwork(**SMALL).fit(X[:-1, :1], X[1:, 0])
+    assert one.generate(7, X[:50, :1]).shape == (7,)
+    several = EchoStateNetwork(**SMALL).fit([X, X], [y, y])
+    assert several.predict(X).shape == (300,)
+
+
+@pytest.mark.parametrize("warmup", [None, 0, 40])
+def test_score(warmup):
+    from sklearn.metrics import r2_score
+
+    parts = [series(300, seed=1), series(200, seed=2)]
+    targets = [targets_of(X) for X in parts]
+    network = EchoStateNetwork(**SMALL).fit(parts, targets, warmup=30)
+    skip = 30 if warmup is None else warmup
+    expected = r2_score(np.concatenate([Y[skip:] for Y in targets]),
+                        np.concatenate([network.predict(X)[skip:] for X in parts]))
+    found = network.score(parts, targets, **({} if warmup is None else {"warmup": warmup}))
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert 0.5 < found < 1
+
+
+def test_score_of_what_never_moves():
+    X = series()
+    network = EchoStateNetwork(**SMALL).fit(X, np.ones(300))
+    assert network.score(X, np.ones(300)) == pytest.approx(0, abs=1)  # as scikit-learn: not -inf
+
+
+def test_both_precisions_agree():
+    X = series()
+    wide, narrow = (EchoStateNetwork(**SMALL, dtype=dtype).fit(X, targets_of(X))
+                    for dtype in ("float64", "float32"))
+    assert narrow.states(X).dtype == narrow.predict(X).dtype == np.float32
+    np.testing.assert_allclose(narrow.predict(X), wide.predict(X), atol=2e-3)
+
+
+def test_it_learns():
+    """A delay and a product, from noise: R^2 of a fresh series."""
+    rng = np.random.default_rng(0)
+    X, fresh = rng.uniform(-1, 1, (3000, 1)), rng.uniform(-1, 1, (1000, 1))
+
+    def memory(u):
+        return np.stack([np.roll(u[:, 0], 5), np.roll(u[:, 0], 1) * np.roll(u[:, 0], 2)], axis=1)
+
+    network = EchoStateNetwork(200, input_scale=0.5, bias_scale=0.5).fit(X, memory(X))
+    assert network.score(fresh, memory(fresh)) > 0.95
+
+
+@given(st.integers(1, 40), st.integers(1, 6), st.integers(1, 4), st.floats(1e-6, 1e3),
+       st.lists(st.integers(1, 20), min_size=1, max_size=4), st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None)
+def test_ridge_regression_in_parts(M, K, scale, ridge, parts, seed):
+    rng = np.random.default_rng(seed)
+    F, Y = scale * rng.normal(size=(sum(parts), M)), rng.normal(size=(sum(parts), K))
+    sums, start = Ridge(M, K), 0
+    for n in parts:
+        sums.add(F[start : start + n], Y[start : start + n])
+        start += n
+    W = sums.solve(ridge)
+    # where the gradient of |Y - F W^T|^2 + ridge |W|^2 is zero
+    left = F.T @ (F @ W.T - Y) + ridge * W.T
+    assert np.abs(left).max() < 1e-8 * max(1, np.abs(F.T @ Y).max())
+
+
+# ---- memory, threads ----
+
+
+def test_a_long_series_needs_no_array_of_its_states():
+    X = series(60_000, 1)
+    network = EchoStateNetwork(200, density=0.05)
+    tracemalloc.start()
+    network.fit(X[:-1], X[1:])
+    network.predict(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 25e6  # all states are 96 MB
+
+
+def test_networks_side_by_side():
+    """Threads of the caller's give what one after another gives, and run at the same time."""
+    X = series(2000, 1)
+    grid = [{"units": units, "leak_rate": leak} for units in (50, 700) for leak in (0.3, 0.9)]
+
+    def run(params):
+        network = EchoStateNetwork(**params).fit(X[:-1], X[1:])
+        return network.score(X[:-1], X[1:]), network.generate(5, X[:200])
+
+    alone = [run(params) for params in grid]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(run, grid))
+    for (score, y), (other, z) in zip(alone, together, strict=True):
+        assert score == other
+        np.testing.assert_array_equal(y, z)
+
+
+def test_the_interpreter_is_free_while_a_reservoir_runs():
+    network = EchoStateNetwork(1500).fit(series(200, 1)[:-1], series(200, 1)[1:])
+    X, counted, done = series(3000, 1), 0, threading.Event()
+    worker = threading.Thread(target=lambda: (network.states(X), done.set()))
+    worker.start()
+    while not done.wait(1e-3):
+        counted += 1
+    worker.join()
+    assert counted > 3  # with the lock held it would be 0 or 1
+
+
+# ---- scikit-learn's conventions ----
+
+
+def test_parameters():
+    network = EchoStateNetwork(100, leak_rate=0.5)
+    assert network.get_params() == {
+        "units": 100, "spectral_radius": 0.9, "leak_rate": 0.5, "input_scale": 1.0, "density": 0.1,
+        "bias_scale": 0.0, "feedback": False, "ridge": 1e-6, "seed": 0, "dtype": "float64"}
+    assert network.set_params(units=7, seed=None) is network
+    assert (network.units, network.seed) == (7, None)
+    with pytest.raises(ValueError, match="did you mean 'leak_rate'"):
+        network.set_params(leek_rate=0.1)
+    assert repr(network) == "EchoStateNetwork(units=7, leak_rate=0.5, seed=None)"
+
+
+def test_scikit_learn():
+    from sklearn.base import clone, is_regressor
+    from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.utils.validation import NotFittedError, check_is_fitted
+
+    X = series(600)
+    network = EchoStateNetwork(**SMALL).fit(X, targets_of(X))
+    other = clone(network)
+    assert other is not network and other.get_params() == network.get_params()
+    assert is_regressor(network)
+    check_is_fitted(network)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(other)
+    odd = object()  # neither copied nor checked before fit
+    assert EchoStateNetwork(units=odd).get_params()["units"] is odd
+
+    search = GridSearchCV(EchoStateNetwork(**SMALL), {"input_scale": [0.0, 1.0]},
+                          cv=TimeSeriesSplit(2, test_size=150), n_jobs=2).fit(X, targets_of(X))
+    assert search.best_params_ == {"input_scale": 1.0}
+    pipeline = make_pipeline(StandardScaler(), EchoStateNetwork(**SMALL)).fit(X, X[:, 0])
+    scaled = (X - X.mean(axis=0)) / X.std(axis=0)
+    np.testing.assert_allclose(
+        pipeline.predict(X), EchoStateNetwork(**SMALL).fit(scaled, X[:, 0]).predict(scaled))
+
+
+def test_seeds():
+    X = series()
+    one, same, other, any_, any_other = (
+        EchoStateNetwork(**SMALL, seed=seed).fit(X, X).states(X) for seed in (1, 1, 2, None, None))
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other) and not np.array_equal(any_, any_other)
+
+
+def test_parameters_count_from_the_next_fit_on():
+    X = series()
+    network = EchoStateNetwork(**SMALL).fit(X, X)
+    before = network.predict(X)
+    network.set_params(leak_rate=0.1, dtype="float32", units=30)
+    np.testing.assert_array_equal(network.predict(X), before)
+    assert network.fit(X, X).states(X).shape == (300, 30)
+
+
+# ---- files ----
+
+
+@pytest.mark.parametrize("feedback", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_files(tmp_path, dtype, feedback):
+    X, path = series(), tmp_path / "network.safetensors"
+    network = EchoStateNetwork(**SMALL, dtype=dtype, feedback=feedback, seed=None)
+    network.fit(X[:-1, :1], X[1:, 0], warmup=20)
+    network.save(path)
+    other = EchoStateNetwork.load(path)
+    assert other.get_params() == network.get_params()
+    for name in ("predict", "states"):
+        np.testing.assert_array_equal(getattr(other, name)(X[:, :1]),
+                                      getattr(network, name)(X[:, :1]))
+    np.testing.assert_array_equal(other.generate(9, X[:50, :1]), network.generate(9, X[:50, :1]))
+    assert other.score(X[:-1, :1], X[1:, 0]) == network.score(X[:-1, :1], X[1:, 0])
+    assert (other.W_ != network.W_).nnz == 0 and other.leak_rate == 0.6
+
+
+def test_other_files(tmp_path):
+    X, path = series(), tmp_path / "network.safetensors"
+    network = EchoStateNetwork(**SMALL)
+    with pytest.raises(ValueError, match="has not been fitted"):
+        network.save(path)
+    network.fit(X, X).save(path)
+    with pytest.raises(ValueError, match="echo state network.*EchoStateNetwork.load"):
+        fastrnn.load(path)
+    corpus = fastrnn.Corpus.from_text("to be or not to be")
+    fastrnn.Model(corpus.vocabulary).save(tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="holds a model.*fastrnn.load"):
+        EchoStateNetwork.load(tmp_path / "model.safetensors")
+    with pytest.raises(FileNotFoundError):
+        EchoStateNetwork.load(tmp_path / "nothing.safetensors")
+
+
+def test_damaged_files(tmp_path):
+    X, path = series(), tmp_path / "network.safetensors"
+    EchoStateNetwork(**SMALL, feedback=True).fit(X, X).save(path)
+    tensors, data = load_file(path), path.read_bytes()
+    about = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+                       ["__metadata__"]["fastrnn"])
+
+    def refuses(tensors, about=about):
+        save_file(tensors, path, {"fastrnn": json.dumps(about)})
+        with pytest.raises(ValueError, match="damaged"):
+            EchoStateNetwork.load(path)
+
+    for name, array in tensors.items():
+        refuses({key: other for key, other in tensors.items() if key != name})
+        refuses(tensors | {name: array[:-1].copy()})
+        refuses(tensors | {name: array.astype(np.complex64)})
+        if array.dtype.kind == "f":
+            refuses(tensors | {name: np.full_like(array, np.nan)})
+    for wrong in (-1, 45, 2**31 - 1):
+        indices = tensors["W.indices"].copy()
+        indices[7] = wrong
+        refuses(tensors | {"W.indices": indices})
+    refuses(tensors | {"W.indptr": tensors["W.indptr"][::-1].copy()})
+    network = about["echo_state_network"]
+    for name in network:
+        for value in (None, "x", -1, 10**12, {}):
+            if not (name == "flat" or (name, value) in (("parameters", {}), ("warmup", 10**12))):
+                refuses(tensors, about | {"echo_state_network": network | {name: value}})
+        refuses(tensors, about | {"echo_state_network": {
+            key: value for key, value in network.items() if key != name}})
+
+
+# ---- bad input ----
+
+
+def test_bad_series():
+    X, Y = series(), targets_of(series())
+    network = EchoStateNetwork(**SMALL)
+    nan, infinite = X.copy(), Y.copy()
+    nan[17, 1], infinite[200, 2] = np.nan, -np.inf
+    for x, y, more, message in (
+            (X[:100], Y[:100], {}, "series 0 has 100 steps, and the warm-up takes 100.*longer"),
+            ([X, X[:40]], [Y, Y[:40]], {"warmup": 40}, "series 1 has 40 steps"),
+            (nan, Y, {}, "X has nan at step 17: mend"),
+            ([X, nan], [Y, Y], {}, r"X\[1\] has nan at step 17"),
+            (X, infinite, {}, "Y has -inf at step 200"),
+            (X, Y[:-1], {}, "Y has 299 steps and its series 300: give one target for each"),
+            ([X, X], [Y, Y[1:]], {}, r"Y\[1\] has 299 steps"),
+            ([X, X], [Y], {}, "X has 2 series and Y 1"),
+            ([X, X[:, :1]], [Y, Y], {}, r"X\[1\] has 1 numbers a step and X\[0\] 2"),
+            ([X, X], [Y, Y[:, :1]], {}, r"Y\[1\] has 1 numbers a step and Y\[0\] 3"),
+            (X[:, 0], Y, {}, r"X has the shape \(300,\).*X.reshape\(-1, 1\)"),
+            (X[:0], Y[:0], {}, "X has the shape"), ([], [], {}, "X has the shape"),
+            (X, Y[:, :, None], {}, "Y has the shape"),
+            (X, Y, {"warmup": -1}, "warmup")):
+        with pytest.raises(ValueError, match=message):
+            network.fit(x, y, **more)
+    for x, y in ((X.astype(complex), Y), (X, Y.astype(str)), (X, [None] * 300)):
+        with pytest.raises(TypeError, match="convert it first"):
+            network.fit(x, y)
+    assert not hasattr(network, "Wout_")
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("units", 0), ("units", -5), ("spectral_radius", -1), ("leak_rate", 0), ("leak_rate", 2),
+    ("input_scale", np.nan), ("density", 0), ("density", 2), ("bias_scale", -1), ("ridge", -1e-9),
+    ("ridge", np.inf), ("seed", -1), ("dtype", "float16"), ("dtype", "nonsense")])
+def test_bad_parameters(name, value):
+    network = EchoStateNetwork(**(SMALL | {name: value}))
+    with pytest.raises(ValueError, match=name):
+        network.fit(series(), series())
+
+
+def test_a_spectral_radius_that_cannot_be_reached():
+    with pytest.raises(ValueError, match="no weight at all.*spectral radius cannot be 0.9.*higher"):
+        EchoStateNetwork(100, density=0.001).fit(series(), series())
+
+
+def test_a_ridge_that_is_too_small():
+    X = np.zeros((300, 2))
+    with pytest.raises(ValueError, match="ridge=0 is too small.*larger one, such as"):
+        EchoStateNetwork(**(SMALL | {"ridge": 0, "bias_scale": 0})).fit(X, X)
+
+
+def test_what_a_fitted_network_refuses():
+    X = series()
+    network = EchoStateNetwork(**SMALL).fit(X, targets_of(X))
+    for call, message in (
+            (lambda: network.predict(X[:, :1]), "1 numbers a step.*fitted with 2"),
+            (lambda: network.states(X[:, :1]), "1 numbers a step"),
+            (lambda: network.score(X, X), "Y has 2 numbers a step, and the network 3"),
+            (lambda: network.score(X[:100], targets_of(X[:100])), "100 steps, and 100 are left"),
+            (lambda: network.generate(5, X), "feeds 3 outputs to 2 inputs.*next inputs"),
+            (lambda: network.generate(0, X), "steps"),
+            (lambda: network.predict(X[:, 0]), "reshape"),
+            (lambda: network.predict(X * np.nan), "X has nan at step 0")):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_what_an_unfitted_network_refuses():
+    X, network = series(), EchoStateNetwork(**SMALL)
+    for call in (lambda: network.predict(X), lambda: network.score(X, X),
+                 lambda: network.generate(3, X),
+                 lambda: EchoStateNetwork(**SMALL, feedback=True).states(X)):
+        with pytest.raises(ValueError, match="call fit first"):
+            call()
+    with pytest.raises(AttributeError, match="call fit first"):
+        _ = network.W_
+
+
+def test_a_free_run_without_bounds():
+    X = 1.5 ** np.arange(60)[:, None]
+    network = EchoStateNetwork(20, density=0.3, ridge=1e-9, input_scale=1e-9).fit(X[:-1], X[1:],
+                                                                                  warmup=0)
+    with pytest.raises(FloatingPointError, match="left all bounds after .* steps: give a larger"):
+        network.generate(5000, X)
