@@ -34,6 +34,7 @@ from works import (
     CLIP,
     RECORD_TASKS,
     RESERVOIRS,
+    STEPS,
     TASKS,
     WORKS,
     RecordTask,
@@ -311,11 +312,11 @@ def reservoir_race(work: Reservoir, dtype: str) -> Race:
     }
     if reservoirs.available():
         contestants["reservoirpy"] = Contestant(partial(reservoirs.reservoirpy, work, dtype))
-    return Race("1,000 steps", dtype, contestants)
+    return Race(f"{STEPS:,} steps", dtype, contestants)
 
 
 def search_race(work: Reservoir, dtype: str) -> Race:
-    return Race(f"1,000 steps of {reservoirs.SIDE_BY_SIDE} networks", dtype, {
+    return Race(f"{STEPS:,} steps of {reservoirs.SIDE_BY_SIDE} networks", dtype, {
         name: Contestant(partial(reservoirs.several, work, dtype, threads), threads)
         for name, threads in (("fastrnn", THREADS[-1]), ("fastrnn, 1 thread", 1))})
 

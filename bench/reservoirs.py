@@ -1,4 +1,4 @@
-"""Reservoirs that read a series: fastrnn's, SciPy's products in a loop of NumPy, and reservoirpy."""
+"""Reservoirs that read a series: fastrnn's, SciPy's products in NumPy's loop, and reservoirpy."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ RECORD_TASKS = {task.name: task for task in (
 )}
 
 
-STEPS = 1000  # of the series that a reservoir reads
+STEPS = 2000  # of the series that a reservoir reads
 
 
 @dataclass(frozen=True)

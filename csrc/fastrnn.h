@@ -33,7 +33,7 @@ enum { FASTRNN_ADAGRAD, FASTRNN_RMSPROP, FASTRNN_ADAM, FASTRNN_SGD };     /* opt
 enum { FASTRNN_CROSS_ENTROPY, FASTRNN_SQUARED_ERROR, FASTRNN_BINARY_CROSS_ENTROPY };  /* loss */
 enum { FASTRNN_MAP_EXP, FASTRNN_MAP_TANH, FASTRNN_MAP_SIGMOID, FASTRNN_MAP_RSQRT };  /* map */
 enum { FASTRNN_MOST_LAYERS = 32 };
-enum { FASTRNN_RUN = 16, FASTRNN_STRIP = 32, FASTRNN_MOST_PARTS = 16 };  /* of a reservoir */
+enum { FASTRNN_RUN = 16, FASTRNN_STRIP = 64, FASTRNN_MOST_PARTS = 16 };  /* of a reservoir */
 enum { FASTRNN_CHUNK = 16384 };  /* elements of a block that one job of an update takes */
 
 /* A recurrent layer that is not trained, of H units; reservoir.h says how W lies in strips. Behind

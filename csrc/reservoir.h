@@ -3,10 +3,11 @@
  *     x_t = (1 - a) x_{t-1} + a tanh(what drives it + b + W x_{t-1})
  *
  * W is sparse. To gather a number of x for each weight would take longer than all else, so weights
- * lie in strips, of two pieces of diagonals, RUN long: W[STRIP p + m RUN + i][(at + i) mod H] for
- * m = 0, 1 and i < RUN. Both meet the same numbers of x, which lie side by side. A panel p of STRIP
- * units has its strips one after another. Any matrix can be laid out so; one that was drawn strip by
- * strip has no zeros in them. The weights are float in either precision, which halves what is read.
+ * lie in strips, of RUNS pieces of diagonals, RUN long: W[STRIP p + m RUN + i][(at + i) mod H] for
+ * m < RUNS and i < RUN. All of them meet the same numbers of x, which lie side by side. A panel p of
+ * STRIP units has its strips one after another. Any matrix can be laid out so; one that was drawn
+ * strip by strip has no zeros in them. The weights are float in either precision, which halves what
+ * is read.
  */
 #ifndef FASTRNN_RESERVOIR_H
 #define FASTRNN_RESERVOIR_H
@@ -19,16 +20,17 @@
 
 #define RUN FASTRNN_RUN
 #define STRIP FASTRNN_STRIP
+#define RUNS (STRIP / RUN)
 #define PIECES (RUN / LANES)     /* vectors in a run */
-/* Of these V are summed at a time, for up to R streams, in 2 R V registers. */
+/* Of these V are summed at a time, for up to R streams, in RUNS R V registers. */
 #define SUMMED (REGISTERS == 32 ? 16 : 8)
-#define V_PIECES (PIECES < SUMMED / 2 ? PIECES : SUMMED / 2)
-#define R_STREAMS (SUMMED / 2 / V_PIECES < 4 ? SUMMED / 2 / V_PIECES : 4)
-/* One stream alone has too few sums: this many strips side by side have their own. */
-#define BESIDE (V_PIECES < 4 ? 4 / V_PIECES : 1)
+#define V_PIECES (PIECES < SUMMED / RUNS ? PIECES : SUMMED / RUNS)
+#define R_STREAMS (SUMMED / RUNS / V_PIECES < 4 ? SUMMED / RUNS / V_PIECES : 4)
+/* Strips of one stream alone that are summed side by side: its sums would wait for each other. */
+#define BESIDE (REGISTERS == 32 ? 2 : 1)
 
 typedef fastrnn_reservoir reservoir;
-typedef vec strip_sums[2][8];    /* of each run, by pieces */
+typedef vec strip_sums[RUNS][8];    /* of each run, by pieces */
 
 /* A row of states has its first RUN numbers once more behind its H, for a run that begins near the
  * end. */
@@ -62,10 +64,10 @@ INLINE void panel_sums(const int R, const int V, const reservoir *w, int panel, 
     const int beside = R == 1 ? BESIDE : 1;
     int64_t j = w->first[panel];
     const float *strip = w->strips + j * STRIP + first * LANES;
-    vec s[4][2][8];              /* of streams, or of strips side by side */
+    vec s[4][RUNS][8];              /* of streams, or of strips side by side */
     x += first * LANES;
 #define EACH(count) UNROLL(4) for (int r = 0; r < count; r++)
-#define EACH_RUN UNROLL(2) for (int m = 0; m < 2; m++)
+#define EACH_RUN UNROLL(4) for (int m = 0; m < RUNS; m++)
 #define EACH_PIECE UNROLL(8) for (int v = 0; v < V; v++)
     EACH(4) EACH_RUN EACH_PIECE s[r][m][v] = all(0);
     for (; beside > 1 && j + beside <= end; j += beside, strip += beside * STRIP) {
@@ -76,7 +78,7 @@ INLINE void panel_sums(const int R, const int V, const reservoir *w, int panel, 
     }
     for (; j < end; j++, strip += STRIP) {
         EACH_PIECE {
-            vec weights[2];
+            vec weights[RUNS];
             EACH_RUN weights[m] = load_floats(strip + m * RUN + v * LANES);
             EACH(R) {
                 const vec y = load(x + (ptrdiff_t)r * row + w->at[j] + v * LANES);
@@ -84,8 +86,7 @@ INLINE void panel_sums(const int R, const int V, const reservoir *w, int panel, 
             }
         }
     }
-    if (R == 1 && BESIDE > 2) EACH(2) EACH_RUN EACH_PIECE s[r][m][v] += s[r + 2][m][v];
-    if (R == 1 && BESIDE > 1) EACH_RUN EACH_PIECE s[0][m][v] += s[1][m][v];
+    if (beside > 1) EACH_RUN EACH_PIECE s[0][m][v] += s[1][m][v];
     EACH(R) EACH_RUN EACH_PIECE sum[r][m][v] = s[r][m][v];
 #undef EACH
 #undef EACH_RUN
@@ -127,7 +128,7 @@ static void reservoir_step(const reservoir *w, int t, int n, const real *const *
             default: if (R >= 4) panel_sums(4, V, w, panel, first, x, row, sum); break;
             }
             for (int r = 0; r < some; r++) {
-                for (int m = 0; m < 2; m++) {
+                for (int m = 0; m < RUNS; m++) {
                     for (int v = 0; v < V; v++) {
                         const int j = panel * STRIP + m * RUN + (first + v) * LANES;
                         store_some(now + (ptrdiff_t)(r0 + r) * row + j, sum[r][m][v], end - j);

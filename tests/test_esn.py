@@ -216,7 +216,7 @@ def test_fit_head_refuses(corpus):
     records = fastrnn.Corpus.from_records(["ab", "ba"])
     of_records = fastrnn.Model(records.vocabulary, **ESN)
     for call, message in (
-            (lambda: fastrnn.Model(corpus.vocabulary).fit_head(corpus), "for cell='esn', not 'rnn'"),
+            (lambda: fastrnn.Model(corpus.vocabulary).fit_head(corpus), "'esn', not 'rnn'"),
             (lambda: of_records.fit_head(records), "not records"),
             (lambda: model.fit_head(TEXT[:50]), "50 symbols is too short for a warm-up of 100"),
             (lambda: model.fit_head("zzz" * 100), "z"),
@@ -231,8 +231,8 @@ def test_fit_head_refuses(corpus):
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"num_layers": 2}, "leave num_layers out"), ({"embedding_size": 4}, "leave embedding_size out"),
-    ({"labels": ["a", "b"]}, "leave labels out"), ({"leak_rate": 0}, "leak_rate"),
+    ({"num_layers": 2}, "leave num_layers out"),
+    ({"embedding_size": 4}, "leave embedding_size out"), ({"labels": ["a", "b"]}, "leave labels out"), ({"leak_rate": 0}, "leak_rate"),
     ({"density": 0.001}, "no weight at all"), ({"spectral_radius": -1}, "spectral_radius"),
     ({"input_scale": "x"}, "input_scale")])
 def test_bad_settings(corpus, settings, message):

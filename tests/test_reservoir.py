@@ -12,8 +12,9 @@ from fastrnn.reservoir import Reservoir, draw, strips
 DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
 SETTINGS = {"spectral_radius": 0.9, "leak_rate": 0.7, "input_scale": 1.0, "density": 0.3,
             "bias_scale": 0.4}
-# around runs of 16 and panels of 32 units
-UNITS = pytest.mark.parametrize("units", [1, 2, 5, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 200])
+# around runs of 16 and panels of 64 units
+UNITS = pytest.mark.parametrize(
+    "units", [1, 2, 5, 15, 16, 17, 33, 48, 63, 64, 65, 100, 127, 129, 200])
 
 
 @pytest.fixture(params=_core.available_isas())
@@ -90,7 +91,7 @@ def test_a_run_in_parts_is_one_run(isa, dtype, tolerance):
 
 
 @pytest.mark.parametrize("threads", [2, 3, 16])
-@pytest.mark.parametrize("units", [20, 33, 150, 700])
+@pytest.mark.parametrize("units", [20, 65, 150, 700])
 @DTYPES
 def test_threads_give_the_same_bits(isa, units, threads, dtype, tolerance):
     reservoir = make(units, dtype=dtype, density=0.1)
@@ -148,7 +149,7 @@ def test_subnormal_states_are_zero(isa):
     assert not state.any()
 
 
-@given(st.integers(1, 70), st.floats(0, 1), st.integers(0, 2**32 - 1))
+@given(st.integers(1, 140), st.floats(0, 1), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
 def test_any_matrix_can_be_laid_out(units, density, seed):
     """Not only one that was drawn strip by strip."""
@@ -158,8 +159,8 @@ def test_any_matrix_can_be_laid_out(units, density, seed):
     other = Reservoir(csr_array(W.astype(np.float32)), reservoir.Win, reservoir.b, reservoir.Wfb,
                       0.8)
     first, at, weights = strips(other.W)
-    assert len(first) == -(-units // 32) + 1 and first[-1] == len(at) == len(weights)
-    assert weights.shape == (len(at), 32) and at.min(initial=0) >= 0
+    assert len(first) == -(-units // 64) + 1 and first[-1] == len(at) == len(weights)
+    assert weights.shape == (len(at), 64) and at.min(initial=0) >= 0
     assert np.count_nonzero(weights) == np.count_nonzero(other.W.data)
     u, before, _, states, *_ = drive(other, 4)
     np.testing.assert_allclose(states, twin(other, u, before), atol=1e-12)
@@ -181,7 +182,7 @@ def test_the_spectral_radius(units, radius):
 @pytest.mark.parametrize("units", [64, 100, 333])
 def test_the_density(units, density):
     W = make(units, density=density).W
-    assert W.nnz == pytest.approx(density * units**2, rel=0.03, abs=33)  # a strip has 32
+    assert W.nnz == pytest.approx(density * units**2, rel=0.03, abs=65)  # a strip has 64
     inputs = np.diff(W.indptr)  # of each unit
     assert inputs.max() - inputs.min() <= 1
     outputs = np.bincount(W.indices, minlength=units)
@@ -218,8 +219,8 @@ def test_both_precisions_are_the_same_reservoir():
 
 
 @pytest.mark.parametrize(("units", "density", "message"), [
-    (100, 0.0005, "100 units at density 0.0005 has no weight at all.*cannot be 0.9.*higher density"),
-    (1, 0.4, "no weight at all"), (2000, 1e-5, "no weight|no cycle")])
+    (100, 0.0005, "100 units at density 0.0005 has no weight at all.*cannot be 0.9.*higher"),
+    (1, 0.4, "no weight at all"), (2000, 1e-6, "no weight at all")])
 def test_a_spectral_radius_that_cannot_be(units, density, message):
     with pytest.raises(ValueError, match=message):
         make(units, density=density)

@@ -156,12 +156,12 @@ def draw(
 
 
 def _sparse(units: int, density: float, rng: np.random.Generator) -> csr_array:
-    """Uniform numbers between -1 and 1 on pieces of random diagonals: of each panel of 32 rows the
+    """Uniform numbers between -1 and 1 on pieces of random diagonals: of each panel of 64 rows the
     first row gets as many columns as the density asks for, all different, each row below has those
-    of the row above, shifted by one, and the second half of the rows has those of the first. The
+    of the row above, shifted by one, and rows 16, 32 and 48 have those of the first again. The
     weights themselves are independent. What a step reads then lies side by side
-    (csrc/reservoir.h), and forecasts are as good as with weights in random places; bench/NOTES.md
-    has what both give."""
+    (csrc/reservoir.h), and forecasts are about as good as with weights in random places;
+    bench/NOTES.md has what both give."""
     S = _core.STRIP
     panels = -(-units // S)
     counts = np.full(panels, round(density * units * panels) // panels)
