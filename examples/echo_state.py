@@ -25,6 +25,7 @@ import fastrnn
 
 TAU = 17
 TRAINED, WARMUP, PLACES, AHEAD = 4000, 200, 100, 84  # steps; places of free runs
+DRAWN = 1500  # steps of the free run that is drawn
 SETTINGS = {"spectral_radius": 0.95, "leak_rate": 0.7, "input_scale": 1.0, "bias_scale": 0.2,
             "density": 0.1, "ridge": 1e-8}
 SINE = {"units": 200, "spectral_radius": 0.9, "leak_rate": 0.5, "bias_scale": 0.2, "ridge": 1e-6}
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
           f"{np.median(squares.mean(axis=(1, 2))):.2e}")
     options.output.mkdir(parents=True, exist_ok=True)
     picture = options.output / "echo_state.png"
-    draw(truth, runs, errors, fresh, continued, picture)
+    draw(series, results[0][2], errors, fresh, continued, picture)
     print(f"the picture is in {picture}")
 
 
@@ -111,13 +112,14 @@ def places(series: np.ndarray) -> np.ndarray:
     return np.linspace(TRAINED + 200, len(series) - AHEAD - 2, PLACES).astype(int)
 
 
-def foretell(series: np.ndarray, units: int, seed: int) -> tuple[float, np.ndarray]:
-    """NRMSE of one step, and the free runs (PLACES, AHEAD)."""
+def foretell(series: np.ndarray, units: int, seed: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """NRMSE of one step, the free runs (PLACES, AHEAD), and a longer one from the first place."""
     network = fastrnn.EchoStateNetwork(units, seed=seed, **SETTINGS)
     network.fit(series[:TRAINED], series[1 : TRAINED + 1, 0], warmup=WARMUP)
     found = network.predict(series[:-1])[TRAINED:]
     runs = network.generate(AHEAD, [series[p - 499 : p + 1] for p in places(series)])
-    return float(nrmse(found, series[TRAINED + 1 :, 0], series)), np.stack(runs)
+    longer = network.generate(DRAWN, series[: places(series)[0] + 1])
+    return float(nrmse(found, series[TRAINED + 1 :, 0], series)), np.stack(runs), longer
 
 
 def nrmse(found: np.ndarray, truth: np.ndarray, series: np.ndarray) -> np.ndarray:
@@ -126,16 +128,17 @@ def nrmse(found: np.ndarray, truth: np.ndarray, series: np.ndarray) -> np.ndarra
     return np.sqrt(((found - truth) ** 2).mean(axis=axis)) / series.std()
 
 
-def draw(truth, runs, errors, fresh, continued, picture) -> None:
+def draw(series, longer, errors, fresh, continued, picture) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 7), layout="constrained")
-    (series, error), (sine, another) = figure.subplots(2, 2)
-    t = np.arange(1, AHEAD + 1)
-    series.plot(t, truth[0], color="gray", linestyle=":", label="Mackey-Glass")
-    series.plot(t, np.median(runs[:, 0], axis=0), label="free run, median network")
-    series.set(xlabel="steps", title="Mackey-Glass, tau 17")
-    series.legend()
+    (glass, error), (sine, another) = figure.subplots(2, 2)
+    t, first = np.arange(1, AHEAD + 1), places(series)[0] + 1
+    glass.plot(np.arange(1, DRAWN + 1), series[first : first + DRAWN, 0], color="gray",
+               linewidth=1, label="Mackey-Glass, tau 17")
+    glass.plot(np.arange(1, DRAWN + 1), longer, linewidth=1, label="a free run")
+    glass.set(xlabel="steps of a free run", ylim=(-0.8, 0.7))
+    glass.legend(ncols=2, loc="upper center")
     error.semilogy(t, np.median(errors, axis=0), label="median network")
     error.fill_between(t, errors.min(axis=0), errors.max(axis=0), alpha=0.2, label="all networks")
     error.axvline(84, color="gray", linewidth=0.8)

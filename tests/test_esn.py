@@ -42,7 +42,7 @@ def test_training_is_that_of_numpy(corpus, optimizer, batch_size):
         np.testing.assert_allclose(p, params[name], atol=1e-9)
     for name, array in model.reservoir.tensors.items():
         assert np.array_equal(array, fixed[name])
-    assert losses[-1] < 0.95 * losses[0]
+    assert losses[-1] < losses[0]
 
 
 def test_parameters_are_those_of_the_head(corpus):
@@ -184,12 +184,12 @@ def test_a_file_of_the_version_before(corpus, tmp_path):
 @pytest.mark.parametrize("warmup", [0, 30])
 def test_fit_head(corpus, warmup):
     model = fastrnn.Model(corpus.vocabulary, **ESN, dtype="float64")
-    loss = model.fit_head(corpus, ridge=0.1, warmup=warmup)
+    loss = model.fit_head(corpus, ridge=30.0, warmup=warmup)
     K, ids, weights = len(corpus.vocabulary), corpus.ids.astype(int), all_weights(model)
     h = reference.esn_forward(np.eye(K)[ids[None, :-1]], np.zeros((1, 37)),
                               *(weights[f"reservoir.{name}"] for name in ("W", "Win", "b")), 0.8)[0]
     F, Y = np.hstack([np.ones((len(h), 1)), h])[warmup:], np.eye(K)[ids[1 + warmup :]]
-    W = np.linalg.solve(F.T @ F + 0.1 * np.eye(38), F.T @ Y)
+    W = np.linalg.solve(F.T @ F + 30 * np.eye(38), F.T @ Y)
     head = np.vstack([model.params["head.b"], model.params["head.W"]])
     gain = np.sum(head * W) / np.sum(W * W)
     np.testing.assert_allclose(head, gain * W, atol=1e-7 * np.abs(head).max())
@@ -231,8 +231,8 @@ def test_fit_head_refuses(corpus):
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"num_layers": 2}, "leave num_layers out"),
-    ({"embedding_size": 4}, "leave embedding_size out"), ({"labels": ["a", "b"]}, "leave labels out"), ({"leak_rate": 0}, "leak_rate"),
+    ({"num_layers": 2}, "leave num_layers out"), ({"labels": ["a", "b"]}, "leave labels out"),
+    ({"embedding_size": 4}, "leave embedding_size out"), ({"leak_rate": 0}, "leak_rate"),
     ({"density": 0.001}, "no weight at all"), ({"spectral_radius": -1}, "spectral_radius"),
     ({"input_scale": "x"}, "input_scale")])
 def test_bad_settings(corpus, settings, message):
