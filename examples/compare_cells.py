@@ -21,6 +21,7 @@ import numpy as np
 import fastrnn
 
 CELLS = ("rnn", "lstm", "gru", "esn")
+ESN = {"spectral_radius": 0.9, "input_scale": 0.7, "density": 0.05}
 VALID_FRACTION = 0.1
 SAMPLE = 300  # characters
 
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=2.0, help="each (default: %(default)s)")
     parser.add_argument("--hidden-size", type=int, default=256,
                         help="of RNN, LSTM and GRU (default: %(default)s)")
-    parser.add_argument("--esn-size", type=int, default=2000,
+    parser.add_argument("--esn-size", type=int, default=1000,
                         help="of the echo state network (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="default: all cores")
     parser.add_argument("--output", metavar="DIR", type=Path, default=Path("."),
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
 
 def learn(corpus, cell, options) -> fastrnn.Model:
     size = options.esn_size if cell == "esn" else options.hidden_size
-    more = {"spectral_radius": 0.9, "density": 0.05, "input_scale": 0.7} if cell == "esn" else {}
+    more = ESN if cell == "esn" else {}
     start = time.perf_counter()
     model = fastrnn.train(
         corpus, cell=cell, hidden_size=size, seq_length=50, batch_size=50, optimizer="adam",
@@ -79,8 +80,7 @@ def solve(corpus, options) -> None:
     held_out = int(len(corpus) * VALID_FRACTION)
     text, rest = (corpus.vocabulary.decode(part)
                   for part in (corpus.ids[:-held_out], corpus.ids[-held_out:]))
-    model = fastrnn.Model(corpus.vocabulary, cell="esn", hidden_size=options.esn_size,
-                          density=0.05, input_scale=0.7)
+    model = fastrnn.Model(corpus.vocabulary, cell="esn", hidden_size=options.esn_size, **ESN)
     start = time.perf_counter()
     loss = model.fit_head(text)
     pace = len(text) / (time.perf_counter() - start)

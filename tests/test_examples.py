@@ -278,3 +278,65 @@ def test_names_of_faker_s_lists(tmp_path, monkeypatch):
     done = run("names.py", "--epochs", 1, "--hidden-size", 8, "--name", "Anna", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"names: Chile \d+, China \d+, France .* Poland \d+", done.stdout)
+
+
+def test_echo_state(tmp_path):
+    done = run("echo_state.py", "--units", 200, "--seeds", 3, "--output", "made", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    out = done.stdout
+    one, ahead = map(float, re.search(r"one step (\S+), of 84 steps (\S+) \(medians", out).groups())
+    assert one < 1e-3 < 0.05 > ahead  # as for ten networks of 1,000 units
+    following, rest = map(float, re.search(r"next sample (\S+), of the 70 continued ones (\S+) ",
+                                           out).groups())
+    assert following < 1e-5 and rest < 1e-2
+    assert (tmp_path / "made" / "echo_state.png").stat().st_size > 20_000
+
+
+def test_mackey_glass(monkeypatch):
+    """Against SciPy's integrator of ordinary equations, a delay at a time."""
+    from scipy.integrate import solve_ivp
+    from scipy.interpolate import CubicSpline
+
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from echo_state import TAU, mackey_glass
+
+    fine = mackey_glass(100, part=40)
+    np.testing.assert_allclose(mackey_glass(100, part=40), fine)
+    spline = CubicSpline(np.arange(len(fine)), fine)
+    start = 30
+    times = np.arange(start, start + TAU)  # where the delayed values are known
+    solved = solve_ivp(
+        lambda t, x: 0.2 * spline(t - TAU) / (1 + spline(t - TAU) ** 10) - 0.1 * x,
+        (times[0], times[-1]), [fine[start]], t_eval=times, rtol=1e-10, atol=1e-12).y[0]
+    np.testing.assert_allclose(solved, fine[times], atol=1e-4)
+    assert 0.2 < fine.min() < 0.6 < 1.2 < fine.max() < 1.5
+
+
+def test_compare_cells(tmp_path, text):
+    text.write_text(text.read_text() * 8)
+    done = run("compare_cells.py", text, "--minutes", 0.02, "--hidden-size", 16, "--esn-size", 60,
+               "--output", "made", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^---- (.*?): loss (\S+), validation loss (\S+) nats a character, ([\d,]+) "
+                      r"trained parameters, ([\d,]+) characters/s ----\n(.*)\n", done.stdout, re.M)
+    assert [row[0] for row in rows] == [
+        "rnn, 16 units", "lstm, 16 units", "gru, 16 units", "esn, 60 units",
+        "esn by ridge regression, 60 units"]
+    K = len(set(text.read_text()))
+    parameters = [int(row[3].replace(",", "")) for row in rows]
+    assert parameters[0] == (K + 16 + 1) * 16 + 17 * K and parameters[3] == parameters[4] == 61 * K
+    for row in rows:
+        assert 0 < float(row[2]) < np.log(K) and row[5]
+    assert (tmp_path / "made" / "compare_cells.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("name", "arguments", "message"), [
+    ("echo_state.py", ["--seeds", "0"], "--seeds and --threads must be at least 1"),
+    ("echo_state.py", ["--units", "0"], "units must be"),
+    ("compare_cells.py", ["nowhere.txt"], "no file 'nowhere.txt'"),
+    ("compare_cells.py", ["small.txt", "--minutes", "-1"], "minutes"),
+])
+def test_echo_states_refuse_in_one_message(tmp_path, text, name, arguments, message):
+    done = run(name, *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr

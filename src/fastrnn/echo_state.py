@@ -392,7 +392,7 @@ def _series(name: str, X: Any, dtype: Any) -> list[NDArray[Any]]:
     if np.ndim(parts[0]) == 1:
         raise ValueError(f"{name} has the shape {np.shape(parts[0])} and must be (T, D): for one "
                          f"number a step give {name}.reshape(-1, 1)")
-    out = []
+    out: list[NDArray[Any]] = []
     for i, part in enumerate(parts):
         what = name if _is_array(X) else f"{name}[{i}]"
         array = float_array(what, part, ("T", "D"), dtype)
@@ -411,7 +411,7 @@ def _targets(
     parts = [Y] if _is_array(X) else list(Y)
     if len(parts) != len(inputs):
         raise ValueError(f"X has {len(inputs)} series and Y {len(parts)}: give a target for each")
-    out = []
+    out: list[NDArray[Any]] = []
     for i, (part, u) in enumerate(zip(parts, inputs, strict=True)):
         what = "Y" if len(parts) == 1 else f"Y[{i}]"
         array = np.asarray(part)
