@@ -30,7 +30,7 @@
 #define BESIDE (REGISTERS == 32 ? 2 : 1)
 
 typedef fastrnn_reservoir reservoir;
-typedef vec strip_sums[RUNS][8];    /* of each run, by pieces */
+typedef vec strip_sums[RUNS][8];         /* of each run, by pieces */
 
 /* A row of states has its first RUN numbers once more behind its H, for a run that begins near the
  * end. */
@@ -64,7 +64,7 @@ INLINE void panel_sums(const int R, const int V, const reservoir *w, int panel, 
     const int beside = R == 1 ? BESIDE : 1;
     int64_t j = w->first[panel];
     const float *strip = w->strips + j * STRIP + first * LANES;
-    vec s[4][RUNS][8];              /* of streams, or of strips side by side */
+    vec s[4][RUNS][8];           /* of streams, or of strips side by side */
     x += first * LANES;
 #define EACH(count) UNROLL(4) for (int r = 0; r < count; r++)
 #define EACH_RUN UNROLL(4) for (int m = 0; m < RUNS; m++)
@@ -234,7 +234,7 @@ static void drive_part(void *context, int part) {
             }
         }
     }
-    if (last != s->last) memcpy(s->last, last, (size_t)s->outputs * sizeof(real));
+    if (part == 0 && last != s->last) memcpy(s->last, last, (size_t)s->outputs * sizeof(real));
     restore(before);
 }
 

@@ -1,6 +1,8 @@
 """Echo state networks as scikit-learn's users meet them."""
 
+import copy
 import json
+import pickle
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -288,6 +290,37 @@ def test_scikit_learn():
         pipeline.predict(X), EchoStateNetwork(**SMALL).fit(scaled, X[:, 0]).predict(scaled))
 
 
+@pytest.mark.parametrize("feedback", [False, True])
+def test_copies_and_other_processes(feedback):
+    """joblib pickles estimators and hands out read-only arrays; files are never pickled."""
+    X = series()
+    network = EchoStateNetwork(**SMALL, feedback=feedback).fit(X, X)
+    expected = network.predict(X)
+    for other in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):
+        np.testing.assert_array_equal(other.predict(X), expected)
+    fixed = X.copy()
+    fixed.setflags(write=False)
+    np.testing.assert_array_equal(
+        EchoStateNetwork(**SMALL, feedback=feedback).fit(fixed, fixed).predict(fixed), expected)
+    np.testing.assert_array_equal(network.states(fixed), network.states(X))
+    with pytest.raises(ValueError, match="read-only"):
+        network.Win_[:] = 0  # the kernels would not see it
+
+
+def test_numpy_s_numbers_are_parameters_too(tmp_path):
+    X = series()
+    network = EchoStateNetwork(np.int64(45), leak_rate=np.float32(0.5), feedback=np.bool_(True),
+                               seed=np.uint8(3), dtype=np.float32, density=np.array(0.25)).fit(X, X)
+    network.set_params(units=object())  # what is saved is what was fitted
+    network.save(tmp_path / "network.safetensors")
+    other = EchoStateNetwork.load(tmp_path / "network.safetensors")
+    assert other.get_params() == EchoStateNetwork(
+        45, leak_rate=0.5, feedback=True, seed=3, dtype="float32", density=0.25).get_params()
+    np.testing.assert_array_equal(other.predict(X), network.predict(X))
+    assert repr(EchoStateNetwork(ridge=np.array([1, 2]))) == (
+        "EchoStateNetwork(ridge=array([1, 2]))")
+
+
 def test_seeds():
     X = series()
     one, same, other, any_, any_other = (
@@ -393,11 +426,18 @@ def test_bad_series():
             ([X, X[:, :1]], [Y, Y], {}, r"X\[1\] has 1 numbers a step and X\[0\] 2"),
             ([X, X], [Y, Y[:, :1]], {}, r"Y\[1\] has 1 numbers a step and Y\[0\] 3"),
             (X[:, 0], Y, {}, r"X has the shape \(300,\).*X.reshape\(-1, 1\)"),
-            (X[:0], Y[:0], {}, "X has the shape"), ([], [], {}, "X has the shape"),
+            (X[:0], Y[:0], {}, "X has no steps"), ([], [], {}, "X has no steps"),
+            (np.zeros((0, 5, 2)), Y, {}, "X has no steps"),
+            ([X, X[:, 0]], [Y, Y], {}, r"X\[1\] has the shape \(300,\)"),
+            ([X, X], None, {}, "list of 2 series: give Y as a list of as many.*NoneType"),
+            ([X, X], 5, {}, "not as int"), ([X, X], Y, {}, "not as ndarray"),
+            (X * 1e200, Y, {}, "squares of inputs or targets are beyond all numbers"),
             (X, Y[:, :, None], {}, "Y has the shape"),
             (X, Y, {"warmup": -1}, "warmup")):
         with pytest.raises(ValueError, match=message):
             network.fit(x, y, **more)
+    with pytest.raises(TypeError, match="feedback must be True or False, not 'no'"):
+        EchoStateNetwork(feedback="no").fit(X, Y)
     for x, y in ((X.astype(complex), Y), (X, Y.astype(str)), (X, [None] * 300)):
         with pytest.raises(TypeError, match="convert it first"):
             network.fit(x, y)

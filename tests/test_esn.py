@@ -211,6 +211,17 @@ def test_fit_head_learns():
     assert model.score(text[6000:]) < 1.0  # where all symbols alike are 2.6, and their rates 2.3
 
 
+@pytest.mark.parametrize("warmup", [63, 64, 65, 130, 600, 610])
+def test_a_warm_up_of_any_number_of_blocks(corpus, monkeypatch, warmup):
+    from fastrnn import reservoir
+
+    whole, parts = (fastrnn.Model(corpus.vocabulary, **ESN, dtype="float64") for _ in range(2))
+    loss = whole.fit_head(corpus, warmup=warmup)
+    monkeypatch.setattr(reservoir, "BLOCK", 1)  # blocks of 64 steps
+    assert parts.fit_head(corpus, warmup=warmup) == pytest.approx(loss, rel=1e-6)
+    np.testing.assert_allclose(parts.block, whole.block, rtol=1e-5, atol=1e-7)
+
+
 def test_fit_head_refuses(corpus):
     model = fastrnn.Model(corpus.vocabulary, **ESN)
     records = fastrnn.Corpus.from_records(["ab", "ba"])

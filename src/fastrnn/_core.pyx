@@ -199,13 +199,14 @@ def compiler():
     return fastrnn_compiler().decode()
 
 
-cdef void *data(array, dtype, int64_t size, name) except? NULL:
-    """The address of an array that must be of this dtype and size, C-contiguous and writable.
-    The caller keeps the array alive."""
+cdef void *data(array, dtype, int64_t size, name, bint written=True) except? NULL:
+    """The address of an array that must be of this dtype and size, C-contiguous and, where it is
+    written, writable. The caller keeps the array alive."""
     cdef Py_buffer view
     if isinstance(array, np.ndarray) and array.dtype == dtype and array.size == size:
         try:
-            PyObject_GetBuffer(array, &view, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS)
+            PyObject_GetBuffer(
+                array, &view, PyBUF_C_CONTIGUOUS | (PyBUF_WRITABLE if written else 0))
         except (ValueError, BufferError):
             pass
         else:
@@ -280,16 +281,16 @@ cdef class Reservoir:
         s.state = data(state, self.dtype, w.H, "state")
         s.last = data(last, self.dtype, s.outputs, "last")
         if u is not None:
-            s.u = data(u, self.dtype, T * w.D, "u")
+            s.u = data(u, self.dtype, T * w.D, "u", written=False)
         if y is not None:
-            s.y = data(y, self.dtype, T * s.outputs, "y")
+            s.y = data(y, self.dtype, T * s.outputs, "y", written=False)
         if ((w.K and w.K != s.outputs) or (u is None and (Wout is None or w.D != s.outputs))
                 or (w.K and y is None and Wout is None) or T < 0):
             raise ValueError("what is fed back must be given, or computed")
         out = None
         if Wout is not None:
             out = np.empty((T, s.outputs), self.dtype)
-            s.Wout = data(Wout, self.dtype, s.outputs * (1 + w.D + w.H), "Wout")
+            s.Wout = data(Wout, self.dtype, s.outputs * (1 + w.D + w.H), "Wout", written=False)
             s.out = data(out, self.dtype, out.size, "out")
         if states is not None:
             if (states.dtype != self.dtype or states.shape != (T, w.H) or not states.flags.writeable

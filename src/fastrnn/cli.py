@@ -221,7 +221,8 @@ def _gradcheck(
     positive_int("batch_size", batch_size)
     positive_float("tolerance", tolerance)
     vocabulary = Vocabulary("abcdefghijklmnopqrstuvw")
-    dense: dict[str, Any] = {"density": 1.0} if cell == "esn" else {}  # a few units have few weights
+    # a few units have few weights
+    dense: dict[str, Any] = {"density": 1.0} if cell == "esn" else {}
     model = Model(vocabulary, cell=cell, hidden_size=hidden_size, num_layers=num_layers,
                   embedding_size=embedding_size, dropout=dropout_share, reset_after=reset_after,
                   init_scale=init_scale, seed=settings["seed"], **dense)

@@ -13,7 +13,15 @@ from scipy.sparse import csr_array
 from .blas import one_thread
 from .reservoir import Reservoir, draw
 from .ridge import Ridge
-from .validate import choice, dtype_name, float_array, generator, positive_float, positive_int
+from .validate import (
+    choice,
+    dtype_name,
+    finite_float,
+    float_array,
+    generator,
+    positive_float,
+    positive_int,
+)
 
 
 class EchoStateNetwork:
@@ -45,7 +53,8 @@ class EchoStateNetwork:
     feedback : bool
         Whether outputs are fed back into the reservoir.
     ridge : float
-        Penalty on the squares of Wout, over all steps that are fitted.
+        Penalty on the squares of Wout, over all steps that are fitted. The weights of the constant
+        are among them: centre targets that lie far from 0.
     seed : int or None
         Of NumPy's generator; None: another network with each `fit`.
     dtype : {"float64", "float32"}
@@ -115,66 +124,56 @@ class EchoStateNetwork:
             A series not longer than the warm-up, NaN or infinity, X and Y that do not fit together,
             a parameter outside its range, or a spectral radius that W cannot have.
         """
-        dtype = choice("dtype", dtype_name(self.dtype), ("float64", "float32"))
-        units = positive_int("units", self.units)
-        ridge = positive_float("ridge", self.ridge, zero=True)
+        params = self._checked_params()
         positive_int("warmup", warmup, least=0)
-        inputs = _series("X", X, dtype)
-        targets, flat = _targets(Y, X, inputs, dtype)
+        inputs = _series("X", X, params["dtype"])
+        targets, flat = _targets(Y, X, inputs, params["dtype"])
         for i, u in enumerate(inputs):
             if len(u) <= warmup:
                 raise ValueError(f"series {i} has {len(u)} steps, and the warm-up takes {warmup}: "
                                  "give a longer one, or a smaller warmup")
         D, K = inputs[0].shape[1], targets[0].shape[1]
-        reservoir = self._draw(units, D, K if self.feedback else 0, dtype)
-        sums = Ridge(1 + D + units, K)
+        reservoir = _draw(params, D, K if params["feedback"] else 0)
+        sums = Ridge(1 + D + params["units"], K)
         with one_thread():
             for u, y in zip(inputs, targets, strict=True):
-                for start, features in reservoir.features(u, y):
-                    skip = max(0, warmup - start)
-                    sums.add(features[skip:], y[start + skip : start + len(features)])
-            Wout = sums.solve(ridge)
-        self._reservoir, self._warmup, self._flat = reservoir, warmup, flat
-        self.Wout_ = Wout.astype(dtype)
+                for start, features in reservoir.features(u, y, warmup):
+                    sums.add(features, y[start : start + len(features)])
+            Wout = sums.solve(params["ridge"])
+        self._fitted_params, self._reservoir = params, reservoir
+        self._warmup, self._flat = warmup, flat
+        self.Wout_ = Wout.astype(params["dtype"])
         return self
 
     def states(self, X: Any) -> Any:
         """The states that a series leads through, shape (T, units), or a list of them.
 
-        Of a network that has not been fitted those of the reservoir that `fit` would draw, unless
-        outputs are fed back.
+        Of a network that has not been fitted those of the reservoir that `fit` would draw (with
+        seed=None of another one), unless outputs are fed back.
         """
-        fitted = hasattr(self, "Wout_")
-        if not fitted and self.feedback:
-            raise ValueError("outputs that are fed back need a readout: call fit first")
-        dtype = (self._reservoir.b.dtype if fitted
-                 else choice("dtype", dtype_name(self.dtype), ("float64", "float32")))
-        inputs = _series("X", X, dtype)
-        reservoir = self._reservoir if fitted else self._draw(
-            positive_int("units", self.units), inputs[0].shape[1], 0, dtype)
-        self._check_inputs(inputs, reservoir)
+        if self._is_fitted or self.feedback:
+            inputs, reservoir = self._fitted_inputs("X", X), self._reservoir
+        else:
+            params = self._checked_params()
+            inputs = _series("X", X, params["dtype"])
+            reservoir = _draw(params, inputs[0].shape[1], 0)
         out = []
         with one_thread():
             for u in inputs:
                 states = np.empty((len(u), len(reservoir.b)), u.dtype)
-                state, last = reservoir.start()
-                reservoir.kernels.run(
-                    len(u), state, last, u=u, states=states,
-                    Wout=self.Wout_ if reservoir.Wfb.shape[1] else None,
-                    threads=reservoir.threads())
+                reservoir.run(len(u), *reservoir.start(), u=u, states=states,
+                              Wout=self.Wout_ if reservoir.Wfb.size else None)
                 out.append(states)
-        return out[0] if _is_array(X) else out
+        return out[0] if _is_one_series(X) else out
 
     def predict(self, X: Any) -> Any:
         """The outputs for a series, shape (T, K), or (T,) where the targets were; or a list."""
-        inputs = self._fitted_inputs("X", X)
-        reservoir = self._reservoir
+        inputs, reservoir = self._fitted_inputs("X", X), self._reservoir
         outputs = []
         with one_thread():
             for u in inputs:
-                if reservoir.Wfb.shape[1]:
-                    state, last = reservoir.start()
-                    y = reservoir.kernels.run(len(u), state, last, u=u, Wout=self.Wout_)
+                if reservoir.Wfb.size:
+                    y = reservoir.run(len(u), *reservoir.start(), u=u, Wout=self.Wout_)
                 else:
                     y = np.concatenate([features @ self.Wout_.T
                                         for _, features in reservoir.features(u)])
@@ -208,12 +207,12 @@ class EchoStateNetwork:
         if K != D:
             raise ValueError(f"a free run feeds {K} outputs to {D} inputs: fit with targets that "
                              "are the next inputs, Y = X[1:] for X[:-1]")
-        outputs = []
+        outputs, run = [], self._reservoir.run
         with one_thread():
             for u in inputs:
                 state, last = self._reservoir.start()[0], np.zeros(K, u.dtype)
-                run = self._reservoir.kernels.run
-                first = run(len(u), state, last, u=u, Wout=self.Wout_)[-1:]
+                run(len(u), state, last, u=u, Wout=self.Wout_)
+                first = last[None].copy()
                 y = np.concatenate([first, run(steps - 1, state, last, Wout=self.Wout_)])
                 if not np.isfinite(y).all():
                     raise FloatingPointError(
@@ -251,7 +250,8 @@ class EchoStateNetwork:
         return float(1 - ratio.mean())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted network to a ``.safetensors`` file; `load` reads it.
+        """Write the fitted network, with the parameters of the fit, to a ``.safetensors`` file;
+        `load` reads it.
 
         Raises
         ------
@@ -265,10 +265,8 @@ class EchoStateNetwork:
         self._check_fitted()
         tensors = {"Wout": self.Wout_} | self._reservoir.tensors
         write(path, tensors, {"echo_state_network": {
-            "parameters": self.get_params(), "inputs": self.n_features_in_,
-            "leak_rate": self._reservoir.leak_rate, "units": len(self.b_),
-            "fed_back": self.Wfb_.shape[1], "warmup": self._warmup, "flat": self._flat,
-            "dtype": self.b_.dtype.name}})
+            "parameters": self._fitted_params, "inputs": self.n_features_in_,
+            "fed_back": self.Wfb_.shape[1], "warmup": self._warmup, "flat": self._flat}})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> EchoStateNetwork:
@@ -293,10 +291,10 @@ class EchoStateNetwork:
     @classmethod
     def _stored(cls, tensors: dict[str, NDArray[Any]], about: dict[str, Any]) -> EchoStateNetwork:
         network = cls(**about["parameters"])
-        units, D, dtype = about["units"], about["inputs"], about["dtype"]
+        network._fitted_params = params = network._checked_params()
+        units, D, dtype = params["units"], about["inputs"], params["dtype"]
         reservoir = Reservoir.from_tensors(
-            tensors, about["leak_rate"], units, D, about["fed_back"],
-            choice("dtype", dtype, ("float64", "float32")))
+            tensors, params["leak_rate"], units, D, about["fed_back"], dtype)
         Wout = tensors["Wout"]
         if Wout.ndim != 2 or Wout.shape[1] != 1 + D + units or Wout.dtype != dtype or (
                 about["fed_back"] not in (0, len(Wout)) or not np.isfinite(Wout).all()):
@@ -327,13 +325,20 @@ class EchoStateNetwork:
         return self._fitted_reservoir.Win.shape[1]
 
     @property
+    def _is_fitted(self) -> bool:
+        return hasattr(self, "Wout_")
+
+    def _check_fitted(self) -> None:
+        if not self._is_fitted:
+            raise NotFittedError("this network has not been fitted: call fit first")
+
+    @property
     def _fitted_reservoir(self) -> Reservoir:
-        if not hasattr(self, "Wout_"):  # AttributeError, as scikit-learn's tests of a fit expect
-            raise AttributeError("this network has not been fitted: call fit first")
+        self._check_fitted()
         return self._reservoir
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "Wout_")
+        return self._is_fitted
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
@@ -344,18 +349,22 @@ class EchoStateNetwork:
 
     def __repr__(self) -> str:
         changed = [f"{name}={value!r}" for name, value in self.get_params().items()
-                   if value is not PARAMETERS[name].default and value != PARAMETERS[name].default]
+                   if repr(value) != repr(PARAMETERS[name].default)]
         return f"EchoStateNetwork({', '.join(changed)})"
 
-    def _draw(self, units: int, inputs: int, fed_back: int, dtype: str) -> Reservoir:
-        return draw(units, inputs, fed_back, generator(self.seed), dtype,
-                    spectral_radius=self.spectral_radius, leak_rate=self.leak_rate,
-                    input_scale=self.input_scale, density=self.density,
-                    bias_scale=self.bias_scale)
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "Wout_"):
-            raise ValueError("this network has not been fitted: call fit first")
+    def _checked_params(self) -> dict[str, Any]:
+        """The parameters as plain Python values; `draw` checks the ranges of its own."""
+        if not isinstance(self.feedback, bool | np.bool_):
+            raise TypeError(f"feedback must be True or False, not {self.feedback!r}")
+        numbers = ("spectral_radius", "leak_rate", "input_scale", "density", "bias_scale")
+        return {
+            "units": positive_int("units", self.units),
+            **{name: finite_float(name, getattr(self, name)) for name in numbers},
+            "feedback": bool(self.feedback),
+            "ridge": positive_float("ridge", self.ridge, zero=True),
+            "seed": None if self.seed is None else positive_int("seed", self.seed, least=0),
+            "dtype": choice("dtype", dtype_name(self.dtype), ("float64", "float32")),
+        }
 
     def _fitted_inputs(self, name: str, X: Any) -> list[NDArray[Any]]:
         self._check_fitted()
@@ -373,28 +382,41 @@ class EchoStateNetwork:
     def _shaped(self, outputs: list[NDArray[Any]], X: Any) -> Any:
         if self._flat:
             outputs = [y[:, 0] for y in outputs]
-        return outputs[0] if _is_array(X) else outputs
+        return outputs[0] if _is_one_series(X) else outputs
 
 
-PARAMETERS = {name: parameter
-              for name, parameter in inspect.signature(EchoStateNetwork).parameters.items()}
+PARAMETERS = dict(inspect.signature(EchoStateNetwork).parameters)
 
 
-def _is_array(X: Any) -> bool:
-    """Whether this is one series, not a list of them."""
-    return not (isinstance(X, list | tuple) and len(X) and all(np.ndim(x) == 2 for x in X)
-                or np.ndim(X) == 3)
+class NotFittedError(ValueError, AttributeError):
+    """A network is asked for what it has only after a fit; both, as scikit-learn's."""
+
+
+def _draw(params: dict[str, Any], inputs: int, fed_back: int) -> Reservoir:
+    drawn = ("spectral_radius", "leak_rate", "input_scale", "density", "bias_scale")
+    return draw(params["units"], inputs, fed_back, generator(params["seed"]), params["dtype"],
+                **{name: params[name] for name in drawn})
+
+
+def _is_one_series(X: Any) -> bool:
+    """Not a list of them, of which at least one must be (T, D)."""
+    if isinstance(X, list | tuple):
+        return not any(getattr(x, "ndim", 0) == 2 or np.ndim(x) == 2 for x in X)
+    return np.ndim(X) != 3
 
 
 def _series(name: str, X: Any, dtype: Any) -> list[NDArray[Any]]:
     """Each series, (T, D) of one D, of this dtype and finite."""
-    parts = [X] if _is_array(X) else list(X)
-    if np.ndim(parts[0]) == 1:
-        raise ValueError(f"{name} has the shape {np.shape(parts[0])} and must be (T, D): for one "
-                         f"number a step give {name}.reshape(-1, 1)")
+    one = _is_one_series(X)
+    parts = [X] if one else list(X)
+    if not parts or np.size(parts[0]) == 0:
+        raise ValueError(f"{name} has no steps: give at least one series (T, D)")
     out: list[NDArray[Any]] = []
     for i, part in enumerate(parts):
-        what = name if _is_array(X) else f"{name}[{i}]"
+        what = name if one else f"{name}[{i}]"
+        if np.ndim(part) == 1:
+            raise ValueError(f"{what} has the shape {np.shape(part)} and must be (T, D): for one "
+                             f"number a step give {what}.reshape(-1, 1)")
         array = float_array(what, part, ("T", "D"), dtype)
         _check_finite(what, array)
         if out and array.shape[1] != out[0].shape[1]:
@@ -408,7 +430,10 @@ def _targets(
     Y: Any, X: Any, inputs: list[NDArray[Any]], dtype: Any
 ) -> tuple[list[NDArray[Any]], bool]:
     """Each target (T, K), as long as its series; and whether they came as (T,)."""
-    parts = [Y] if _is_array(X) else list(Y)
+    if not _is_one_series(X) and not (isinstance(Y, list | tuple) or np.ndim(Y) == 3):
+        raise ValueError(f"X is a list of {len(inputs)} series: give Y as a list of as many "
+                         f"targets, not as {type(Y).__name__}")
+    parts = [Y] if _is_one_series(X) else list(Y)
     if len(parts) != len(inputs):
         raise ValueError(f"X has {len(inputs)} series and Y {len(parts)}: give a target for each")
     out: list[NDArray[Any]] = []

@@ -37,6 +37,7 @@ from .validate import (
 from .vocabulary import Vocabulary
 
 READ_STEPS = 256  # symbols that scoring and priming read in one unroll
+GAIN_SYMBOLS = 2**14  # on which the size of a head that was solved for is chosen
 ROWS = 2**14  # time steps of all sequences together that are read in one unroll
 # ways to draw the first weights -> the scale where none is given
 INIT_SCALES = {"normal": 0.01, "uniform": 0.08, "xavier": 1.0, "orthogonal": 1.0, "identity": 0.01}
@@ -590,13 +591,12 @@ class Model:
         H, K = self.config["hidden_size"], self.sizes.outputs
         symbols, sums, first = np.eye(K), Ridge(1 + H, K), []
         with one_thread():
-            for start, features in self.reservoir.features(ids[:-1]):
-                skip = max(0, warmup - start)
-                sums.add(features[skip:], symbols[ids[start + 1 + skip :][: len(features) - skip]])
-                if start < ROWS:
+            for start, features in self.reservoir.features(ids[:-1], warmup=warmup):
+                sums.add(features, symbols[ids[start + 1 : start + 1 + len(features)]])
+                if start < warmup + GAIN_SYMBOLS:
                     first.append(features.copy())
         W = sums.solve(ridge).T  # (1 + H, K)
-        scores = (np.concatenate(first) @ W)[warmup:]
+        scores = (np.concatenate(first) @ W)[:GAIN_SYMBOLS]
         targets = ids[1 + warmup :][: len(scores)]
 
         def loss(gain: float) -> float:

@@ -45,6 +45,13 @@ class Reservoir:
     Wfb: NDArray[Any]
     leak_rate: float
 
+    def __post_init__(self) -> None:
+        for array in self.tensors.values():  # the kernels have a copy
+            array.setflags(write=False)
+
+    def __getstate__(self) -> dict[str, Any]:  # of copies and of other processes
+        return {name: value for name, value in self.__dict__.items() if name != "kernels"}
+
     @cached_property
     def kernels(self) -> _core.Reservoir:
         """As the kernels read it (csrc/reservoir.h)."""
@@ -62,12 +69,27 @@ class Reservoir:
         alone = threading.current_thread() is threading.main_thread()
         return cores() if alone and self.W.nnz >= WORTH_SHARING else 1
 
+    def run(
+        self, T: int, state: NDArray[Any], last: NDArray[Any], *, u: NDArray[Any] | None = None,
+        Wout: NDArray[Any] | None = None, states: NDArray[Any] | None = None,
+    ) -> Any:
+        """`_core.Reservoir.run` in blocks, so that Ctrl-C is answered."""
+        steps = max(64, BLOCK // len(self.b))
+        out = [np.empty((0, last.size), self.b.dtype)]
+        for start in range(0, T, steps):
+            part = slice(start, min(T, start + steps))
+            out.append(self.kernels.run(
+                part.stop - start, state, last, u=None if u is None else u[part], Wout=Wout,
+                states=None if states is None else states[part], threads=self.threads()))
+        return None if Wout is None else np.concatenate(out)
+
     def features(
-        self, u: NDArray[Any], y: NDArray[Any] | None = None
+        self, u: NDArray[Any], y: NDArray[Any] | None = None, warmup: int = 0
     ) -> Iterator[tuple[int, NDArray[Any]]]:
-        """What a readout sees of a series, from the zero state on, in blocks: the first step of
-        each, and [1; u; x] (steps, 1 + D + H) of numbers u (T, D), or [1; x] (steps, 1 + H) of
-        symbols u (T,). With Wfb y (T, K) is fed back. The next block overwrites the one before."""
+        """What a readout sees of a series, from the zero state on and behind the warm-up, in
+        blocks: the first step of each, and [1; u; x] (steps, 1 + D + H) of numbers u (T, D), or
+        [1; x] (steps, 1 + H) of symbols u (T,). With Wfb y (T, K) is fed back. The next block
+        overwrites the one before."""
         T, H = len(u), len(self.b)
         D = 0 if u.ndim == 1 else u.shape[1]
         state, last = self.start()
@@ -84,7 +106,9 @@ class Reservoir:
             self.kernels.run(len(features), state, last, u=inputs,
                              y=y[part] if y is not None and last.size else None,
                              states=features[:, 1 + D :], threads=self.threads())
-            yield start, features
+            skip = max(0, warmup - start)
+            if skip < len(features):
+                yield start + skip, features[skip:]
 
     @property
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -150,9 +174,9 @@ def draw(
                          "higher density, or more units")
     W.data *= radius / found if radius else 0.0
     return Reservoir(
-        W, rng.uniform(-scale, scale, (units, inputs)).astype(dtype),
-        rng.uniform(-shift, shift, units).astype(dtype),
-        rng.uniform(-scale, scale, (units, fed_back)).astype(dtype), a)
+        W, (scale * rng.uniform(-1, 1, (units, inputs))).astype(dtype),
+        (shift * rng.uniform(-1, 1, units)).astype(dtype),
+        (scale * rng.uniform(-1, 1, (units, fed_back))).astype(dtype), a)
 
 
 def _sparse(units: int, density: float, rng: np.random.Generator) -> csr_array:

@@ -13,8 +13,9 @@ class Ridge:
     """Y = F W^T for features F (n, M) and targets Y (n, K), n being any number.
 
     W^T = (F^T F + ridge I)^-1 F^T Y, the least of |Y - F W^T|^2 + ridge |W|^2 (Lukosevicius 2012,
-    "A practical guide to applying echo state networks", equation 9). The sums are float64, whatever
-    the rows are.
+    "A practical guide to applying echo state networks", equation 9); there W has the weight of the
+    constant too, so targets far from 0 want a small ridge, or to be centred. The sums are float64,
+    whatever the rows are.
     """
 
     def __init__(self, M: int, K: int) -> None:
@@ -39,8 +40,11 @@ class Ridge:
         squares[np.diag_indices(len(squares))] += ridge
         try:
             W = cho_solve(cho_factor(squares, lower=True, overwrite_a=True), self._products).T
-        except LinAlgError:
+        except (LinAlgError, ValueError):  # or the sums are beyond all numbers
             W = np.full(1, np.nan)
+        if not np.isfinite(squares.diagonal()).all():
+            raise ValueError("the squares of inputs or targets are beyond all numbers: scale them "
+                             "to about 1")
         if not np.isfinite(W).all():
             raise ValueError(f"ridge={ridge:g} is too small: what is read out depends on itself to "
                              "the last digit; give a larger one, such as "

@@ -19,7 +19,8 @@ def positive_int(name: str, value: Any, least: int = 1, below: int = 2**31) -> i
     except TypeError:
         raise TypeError(f"{name} must be a whole number, not {value!r}") from None
     if isinstance(value, bool) or not least <= number < below:
-        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+        most = f" and below {below}" if number >= below else ""
+        raise ValueError(f"{name} must be a whole number of at least {least}{most}, not {value!r}")
     return number
 
 
