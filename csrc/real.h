@@ -51,6 +51,7 @@ typedef int32_t lane;
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL(n) PRAGMA(GCC unroll n)
 #define PREFETCH(p) __builtin_prefetch(p, 0, 2)          /* into the second-level cache */
+#define PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1, 3)
 typedef real vec __attribute__((vector_size(VEC_BYTES)));
 typedef lane ivec __attribute__((vector_size(VEC_BYTES)));
 #if defined(__clang__)
@@ -73,6 +74,7 @@ INLINE vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~m
 #define INLINE static inline
 #define UNROLL(n)
 #define PREFETCH(p) ((void)(p))
+#define PREFETCH_TO_WRITE(p) ((void)(p))
 typedef real vec;
 typedef lane ivec;
 

@@ -214,12 +214,11 @@ static void drive_part(void *context, int part) {
     for (int64_t t = 0; t < s->T; t++) {
         const real *u = s->u ? (const real *)s->u + t * D : last;
         real *x = r->x[(t + 1) & 1];
+        real *kept = s->states ? (real *)s->states + t * s->states_row + first : NULL;
+        for (int j = 0; kept && j < units; j += ROW_STEP) PREFETCH_TO_WRITE(kept + j);
         add_up(w, u, last, first, first + units, r->drive);
         reservoir_step(w, (int)t & 1, 1, &drive, r->x[t & 1], x, 0, from, to);
-        if (s->states) {
-            memcpy((real *)s->states + t * s->states_row + first, x + first,
-                   (size_t)units * sizeof(real));
-        }
+        if (kept) memcpy(kept, x + first, (size_t)units * sizeof(real));
         if (s->Wout) {           /* one part alone */
             real *y = (real *)s->out + t * s->outputs;
             read_out(s, D, H, u, x, y);

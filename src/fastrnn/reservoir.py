@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,7 +68,9 @@ class Reservoir:
         """How many a run is worth. A program that runs reservoirs in threads of its own has its
         cores at work already."""
         alone = threading.current_thread() is threading.main_thread()
-        return cores() if alone and self.W.nnz >= WORTH_SHARING else 1
+        limit = os.environ.get("OMP_NUM_THREADS", "")  # joblib's word to processes that it starts
+        most = int(limit) if limit.isdecimal() else cores()
+        return most if alone and self.W.nnz >= WORTH_SHARING else 1
 
     def run(
         self, T: int, state: NDArray[Any], last: NDArray[Any], *, u: NDArray[Any] | None = None,
