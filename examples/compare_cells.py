@@ -24,6 +24,7 @@ CELLS = ("rnn", "lstm", "gru", "esn")
 ESN = {"spectral_radius": 0.9, "input_scale": 0.7, "density": 0.05}
 VALID_FRACTION = 0.1
 SAMPLE = 300  # characters
+MEAN = 100  # updates: fewer than smoothed losses forget in, of which a minute may have too few
 
 
 def main() -> None:
@@ -70,7 +71,7 @@ def learn(corpus, cell, options) -> fastrnn.Model:
         learning_rate=2e-3, schedule="cosine", minutes=options.minutes,
         valid_fraction=VALID_FRACTION, threads=options.threads, sample_every=0, **more)
     seconds = time.perf_counter() - start
-    tell(f"{cell}, {size} units", model, model.history.smooth_loss[-1] / 50,
+    tell(f"{cell}, {size} units", model, model.history.loss[-MEAN:].mean() / 50,
          model.history.valid_loss.min(), len(model.history) * 2500 / seconds)
     return model
 
@@ -101,12 +102,14 @@ def draw(corpus, models, minutes, picture) -> None:
     for number, (cell, model) in enumerate(models.items()):
         updates = len(model.history)
         time_of = minutes / updates  # of an update: they all take about as long
-        t = np.arange(1, updates + 1)
-        axes.plot(t * time_of, model.history.smooth_loss / 50, color=f"C{number}", alpha=0.4)
+        width = min(MEAN, updates)
+        mean = np.convolve(model.history.loss / 50, np.full(width, 1 / width), "valid")
+        axes.plot(np.arange(updates - len(mean), updates) * time_of, mean, color=f"C{number}",
+                  alpha=0.4)
         axes.plot(model.history.valid_updates * time_of, model.history.valid_loss,
                   color=f"C{number}", marker=".", label=f"{cell}, validation")
     axes.set(xlabel="minutes", ylabel="nats a character", ylim=(1, 3.5),
-             title=f"{corpus.name}: smoothed loss (pale) and validation loss")
+             title=f"{corpus.name}: loss (pale, mean of {MEAN} updates) and validation loss")
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(picture, dpi=150)

@@ -134,8 +134,8 @@ def draw(series, longer, errors, fresh, continued, picture) -> None:
     figure = Figure(figsize=(11, 7), layout="constrained")
     (glass, error), (sine, another) = figure.subplots(2, 2)
     t, first = np.arange(1, AHEAD + 1), places(series)[0] + 1
-    glass.plot(np.arange(1, DRAWN + 1), series[first : first + DRAWN, 0], color="gray",
-               linewidth=1, label="Mackey-Glass, tau 17")
+    glass.plot(np.arange(1, DRAWN + 1), series[first : first + DRAWN, 0], color="lightgray",
+               linewidth=4, label="Mackey-Glass, tau 17")
     glass.plot(np.arange(1, DRAWN + 1), longer, linewidth=1, label="a free run")
     glass.set(xlabel="steps of a free run", ylim=(-0.8, 0.7))
     glass.legend(ncols=2, loc="upper center")
