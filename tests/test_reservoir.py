@@ -1,5 +1,7 @@
 """The compiled reservoir against NumPy, and how reservoirs are drawn."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -248,6 +250,19 @@ def test_weights_without_a_cycle():
 def test_numbers_outside_their_range(name, value):
     with pytest.raises(ValueError, match=name):
         make(50, **{name: value})
+
+
+@pytest.mark.parametrize(("limit", "threads"), [("1", 1), ("0", 1), ("3", 3), ("", 2), ("x", 2)])
+def test_how_many_threads_a_run_is_worth(monkeypatch, limit, threads):
+    from fastrnn import reservoir
+
+    monkeypatch.setattr(reservoir, "cores", lambda: 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert make(50).threads() == 1  # too small
+    monkeypatch.setattr(reservoir, "WORTH_SHARING", 100)
+    assert make(50).threads() == threads
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(make(50).threads).result() == 1
 
 
 def test_the_border_refuses_what_does_not_fit():

@@ -562,7 +562,7 @@ cdef class Team:
 
     def __init__(self, int jobs, int threads):
         self.kernels = select(np.float32)    # in which its functions are the same as in the other
-        self.team.helpers = min(threads, jobs) - 1
+        self.team.helpers = max(1, min(threads, jobs)) - 1
         self.threads = []
 
     def __enter__(self):

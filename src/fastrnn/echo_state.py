@@ -369,15 +369,10 @@ class EchoStateNetwork:
     def _fitted_inputs(self, name: str, X: Any) -> list[NDArray[Any]]:
         self._check_fitted()
         inputs = _series(name, X, self._reservoir.b.dtype)
-        self._check_inputs(inputs, self._reservoir)
-        return inputs
-
-    @staticmethod
-    def _check_inputs(inputs: list[NDArray[Any]], reservoir: Reservoir) -> None:
-        D = reservoir.Win.shape[1]
-        if inputs[0].shape[1] != D:
+        if inputs[0].shape[1] != self.n_features_in_:
             raise ValueError(f"the series has {inputs[0].shape[1]} numbers a step, and the network "
-                             f"was fitted with {D}")
+                             f"was fitted with {self.n_features_in_}")
+        return inputs
 
     def _shaped(self, outputs: list[NDArray[Any]], X: Any) -> Any:
         if self._flat:

@@ -69,7 +69,7 @@ class Reservoir:
         cores at work already."""
         alone = threading.current_thread() is threading.main_thread()
         limit = os.environ.get("OMP_NUM_THREADS", "")  # joblib's word to processes that it starts
-        most = int(limit) if limit.isdecimal() else cores()
+        most = max(1, int(limit)) if limit.isdecimal() else cores()
         return most if alone and self.W.nnz >= WORTH_SHARING else 1
 
     def run(
