@@ -74,7 +74,7 @@ typedef struct {
 } layout;
 
 static layout lay_out(const network *net) {
-    layout at;
+    layout at = {0};
     at.row = round_up(net->H, ROW_STEP);
     at.wide = round_up(net->K, ROW_STEP);
     at.xrow = round_up(input_size(net), ROW_STEP);
@@ -172,7 +172,8 @@ static void pack_one(void *context, int index) {
     const int before = at->cell == FASTRNN_GRU_BEFORE, memory = at->cell == FASTRNN_MEMORY;
     const real *Wn = memory ? u->params + layer->Wm : Wh + 2 * H;
     const int D = l || input_size(net) ? layer->D : 0, ldn = memory ? H : G * H, now = G - before;
-    const int trained = !net->reservoir, recurrent = net->packed && trained, second = recurrent && (before || memory);
+    const int trained = !net->reservoir, recurrent = net->packed && trained;
+    const int second = recurrent && (before || memory);
     switch (kind) {
     case 0: if (D) pack(G, rows, D, H, Wx, G * H, u->work + at->Wx[l]); break;
     case 1: if (D && u->backward && trained) {
