@@ -150,6 +150,12 @@ class EchoStateNetwork:
 
         Of a network that has not been fitted those of the reservoir that `fit` would draw (with
         seed=None of another one), unless outputs are fed back.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A series that `fit` would refuse, or of another D; outputs that are fed back before a
+            fit.
         """
         if self._is_fitted or self.feedback:
             inputs, reservoir = self._fitted_inputs("X", X), self._reservoir
@@ -167,7 +173,14 @@ class EchoStateNetwork:
         return out[0] if _is_one_series(X) else out
 
     def predict(self, X: Any) -> Any:
-        """The outputs for a series, shape (T, K), or (T,) where the targets were; or a list."""
+        """The outputs for a series X (T, D), shape (T, K), or (T,) where the targets were; or a
+        list of them for a list.
+
+        Raises
+        ------
+        ValueError, TypeError
+            No fit before, or a series that `fit` would refuse, or of another D.
+        """
         inputs, reservoir = self._fitted_inputs("X", X), self._reservoir
         outputs = []
         with one_thread():
@@ -232,6 +245,11 @@ class EchoStateNetwork:
         warmup : int, optional
             Steps at the start of each series that do not count; as many as in `fit` where not
             given.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `predict`; targets of another K, or a series not longer than the warm-up.
         """
         inputs = self._fitted_inputs("X", X)
         warmup = self._warmup if warmup is None else positive_int("warmup", warmup, least=0)

@@ -34,19 +34,20 @@ class Ridge:
         Raises
         ------
         ValueError
-            The features do not determine W.
+            The features do not determine W, or their squares are beyond all numbers.
         """
         squares = self._squares.copy(order="F")
         squares[np.diag_indices(len(squares))] += ridge
-        try:
-            W = cho_solve(cho_factor(squares, lower=True, overwrite_a=True), self._products).T
-        except (LinAlgError, ValueError):  # or the sums are beyond all numbers
-            W = np.full(1, np.nan)
-        if not np.isfinite(squares.diagonal()).all():
+        largest = squares.diagonal().max()  # before the factor takes its place
+        if not np.isfinite(largest):
             raise ValueError("the squares of inputs or targets are beyond all numbers: scale them "
                              "to about 1")
+        try:
+            W = cho_solve(cho_factor(squares, lower=True, overwrite_a=True), self._products).T
+        except (LinAlgError, ValueError):  # or products beyond all numbers
+            W = np.full(1, np.nan)
         if not np.isfinite(W).all():
             raise ValueError(f"ridge={ridge:g} is too small: what is read out depends on itself to "
                              "the last digit; give a larger one, such as "
-                             f"{max(10 * ridge, 1e-12 * squares.diagonal().max()):.0e}")
+                             f"{max(10 * ridge, 1e-12 * largest):.0e}")
         return np.ascontiguousarray(W)
