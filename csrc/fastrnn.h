@@ -56,11 +56,11 @@ typedef struct {
     const void *Wout;        /* (outputs, 1 + D + H), of [1; u; x]; NULL: none are computed */
     void *state, *last;      /* [H], and the output before [outputs], in and out */
     void *states;            /* [T][H], rows states_row apart, or NULL */
-    int64_t states_row;
+    int64_t states_row;      /* numbers from one of these rows to the next */
     void *out;               /* [T][outputs], where there is a Wout */
     void *work;              /* series_work() elements, 64-byte aligned */
-    int parts;               /* of the units, each by a thread of its own: at most a helper for all
-                              * but one; 1 where outputs are computed */
+    int parts;               /* of the units, which wait for each other: the team must have a helper
+                              * for all but one of them; 1 where outputs are computed */
 } fastrnn_series;
 
 /* Where the tensors of a layer start in the flat block, in elements. */
