@@ -167,7 +167,11 @@ def test_numbers_are_those_of_before(isa, name):
         RECORD.write_text(json.dumps(record, indent=0, ensure_ascii=True) + "\n")
         return
     if record["environment"] == environment() and isa in record:
-        assert found == record[isa][name]
+        expected = record[isa][name]
+        if "records" in name or "balanced" in name:  # summed in another order since
+            for key in ("score", "valid"):
+                assert found.pop(key) == pytest.approx(expected.pop(key), rel=1e-14), key
+        assert found == expected
         return
     expected = record["baseline"][name]
     tolerance = 1e-9 if "float64" in name else 5e-3

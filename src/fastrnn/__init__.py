@@ -2,19 +2,22 @@
 
 from importlib.metadata import version as _version
 
-from . import datasets, nn, optim, tasks
-from .build import build_info
-from .checkpoint import load
-from .corpus import Corpus
-from .echo_state import EchoStateNetwork
-from .gradcheck import gradcheck
-from .gradient_norms import gradient_norms
-from .history import History
-from .model import Model, hidden_size_for, parameter_count
-from .sequences import Sequences, Sizes
+from . import nn, optim
+from .checks.gradcheck import gradcheck
+from .checks.gradient_norms import gradient_norms
+from .data import datasets, tasks
+from .data.corpus import Corpus
+from .data.sequences import Sequences
+from .data.source import Sizes
+from .data.vocabulary import Vocabulary
+from .echo.network import EchoStateNetwork
+from .kernels.build import build_info
+from .model.counting import hidden_size_for, parameter_count
+from .model.history import History
+from .model.model import Model
 from .train import train
-from .trainer import Trainer
-from .vocabulary import Vocabulary
+from .training.checkpoint import load
+from .training.trainer import Trainer
 
 __version__ = _version("fastrnn")
 __all__ = [

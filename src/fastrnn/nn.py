@@ -22,17 +22,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
-from . import _core
-from .blas import cores, one_thread
-from .model import INIT_SCALES, cell_shapes, fill
+from . import kernels
+from .cells import kernel_cell, tensor_shapes
+from .kernels.blas import cores, one_thread
+from .model.initial import draw_weights
+from .settings import DTYPES, INIT_SCALES
 from .validate import (
     choice,
     dtype_name,
     float_array,
+    fraction,
     generator,
     positive_float,
     positive_int,
-    share,
     whole_numbers,
 )
 
@@ -51,7 +53,7 @@ class Layer:
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]] | None = None,
                  dtype: str = "float64") -> None:
-        self.dtype = np.dtype(choice("dtype", dtype_name(dtype), ("float32", "float64")))
+        self.dtype = np.dtype(choice("dtype", dtype_name(dtype), DTYPES))
         self._shapes = dict(shapes or {})
         self.params: dict[str, Array] = {name: np.zeros(shape, self.dtype)
                                          for name, shape in self._shapes.items()}
@@ -74,7 +76,7 @@ class Layer:
         rng = generator(seed)
         for name, p in self.params.items():
             if p.ndim == 2:
-                fill(init, scale, name, p, columns or p.shape[1], rng, picked)
+                draw_weights(init, scale, name, p, columns or p.shape[1], rng, picked)
 
     def _param(self, name: str) -> Array:
         """A parameter, whichever array stands for it now."""
@@ -101,32 +103,32 @@ class _Recurrent(Layer):
                  threads: int | None) -> None:
         self.D, self.H = positive_int("D", D), positive_int("H", H)
         self.threads = cores() if threads is None else positive_int("threads", threads)
-        super().__init__(cell_shapes(cell, self.D, self.H, reset_after), dtype)
+        super().__init__(tensor_shapes(cell, self.D, self.H, reset_after), dtype)
         self._start(init, init_scale, self.H, seed)
-        self._config = {"cell": cell, "hidden_size": self.H, "num_layers": 1, "dropout": 0.0,
+        self._config = {"cell": kernel_cell(cell, reset_after).name, "hidden_size": self.H, "num_layers": 1, "dropout": 0.0,
                         "embedding_size": None, "loss": "mean_squared_error",
                         "dtype": self.dtype.name}
         sizes = [prod(shape) for shape in self._shapes.values()]
         self._offsets = dict(zip(self._shapes, accumulate(sizes, initial=0), strict=False))
-        self._block = _core.aligned_zeros(sum(sizes), self.dtype)
-        self._networks: dict[tuple[int, int], _core.Network] = {}
+        self._block = kernels.aligned_zeros(sum(sizes), self.dtype)
+        self._networks: dict[tuple[int, int], kernels.Network] = {}
         self._inside: Array | None = None  # the x whose forward the kernels hold
 
     def _parameters(self) -> Array:
         """All parameters as the kernels read them; the same array as long as they do not change."""
         now = np.concatenate([self._param(name).ravel() for name in self._shapes])
         if not np.array_equal(now.view(np.uint8), self._block.view(np.uint8)):  # NaNs too
-            self._block = _core.aligned_zeros(now.size, self.dtype)
+            self._block = kernels.aligned_zeros(now.size, self.dtype)
             self._block[:] = now
         return self._block
 
-    def _network(self, N: int, T: int) -> _core.Network:
+    def _network(self, N: int, T: int) -> kernels.Network:
         network = self._networks.get((N, T))
         if network is None:
             if len(self._networks) > 3:
                 self._networks.clear()
             offsets = {f"layer0.{name}": start for name, start in self._offsets.items()}
-            network = self._networks[N, T] = _core.Network(
+            network = self._networks[N, T] = kernels.Network(
                 self._config, 0, self.D, 0, offsets, self._block.size, T, N)
         return network
 
@@ -417,7 +419,7 @@ class Dropout(Layer):
 
     def __init__(self, p: float, *, dtype: str = "float64", seed: int | None = 0) -> None:
         super().__init__(None, dtype)
-        self.p = share("p", p)
+        self.p = fraction("p", p)
         self._rng = generator(seed)
 
     def forward(self, x: ArrayLike) -> Array:

@@ -14,15 +14,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
-from .validate import float_array, positive_float, share
+from . import kernels
+from .settings import LEARNING_RATES, TrainerSettings, declared
+from .validate import float_array, fraction, positive_float
 
-LEARNING_RATES = {"adagrad": 0.1, "rmsprop": 0.001, "adam": 0.001, "sgd": 0.1}
 BETAS = 0.9, 0.999  # of Adam
-DECAY_RATE = 0.9  # of RMSProp
 EPSILON = 1e-8
+DECAY_RATE = declared(TrainerSettings)["decay_rate"].setting.default  # of RMSProp
 
 Array = NDArray[Any]
+
+
+def rule_of(config: Mapping[str, Any]) -> kernels.Optimizer:
+    """The compiled rule that a trainer's settings name."""
+    kind = config["optimizer"]
+    numbers = {"rmsprop": {"decay": config["decay_rate"]}, "sgd": {"decay": config["momentum"]},
+               "adam": {"decay": BETAS[0], "decay2": BETAS[1]}}.get(kind, {})
+    return kernels.Optimizer(kind, **numbers, clip_value=config["clip_value"],
+                             clip_norm=config["clip_norm"])
 
 
 class Optimizer:
@@ -43,7 +52,7 @@ class Optimizer:
     """
 
     def __init__(self, params: Mapping[str, Array], learning_rate: float,
-                 rule: _core.Optimizer) -> None:
+                 rule: kernels.Optimizer) -> None:
         for name, p in params.items():
             float_array(f'params["{name}"]', p, (...,))
         self.params, self._rule = params, rule
@@ -86,7 +95,7 @@ class SGD(Optimizer):
     def __init__(self, params: Mapping[str, Array],
                  learning_rate: float = LEARNING_RATES["sgd"], momentum: float = 0.0) -> None:
         super().__init__(params, learning_rate,
-                         _core.Optimizer("sgd", decay=share("momentum", momentum)))
+                         kernels.Optimizer("sgd", decay=fraction("momentum", momentum)))
 
 
 class AdaGrad(Optimizer):
@@ -95,7 +104,7 @@ class AdaGrad(Optimizer):
     def __init__(self, params: Mapping[str, Array],
                  learning_rate: float = LEARNING_RATES["adagrad"],
                  epsilon: float = EPSILON) -> None:
-        super().__init__(params, learning_rate, _core.Optimizer(
+        super().__init__(params, learning_rate, kernels.Optimizer(
             "adagrad", epsilon=positive_float("epsilon", epsilon)))
 
 
@@ -106,8 +115,8 @@ class RMSProp(Optimizer):
     def __init__(self, params: Mapping[str, Array],
                  learning_rate: float = LEARNING_RATES["rmsprop"],
                  decay_rate: float = DECAY_RATE, epsilon: float = EPSILON) -> None:
-        super().__init__(params, learning_rate, _core.Optimizer(
-            "rmsprop", decay=share("decay_rate", decay_rate),
+        super().__init__(params, learning_rate, kernels.Optimizer(
+            "rmsprop", decay=fraction("decay_rate", decay_rate),
             epsilon=positive_float("epsilon", epsilon)))
 
 
@@ -119,8 +128,8 @@ class Adam(Optimizer):
     def __init__(self, params: Mapping[str, Array],
                  learning_rate: float = LEARNING_RATES["adam"], beta1: float = BETAS[0],
                  beta2: float = BETAS[1], epsilon: float = EPSILON) -> None:
-        super().__init__(params, learning_rate, _core.Optimizer(
-            "adam", decay=share("beta1", beta1), decay2=share("beta2", beta2),
+        super().__init__(params, learning_rate, kernels.Optimizer(
+            "adam", decay=fraction("beta1", beta1), decay2=fraction("beta2", beta2),
             epsilon=positive_float("epsilon", epsilon)))
 
 

@@ -48,12 +48,17 @@ def finite_float(name: str, value: Any) -> float:
     return number
 
 
-def share(name: str, value: Any) -> float:
+def fraction(name: str, value: Any) -> float:
     """Return value as a float from 0 to below 1."""
     number = finite_float(name, value)
     if not 0 <= number < 1:
         raise ValueError(f"{name} must be at least 0 and below 1, not {value!r}")
     return number
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Return value as True or False."""
+    return bool(value)
 
 
 def choice(name: str, value: Any, choices: Iterable[str]) -> str:

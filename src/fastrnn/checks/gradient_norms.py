@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core, reference
-from .blas import one_thread
-from .model import Model, cell_shapes
-from .sequences import Sequences
+from .. import kernels
+from ..cells import kernel_cell, tensor_shapes
+from ..data.sequences import Sequences
+from ..kernels.blas import one_thread
+from ..model.model import Model
+from ..plots import figure
+from . import reference
 
 LOSSES = {"cross_entropy": reference.softmax_cross_entropy,
           "binary_cross_entropy": reference.binary_cross_entropy,
@@ -56,12 +59,7 @@ class GradientNorms:
         ImportError
             matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError('plots need matplotlib: pip install "fastrnn[plot]"') from None
-        figure = Figure(figsize=(9, 4), layout="constrained")
-        left, right = figure.subplots(1, 2)
+        canvas, (left, right) = figure(9, 4, columns=2)
         left.semilogy(self.lags, self.norms)
         left.set(xlabel="lag (steps before the last)", ylabel="norm of the gradient by the state")
         right.loglog(self.lengths, self.mean_absolute, marker=".")
@@ -69,8 +67,8 @@ class GradientNorms:
         for axes in (left, right):
             axes.grid(alpha=0.3)
         if path is not None:
-            figure.savefig(path, dpi=150)
-        return figure
+            canvas.savefig(path, dpi=150)
+        return canvas
 
 
 def gradient_norms(
@@ -112,8 +110,7 @@ def gradient_norms(
     if (chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu" or chosen.min() < 1
             or chosen.max() > longest):
         raise ValueError(f"lengths must be a list of whole numbers from 1 to {longest}")
-    twin = Model(model.vocabulary or model.sizes, **(model.config | {"dtype": "float64"}))
-    twin.block[:] = model.block
+    twin = model.in_float64()
     mean_absolute = []
     for length in chosen:
         x, y = _endings(sequences, int(length))
@@ -168,20 +165,20 @@ class _Layer:
     """One layer of a model that goes step by step, forward to the end and back again."""
 
     def __init__(self, model: Model, number: int, N: int) -> None:
-        cell, H = model.config["cell"], model.config["hidden_size"]
-        D = len(model.params[f"layer{number}.Wx"])
-        names = [f"layer{number}.{name}"
-                 for name in cell_shapes(cell, D, H, model.config["reset_after"])]
+        cell, after = model.config["cell"], model.config["reset_after"]
+        H, D = model.config["hidden_size"], len(model.params[f"layer{number}.Wx"])
+        names = [f"layer{number}.{name}" for name in tensor_shapes(cell, D, H, after)]
+        info = kernel_cell(cell, after)
         tensors = [model.params[name] for name in names]
         offsets, size = {}, 0
         for name, p in zip(names, tensors, strict=True):
             offsets[f"layer0.{name.split('.')[1]}"], size = size, size + prod(p.shape)
-        self._block = _core.aligned_zeros(size, "float64")
+        self._block = kernels.aligned_zeros(size, "float64")
         self._block[:] = np.concatenate([p.ravel() for p in tensors])
-        self._network = _core.Network(
-            model.config | {"num_layers": 1, "embedding_size": None, "dropout": 0.0, "labels": None,
+        self._network = kernels.Network(
+            model.config | {"cell": info.name, "num_layers": 1, "embedding_size": None, "dropout": 0.0, "labels": None,
                             "loss": "mean_squared_error"}, 0, D, 0, offsets, size, 1, N)
-        self._H, self._memory = H, cell == "memory"
+        self._H, self._carries = H, info.state_is_output
         self._state = np.zeros((N, self._network.P))
         self.dstate = np.zeros((N, self._network.P))  # the gradient by the state that is next
         self._grads = np.empty(size)
@@ -194,6 +191,6 @@ class _Layer:
     def backward(self, dout: NDArray[Any]) -> NDArray[Any]:
         x, state = self._seen.pop()
         self._network.forward(self._block, x, state)  # whose workspace backward needs
-        if not self._memory:  # what it hands on is its state
+        if self._carries:  # what it outputs is its state
             dout = dout + self.dstate[:, None, : self._H]
         return self._network.backward(self._block, dout, self.dstate, self._grads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from typing import Any
 
@@ -10,21 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from .blas import one_thread
+from ..files.store import DAMAGE, damaged, read, write
+from ..kernels.blas import one_thread
+from ..settings import EchoSettings, declared, documented
+from ..validate import choice, float_array, generator, positive_int
 from .reservoir import Reservoir, draw
 from .ridge import Ridge
-from .validate import (
-    choice,
-    dtype_name,
-    finite_float,
-    float_array,
-    generator,
-    positive_float,
-    positive_int,
-)
+
+PARAMETERS = declared(EchoSettings)
 
 
-class EchoStateNetwork:
+@documented(EchoSettings)
+class EchoStateNetwork(EchoSettings):
     """Echo state network (Jaeger 2001) for time series, in scikit-learn's manner.
 
     A series u of D numbers a step drives a reservoir, a random layer that stays as it is:
@@ -36,29 +32,8 @@ class EchoStateNetwork:
 
     Parameters
     ----------
-    units : int
-        Numbers of x.
-    spectral_radius : float
-        Largest absolute eigenvalue of W: below 1 what was long ago is mostly forgotten.
-    leak_rate : float
-        a, above 0 and at most 1: the smaller, the slower x moves.
-    input_scale : float
-        Win and Wfb are uniform between -input_scale and input_scale.
-    density : float
-        Share of the entries of W that are not 0, above 0 and at most 1. A row has about
-        density * units of them, uniform numbers before the scaling. Which ones is random in
-        pieces (`fastrnn.reservoir`), so that a step takes a fraction of the time.
-    bias_scale : float
-        b is uniform between -bias_scale and bias_scale.
-    feedback : bool
-        Whether outputs are fed back into the reservoir.
-    ridge : float
-        Penalty on the squares of Wout, over all steps that are fitted. The weights of the constant
-        are among them: centre targets that lie far from 0.
-    seed : int or None
-        Of NumPy's generator; None: another network with each `fit`.
-    dtype : {"float64", "float32"}
-        Of states and outputs. W has float32 values in both; ridge regression is in float64.
+    **settings
+        `EchoSettings`.
 
     Attributes
     ----------
@@ -71,24 +46,6 @@ class EchoStateNetwork:
     A fitted network has these. Series are (T, D), T steps, or lists of such, each from the zero
     state; targets (T, K), or (T,) for one number a step, and then so are predictions.
     """
-
-    def __init__(
-        self, units: int = 500, spectral_radius: float = 0.9, leak_rate: float = 1.0,
-        input_scale: float = 1.0, density: float = 0.1, bias_scale: float = 0.0,
-        feedback: bool = False, ridge: float = 1e-6, seed: int | None = 0,
-        dtype: str = "float64",
-    ) -> None:
-        # scikit-learn's convention: kept as they are, checked by fit
-        self.units = units
-        self.spectral_radius = spectral_radius
-        self.leak_rate = leak_rate
-        self.input_scale = input_scale
-        self.density = density
-        self.bias_scale = bias_scale
-        self.feedback = feedback
-        self.ridge = ridge
-        self.seed = seed
-        self.dtype = dtype
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters by name."""
@@ -278,8 +235,6 @@ class EchoStateNetwork:
         OSError
             The file cannot be written; one that was there is still whole.
         """
-        from .checkpoint import write
-
         self._check_fitted()
         tensors = {"Wout": self.Wout_} | self._reservoir.tensors
         write(path, tensors, {"echo_state_network": {
@@ -295,9 +250,7 @@ class EchoStateNetwork:
         OSError, ValueError
             As `fastrnn.load`.
         """
-        from .checkpoint import DAMAGE, damaged, open_file
-
-        tensors, about = open_file(path)
+        tensors, about = read(path)
         if "echo_state_network" not in about:
             raise ValueError(f"{str(path)!r} holds a model, not an echo state network: use "
                              "fastrnn.load")
@@ -367,22 +320,12 @@ class EchoStateNetwork:
 
     def __repr__(self) -> str:
         changed = [f"{name}={value!r}" for name, value in self.get_params().items()
-                   if repr(value) != repr(PARAMETERS[name].default)]
+                   if repr(value) != repr(PARAMETERS[name].setting.default)]
         return f"EchoStateNetwork({', '.join(changed)})"
 
     def _checked_params(self) -> dict[str, Any]:
         """The parameters as plain Python values; `draw` checks the ranges of its own."""
-        if not isinstance(self.feedback, bool | np.bool_):
-            raise TypeError(f"feedback must be True or False, not {self.feedback!r}")
-        numbers = ("spectral_radius", "leak_rate", "input_scale", "density", "bias_scale")
-        return {
-            "units": positive_int("units", self.units),
-            **{name: finite_float(name, getattr(self, name)) for name in numbers},
-            "feedback": bool(self.feedback),
-            "ridge": positive_float("ridge", self.ridge, zero=True),
-            "seed": None if self.seed is None else positive_int("seed", self.seed, least=0),
-            "dtype": choice("dtype", dtype_name(self.dtype), ("float64", "float32")),
-        }
+        return {name: one.checked(getattr(self, name)) for name, one in PARAMETERS.items()}
 
     def _fitted_inputs(self, name: str, X: Any) -> list[NDArray[Any]]:
         self._check_fitted()
@@ -396,9 +339,6 @@ class EchoStateNetwork:
         if self._flat:
             outputs = [y[:, 0] for y in outputs]
         return outputs[0] if _is_one_series(X) else outputs
-
-
-PARAMETERS = dict(inspect.signature(EchoStateNetwork).parameters)
 
 
 class NotFittedError(ValueError, AttributeError):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .model import Model
-from .validate import float_array, generator, positive_float, positive_int
+from ..model.model import Model
+from ..settings import GradcheckSettings, checked, documented
+from ..validate import float_array
 
 SEQUENCE = 3  # axes of an array of sequences (N, T, D)
 
@@ -97,6 +98,7 @@ class Report:
     __repr__ = __str__  # notebooks show the table
 
 
+@documented(GradcheckSettings)
 def gradcheck(
     model: Model | Callable[[NDArray[Any]], ArrayLike],
     inputs: ArrayLike,
@@ -107,11 +109,7 @@ def gradcheck(
     lengths: ArrayLike | None = None,
     labels: Any = None,
     dout: ArrayLike | None = None,
-    step: float = 1e-5,
-    tolerance: float = 1e-6,
-    entries: int | None = None,
-    dropout: bool = False,
-    seed: int | None = 0,
+    **settings: Unpack[GradcheckSettings],
 ) -> Report:
     """Compare gradients with central differences, (L(p + step) - L(p - step)) / 2 step.
 
@@ -134,20 +132,11 @@ def gradcheck(
         Of a model that has some: each a str or a dict of shares.
     dout : array_like, optional
         Of the shape of f(x); ones where not given.
-    tolerance : float
-        Of a function: the error above which an entry is reported as wrong.
     state : array_like, shape (N, P), optional
         Before the first step; small random numbers where not given, because zeros would hide a
         wrong gradient of the first step.
-    step : float
-        By which an entry is moved, up and down.
-    entries : int, optional
-        Entries to check of each tensor, drawn at random; all where not given.
-    dropout : bool
-        Check with the model's dropout at work; the same units are dropped in all passes.
-    seed : int or None
-        Of the generator that draws these entries, the state and what is dropped; None: others
-        each time.
+    **settings
+        `GradcheckSettings`.
 
     Returns
     -------
@@ -158,17 +147,16 @@ def gradcheck(
     ValueError, TypeError
         As `Model.loss_and_gradients`.
     """
-    step = positive_float("step", step)
-    rng = generator(seed)
+    how = checked(GradcheckSettings, dict(settings), "gradcheck")
+    step, entries, rng = how["step"], how["entries"], np.random.default_rng(how["seed"])
     if not isinstance(model, Model):
         if not callable(model):
             raise TypeError(f"gradcheck takes a Model or a function, not {model!r}")
-        return _check_function(model, inputs, targets, dout, step, tolerance, entries, rng)
-    twin = Model(model.vocabulary or model.sizes, **(model.config | {"dtype": "float64"}))
-    twin.block[:] = model.block
+        return _check_function(model, inputs, targets, dout, step, how["tolerance"], entries, rng)
+    twin = model.in_float64()
     if state is None:
         state = rng.normal(0, 0.1, twin.zero_state(len(np.asarray(inputs))).shape)
-    slices = twin.network(*np.shape(inputs)[1::-1]).slices if dropout else []
+    slices = twin.network(*np.shape(inputs)[1::-1]).slices if how["dropout"] else []
     seeds = rng.integers(2**63, size=len(slices))
 
     def generators() -> list[np.random.Generator] | None:  # at their start, so that masks repeat
@@ -241,7 +229,7 @@ def _chosen(
     array: NDArray[Any], entries: int | None, rng: np.random.Generator
 ) -> list[tuple[int, ...]]:
     """Places in an array: all, or so many drawn at random."""
-    count = array.size if entries is None else min(positive_int("entries", entries), array.size)
+    count = array.size if entries is None else min(entries, array.size)
     flat = (np.arange(array.size) if count == array.size
             else rng.choice(array.size, count, replace=False))
     return [tuple(int(i) for i in np.unravel_index(place, array.shape)) for place in flat]

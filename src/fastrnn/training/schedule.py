@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEDULES = ("constant", "cosine")
+
 
 
 def learning_rates(

@@ -12,8 +12,9 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
+from ..settings import WordSettings, documented
 from .corpus import Corpus
 
 
@@ -106,9 +107,8 @@ def path(name: str) -> Path:
     return _fetch(dataset)
 
 
-def load(
-    name: str, unit: str = "char", *, split: str = "blank", lower: bool = True, min_count: int = 1
-) -> Corpus:
+@documented(WordSettings)
+def load(name: str, unit: str = "char", **settings: Unpack[WordSettings]) -> Corpus:
     """Return a data set as a corpus.
 
     Parameters
@@ -116,8 +116,8 @@ def load(
     name : str
         One of `names`.
     unit : {"char", "word", "byte"}
-    split, lower, min_count
-        As in `Corpus.from_text`.
+    **settings
+        `WordSettings`: split, lower, min_count.
 
     Raises
     ------
@@ -126,10 +126,9 @@ def load(
     ValueError, OSError
         As in `path`.
     """
-    words: dict[str, Any] = {"split": split, "lower": lower, "min_count": min_count}
     if _named(name).file is None:
-        return Corpus.from_text(_pydoc_topics(), unit, name=name, **words)
-    return Corpus.from_file(path(name), unit, **words)
+        return Corpus.from_text(_pydoc_topics(), unit, name=name, **settings)
+    return Corpus.from_file(path(name), unit, **settings)
 
 
 def _named(name: str) -> Dataset:

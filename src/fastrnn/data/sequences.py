@@ -3,68 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as OneOf
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .validate import positive_int
+from ..validate import positive_int
+from .source import READ_STEPS, ROWS, Batch, Order, Reading, Sizes, Source, held_out_count
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """What a network reads and predicts: symbols or numbers, and how many.
-
-    Parameters
-    ----------
-    input_symbols, input_size : int
-        How many symbols there are, each read as one-hot or embedded; or the numbers of each input.
-        One of the two is 0.
-    output_symbols, output_size : int
-        How many symbols there are to predict; or the numbers of each prediction. As above.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Both of a pair or neither, or a number that is too small.
-    """
-
-    input_symbols: int = 0
-    input_size: int = 0
-    output_symbols: int = 0
-    output_size: int = 0
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            positive_int(name, value, least=0)
-        if bool(self.input_symbols) == bool(self.input_size):
-            raise ValueError("Sizes needs either input_symbols or input_size")
-        if bool(self.output_symbols) == bool(self.output_size):
-            raise ValueError("Sizes needs either output_symbols or output_size")
-        if self.output_symbols == 1:
-            raise ValueError("output_symbols must be at least 2, so that there is a choice")
-
-    @property
-    def outputs(self) -> int:
-        """K, of either kind."""
-        return self.output_symbols or self.output_size
-
-    @property
-    def loss(self) -> str:
-        """That of such predictions."""
-        return "cross_entropy" if self.output_symbols else "mean_squared_error"
-
-    def __str__(self) -> str:
-        def shown(symbols: int, numbers: int) -> str:
-            return f"{symbols or numbers} {'symbol' if symbols else 'number'}" + (
-                "s" * (symbols + numbers > 1))
-
-        return (f"{shown(self.input_symbols, self.input_size)} in, "
-                f"{shown(self.output_symbols, self.output_size)} out")
-
-
-class Sequences:
+class Sequences(Source):
     """N sequences of T steps, each with a target to learn: a prediction is made at every step.
 
     Parameters
@@ -137,15 +88,62 @@ class Sequences:
             count = max(2, count) if symbols is None else positive_int("symbols", symbols, 2)
         self.inputs = _kept("inputs", x, inside, count)
         self.targets = _kept("targets", y, self.mask, count)
-        self.sizes = Sizes(
+        self._sizes = Sizes(
             input_symbols=count if x.ndim == 2 else 0,
             input_size=x.shape[2] if x.ndim == 3 else 0,
             output_symbols=count if y.ndim == 2 else 0,
             output_size=y.shape[2] if y.ndim == 3 else 0)
-        self.name = name
+        self.name, self.steps = name, T
+
+    kind = "sequences"
+
+    @property
+    def sizes(self) -> Sizes:
+        return self._sizes
+
+    @property
+    def predictions(self) -> int:
+        return int(self.mask.sum())
+
+    def hold_out(self, valid_fraction: float, seed: int) -> tuple[Sequences, Sequences]:
+        n = len(self) - held_out_count(len(self), valid_fraction, 1, f"sequences of {self.name}")
+        return self[:n], self[n:]
+
+    def reading(
+        self, config: Mapping[str, Any], labels: OneOf[str] | None, dtype: np.dtype[Any]
+    ) -> Reading:
+        n, N, T = len(self), config["batch_size"], self.mask.shape[1]
+        if n < N:
+            raise ValueError(f"{self.name} has {n} sequences to train on, and batch_size is "
+                             f"{N}: give a batch_size of at most {n}")
+        updates = math.ceil(n / N)
+
+        def order(rng: np.random.Generator) -> Order:
+            """A new order of the sequences; length 0 stands for one that is not there."""
+            rows = np.full(updates * N, -1)
+            rows[:n] = rng.permutation(n)
+            return np.maximum(rows, 0) * T, np.where(rows < 0, 0, self.ends[rows]), None
+
+        x, y = (a.ravel() if a.ndim == 2 else a.astype(dtype) for a in (self.inputs, self.targets))
+        arrays = {"x" if x.ndim == 3 else "ids": x, "targets": y, "mask": self.mask}
+        return Reading(arrays, updates, self.predictions / n, order)
+
+    def batches(
+        self, dtype: np.dtype[Any], *, streams: int = 1, steps: int = READ_STEPS
+    ) -> Iterator[Batch]:
+        n, T = self.mask.shape
+        N = min(n, max(1, ROWS // T))
+        for start in range(0, n, N):
+            rows = np.arange(start, min(n, start + N))
+            padded = np.full(N, -1)  # sequences to read; -1: none
+            padded[: len(rows)] = rows
+            yield Batch(T, self.batch(padded, dtype), rows)
+
+    def padded(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        return self.inputs, self.lengths
 
     def batch(self, rows: NDArray[np.intp], dtype: Any) -> dict[str, Any]:
-        """The sequences of some rows as `_core.Network.unroll` takes them; -1 stands for an empty
+        """The sequences of some rows as `kernels.Network.unroll` takes them; -1 stands for an empty
         one."""
         mask, lengths = self.mask[rows], self.lengths[rows]
         mask[rows < 0], lengths[rows < 0] = False, 0

@@ -16,9 +16,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackError, eigs
 
-from . import _core
-from .blas import cores
-from .validate import finite_float, positive_float
+from .. import kernels
+from ..kernels.blas import cores
+from ..validate import finite_float, positive_float
 
 BLOCK = 2**19  # numbers of states that are there at a time while a readout is fitted or applied
 WORTH_SHARING = 2**17  # weights of a W from which on a second thread saves more than waiting costs
@@ -51,12 +51,12 @@ class Reservoir:
             array.setflags(write=False)
 
     def __getstate__(self) -> dict[str, Any]:  # of copies and of other processes
-        return {name: value for name, value in self.__dict__.items() if name != "kernels"}
+        return {name: value for name, value in self.__dict__.items() if name != "compiled"}
 
     @cached_property
-    def kernels(self) -> _core.Reservoir:
+    def compiled(self) -> kernels.Reservoir:
         """As the kernels read it (csrc/reservoir.h)."""
-        return _core.Reservoir(self.b.dtype, self.leak_rate, np.ascontiguousarray(self.Win.T),
+        return kernels.Reservoir(self.b.dtype, self.leak_rate, np.ascontiguousarray(self.Win.T),
                                np.ascontiguousarray(self.Wfb.T), self.b, *strips(self.W))
 
     def start(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -76,12 +76,12 @@ class Reservoir:
         self, T: int, state: NDArray[Any], last: NDArray[Any], *, u: NDArray[Any] | None = None,
         Wout: NDArray[Any] | None = None, states: NDArray[Any] | None = None,
     ) -> Any:
-        """`_core.Reservoir.run` in blocks, so that Ctrl-C is answered."""
+        """`kernels.Reservoir.run` in blocks, so that Ctrl-C is answered."""
         steps = max(64, BLOCK // len(self.b))
         out = [np.empty((0, last.size), self.b.dtype)]
         for start in range(0, T, steps):
             part = slice(start, min(T, start + steps))
-            out.append(self.kernels.run(
+            out.append(self.compiled.run(
                 part.stop - start, state, last, u=None if u is None else u[part], Wout=Wout,
                 states=None if states is None else states[part], threads=self.threads()))
         return None if Wout is None else np.concatenate(out)
@@ -106,7 +106,7 @@ class Reservoir:
             inputs = u[part] if symbols is None else symbols[u[part]]
             if D:
                 features[:, 1 : 1 + D] = inputs
-            self.kernels.run(len(features), state, last, u=inputs,
+            self.compiled.run(len(features), state, last, u=inputs,
                              y=y[part] if y is not None and last.size else None,
                              states=features[:, 1 + D :], threads=self.threads())
             skip = max(0, warmup - start)
@@ -189,7 +189,7 @@ def _sparse(units: int, density: float, rng: np.random.Generator) -> csr_array:
     weights themselves are independent. What a step reads then lies side by side
     (csrc/reservoir.h), and forecasts are about as good as with weights in random places;
     bench/NOTES.md has what both give."""
-    S = _core.STRIP
+    S = kernels.STRIP
     panels = -(-units // S)
     counts = np.full(panels, round(density * units * panels) // panels)
     counts[: round(density * units * panels) % panels] += 1
@@ -199,7 +199,7 @@ def _sparse(units: int, density: float, rng: np.random.Generator) -> csr_array:
     rows = panel[:, None] * S + np.arange(S)  # (strips, S)
     weights = rng.uniform(-1, 1, rows.shape).astype(np.float32)
     inside = rows < units
-    at = (rows[inside], ((columns[:, None] + np.arange(S) % _core.RUN) % units)[inside])
+    at = (rows[inside], ((columns[:, None] + np.arange(S) % kernels.RUN) % units)[inside])
     return csr_array((weights[inside], at), shape=(units, units))
 
 
@@ -221,10 +221,10 @@ def _largest_eigenvalue(W: csr_array) -> float:
 
 def strips(W: csr_array) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     """Any W as csrc/reservoir.h has it: first, at, strips."""
-    H, S = W.shape[0], _core.STRIP
+    H, S = W.shape[0], kernels.STRIP
     rows = np.repeat(np.arange(H), np.diff(W.indptr))
     # the weights of a panel that lie on one diagonal, which may leave W on the right and come back
-    diagonals, which = np.unique(rows // S * H + (W.indices - rows % _core.RUN) % H,
+    diagonals, which = np.unique(rows // S * H + (W.indices - rows % kernels.RUN) % H,
                                  return_inverse=True)
     out = np.zeros((len(diagonals), S), np.float32)
     out[which, rows % S] = W.data

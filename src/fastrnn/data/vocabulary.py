@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .validate import choice, positive_int
-
-UNITS = ("char", "word", "byte")
+from ..settings import SPLITS, UNITS
+from ..validate import choice, positive_int
 
 # Symbols (for words: characters) encoded at a time: what a chunk needs besides its ids stays in
 # the cache and does not grow with the text.
@@ -22,7 +21,7 @@ CHUNK = 1 << 16
 # ways to cut a text into words -> (where it may be cut for good, the words of a piece)
 _LINE_END_OR_BLANK = re.compile(r" |\r\n?|(?<!\r)\n")
 _WHITE_SPACE = re.compile(r"\s")
-SPLITS: dict[str, tuple[re.Pattern[str], Callable[[str], list[str]]]] = {
+SPLITTERS: dict[str, tuple[re.Pattern[str], Callable[[str], list[str]]]] = {
     "blank": (_LINE_END_OR_BLANK, _LINE_END_OR_BLANK.split),
     "space": (_WHITE_SPACE, str.split),
     "mark": (_WHITE_SPACE, re.compile(r"\w+|[^\w\s]").findall),
@@ -412,7 +411,7 @@ def _words(text: str, split: str, lower: bool) -> Iterator[list[str]]:
     Cut at blanks, the pieces give the words of the whole: no blank changes in lower case, nor how
     the letters beyond it do.
     """
-    cut, words = SPLITS[split]
+    cut, words = SPLITTERS[split]
     start = 0
     more = bool(text)
     while more:
@@ -433,6 +432,6 @@ def _checked_symbol(symbol: Any, unit: str, split: str, unknown: str | None) -> 
         raise ValueError(f'symbol {symbol!r} is not a str, as the symbols of unit "{unit}" must be')
     if unit == "char" and len(symbol) != 1:
         raise ValueError(f'symbol {symbol!r} is not a single character: for words use unit "word"')
-    if unit == "word" and symbol != unknown and SPLITS[split][1](symbol) != [symbol]:
+    if unit == "word" and symbol != unknown and SPLITTERS[split][1](symbol) != [symbol]:
         raise ValueError(f'symbol {symbol!r} is not one word by split="{split}"')
     return str(symbol)

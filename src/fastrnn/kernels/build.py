@@ -6,7 +6,8 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
-from . import _core, blas
+from .. import kernels
+from . import blas
 
 
 def build_info() -> dict[str, Any]:
@@ -22,10 +23,10 @@ def build_info() -> dict[str, Any]:
     """
     return {
         "version": version("fastrnn"),
-        "isa": _core.running_isa(),
-        "isas": _core.available_isas(),
-        "lanes": {dtype: _core.lanes(dtype) for dtype in ("float32", "float64")},
-        "compiler": _core.compiler(),
+        "isa": kernels.running_isa(),
+        "isas": kernels.available_isas(),
+        "lanes": {dtype: kernels.lanes(dtype) for dtype in ("float32", "float64")},
+        "compiler": kernels.compiler(),
         "blas": blas.libraries(),
         "python": platform.python_version(),
         "numpy": version("numpy"),

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..plots import figure
+
 # what the losses that a model can have are in, and what one prediction is of
 MEASURES = {"cross_entropy": ("nats", "symbol"), "binary_cross_entropy": ("nats", "symbol"),
             "mean_squared_error": ("squared error", "step")}
@@ -118,12 +120,7 @@ class History:
         """
         if not len(self):
             raise ValueError("there are no losses to plot yet: run the trainer first")
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError('plots need matplotlib: pip install "fastrnn[plot]"') from None
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
-        axes = figure.add_subplot()
+        canvas, axes = figure(8, 4.5)
         every = max(1, len(self) // 5000)  # more points than pixels only make a large file
         updates = np.arange(1, len(self) + 1)
         if self.valid_loss.size and self.seq_length:
@@ -137,5 +134,5 @@ class History:
             axes.set(xlabel="update", ylabel=f"smoothed loss ({self.measure[0]} per unroll)")
         axes.grid(alpha=0.3)
         if path is not None:
-            figure.savefig(path, dpi=150)
+            canvas.savefig(path, dpi=150)
         return axes

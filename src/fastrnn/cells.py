@@ -1,0 +1,69 @@
+"""The recurrent cells: what each computes, and what the Python layer must know of it.
+
+The compiled table (csrc/cells.h) tells the tensors, gates and states of each cell; here stand its
+equations for the reader and how its weights start. A new cell is an entry of CELLS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import kernels
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recurrent cell as users name it.
+
+    Attributes
+    ----------
+    summary : str
+        What it is, in a few words.
+    equation : str
+        What it computes: x_t is the input of the layer, s the logistic function and o the product
+        entry by entry.
+    init : str
+        How its weights are drawn where nothing else is asked for.
+    """
+
+    summary: str
+    equation: str
+    init: str = "normal"
+
+
+CELLS = {
+    "rnn": Cell("the tanh RNN", "h_t = tanh(x_t Wx + h_{t-1} Wh + b) (Elman 1990)"),
+    "relu": Cell("the same with max(0, .)",
+                 "h_t = max(0, x_t Wx + h_{t-1} Wh + b) (Le, Jaitly and Hinton 2015)"),
+    "lstm": Cell("the LSTM", """\
+columns of the weights in the order i, f, o, g: i, f, o = s(.), g = tanh(.) of
+x_t Wx + h_{t-1} Wh + b; c_t = f o c_{t-1} + i o g, h_t = o o tanh(c_t)
+(Hochreiter and Schmidhuber 1997, with forget gates)""", "xavier"),
+    "gru": Cell("the GRU", """\
+columns of the weights in the order r, z, n: r, z = s(x_t Wx + h_{t-1} Wh + b);
+n = tanh(x_t Wx + b + r o (h_{t-1} Wh + bhn)), or without reset_after
+n = tanh(x_t Wx + b + (r o h_{t-1}) Wh); h_t = (1 - z) o n + z o h_{t-1} (Cho et al. 2014)""",
+                "xavier"),
+    "memory": Cell("a ReLU layer with an additive memory", """\
+u_t = max(0, x_t Wx + m_{t-1} Wh + b), m_t = m_{t-1} + u_t Wm + bm; the output of the layer
+is u_t"""),
+    "esn": Cell("an echo state network, of which only the head is trained", """\
+h_t = (1 - a) h_{t-1} + a tanh(Win x_t + W h_{t-1}) with the leak_rate a and weights that
+stay as they are drawn (Jaeger 2001)"""),
+}
+
+
+def kernel_cell(cell: str, reset_after: bool = True) -> kernels.CellInfo:
+    """The row of the compiled table that computes a cell."""
+    name = "gru_before" if cell == "gru" and not reset_after else cell
+    return kernels.CELL_TABLE[kernels.CELLS.index(name)]
+
+
+def tensor_shapes(
+    cell: str, D: int, H: int, reset_after: bool = True
+) -> dict[str, tuple[int, ...]]:
+    """The trained tensors of one recurrent layer with D inputs and H units: name -> shape."""
+    info = kernel_cell(cell, reset_after)
+    sizes = {"D": D, "H": H, "G": info.gates * H, "1": 0}
+    return {name: tuple(sizes[letter] for letter in (rows, columns) if letter != "1")
+            for name, rows, columns in info.tensors} if info.trained else {}

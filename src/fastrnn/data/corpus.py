@@ -1,0 +1,518 @@
+"""Texts and records to learn from, as ids, with the vocabulary that made them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Unpack
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..settings import WordSettings, checked, documented
+from .records import AS_THEY_ARE, Records, digest, encode
+from .source import (
+    READ_STEPS,
+    ROWS,
+    Batch,
+    Order,
+    Reading,
+    Sizes,
+    Source,
+    held_out_count,
+    sizes_of,
+    time_major,
+)
+from .tables import lines, table
+from .texts import base_name, read_bytes, read_text
+from .vocabulary import Vocabulary, check_unit
+
+GROUP = 50  # batches of records that are sorted by length together
+
+
+class Corpus(Source):
+    """A text to learn from or to score: one stream of ids, or records that begin anew each.
+
+    Most are made by `from_file` or `from_text`, those of records by `from_records`, `from_lines` or
+    `from_table`.
+
+    Parameters
+    ----------
+    ids : array_like of int, shape (n,)
+        At least one id of `vocabulary`.
+    vocabulary : Vocabulary
+    name : str
+        What messages call this text; for a file its name.
+    records : Records, optional
+        Where records lie in the ids.
+
+    Attributes
+    ----------
+    ids : ndarray of ``vocabulary.dtype``, shape (n,), C-contiguous
+    vocabulary : Vocabulary
+    name : str
+    records : Records or None
+        Its starts, steps, labels, and how many blank or too long ones there were (`Records`).
+
+    Raises
+    ------
+    ValueError
+        No ids, ids that are not one-dimensional, or an id outside the vocabulary.
+    TypeError
+        Ids that are not integers, or a vocabulary that is no `Vocabulary`.
+    """
+
+    kind = "text"
+    records: Records | None
+
+    def __new__(cls, ids: Any = None, vocabulary: Any = None, name: str = "text",
+                records: Records | None = None) -> Corpus:
+        return super().__new__(cls if records is None else RecordCorpus)
+
+    def __init__(self, ids: ArrayLike, vocabulary: Vocabulary, name: str = "text",
+                 records: Records | None = None) -> None:
+        _check_vocabulary(vocabulary)
+        ids = vocabulary.check_ids(ids)
+        if ids.ndim != 1:
+            raise ValueError(f"ids must be one-dimensional; their shape is {ids.shape}")
+        if ids.size == 0:
+            raise ValueError(f"{name} is empty: give a text with at least one symbol")
+        self.ids: NDArray[np.unsignedinteger] = np.ascontiguousarray(ids, vocabulary.dtype)
+        self.vocabulary: Vocabulary = vocabulary
+        self.name, self.records = name, records
+        self._left_out = 0  # symbols behind the end that are held out
+
+    @classmethod
+    @documented(WordSettings)
+    def from_text(
+        cls, text: str | bytes, unit: str | None = None, vocabulary: Vocabulary | None = None, *,
+        name: str = "text", **settings: Unpack[WordSettings],
+    ) -> Corpus:
+        """Make a corpus of a text at hand.
+
+        Parameters
+        ----------
+        text : str, or for unit "byte" str (taken as UTF-8) or bytes
+        unit : {"char", "word", "byte"}, optional
+            What one symbol is, as in `Vocabulary`: the unit of `vocabulary` where that is given,
+            else "char".
+        vocabulary : Vocabulary, optional
+            The vocabulary to encode with, as that of a trained model; made from the text where
+            not given.
+        name : str
+            What messages call this text.
+        **settings
+            `WordSettings`: split, lower, min_count, for a vocabulary that is made here.
+
+        Raises
+        ------
+        ValueError
+            An empty text; one distinct symbol (where the vocabulary is made from the text); a
+            symbol that `vocabulary` does not have; a unit that is unknown or not the vocabulary's.
+        TypeError
+            A text of another type.
+        """
+        unit = _checked_unit(unit, vocabulary)
+        words = checked(WordSettings, dict(settings), "Corpus.from_text")
+        if vocabulary is not None and words != AS_THEY_ARE:
+            raise ValueError("split, lower and min_count are the vocabulary's: leave them out "
+                             "where one is given")
+        blank = unit == "word" and isinstance(text, str) and text.isspace()  # and so no words
+        if blank or (isinstance(text, (str, bytes)) and not text):
+            raise ValueError(f"{name} is empty: give a text with at least two distinct symbols")
+        if vocabulary is None:
+            vocabulary = Vocabulary.from_text(text, unit, **words)
+            if len(vocabulary) == 1:
+                raise ValueError(
+                    f"{name} has only one distinct {unit}, {vocabulary.symbols[0]!r}, so there is "
+                    "nothing to learn: give a text with at least two"
+                )
+        return cls(vocabulary.encode(text), vocabulary, name)
+
+    @classmethod
+    @documented(WordSettings)
+    def from_file(
+        cls, path: str | os.PathLike[str], unit: str | None = None,
+        vocabulary: Vocabulary | None = None, **settings: Unpack[WordSettings],
+    ) -> Corpus:
+        """Read a text file: UTF-8 for unit "char" and "word", any bytes for "byte".
+
+        Line ends stay as they are. A byte order mark at the start is dropped, unless bytes are
+        the unit.
+
+        Parameters
+        ----------
+        path : str or path-like
+        unit, vocabulary
+            As in `Corpus.from_text`.
+        **settings
+            `WordSettings`: split, lower, min_count, for a vocabulary that is made here.
+
+        Raises
+        ------
+        FileNotFoundError, IsADirectoryError, PermissionError
+            A path that names no file, names a directory, or names a file that may not be read.
+        ValueError
+            A file that is not UTF-8 (the message gives the byte offset), and all that `from_text`
+            refuses.
+        """
+        unit = _checked_unit(unit, vocabulary)
+        text = read_bytes(path) if unit == "byte" else read_text(path)
+        return cls.from_text(text, unit, vocabulary, name=base_name(path), **settings)
+
+    @classmethod
+    @documented(WordSettings)
+    def from_records(
+        cls, records: Iterable[str | bytes], labels: Iterable[str] | None = None, *,
+        unit: str | None = None, vocabulary: Vocabulary | None = None,
+        start: str | int | None = None, stop: str | int | None = None,
+        max_length: int | None = None, too_long: str = "refuse", name: str = "records",
+        **settings: Unpack[WordSettings],
+    ) -> Corpus:
+        """Make a corpus of short independent texts, such as names or messages.
+
+        Each is learned from the zero state, after a start symbol and up to a stop symbol. Blank
+        ones are skipped, and counted in ``corpus.records.counts``.
+
+        Parameters
+        ----------
+        records : iterable of str (for unit "byte" also bytes)
+        labels : iterable of str, optional
+            One for each record: an input of the first layer at every step.
+        unit, vocabulary
+            As in `Corpus.from_text`; the vocabulary of a model that learned records has their start
+            and stop symbol.
+        start, stop : str (for unit "byte" also int), optional
+            Symbols that no record has, or one symbol for both; where not given the control
+            characters U+0002 and U+0003.
+        max_length : int, optional
+            Symbols of the longest record that is let through.
+        too_long : {"refuse", "cut", "drop", "keep"}
+            What becomes of longer ones: an error, their first max_length symbols, nothing, or all
+            of it; they are counted.
+        name : str
+            What messages call these records.
+        **settings
+            `WordSettings`: split, lower, min_count, for a vocabulary that is made here.
+
+        Raises
+        ------
+        ValueError
+            No record, one that has the start or stop symbol or is too long (the message says
+            which), labels that are more or fewer than records, and what `from_text` refuses.
+        TypeError
+            A record that is no text.
+        """
+        unit = _checked_unit(unit, vocabulary)
+        words = checked(WordSettings, dict(settings), "Corpus.from_records")
+        ids, vocabulary, found = encode(records, labels, unit, vocabulary, start, stop, max_length,
+                                        too_long, words, name)
+        return cls(ids, vocabulary, name, found)
+
+    @classmethod
+    def from_lines(cls, path: str | os.PathLike[str], **settings: Any) -> Corpus:
+        """Read a file with one record on each line: UTF-8, or any bytes for unit "byte"; line ends
+        LF, CRLF or CR, with or without a byte order mark. Blank lines are skipped and counted.
+
+        Parameters
+        ----------
+        path : str or path-like
+        **settings
+            As for `from_records`.
+
+        Raises
+        ------
+        OSError, ValueError
+            As `from_file` and `from_records`.
+        """
+        settings = {"name": base_name(path)} | settings
+        unit = _checked_unit(settings.get("unit"), settings.get("vocabulary"))
+        text = read_bytes(path) if unit == "byte" else read_text(path)
+        return cls.from_records(lines(text), **settings)
+
+    @classmethod
+    def from_table(
+        cls, path: str | os.PathLike[str], columns: Sequence[str | int] = (0, 1),
+        separator: str | None = None, **settings: Any,
+    ) -> Corpus:
+        """Read a table of texts and labels, such as a TSV or CSV file in UTF-8.
+
+        Parameters
+        ----------
+        path : str or path-like
+        columns : pair of int or str
+            Those of the text and of its label: their places from 0, or their names in the first
+            row. Places are for a table without a row of names.
+        separator : str, optional
+            Between columns; where not given a tab if the first line has one, else a comma. Fields
+            may stand in quotes but where it is a tab; blanks around them are taken off.
+        **settings
+            As for `from_records`.
+
+        Raises
+        ------
+        OSError, ValueError
+            As `from_file` and `from_records`; a row with too few columns (the message says its
+            line), or a column that is not there.
+        """
+        settings = {"name": base_name(path)} | settings
+        texts, labels = table(read_text(path), separator, columns, settings["name"])
+        return cls.from_records(texts, labels, **settings)
+
+    @property
+    def unit(self) -> str:  # type: ignore[override]
+        return self.vocabulary.unit
+
+    @property
+    def sizes(self) -> Sizes:
+        return sizes_of(self.vocabulary)
+
+    @property
+    def predictions(self) -> int:
+        return len(self) - 1
+
+    def hold_out(self, valid_fraction: float, seed: int) -> tuple[Corpus, Corpus]:
+        count = held_out_count(len(self), valid_fraction, 2, f"symbols of {self.name}")
+        parts = tuple(Corpus(ids, self.vocabulary, self.name)
+                      for ids in np.split(self.ids, [len(self) - count]))
+        parts[0]._left_out = count
+        return parts[0], parts[1]
+
+    def reading(
+        self, config: Mapping[str, Any], labels: Sequence[str] | None, dtype: np.dtype[Any]
+    ) -> Reading:
+        T, N, length = config["seq_length"], config["batch_size"], len(self)
+        shuffled = config["order"] == "shuffled"
+        windows = length - T  # that begin at every offset
+        least, fits = (T + N, length - T) if shuffled else (N * (T + 2), length // (T + 2))
+        if length < least:
+            hint = f", or a batch_size of at most {fits}" if N > 1 and fits > 0 else ""
+            left = f" ({length} without the valid_fraction)" if self._left_out else ""
+            raise ValueError(
+                f"{self.name} has {length + self._left_out} symbols{left}, and seq_length {T} with "
+                f"batch_size {N} needs at least {least}: give a longer text or a smaller "
+                f"seq_length{hint}")
+        if not shuffled:
+            return Reading({"ids": self.ids}, math.ceil((length // N - T - 1) / T), float(T))
+        return Reading({"ids": self.ids}, windows // N, float(T),
+                       lambda rng: (rng.permutation(windows), None, None))
+
+    def batches(
+        self, dtype: np.dtype[Any], *, streams: int = 1, steps: int = READ_STEPS
+    ) -> Iterator[Batch]:
+        N = max(1, min(streams, len(self) // (steps + 1)))
+        length = len(self) // N
+        ids = time_major(self.ids[: N * length].reshape(N, length))  # (length, N)
+        for t in range(0, length - 1, steps):
+            targets = ids[t + 1 : t + steps + 1]
+            yield Batch(steps, {"inputs": ids[t : t + len(targets)], "targets": targets},
+                        np.arange(N), goes_on=True)
+
+    def check_fits(
+        self, vocabulary: Vocabulary | None, sizes: Sizes, labels: Sequence[str] | None
+    ) -> None:
+        if vocabulary is None:
+            raise ValueError("this model was made for sequences, not for a text")
+        if self.vocabulary != vocabulary:
+            raise ValueError("the corpus has another vocabulary than this model: make it with "
+                             "Corpus.from_file or from_text and vocabulary=model.vocabulary")
+        if vocabulary.stop is not None:
+            raise ValueError(f"{self.name} is a text, and this model learned records: use "
+                             "Corpus.from_records, from_lines or from_table")
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 (hex) of the ids, their type and number: the same for the same text.
+
+        It does not cover the vocabulary, which can be compared itself.
+        """
+        return self._sha().hexdigest()
+
+    def _sha(self) -> hashlib._Hash:
+        stored = self.ids.dtype.newbyteorder("<")  # one value on every machine
+        sha = hashlib.sha256(f"{self.ids.itemsize} {len(self)}\n".encode())
+        sha.update(self.ids.astype(stored, copy=False))
+        return sha
+
+    def pieces(self, rows: NDArray[np.intp] | None = None) -> list[NDArray[np.unsignedinteger]]:
+        """The ids of each record, with start and stop, or of those of some rows."""
+        raise ValueError(f"{self.name} is a text and has no records")
+
+    def describe(self) -> str:
+        return (f"{self.name}: {len(self):,} {self.unit}s, {len(self.vocabulary)} distinct")
+
+    def __len__(self) -> int:
+        """Return the number of symbols in the text; of records with their starts and stops."""
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"<Corpus {self.name!r}: {len(self)} ids, {self.vocabulary!r}>"
+
+
+class RecordCorpus(Corpus):
+    """A corpus of records: what `Corpus` makes where it is told where records lie.
+
+    Each is read by itself, from the zero state. Batches are of about equal lengths.
+    """
+
+    records: Records
+
+    def __init__(self, ids: ArrayLike, vocabulary: Vocabulary, name: str = "records",
+                 records: Records | None = None) -> None:
+        if records is None:
+            raise ValueError("a corpus of records needs to know where they lie: use "
+                             "Corpus.from_records")
+        super().__init__(ids, vocabulary, name, records)
+        self.steps = int(records.steps.max())
+        self.labels = records.names
+
+    @classmethod
+    def of_pieces(cls, pieces: list[NDArray[Any]], vocabulary: Vocabulary) -> RecordCorpus:
+        """Of the ids of records, with start and stop."""
+        return cls(np.concatenate(pieces), vocabulary, records=Records.of_pieces(pieces))
+
+    @property
+    def predictions(self) -> int:
+        return int(self.records.steps.sum())
+
+    def row_labels(self) -> list[str] | None:
+        if self.records.labels is None:
+            return None
+        return [self.labels[c] for c in self.records.labels]
+
+    def _part(self, rows: NDArray[np.intp]) -> RecordCorpus:
+        return RecordCorpus(self.ids, self.vocabulary, self.name, self.records[np.sort(rows)])
+
+    def hold_out(self, valid_fraction: float, seed: int) -> tuple[Corpus, Corpus]:
+        n = len(self.records)
+        count = held_out_count(n, valid_fraction, 1, f"records of {self.name}")
+        # a table is often sorted, so that its tail is no sample of it
+        order = np.random.default_rng(seed).permutation(n)
+        return self._part(order[: n - count]), self._part(order[n - count :])
+
+    def reading(
+        self, config: Mapping[str, Any], labels: Sequence[str] | None, dtype: np.dtype[Any]
+    ) -> Reading:
+        records, N, n = self.records, config["batch_size"], len(self.records)
+        if n < N:
+            raise ValueError(f"{self.name} has {n} records to train on, and batch_size "
+                             f"is {N}: give a batch_size of at most {n}")
+        of_rows = self.row_labels() if labels else None
+        if config["balance"] and of_rows is None:
+            raise ValueError('balance="labels" needs a model and a corpus with labels')
+        places = None if of_rows is None else np.array(
+            [list(labels or ()).index(label) for label in of_rows], np.int32)
+        updates = math.ceil(n / N)
+
+        def order(rng: np.random.Generator) -> Order:
+            """Batches of about equal lengths; length 0 stands for a record that is not there."""
+            rows = np.full(updates * N, -1)
+            rows[:n] = (rng.permutation(n) if not config["balance"] or places is None
+                        else balanced(places, rng))
+            lengths = np.where(rows < 0, 0, records.steps[rows])
+            for start in range(0, len(rows), GROUP * N):
+                part = slice(start, start + GROUP * N)
+                rows[part] = rows[part][np.argsort(lengths[part], kind="stable")]
+            rows = rng.permutation(rows.reshape(-1, N)).ravel()
+            of_each = None if places is None else np.where(rows < 0, 0, places[rows])
+            return (records.starts[np.maximum(rows, 0)],
+                    np.where(rows < 0, 0, records.steps[rows]),
+                    None if of_each is None else of_each.astype(np.int32))
+
+        return Reading({"ids": self.ids}, updates, float(records.steps.mean()), order)
+
+    def batches(
+        self, dtype: np.dtype[Any], *, streams: int = 1, steps: int = READ_STEPS
+    ) -> Iterator[Batch]:
+        """Records of about the same length together."""
+        pieces = self.pieces()
+        counts = [len(ids) - 1 for ids in pieces]
+        order = sorted(range(len(pieces)), key=counts.__getitem__)
+        while order:
+            # powers of 2, so that few networks are made
+            T = 1 << (counts[order[0]] - 1).bit_length()
+            rows = [i for i in order[: max(1, ROWS // T)] if counts[i] <= T]
+            order = order[len(rows) :]
+            N = 1 << (len(rows) - 1).bit_length()
+            ids, lengths = np.zeros((T + 1, N), np.int32), np.zeros(N, np.int64)
+            for n, i in enumerate(rows):
+                ids[: counts[i] + 1, n], lengths[n] = pieces[i], counts[i]
+            mask = (np.arange(T)[:, None] < lengths).astype(np.uint8)
+            yield Batch(T, {"inputs": ids[:-1], "targets": ids[1:], "mask": mask,
+                            "lengths": lengths}, np.array(rows))
+
+    def check_fits(
+        self, vocabulary: Vocabulary | None, sizes: Sizes, labels: Sequence[str] | None
+    ) -> None:
+        if vocabulary is not None and vocabulary.stop is None:
+            raise ValueError(f"{self.name} has records, and this model learned a text")
+        if vocabulary is None or vocabulary != self.vocabulary:
+            super().check_fits(vocabulary, sizes, labels)
+        strange = sorted(set(self.labels) - set(labels or self.labels))
+        if strange:
+            raise ValueError(f"label {strange[0]!r} of {self.name} never came in training: "
+                             f"the known ones are {', '.join(map(repr, labels or ()))}")
+        if labels and not self.labels:
+            raise ValueError(f"this model needs labels, and {self.name} has none")
+
+    def digests(self) -> NDArray[np.uint64]:
+        return np.unique(np.array([digest(ids) for ids in self.pieces()], np.uint64))
+
+    def _sha(self) -> hashlib._Hash:
+        sha = super()._sha()
+        for array in (self.records.starts, self.records.labels):
+            sha.update(b"" if array is None else array.astype("<i8").tobytes())
+        sha.update("\n".join(self.labels).encode())
+        return sha
+
+    def pieces(self, rows: NDArray[np.intp] | None = None) -> list[NDArray[np.unsignedinteger]]:
+        starts, steps = self.records.starts, self.records.steps
+        chosen = range(len(starts)) if rows is None else rows
+        return [self.ids[starts[i] : starts[i] + steps[i] + 1] for i in chosen]
+
+    def describe(self) -> str:
+        counts = "".join(f", {count} {what}" for what, count in self.records.counts.items()
+                         if count)
+        labels = f" with {len(self.labels)} labels" if self.labels else ""
+        return f"{super().describe()}; {len(self.records):,} records{labels}{counts}"
+
+    def __repr__(self) -> str:
+        labels = f"{len(self.labels)} labels, " if self.labels else ""
+        return (f"<Corpus {self.name!r}: {len(self.records)} records, {labels}{len(self)} ids, "
+                f"{self.vocabulary!r}>")
+
+
+def balanced(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.intp]:
+    """As many rows as there are, equally many of each label but for one; of rare labels some come
+    again and again."""
+    pools = [np.flatnonzero(labels == c) for c in np.unique(labels)]
+    counts = np.full(len(pools), len(labels) // len(pools))
+    counts[rng.permutation(len(pools))[: len(labels) % len(pools)]] += 1
+    rows = []
+    for pool, count in zip(pools, counts, strict=True):
+        rounds = math.ceil(count / len(pool))
+        rows.append(np.concatenate([rng.permutation(pool) for _ in range(rounds)])[:count])
+    return rng.permutation(np.concatenate(rows))
+
+
+def _check_vocabulary(vocabulary: Vocabulary) -> None:
+    if not isinstance(vocabulary, Vocabulary):
+        raise TypeError(
+            f"vocabulary must be a fastrnn.Vocabulary, not {type(vocabulary).__name__}: "
+            "make one with Vocabulary.from_text"
+        )
+
+
+def _checked_unit(unit: str | None, vocabulary: Vocabulary | None) -> str:
+    if unit is not None:
+        check_unit(unit)
+    if vocabulary is None:
+        return unit or "char"
+    _check_vocabulary(vocabulary)
+    if unit not in (None, vocabulary.unit):
+        raise ValueError(
+            f'unit "{unit}" is not the vocabulary\'s, which is "{vocabulary.unit}": '
+            "give only one of the two"
+        )
+    return vocabulary.unit

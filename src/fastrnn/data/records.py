@@ -1,0 +1,176 @@
+"""Records: short independent texts, such as names or messages, as ids between a start and a stop
+symbol."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..settings import TOO_LONG
+from ..validate import choice, positive_int
+from .vocabulary import START, STOP, Vocabulary
+
+AS_THEY_ARE = {"split": "blank", "lower": True, "min_count": 1}  # words, where nothing is asked
+
+
+@dataclass(frozen=True)
+class Records:
+    """Where the records of a corpus lie, and what they are labelled.
+
+    Attributes
+    ----------
+    starts : int64 ndarray, shape (n,)
+        Where in ``corpus.ids`` each record's start symbol lies; the stop symbol is its last.
+    steps : int64 ndarray, shape (n,)
+        Predictions of each: its symbols and the stop symbol.
+    labels : int32 ndarray, shape (n,), or None
+        Which of `names` each has.
+    names : tuple of str
+        The labels, sorted.
+    counts : dict of str -> int
+        How many texts were "blank", which are left out, and how many "too long" (above max_length),
+        whatever became of them.
+    """
+
+    starts: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    labels: NDArray[np.int32] | None
+    names: tuple[str, ...]
+    counts: dict[str, int]
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.starts)
+
+    def __getitem__(self, rows: NDArray[np.intp]) -> Records:
+        """Some of them, by an array of rows."""
+        return replace(self, starts=self.starts[rows], steps=self.steps[rows],
+                       labels=None if self.labels is None else self.labels[rows])
+
+    @classmethod
+    def of_pieces(
+        cls, pieces: list[NDArray[Any]], labels: list[str] | None = None,
+        counts: dict[str, int] | None = None,
+    ) -> Records:
+        """Those whose ids, with start and stop, lie one after the other."""
+        lengths = np.array([len(piece) for piece in pieces], np.int64)
+        names = tuple(sorted(set(labels))) if labels is not None else ()
+        places = {label: c for c, label in enumerate(names)}
+        return cls(np.cumsum(lengths) - lengths, lengths - 1,
+                   None if labels is None else np.array([places[n] for n in labels], np.int32),
+                   names, counts or {"blank": 0, "too long": 0})
+
+
+def encode(
+    texts: Iterable[str | bytes], labels: Iterable[str] | None, unit: str,
+    vocabulary: Vocabulary | None, start: Any, stop: Any, max_length: int | None, too_long: str,
+    words: dict[str, Any], name: str,
+) -> tuple[NDArray[np.unsignedinteger], Vocabulary, Records]:
+    """The ids of all records one after the other, each between its start and stop symbol; the
+    vocabulary, made from them where none is given; and where they lie."""
+    choice("too_long", too_long, TOO_LONG)
+    if max_length is not None:
+        positive_int("max_length", max_length)
+    elif too_long != "refuse":
+        raise ValueError(f"too_long={too_long!r} needs a max_length")
+    texts = _checked_texts(texts, unit)
+    given = _checked_labels(labels, texts)
+    chosen = [i for i, text in enumerate(texts) if text.strip()]
+    counts = {"blank": len(texts) - len(chosen), "too long": 0}
+    if not chosen:
+        raise ValueError(f"{name} is empty: give at least one record that is not blank")
+    if vocabulary is None:
+        vocabulary = _new_vocabulary([texts[i] for i in chosen], unit, start, stop, words)
+    elif vocabulary.stop is None or start is not None or stop is not None:
+        raise ValueError("start and stop are the vocabulary's, and one for records has them: leave "
+                         "them out, or leave the vocabulary out")
+    elif words != AS_THEY_ARE:
+        raise ValueError("split, lower and min_count are the vocabulary's: leave them out where "
+                         "one is given")
+    pieces, kept = [], []
+    for i in chosen:
+        try:
+            ids = vocabulary.encode_record(texts[i])
+        except ValueError as error:
+            raise ValueError(f"record {i} of {name}: {error}") from None
+        if max_length is not None and len(ids) - 2 > max_length:
+            counts["too long"] += 1
+            if too_long == "refuse":
+                raise ValueError(f"record {i} of {name} has {len(ids) - 2} symbols, and max_length "
+                                 f'is {max_length}: give too_long="cut", "drop" or "keep"')
+            if too_long == "drop":
+                continue
+            if too_long == "cut":
+                ids = np.append(ids[: max_length + 1], ids[-1:])
+        pieces.append(ids)
+        kept.append(i)
+    if not kept:
+        raise ValueError(f"all records of {name} are longer than max_length {max_length}: give a "
+                         "larger one")
+    of_rows = None if given is None else [given[i] for i in kept]
+    return np.concatenate(pieces), vocabulary, Records.of_pieces(pieces, of_rows, counts)
+
+
+def digest(ids: NDArray[Any]) -> int:
+    """A number that tells a record from others, from its ids with start and stop."""
+    stored = np.ascontiguousarray(ids, "<u4").tobytes()
+    return int.from_bytes(hashlib.blake2b(stored, digest_size=8).digest(), "little")
+
+
+def _checked_texts(texts: Any, unit: str) -> list[Any]:
+    texts = _listed("records", texts)
+    kinds = (str, bytes) if unit == "byte" else (str,)
+    for i, text in enumerate(texts):
+        if not isinstance(text, kinds):
+            raise TypeError(f"record {i} must be a {' or '.join(k.__name__ for k in kinds)}, not "
+                            f"{type(text).__name__}")
+    return texts
+
+
+def _checked_labels(labels: Any, texts: list[Any]) -> list[str] | None:
+    """A label for each text, which only a blank text may lack; None where there are none."""
+    if labels is None:
+        return None
+    given = _listed("labels", labels)
+    for i, label in enumerate(given):
+        needed = i < len(texts) and texts[i].strip()
+        if not isinstance(label, str) or (needed and not label.strip()):
+            raise ValueError(f"the label of record {i} must be a str that is not blank, not "
+                             f"{label!r}")
+    if len(given) != len(texts):
+        raise ValueError(f"there are {len(texts)} records and {len(given)} labels: give one label "
+                         "for each record")
+    return given
+
+
+def _new_vocabulary(
+    texts: list[Any], unit: str, start: Any, stop: Any, words: dict[str, Any]
+) -> Vocabulary:
+    start, stop = (_symbol(symbol, default, unit) for symbol, default in
+                   ((start, START), (stop, STOP)))
+    between = "\n" if unit == "word" else ""  # words of two records must not grow together
+    joined = (b"".join(map(_octets, texts)) if unit == "byte" else between.join(texts))
+    return Vocabulary.from_text(joined, unit, start=start, stop=stop, **words)
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a list of texts, not {type(values).__name__}")
+    return list(values)
+
+
+def _symbol(symbol: Any, default: str, unit: str) -> Any:
+    if symbol is None:
+        symbol = default
+    if unit == "byte" and isinstance(symbol, str | bytes) and len(_octets(symbol)) == 1:
+        return _octets(symbol)[0]
+    return symbol
+
+
+def _octets(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text

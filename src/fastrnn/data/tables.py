@@ -1,0 +1,57 @@
+"""Lines and tables: how files of records are cut into texts and labels."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def lines(text: Any) -> list[Any]:
+    """The lines of a text, or of bytes, which end with LF, CRLF or CR."""
+    lf, cr = ("\n", "\r") if isinstance(text, str) else (b"\n", b"\r")
+    return text.replace(cr + lf, lf).replace(cr, lf).removesuffix(lf).split(lf)
+
+
+def table(
+    text: str, separator: str | None, columns: Sequence[str | int], name: str
+) -> tuple[list[str], list[str]]:
+    """Texts and labels from two columns of a table, by their place, or by their name in the first
+    row."""
+    if separator is None:
+        separator = "\t" if "\t" in text.split("\n", 1)[0] else ","
+    if not isinstance(separator, str) or len(separator) != 1:
+        raise ValueError(f"separator must be one character, not {separator!r}")
+    if isinstance(columns, str) or np.shape(columns) != (2,) or not all(
+            isinstance(column, str) or (isinstance(column, int) and column >= 0)
+            for column in columns):
+        raise ValueError("columns must be two, those of the text and of its label, by their names "
+                         f"or their places from 0, not {columns!r}")
+    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+    reader = csv.reader(io.StringIO("\n".join(lines(text))), delimiter=separator, quoting=quoting,
+                        strict=True)
+    places: list[int] = list(columns)  # type: ignore[arg-type]
+    found: tuple[list[str], list[str]] = [], []
+    try:
+        if any(isinstance(column, str) for column in columns):
+            head = [field.strip() for field in next(reader, [])]
+            for i, column in enumerate(columns):
+                if isinstance(column, str) and column not in head:
+                    raise ValueError(f"{name} has no column {column!r} in its first row, which is "
+                                     f"{head}")
+                places[i] = head.index(column) if isinstance(column, str) else column
+        for row in reader:
+            if row and len(row) <= max(places):
+                raise ValueError(
+                    f"line {reader.line_num} of {name} has {len(row)} columns, and column "
+                    f"{max(places) + 1} is needed: give it, name other columns, or another "
+                    f"separator than {separator!r}")
+            for fields, place in zip(found, places, strict=True):
+                fields.append(row[place].strip() if row else "")
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num} of {name} is no row of a table ({error}): mend "
+                         "it") from None
+    return found

@@ -1,0 +1,53 @@
+"""Text files: read whole, decoded, and refused with a reason."""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import os
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    file = os.fsdecode(path)
+    try:
+        with open(file, "rb") as stream:
+            return stream.read()
+    except (OSError, ValueError) as error:  # ValueError: a null character, a lone surrogate
+        if os.path.isdir(file):
+            raise IsADirectoryError(
+                f"{_shown(path)} is a directory: give the path of one text file in it"
+            ) from None
+        if isinstance(error, PermissionError):
+            raise PermissionError(
+                f"{_shown(path)} may not be read: change its permissions, or give a copy that may"
+            ) from None
+        # the last two, and ValueError, are what a text given by mistake for a path leads to
+        nowhere = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL)
+        if isinstance(error, ValueError) or error.errno in nowhere:
+            hint = "; a text itself goes to Corpus.from_text" if isinstance(path, str) else ""
+            raise FileNotFoundError(f"no file {_shown(path)}: check the path{hint}") from None
+        raise
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """A file in UTF-8, without a byte order mark at its start."""
+    data = read_bytes(path)
+    skip = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
+    try:
+        return str(memoryview(data)[skip:], "utf-8")
+    except UnicodeDecodeError as error:
+        offset = skip + error.start
+        raise ValueError(
+            f"{_shown(path)} is not UTF-8: byte 0x{data[offset]:02x} at byte offset {offset}; "
+            'convert the file to UTF-8, or read it with unit="byte"'
+        ) from None
+
+
+def base_name(path: str | os.PathLike[str]) -> str:
+    return os.path.basename(os.fsdecode(path))
+
+
+def _shown(path: str | os.PathLike[str]) -> str:
+    """Return the path in quotes, cut where it is too long to be one."""
+    file = os.fsdecode(path)
+    return repr(file if len(file) <= 300 else file[:60] + "...")

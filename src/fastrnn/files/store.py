@@ -1,0 +1,123 @@
+"""Tensors and JSON in one ``.safetensors`` file: written in one step, read with care.
+
+All that is no tensor is JSON under the metadata key ``fastrnn``. What the tensors and the JSON mean
+is said by those who store them: `fastrnn.model.storing`, `fastrnn.training.checkpoint` and
+`EchoStateNetwork.save`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+FORMAT_VERSION = 5
+READ_VERSIONS = (4, 5)  # 5 added reservoirs
+# what a file can lead to whose JSON or tensors are not what was written
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def write(path: str | os.PathLike[str], tensors: Tensors, about: dict[str, Any]) -> None:
+    """Write tensors and JSON. The bytes go to a temporary file in the same directory, are synced,
+    and take the name in one step, so that a crash leaves either the old file or the new one."""
+    about = {"format_version": FORMAT_VERSION} | about
+    data = to_bytes(tensors, metadata={"fastrnn": json.dumps(about)})
+    handle, temporary, path = _temporary_beside(path)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if os.name == "posix":  # the new name too should survive a power cut, where that can be had
+        with contextlib.suppress(OSError):
+            directory = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise OSError now if `write` could not write to path later."""
+    handle, temporary, _ = _temporary_beside(path)
+    os.close(handle)
+    os.unlink(temporary)
+
+
+def _temporary_beside(path: str | os.PathLike[str]) -> tuple[int, str, Path]:
+    """An open new file with the permissions that path would get, its name, and the name that it
+    shall have: path, or what path as a link stands for. Nothing but a file may be replaced."""
+    shown, path = str(Path(path)), Path(os.path.realpath(path))
+    if path.is_dir():
+        raise IsADirectoryError(f"{shown!r} is a directory: name a file in it")
+    if path.exists() and not path.is_file():
+        raise OSError(f"{shown!r} is not a regular file: name another one")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        if os.name == "posix":
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
+    except OSError as error:
+        raise type(error)(
+            f"cannot write {shown!r} ({error.strerror}): choose a file in a "
+            "directory that exists and may be written to") from None
+    return handle, name, path
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
+    """All tensors of a file of ours, and its JSON part."""
+    shown = str(Path(path))
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{shown!r} is a directory: give the path of a checkpoint file")
+    if not Path(path).exists():
+        raise FileNotFoundError(f"no file {shown!r}: give the path of a checkpoint file")
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            if "fastrnn" not in metadata:
+                raise ValueError(f"{shown!r} is a safetensors file, but fastrnn did not write it: "
+                                 "give a fastrnn checkpoint")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{shown!r} is not a safetensors file, or is cut short ({error}): "
+                         "use another copy of the checkpoint") from None
+    except (TypeError, AttributeError) as error:  # a dtype that NumPy does not have
+        raise ValueError(f"{shown!r} is a damaged checkpoint ({error}): use another copy") from None
+    try:
+        about = json.loads(metadata["fastrnn"])
+        version = about["format_version"]
+    except DAMAGE as error:
+        raise damaged(path, error) from None
+    if version not in READ_VERSIONS:
+        raise ValueError(f"{shown!r} has format version {version}, and this fastrnn reads version "
+                         f"{FORMAT_VERSION}: use the fastrnn that wrote it")
+    return tensors, about
+
+
+def damaged(path: str | os.PathLike[str], error: Exception) -> ValueError:
+    return ValueError(f"{str(path)!r} is a damaged checkpoint ({error!r}): use another copy")
+
+
+def expect(tensors: Tensors, name: str, shape: Any, dtype: str) -> None:
+    """Raise ValueError unless the tensor is there with this shape and dtype."""
+    found = tensors.get(name)
+    if found is None:
+        raise ValueError(f"tensor {name} is missing")
+    if found.shape != shape or found.dtype != dtype:
+        raise ValueError(f"tensor {name} is {found.dtype} {found.shape} and should be "
+                         f"{dtype} {shape}")

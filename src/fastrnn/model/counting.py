@@ -1,0 +1,62 @@
+"""How many numbers a model learns, and which hidden size has as many."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, Unpack
+
+from ..cells import CELLS
+from ..data.source import Sizes, sizes_of
+from ..data.vocabulary import Vocabulary
+from ..settings import ShapeSettings, checked, documented
+from ..validate import choice, positive_int
+from .network import Network, parameter_shapes
+
+
+def parameter_count(model: Network) -> int:
+    """How many numbers a model learns."""
+    return model.block.size
+
+
+@documented(ShapeSettings)
+def hidden_size_for(
+    cell: str, parameters: int, vocabulary: Vocabulary | Sizes, **settings: Unpack[ShapeSettings]
+) -> int:
+    """The hidden_size with which a model has nearest to so many parameters, so that cells can be
+    compared at equal size.
+
+    Parameters
+    ----------
+    cell : str
+        As of the `fastrnn.Model`.
+    parameters : int
+        As `parameter_count` tells of the other model.
+    vocabulary : Vocabulary or Sizes
+        As of the `fastrnn.Model`.
+    **settings
+        `ShapeSettings`.
+
+    Raises
+    ------
+    ValueError
+        Fewer parameters than the smallest model has.
+    """
+    config: dict[str, Any] = checked(ShapeSettings, dict(settings), "hidden_size_for")
+    config["cell"] = choice("cell", cell, CELLS)
+    sizes = sizes_of(vocabulary)
+    positive_int("parameters", parameters)
+
+    def count(hidden_size: int) -> int:
+        shapes = parameter_shapes(sizes, config | {"hidden_size": hidden_size})
+        return sum(map(prod, shapes.values()))
+
+    if parameters < count(1):
+        raise ValueError(f"a {cell} of one unit has {count(1)} parameters already, more than "
+                         f"{parameters}")
+    least, most = 1, 2
+    while count(most) < parameters:
+        least, most = most, 2 * most
+    while most - least > 1:
+        middle = (least + most) // 2
+        least, most = (middle, most) if count(middle) <= parameters else (least, middle)
+    return min(least, most, key=lambda size: abs(count(size) - parameters))

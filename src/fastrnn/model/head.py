@@ -1,0 +1,57 @@
+"""The head of an echo state network that reads text, solved for in place of being trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+from ..data.source import Source
+from ..echo.ridge import Ridge
+from ..kernels.blas import one_thread
+from ..validate import positive_float, positive_int
+from .network import Network
+
+GAIN_SYMBOLS = 2**14  # on which the size of the weights is chosen
+
+
+def fit_head(network: Network, source: Source, ridge: float, warmup: int) -> float:
+    """Set the head by ridge regression of the next symbol, one-hot, on [1; h]; returns the mean
+    cross-entropy (nats) of the first GAIN_SYMBOLS symbols that were fitted.
+
+    The head is that solution times the number that makes the cross-entropy least, since a
+    regression on probabilities gives no scores for a softmax."""
+    if network.reservoir is None:
+        raise ValueError(f"fit_head is for cell='esn', not {network.config['cell']!r}: use "
+                         "fastrnn.train")
+    positive_float("ridge", ridge, zero=True)
+    text = next(source.batches(network.block.dtype, steps=source.predictions))
+    if not text.goes_on:
+        raise ValueError("fit_head takes a text, not records: use fastrnn.train")
+    ids = np.append(text.arrays["inputs"], text.arrays["targets"][-1])
+    if len(ids) - 1 <= positive_int("warmup", warmup, least=0):
+        raise ValueError(f"a text of {len(ids)} symbols is too short for a warm-up of "
+                         f"{warmup}: give a longer one, or a smaller warmup")
+    H, K = network.config["hidden_size"], network.sizes.outputs
+    one_hot, sums, first = np.eye(K), Ridge(1 + H, K), []
+    features: NDArray[Any]
+    with one_thread():
+        for start, features in network.reservoir.features(ids[:-1], warmup=warmup):
+            sums.add(features, one_hot[ids[start + 1 : start + 1 + len(features)]])
+            if start < warmup + GAIN_SYMBOLS:
+                first.append(features.copy())
+    W = sums.solve(ridge).T  # (1 + H, K)
+    scores = (np.concatenate(first) @ W)[:GAIN_SYMBOLS]
+    targets = ids[1 + warmup :][: len(scores)]
+
+    def loss(gain: float) -> float:
+        log_p = log_softmax(gain * scores, axis=1)
+        return -float(log_p[np.arange(len(targets)), targets].mean())
+
+    best = minimize_scalar(loss, bounds=(0, 100), method="bounded")
+    network.params["head.W"][:], network.params["head.b"][:] = best.x * W[1:], best.x * W[0]
+    network.state[:] = features[-1, 1:]
+    return float(best.fun)

@@ -1,0 +1,71 @@
+"""Labels of records: each an input of the first layer at every step, alone or mixed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..validate import positive_float
+
+
+def probabilities(
+    names: Sequence[str] | None, labels: Any, N: int, dtype: np.dtype[Any]
+) -> NDArray[Any] | None:
+    """The probability of each label in each of N rows.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        The C labels of a model; None where it has none.
+    labels : str, dict of str -> float, or a sequence of N such
+        One for all rows or one for each; the weights of a dict are divided by their sum.
+    N : int
+    dtype : numpy.dtype
+
+    Returns
+    -------
+    ndarray, shape (N, C), or None
+        None for a model without labels.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An unknown label (the message names the known ones), none where the model has labels, one
+        where it has not, or weights that are negative or all 0.
+    """
+    if names is None:
+        if labels is not None:
+            raise ValueError("this model was trained without labels: leave label out")
+        return None
+    if labels is None:
+        raise ValueError(f"this model needs a label: {', '.join(map(repr, names))}, or a "
+                         "mixture of them")
+    one = isinstance(labels, str | Mapping) or not isinstance(labels, Iterable)
+    each = [labels] * N if one else list(labels)
+    if len(each) != N:
+        raise ValueError(f"{len(each)} labels for {N} rows: give one for each, or one for all")
+    weights = np.zeros((N, len(names)))
+    for row, label in zip(weights, each, strict=True):
+        _fill(row, names, label)
+    return weights.astype(dtype)
+
+
+def _fill(row: NDArray[np.float64], names: Sequence[str], label: Any) -> None:
+    """Write the probabilities (C,) of a label or mixture."""
+    if not isinstance(label, str | Mapping):
+        raise TypeError(f"a label must be a str, or a dict of label -> weight, not {label!r}")
+    for name, weight in (label if isinstance(label, Mapping) else {label: 1.0}).items():
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, n=1)
+            raise ValueError(f"label {name!r} never came in training: the known ones are "
+                             f"{', '.join(map(repr, names))}"
+                             + (f"; did you mean {near[0]!r}?" if near else ""))
+        row[names.index(name)] = positive_float("a label's weight", weight, zero=True)
+    if not row.any():
+        raise ValueError("a mixture of labels needs a weight above 0")
+    row /= row.max()  # whose sum is finite
+    row /= row.sum()

@@ -1,0 +1,255 @@
+"""The network: its parameters, its unroll and its gradients. It knows no text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import kernels
+from ..cells import CELLS, kernel_cell, tensor_shapes
+from ..data.sequences import Sequences
+from ..data.source import Sizes
+from ..echo.reservoir import Reservoir, draw
+from ..kernels.blas import one_thread
+from ..settings import INIT_SCALES, ModelSettings, ReservoirSettings, checked, declared, given_to
+from ..validate import choice
+from .initial import draw_weights
+from .labels import probabilities
+
+RESERVOIR = declared(ReservoirSettings)
+
+
+class Network:
+    """Inputs that are one-hot, embedded or numbers, recurrent layers, and a linear head.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        What is read and predicted.
+    settings : dict
+        Those of `ModelSettings` that are given.
+    reservoir : Reservoir, optional
+        The layer of an esn where it is there already.
+
+    Attributes
+    ----------
+    sizes : Sizes
+    config : dict
+        All settings, with what their defaults stand for.
+    block : ndarray, shape (size,)
+        All parameters, one after the other.
+    params : dict of str -> ndarray
+        Writable views of `block`, see `parameter_shapes`.
+    reservoir : Reservoir or None
+        For an esn: its layer, which is not trained.
+    state : ndarray, shape (1, P)
+        Where scoring and sampling of a text start.
+    """
+
+    def __init__(
+        self, sizes: Sizes, settings: dict[str, Any], reservoir: Reservoir | None = None
+    ) -> None:
+        self.sizes = sizes
+        self.config = _configuration(sizes, settings)
+        shapes = parameter_shapes(sizes, self.config)
+        counts = [prod(shape) for shape in shapes.values()]
+        if sum(counts) >= 2**31:
+            raise ValueError(f"hidden_size {self.config['hidden_size']} makes {sum(counts)} "
+                             "parameters: too many")
+        self.block = kernels.aligned_zeros(sum(counts), self.config["dtype"])
+        self._offsets = dict(zip(shapes, accumulate(counts, initial=0), strict=False))
+        self._shapes = shapes
+        self.params = self.views(self.block)
+        self.state = self.zero_state()
+        self._networks: dict[tuple[int, int, str], kernels.Network] = {}
+        rng = np.random.default_rng(self.config["seed"])
+        self.reservoir = reservoir
+        if self.config["cell"] == "esn" and reservoir is None:
+            self.reservoir = draw(
+                self.config["hidden_size"], sizes.inputs, 0, rng, self.config["dtype"],
+                **given_to(ReservoirSettings, self.config), bias_scale=0.0)
+        self._initialize(rng)
+
+    def _initialize(self, rng: np.random.Generator) -> None:
+        config, H = self.config, self.config["hidden_size"]
+        for name, p in self.params.items():
+            if p.ndim == 2:
+                columns = H if name.startswith("layer") else p.shape[1]
+                picked = (self.sizes.input_symbols > 0 and self._offsets[name] == 0
+                          and name != "head.W")
+                draw_weights(config["init"], config["init_scale"], name, p, columns, rng,
+                             picked or name == "layer0.Wc")
+            elif config["cell"] == "lstm" and name.endswith(".b") and name != "head.b":
+                p[H : 2 * H] = config["forget_bias"]
+
+    def views(self, block: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """A block laid out as the parameters, as a dict of name -> view."""
+        return {name: block[start : start + prod(self._shapes[name])].reshape(self._shapes[name])
+                for name, start in self._offsets.items()}
+
+    def network(self, seq_length: int, batch_size: int, loss: str | None = None) -> kernels.Network:
+        """The compiled network, with workspace for unrolls of up to seq_length steps of batch_size
+        rows; it computes the model's loss where no other is named."""
+        loss = loss or self.config["loss"]
+        key = (seq_length, batch_size, loss)
+        network = self._networks.get(key)
+        if network is None:
+            if len(self._networks) > 3:  # a program that tries many sizes keeps only a few
+                self._networks.clear()
+            cell = kernel_cell(self.config["cell"], self.config["reset_after"])
+            network = self._networks[key] = kernels.Network(
+                self.config | {"loss": loss, "cell": cell.name}, self.sizes.input_symbols,
+                self.sizes.input_size, self.sizes.outputs, self._offsets, self.block.size,
+                seq_length, batch_size,
+                reservoir=None if self.reservoir is None else self.reservoir.compiled)
+        return network
+
+    def zero_state(self, batch_size: int = 1) -> NDArray[Any]:
+        """The state before anything is read: zeros of the model's dtype, shape (N, P). P numbers:
+        for each layer its hidden state h (H), for an LSTM followed by its c (H)."""
+        layer = kernel_cell(self.config["cell"]).states * self.config["hidden_size"]
+        return np.zeros((batch_size, self.config["num_layers"] * layer), self.config["dtype"])
+
+    def loss_and_gradients(
+        self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None = None, *,
+        mask: ArrayLike | None = None, lengths: ArrayLike | None = None,
+        labels: Any = None, generators: Sequence[np.random.Generator] | None = None,
+    ) -> tuple[float, dict[str, NDArray[Any]], NDArray[Any]]:
+        """Forward and backward through one unroll; nothing is clipped, no parameter changes.
+
+        Parameters
+        ----------
+        inputs : array_like of int, shape (N, T), or of float, shape (N, T, D)
+        targets : array_like of int, shape (N, T), or of float, shape (N, T, K)
+        state : array_like, shape (N, P), optional
+            The state before the first step; zeros where not given.
+        mask : array_like of bool, shape (N, T), optional
+            Which steps count in the loss; all where not given.
+        lengths : array_like of int, shape (N,), optional
+            Steps of each sequence; what lies behind is padding. T where not given.
+        labels : a label for all rows, or a sequence of N labels, optional
+            For a model with labels; each a str, or a dict of label -> weight.
+        generators : sequence of numpy.random.Generator, optional
+            Dropout is applied only where they are given: one for each slice of the batch, which
+            ``model.network(T, N).slices`` tells.
+
+        Returns
+        -------
+        loss : float
+            The model's loss (nats, or squared error), summed over time and averaged over the batch.
+        grads : dict of str -> ndarray
+            Keyed and shaped as `params`.
+        state : ndarray, shape (N, P)
+            After the last step of each sequence.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Shapes that do not fit (both are named), ids outside the vocabulary, and what
+            `Sequences` refuses.
+        """
+        block = np.empty_like(self.block)
+        losses, state = self._unroll(
+            inputs, targets, state, block, mask, lengths, labels, generators)
+        return float(losses.sum() / losses.shape[0]), self.views(block), state
+
+    def losses(
+        self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None = None, *,
+        mask: ArrayLike | None = None, lengths: ArrayLike | None = None,
+        labels: Any = None, generators: Sequence[np.random.Generator] | None = None,
+    ) -> NDArray[np.float64]:
+        """The loss of each prediction.
+
+        Parameters and errors are those of `loss_and_gradients`, whose loss is the sum of these
+        over time and their mean over the batch.
+
+        Returns
+        -------
+        ndarray of float64, shape (N, T)
+            Nats, or squared errors; 0 where a prediction does not count.
+        """
+        return self._unroll(inputs, targets, state, None, mask, lengths, labels, generators)[0]
+
+    def _unroll(
+        self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None,
+        grads: NDArray[Any] | None, mask: ArrayLike | None, lengths: ArrayLike | None,
+        labels: Any, generators: Sequence[np.random.Generator] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        symbols = self.sizes.input_symbols or self.sizes.output_symbols or None
+        batch = Sequences(self._checked_ids("inputs", inputs), self._checked_ids("targets", targets),
+                          mask, lengths, symbols=symbols)
+        batch.check_fits(None, self.sizes, None)
+        N, T = batch.mask.shape
+        state = self._checked_state(state, N)
+        with one_thread():
+            losses = self.network(T, N).unroll(
+                self.block, **batch.batch(np.arange(N), self.block.dtype), state=state,
+                grads=grads, generators=generators,
+                labels=probabilities(self.config["labels"], labels, N, self.block.dtype))
+        return losses.T, state
+
+    def _checked_ids(self, name: str, ids: ArrayLike) -> ArrayLike:
+        """Ids as a vocabulary wants them, where there is one."""
+        return ids
+
+    def _checked_state(self, state: ArrayLike | None, N: int) -> NDArray[Any]:
+        zero = self.zero_state(N)
+        if state is None:
+            return zero
+        state = np.array(state, dtype=zero.dtype, order="C")
+        if state.shape != zero.shape:
+            raise ValueError(f"state is {state.shape} and must be {zero.shape}: (N, P)")
+        return state
+
+
+def _configuration(sizes: Sizes, settings: dict[str, Any]) -> dict[str, Any]:
+    """All settings of a network, checked one by one and together."""
+    config = checked(ModelSettings, settings, "Model")
+    cell = config["cell"]
+    config["init"] = choice("init", config["init"] or CELLS[cell].init, INIT_SCALES)
+    if config["init_scale"] is None:
+        config["init_scale"] = INIT_SCALES[config["init"]]
+    given = config["loss"]
+    config["loss"] = given or sizes.loss
+    if cell != "esn":
+        for name, one in RESERVOIR.items():
+            if config.pop(name) != one.setting.default:
+                raise ValueError(f"{name} is for cell='esn', not {cell!r}: leave it out")
+    elif config["num_layers"] != 1 or config["embedding_size"] or config["labels"]:
+        wrong = next(name for name in ("num_layers", "embedding_size", "labels")
+                     if config[name] not in (None, 1))
+        raise ValueError(f"an esn trains its head alone, behind one layer: leave {wrong} out")
+    if config["num_layers"] > kernels.MOST_LAYERS:
+        raise ValueError(f"num_layers must be at most {kernels.MOST_LAYERS}, not "
+                         f"{config['num_layers']}")
+    if (config["loss"] == "mean_squared_error") != (sizes.output_size > 0):
+        raise ValueError(f"loss {given!r} does not fit {sizes}: it is {sizes.loss!r}")
+    return config
+
+
+def parameter_shapes(sizes: Sizes, config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The one table of the parameters: name -> shape, in the order of the block.
+
+    G gates side by side: ``embedding.W`` (V, E) where there is one; for each layer ``layer0.Wx``
+    (D, G H), ``layer0.Wh`` (H, G H), ``layer0.b`` (G H) and what else its cell has;
+    ``layer0.Wc`` (C, G H) where there are labels; ``head.W`` (H, K), ``head.b`` (K). D is V or E in
+    the first layer, or that of the inputs, then H.
+    """
+    cell, H, E = config["cell"], config["hidden_size"], config["embedding_size"]
+    V, K = sizes.input_symbols, sizes.outputs
+    if E and not V:
+        raise ValueError("embedding_size is for inputs that are symbols: leave it out")
+    shapes: dict[str, tuple[int, ...]] = {"embedding.W": (V, E)} if E else {}
+    D = E or sizes.inputs
+    for layer in range(config["num_layers"]):
+        of_cell = tensor_shapes(cell, D, H, config["reset_after"])
+        shapes |= {f"layer{layer}.{name}": shape for name, shape in of_cell.items()}
+        if layer == 0 and config.get("labels"):
+            shapes["layer0.Wc"] = (len(config["labels"]), *of_cell["b"])
+        D = H
+    return shapes | {"head.W": (H, K), "head.b": (K,)}

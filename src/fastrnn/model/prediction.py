@@ -1,0 +1,82 @@
+"""What a network outputs at each step, and what comes next when outputs are fed back as inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
+
+from ..data.source import ROWS, Source, time_major
+from ..kernels.blas import one_thread
+from ..validate import float_array, positive_int, whole_numbers
+from .network import Network
+
+
+def predict(network: Network, inputs: ArrayLike | Source) -> NDArray[Any]:
+    """Probabilities or numbers (N, T, K) for each step, from the zero state; NaN in padding."""
+    found, _, lengths = outputs(network, *_checked(network, inputs))
+    found[np.arange(found.shape[1]) >= lengths[:, None]] = np.nan
+    return found if network.sizes.output_size else softmax(found, axis=2)
+
+
+def extrapolate(network: Network, inputs: ArrayLike | Source, steps: int) -> NDArray[Any]:
+    """Predictions (N, steps, K), or the likeliest symbols (N, steps), each the next input."""
+    positive_int("steps", steps)
+    sizes, numbers = network.sizes, network.sizes.output_size > 0
+    if (sizes.input_symbols, sizes.input_size) != (sizes.output_symbols, sizes.output_size):
+        raise ValueError("extrapolate feeds predictions back as inputs, so they must be of the "
+                         "same kind and size")
+    found, state, lengths = outputs(network, *_checked(network, inputs))
+    found = found[np.arange(len(lengths)), lengths - 1][:, None]  # (N, 1, K)
+    predicted: list[NDArray[Any]] = []
+    for _ in range(steps):
+        predicted.append(found if numbers else found.argmax(axis=2))
+        if len(predicted) < steps:
+            found, state, _ = outputs(network, *_checked(network, predicted[-1]), state)
+    return np.concatenate(predicted, axis=1)
+
+
+def _checked(
+    network: Network, given: ArrayLike | Source
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Ids (N, T) or numbers (N, T, D) that the network reads, and the length of each row."""
+    lengths = None
+    if isinstance(given, Source):
+        given.check_fits(None, network.sizes, None)
+        given, lengths = given.padded()
+    D = network.sizes.input_size
+    x = (float_array("inputs", given, ("N", "T", D), network.block.dtype) if D
+         else whole_numbers("inputs", given, network.sizes.input_symbols))
+    if D and not np.isfinite(x).all():
+        raise ValueError("inputs hold NaN or infinity: mend or leave out what is not finite")
+    if not D and (x.ndim != 2 or x.size == 0):
+        raise ValueError(f"inputs have the shape {x.shape} and must have (N, T)")
+    return x, np.full(len(x), x.shape[1], np.int64) if lengths is None else lengths
+
+
+def outputs(
+    network: Network, x: NDArray[Any], lengths: NDArray[np.int64],
+    state: NDArray[Any] | None = None,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+    """The outputs of the head (N, T, K) for ids or numbers x, read from a state (N, P) or zero; the
+    last state, and the lengths."""
+    N, T = x.shape[:2]
+    numbers, dtype = x.ndim == 3, network.block.dtype
+    found = np.empty((N, T, network.sizes.outputs), dtype)
+    state = network.zero_state(N) if state is None else state
+    rows = min(N, max(1, ROWS // T))
+    with one_thread():
+        for start in range(0, N, rows):
+            part = slice(min(start, N - rows), min(start, N - rows) + rows)
+            now, out = state[part].copy(), np.empty((rows, *found.shape[1:]), dtype)
+            inside = np.arange(T)[:, None] < lengths[part]  # (T, rows)
+            network.network(T, rows).unroll(
+                network.block, np.ascontiguousarray(x[part]) if numbers else time_major(x[part]),
+                now, out=out, mask=inside.astype(np.uint8),
+                lengths=np.ascontiguousarray(lengths[part]))
+            fresh = slice(start - part.start, None)  # the last part may have some once more
+            found[start : part.stop] = out[fresh]
+            state[start : part.stop] = now[fresh]
+    return found, state, lengths

@@ -1,0 +1,192 @@
+"""Generating text: symbol after symbol, drawn from the probabilities that a network gives."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, repeat, tee
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import kernels
+from ..data.source import READ_STEPS, time_major
+from ..data.vocabulary import Vocabulary
+from ..kernels.blas import one_thread
+from ..settings import SampleSettings, checked
+from ..validate import positive_int
+from .labels import probabilities
+from .network import Network
+
+# Symbols drawn at a time. The texts do not depend on it.
+PIECE = 10_000  # so that Ctrl-C is heard
+STOP_PIECE = 64  # where a stop string may end the text
+STREAM_PIECES = (1, 2, 4, 8, 16, 32)  # the last of them for ever: the first symbols come at once
+
+
+def sample(
+    network: Network, vocabulary: Vocabulary, length: int, n: int | None, settings: dict[str, Any]
+) -> list[str]:
+    """n texts (one where n is None) of `length` symbols; `settings` are `SampleSettings`."""
+    how = checked(SampleSettings, settings, "sample")
+    length = positive_int("length", length, least=0)
+    streams = 1 if n is None else positive_int("n", n)
+    stops = _stop_strings(how["stop"])
+    ends = bool(stops) or vocabulary.stop is not None
+    pieces = _pieces(network, vocabulary, how["max_length"] or length, streams, how,
+                     repeat(STOP_PIECE if ends else PIECE))
+    if ends:  # each text takes pieces until it has stopped
+        return ["".join(_until(stops, vocabulary.iterdecode(_record(vocabulary, part, i))))
+                for i, part in enumerate(tee(pieces, streams))]
+    ids = np.concatenate([np.empty((0, streams), np.int32), *pieces])  # (length, n)
+    return [vocabulary.decode(column) for column in ids.T]
+
+
+def stream(
+    network: Network, vocabulary: Vocabulary, length: int | None, settings: dict[str, Any]
+) -> Iterator[str]:
+    """The symbols of one text, of which there may be no end."""
+    how = checked(SampleSettings, settings, "stream")
+    if length is not None:
+        length = positive_int("length", length, least=0)
+    stops = _stop_strings(how["stop"])
+    pieces = _pieces(network, vocabulary, how["max_length"] or length, 1, how,
+                     chain(STREAM_PIECES, repeat(STREAM_PIECES[-1])))
+    return _until(stops, vocabulary.iterdecode(_record(vocabulary, pieces, 0)))
+
+
+def draw(
+    network: Network, length: int, state: NDArray[Any], symbols: ArrayLike, temperature: float,
+    rng: np.random.Generator, top_k: int = 0, top_p: float = 1.0,
+    labels: NDArray[Any] | None = None, never: Collection[int] = (),
+) -> NDArray[np.int32]:
+    """Ids (length, N) drawn after the ids `symbols` (N,) are read in state (N, P), which moves on.
+
+    top_k 0 and top_p 1 leave out nothing; labels (N, C) are probabilities; ids in `never` are not
+    drawn."""
+    block = network.block
+    if never:
+        block = kernels.aligned_zeros(block.size, block.dtype)
+        block[:] = network.block
+        network.views(block)["head.b"][list(never)] = -1e30
+    with one_thread():
+        return network.network(1, len(state)).sample(
+            block, state, np.array(symbols, np.int32), temperature,
+            rng.random((length, len(state))), top_k, top_p, labels)
+
+
+def read_prime(
+    network: Network, ids: NDArray[Any], state: NDArray[Any], labels: NDArray[Any] | None = None
+) -> None:
+    """Read ids (n,) in state (1, P), which moves on."""
+    with one_thread():
+        for start in range(0, len(ids), READ_STEPS):
+            network.network(READ_STEPS, 1, network.sizes.loss).unroll(
+                network.block, time_major(ids[None, start : start + READ_STEPS]), state,
+                labels=labels)
+
+
+def _pieces(
+    network: Network, vocabulary: Vocabulary, length: int | None, n: int, how: dict[str, Any],
+    sizes: Iterable[int],
+) -> Iterator[NDArray[np.int32]]:
+    """Read the prime; the iterator draws, so many of the `length` symbols of n texts at a time as
+    `sizes` says: ids (size, n)."""
+    if not np.isfinite(network.block).all():
+        raise ValueError("the model's parameters are not finite, so it cannot write: load an "
+                         "earlier checkpoint, or train anew with a lower learning_rate")
+    p = 1.0 if how["top_p"] is None else how["top_p"]
+    if not 0 < p <= 1:
+        raise ValueError(f"top_p must be above 0 and at most 1, not {p!r}")
+    rng = np.random.default_rng(how["seed"])
+    labels = probabilities(network.config["labels"], how["label"], n, network.block.dtype)
+    record = vocabulary.stop is not None
+    if not record:
+        given, state = vocabulary.encode(how["prime"]), network.state.copy()
+        read_prime(network, given[:-1], state)
+        state = np.repeat(state, n, axis=0)  # (n, P)
+    else:
+        given, state = vocabulary.encode_record(how["prime"])[:-1], network.zero_state(n)
+        for row in range(n if len(given) > 1 else 0):  # each with its own label
+            read_prime(network, given[:-1], state[row : row + 1],
+                       None if labels is None else labels[row : row + 1])
+    # no record has a start symbol in it, nor is one empty
+    ids = vocabulary.symbols.index
+    never = {ids(vocabulary.start)} - {ids(vocabulary.stop)} if record else set()
+    at_first = never | ({ids(vocabulary.stop)} if record and len(given) == 1 else set())
+
+    def pieces() -> Iterator[NDArray[np.int32]]:
+        left: Any = np.inf if length is None else length
+        barred = at_first
+        if len(given):
+            last = np.repeat(given[-1:], n)
+        else:
+            last = rng.integers(len(vocabulary), size=n, dtype=np.int32)
+            if left:
+                yield last[None]
+            left -= 1
+        for size in chain((1,), sizes) if record else sizes:
+            if left <= 0:
+                return
+            drawn = draw(network, min(size, left), state, last, how["temperature"], rng,
+                         how["top_k"] or 0, p, labels, barred)
+            yield drawn
+            last, left, barred = drawn[-1], left - len(drawn), never
+
+    return pieces()
+
+
+def _record(
+    vocabulary: Vocabulary, pieces: Iterable[NDArray[np.int32]], i: int
+) -> Iterator[NDArray[np.int32]]:
+    """The ids of text i, of a record those before its stop symbol."""
+    stop = -1 if vocabulary.stop is None else vocabulary.symbols.index(vocabulary.stop)
+    for ids in pieces:
+        end = np.flatnonzero(ids[:, i] == stop)[:1]
+        yield ids[: end[0] if end.size else len(ids), i]
+        if end.size:
+            return
+
+
+def _stop_strings(stop: str | Sequence[str] | None) -> tuple[str, ...]:
+    if stop is None:
+        return ()
+    one = isinstance(stop, str) or not isinstance(stop, Iterable)
+    stops: tuple[Any, ...] = (stop,) if one else tuple(stop)
+    for each in stops:
+        if not isinstance(each, str):
+            raise TypeError(f"stop must be a str or a sequence of str, not {stop!r}")
+        if not each:
+            raise ValueError("stop must not be empty: an empty string stands everywhere")
+    return stops
+
+
+def _until(stops: tuple[str, ...], symbols: Iterator[str]) -> Iterator[str]:
+    """Yield symbols up to the first place in their text where a stop string stands; those that
+    may belong to one are held back."""
+    if not stops:
+        yield from symbols
+        return
+    beginnings = {stop[0] for stop in stops}
+    held: list[str] = []
+    for symbol in chain(symbols, (None,)):
+        if symbol is not None:
+            if not held and beginnings.isdisjoint(symbol):  # most symbols
+                yield symbol
+                continue
+            held.append(symbol)
+        text = "".join(held)
+        end = min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))
+        # from here on it may become one, which then comes before those that are there
+        sure = len(text) if symbol is None else min(
+            (len(text) - k for stop in stops for k in range(1, min(len(stop), len(text) + 1))
+             if text.endswith(stop[:k])), default=len(text))
+        stopped = end < len(text) and end <= sure
+        sure = min(sure, end)
+        while held and len(held[0]) <= sure:
+            sure -= len(held[0])
+            yield held.pop(0)
+        if stopped:
+            if sure:
+                yield held[0][:sure]
+            return

@@ -1,0 +1,161 @@
+"""How well a network predicts: losses and accuracy, over whatever a source holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from ..data.corpus import Corpus, RecordCorpus
+from ..data.records import digest
+from ..data.source import READ_STEPS, Batch, Source
+from ..data.vocabulary import Vocabulary
+from ..kernels.blas import one_thread
+from ..validate import positive_int
+from .labels import probabilities
+from .network import Network
+
+# a batch, the loss of each of its predictions, and whether each is right; both (T, rows)
+Read = tuple[Batch, NDArray[np.float64], NDArray[np.uint8]]
+
+
+def read(
+    network: Network, source: Source, state: NDArray[Any], weights: NDArray[Any] | None = None, *,
+    threads: int = 1, streams: int = 1, steps: int = READ_STEPS,
+) -> Iterator[Read]:
+    """Read all of a source, without dropout, one batch after the other.
+
+    Losses are the cross-entropy in nats whatever the network was trained with, or of numbers the
+    squared error. Streams of a text go on from `state` (streams, P); the rows of other sources
+    begin at the zero state. `weights` (rows, C) are the probabilities of the rows' labels.
+    """
+    carried = None
+    for batch in source.batches(network.block.dtype, streams=streams, steps=steps):
+        N, n = batch.N, len(batch.rows)
+        if batch.goes_on and carried is None:
+            carried = state[:N].copy()
+        labels = None
+        if weights is not None:
+            labels = np.zeros((N, weights.shape[1]), network.block.dtype)
+            labels[:n] = weights[batch.rows]
+        kernel = network.network(batch.steps, N, network.sizes.loss)
+        right = np.zeros((len(batch.arrays["targets"]) if batch.goes_on else batch.steps, N),
+                         np.uint8)
+        with one_thread():
+            losses = kernel.unroll(
+                network.block, **batch.arrays, right=right, labels=labels, threads=threads,
+                state=network.zero_state(N) if carried is None else carried)
+        yield batch, losses[:, :n], right[:, :n]
+
+
+def row_weights(network: Network, source: Source) -> NDArray[Any] | None:
+    """The label probabilities (rows, C) of a source; None where the network has no labels."""
+    names = network.config["labels"]
+    labels = None if names is None else source.row_labels()
+    return probabilities(names, labels, len(labels or ()), network.block.dtype)
+
+
+def to_read(
+    network: Network, vocabulary: Vocabulary | None, given: Any, label: Any = None
+) -> tuple[Source, NDArray[Any] | None]:
+    """What is to be scored as a source that fits the network, with its label probabilities: a
+    Source, or a text, which is one record where the vocabulary is one of records."""
+    if isinstance(given, Source):
+        given.check_fits(vocabulary, network.sizes, network.config["labels"])
+        if label is not None:
+            raise ValueError(f"a corpus has its own labels: leave label out for {given.name}")
+        source = given
+        weights = row_weights(network, source)
+    elif vocabulary is None:
+        raise not_for_text()
+    else:
+        weights = probabilities(network.config["labels"], label, 1, network.block.dtype)
+        if vocabulary.stop is not None:
+            pieces = [vocabulary.encode_record(given)]
+            return RecordCorpus.of_pieces(pieces, vocabulary), weights
+        ids = vocabulary.encode(given)
+        if not len(ids):
+            raise ValueError("a text to score must have at least 2 symbols, not 0")
+        source = Corpus(ids, vocabulary)
+    if source.predictions < 1:
+        raise ValueError("a text to score must have at least 2 symbols, not 1")
+    return source, weights
+
+
+def not_for_text() -> ValueError:
+    """What a model without a vocabulary says where a text is asked of it."""
+    return ValueError("this model was made for sequences, not for a text: it can predict, "
+                      "extrapolate and score sequences")
+
+
+def mean_loss(
+    network: Network, source: Source, state: NDArray[Any], weights: NDArray[Any] | None = None
+) -> float:
+    """Mean loss of a prediction."""
+    total, count = 0.0, 0
+    for batch, losses, _ in read(network, source, state, weights):
+        total, count = total + float(losses.sum()), count + batch.predictions
+    return total / count
+
+
+def accuracy(
+    network: Network, source: Source, state: NDArray[Any], weights: NDArray[Any] | None = None,
+    last: int | None = None, threads: int = 1, streams: int = 1, steps: int = READ_STEPS,
+) -> float:
+    """The fraction of symbols that the network, given those before, finds likeliest; with `last`
+    only the last so many steps that count of each sequence are looked at."""
+    if not network.sizes.output_symbols:
+        raise ValueError("accuracy is for targets that are symbols: these are numbers, and score "
+                         "tells their mean squared error")
+    if last is not None:
+        if source.vocabulary is not None:
+            raise ValueError("last is for sequences: leave it out for a text")
+        positive_int("last", last)
+    hits, count = 0, 0
+    for batch, _, right in read(network, source, state, weights, threads=threads, streams=streams,
+                                steps=steps):
+        if last is None:
+            hits, count = hits + int(right.sum()), count + batch.predictions
+            continue
+        mask = batch.arrays["mask"][:, : right.shape[1]].astype(np.int64)  # (T, rows)
+        counted = (mask > 0) & (np.cumsum(mask[::-1], axis=0)[::-1] <= last)
+        hits, count = hits + int(right[counted].sum()), count + int(counted.sum())
+    return hits / count
+
+
+def label_losses(network: Network, vocabulary: Vocabulary, text: str | bytes) -> tuple[
+        NDArray[np.float64], NDArray[np.float64], int]:
+    """The loss of a whole record (nats) with each of the C labels, the probability of each label
+    by Bayes' rule, all equally likely before; and the predictions of the record."""
+    names = network.config["labels"]
+    if names is None:
+        raise ValueError("this model was trained without labels, so it has none to rank")
+    ids = vocabulary.encode_record(text)
+    source = RecordCorpus.of_pieces([ids] * len(names), vocabulary)
+    losses = np.zeros(len(names))
+    for batch, each, _ in read(network, source, network.state, np.eye(len(names))):
+        losses[batch.rows] = each.sum(axis=0)
+    return losses, softmax(-losses), len(ids) - 1
+
+
+def novelty(
+    known: NDArray[np.uint64], vocabulary: Vocabulary, samples: Sequence[str]
+) -> NDArray[np.bool_]:
+    """Which samples are not among the records whose digests, sorted, are known."""
+    if isinstance(samples, str | bytes):
+        raise TypeError("samples must be a list of texts, not one: put it into a list")
+    if not known.size:
+        raise ValueError("this model was not trained on records, so nothing tells what is new")
+    new = []
+    for sample in samples:
+        try:
+            number = digest(vocabulary.encode_record(sample))
+        except ValueError:  # a symbol that no record has
+            new.append(True)
+            continue
+        at = np.searchsorted(known, np.uint64(number))
+        new.append(at == len(known) or int(known[at]) != number)
+    return np.array(new, bool)

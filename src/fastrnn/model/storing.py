@@ -1,0 +1,71 @@
+"""What a file keeps of a model.
+
+Tensors: each parameter by its name, ``state`` (N, P), ``known`` (digests of records), and
+``history.loss``, ``history.smooth_loss``, ``history.valid_loss``, ``history.valid_updates``,
+``history.accuracy``; ``reservoir.Win`` and so on of an esn. JSON: ``model`` (its settings),
+``vocabulary`` or ``sizes``, ``history``. A training run adds to both (`fastrnn.training.checkpoint`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.source import Sizes
+from ..echo.reservoir import Reservoir
+from ..files.store import Tensors, expect
+from ..validate import positive_float
+from .history import MEASURES, History
+from .network import Network, parameter_shapes
+
+HISTORY = {"loss": "float64", "smooth_loss": "float64", "valid_loss": "float64",
+           "valid_updates": "int64", "accuracy": "float64"}  # its arrays
+
+
+def stored(
+    network: Network, history: History, known: NDArray[np.uint64]
+) -> tuple[Tensors, dict[str, Any]]:
+    """Tensors and JSON of a network, its history and the records that it knows."""
+    tensors = dict(network.params) | {"state": network.state, "known": known}
+    if network.reservoir is not None:
+        tensors |= {f"reservoir.{name}": array
+                    for name, array in network.reservoir.tensors.items()}
+    tensors |= {f"history.{name}": getattr(history, name) for name in HISTORY}
+    return tensors, {"model": network.config, "sizes": asdict(network.sizes),
+                     "history": {"seq_length": history.seq_length}}
+
+
+def check_parameters(tensors: Tensors, sizes: Sizes, config: dict[str, Any]) -> Reservoir | None:
+    """Raise ValueError unless every parameter is there; the reservoir of an esn."""
+    if config["num_layers"] > len(tensors):  # nor may a number fill the memory
+        raise ValueError(f"{config['num_layers']} layers in {len(tensors)} tensors")
+    for name, shape in parameter_shapes(sizes, config).items():
+        expect(tensors, name, shape, config["dtype"])
+    if config["cell"] != "esn":
+        return None
+    return Reservoir.from_tensors(
+        {name.removeprefix("reservoir."): tensor for name, tensor in tensors.items()},
+        config["leak_rate"], config["hidden_size"], sizes.inputs, 0, config["dtype"])
+
+
+def restore(
+    network: Network, tensors: Tensors, about: dict[str, Any]
+) -> tuple[History, NDArray[np.uint64]]:
+    """Fill the parameters and the state; the history, and the records that it knows."""
+    expect(tensors, "state", (len(tensors["state"]), network.state.shape[1]), network.block.dtype)
+    expect(tensors, "known", (tensors["known"].size,), "uint64")
+    lengths = {name: tensors[f"history.{name}"].size for name in HISTORY}
+    lengths["smooth_loss"], lengths["valid_updates"] = lengths["loss"], lengths["valid_loss"]
+    for name, kind in HISTORY.items():
+        expect(tensors, f"history.{name}", (lengths[name],), kind)
+    seq_length = about["history"]["seq_length"]
+    if seq_length is not None:
+        positive_float("seq_length", seq_length)
+    for name, p in network.params.items():
+        p[:] = tensors[name]
+    network.state[:] = tensors["state"][:1]
+    return (History(*(tensors[f"history.{name}"] for name in HISTORY), seq_length=seq_length,
+                    measure=MEASURES[network.config["loss"]]), tensors["known"])

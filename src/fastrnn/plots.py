@@ -1,0 +1,30 @@
+"""Figures, where matplotlib is installed."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+def figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
+    """A new figure of so many inches, and its axes (an array of them where there are columns).
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError('plots need matplotlib: pip install "fastrnn[plot]"') from None
+    canvas = Figure(figsize=(width, height), layout="constrained")
+    return canvas, canvas.subplots(1, columns)
+
+
+def check_kind(path: str) -> None:
+    """Raise ValueError unless figures can be written to files of this name's ending."""
+    kinds = figure(1, 1)[0].canvas.get_supported_filetypes()
+    kind = os.path.splitext(path)[1][1:].lower()
+    if kind and kind not in kinds:
+        raise ValueError(f"{path!r}: plots can be {', '.join(sorted(kinds))}, not {kind!r}")

@@ -1,0 +1,31 @@
+"""Ctrl-C while training."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[Callable[[], bool]]:
+    """Inside, Ctrl-C only sets a flag that the yielded function tells, so that it cannot fall
+    between an update and its record; a second one is raised at once."""
+    pressed = False
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # Python answers signals in the main thread only
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def on_interrupt(*_: Any) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)

@@ -1,0 +1,513 @@
+"""The training loop: update after update over a source, and what is due in between."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from .. import kernels
+from ..data.source import Order, Reading, Source
+from ..files.store import DAMAGE, Tensors, check_writable, damaged, expect, write
+from ..kernels.blas import cores, one_thread
+from ..model import sampling
+from ..model.history import MEASURES, History
+from ..model.model import Model
+from ..model.scoring import accuracy, row_weights
+from ..optim import rule_of
+from ..settings import LEARNING_RATES, NOT_STORED, TrainerSettings, checked, declared, documented
+from ..validate import positive_float, positive_int
+from .checkpoint import read, run_of
+from .interrupts import interrupts
+from .plan import NEVER, Plan, Stopwatch
+from .schedule import learning_rates
+from .validation import Validation
+
+RECORDS = 5  # that a sample shows
+SEQ_LENGTH = declared(TrainerSettings)["seq_length"].setting.default
+
+
+@documented(TrainerSettings)
+class Trainer:
+    """Trains a model on a corpus or on sequences; `run` may be called again and goes on where it
+    stopped.
+
+    The text is cut into batch_size equal streams, read side by side from left to right in windows
+    of seq_length; the state goes from window to window. An epoch ends when position + seq_length +
+    1 >= the stream's length; state and position then start again at zero. In the order "shuffled"
+    an epoch has the windows that start at every offset, batch_size of them in an update, in a new
+    random order, and each starts from the zero state; those left over at its end are left out.
+
+    Of sequences or records an epoch has all, in a new random order, each from the zero state; one
+    batch has those that are left over, and the loss is the mean over them. A batch of records has
+    such of about the same length, so that little is padded.
+
+    Parameters
+    ----------
+    model : Model
+        Changed in place.
+    corpus : Corpus or Sequences
+        With the model's vocabulary, or its sizes.
+    **settings
+        `TrainerSettings`.
+
+    Attributes
+    ----------
+    model, corpus
+    config : dict
+        The settings, with what their defaults stand for.
+    history : History
+        ``history.loss`` and ``history.smooth_loss``, an entry per update; ``history.valid_loss``.
+    update, epoch, position : int
+        Updates and epochs completed; where in each stream the next window starts (symbols), or of
+        a shuffled text or sequences the updates of this epoch.
+    updates_per_epoch : int
+    seconds : float
+        Spent of `minutes` so far; 0 without them.
+    state : ndarray, shape (N, P)
+        After the last window (`Model.state` says what P is). The next one starts from it, or from
+        zero where position is 0.
+    best_loss : float
+        With valid_fraction the lowest validation loss (of a prediction), else the lowest smoothed
+        loss (of an unroll) at a multiple of 100 updates; infinity before the first.
+    best_update : int
+        When that was; 0 before the first.
+
+    Raises
+    ------
+    ValueError
+        A text too short for one window and its targets (the message says how long it must be),
+        fewer sequences than batch_size, a text or sequences that the model cannot read or predict,
+        or an argument outside its range.
+    OSError
+        The checkpoint cannot be written.
+    """
+
+    def __init__(
+        self, model: Model, corpus: Source, **settings: Unpack[TrainerSettings]
+    ) -> None:
+        if not isinstance(model, Model) or not isinstance(corpus, Source):
+            raise TypeError("Trainer takes a fastrnn.Model and a fastrnn.Corpus or Sequences, not "
+                            f"{type(model).__name__} and {type(corpus).__name__}: make a corpus "
+                            "with Corpus.from_file or Corpus.from_text")
+        given = checked(TrainerSettings, dict(settings), "Trainer")
+        model.check(corpus)
+        self.model, self.corpus = model, corpus
+        self.config = _configuration(given, corpus)
+        self.progress, self.checkpoint = given["progress"], given["checkpoint"]
+        self.callback: Callable[[Trainer], Any] | None = given["callback"]
+        self._threads = given["threads"] or cores()
+        self._source, held_out = corpus, None
+        if self.config["valid_fraction"]:
+            self._source, held_out = corpus.hold_out(
+                self.config["valid_fraction"], self.config["seed"] or 0)
+        self._reading = self._source.reading(
+            self.config, model.config["labels"], model.block.dtype)
+        _check_fit(self.config, model, corpus)
+        self.updates_per_epoch = self._reading.updates_per_epoch
+        _check_warmup(self.config, self.planned)
+        if self.checkpoint is not None:
+            check_writable(self.checkpoint)
+        self.history = model.history = History(
+            seq_length=self._reading.predictions, measure=MEASURES[model.config["loss"]])
+        self._validation = Validation(held_out, self.config, self.updates_per_epoch)
+        self._watch = Stopwatch()
+        self._shown = -1  # update at which the last sample was drawn
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Set up the random numbers and the compiled loop."""
+        model, config, reading = self.model, self.config, self._reading
+        self.state = model.zero_state(config["batch_size"])
+        self._best, self._best_state = np.zeros_like(model.block), model.zero_state()
+        self._rng = np.random.default_rng(config["seed"])
+        network = model.network(config["seq_length"], config["batch_size"])
+        self._order_seed = int(self._rng.integers(2**63)) if reading.order else 0
+        self._order: tuple[int, Order] | None = None  # of which epoch
+        self._generators = (self._rng.spawn(len(network.slices)) if model.config["dropout"] else [])
+        rule = rule_of(config)
+        self._memories = [np.zeros_like(model.block) for _ in range(rule.memories)]
+        self._training = kernels.Training(
+            network, rule, model.block, self._memories, self.state, self._best,
+            **reading.arrays, generators=self._generators or None, threads=self._threads,
+            best_every=NEVER if self._validation.every else 100,
+            epoch_updates=self.updates_per_epoch if reading.order else 0)
+
+    @property
+    def planned(self) -> int | None:
+        """Updates that `run()` goes to, from `updates` or `epochs`; None with `minutes`."""
+        if self.config["minutes"]:
+            return None
+        updates: int | None = self.config["updates"]
+        return updates or (self.config["epochs"] or 1) * self.updates_per_epoch
+
+    @property
+    def seconds(self) -> float:
+        return self._watch.seconds
+
+    @property
+    def update(self) -> int:
+        return self._training.update
+
+    @property
+    def epoch(self) -> int:
+        return self._training.epoch
+
+    @property
+    def position(self) -> int:
+        return self._training.position
+
+    @property
+    def best_loss(self) -> float:
+        return float(self._training.counters["best_loss"])
+
+    @property
+    def best_update(self) -> int:
+        return int(self._training.counters["best_update"])
+
+    def best_model(self) -> Model:
+        """A copy of the model with the parameters of `best_loss`, or the present ones before.
+
+        With valid_fraction its `state` is the one that was carried then, else the last one."""
+        best = self.model.copy()
+        best.history = self.history.copy()
+        if self.best_update:
+            best.block[:] = self._best
+            if self._validation.every:
+                best.state[:] = self._best_state
+        return best
+
+    def run(self, updates: int | None = None) -> None:
+        """Train for so many updates, or where not given to the end of the plan: `planned` updates,
+        or `minutes` (whose end also ends a run of so many updates).
+
+        Ctrl-C is answered between updates: the checkpoint is written where there is one, then
+        KeyboardInterrupt is raised, and the trainer can go on.
+
+        Raises
+        ------
+        ValueError
+            More updates than planned under the cosine schedule: their rate would be 0.
+        FloatingPointError
+            The loss is no longer finite; the parameters are those before that update.
+        KeyboardInterrupt
+        OSError
+            The checkpoint could not be written.
+        """
+        if updates is not None:
+            positive_int("updates", updates)
+        # the windows of an epoch are drawn together, and its end is waited for
+        epoch = self.updates_per_epoch if self.config["accuracy"] or self._reading.order else 0
+        plan = Plan(self.config, self.update, updates, self.planned, epoch, self._validation,
+                    self._watch)
+        if self.config["minutes"]:
+            self._watch.start()
+        self.model.known = np.union1d(self.model.known, self._source.digests())
+        stop = ""
+        try:
+            with one_thread(), interrupts() as interrupted, self._bar(plan) as bar:
+                stop = self._loop(plan, bar, interrupted)
+            if interrupted():
+                stop = "interrupted"
+        except KeyboardInterrupt:  # a second one, or a callback's
+            stop = "interrupted"
+        finally:  # whatever ends the run, a callback's error too, nothing is lost
+            self._watch.stop()
+            self.model.state[:] = self.state[:1]
+            self.history.stopped = stop or "error"
+            self._save()
+        if stop == "interrupted":
+            raise KeyboardInterrupt
+        if self.callback and stop != "callback":
+            self.callback(self)
+
+    def _loop(self, plan: Plan, bar: tqdm[Any], interrupted: Callable[[], bool]) -> str:
+        """Why it ended; "" where Ctrl-C came."""
+        while True:
+            if self._validation.is_due(self.update) and not self._validate(interrupted):
+                return ""
+            if self.config["accuracy"] and len(self.history.accuracy) < self.epoch:
+                self._measure_accuracy()
+            if self._validation.patience_is_over(self.history):
+                return "patience"
+            if plan.is_over(self.update):
+                stop = "finished"
+                break
+            if plan.show_is_due(self.update):
+                if self._shown != self.update:  # as it may be when a run goes on
+                    self._show_sample(bar)
+                    self._shown = self.update
+                if self.callback and self.callback(self):
+                    stop = "callback"
+                    break
+            n = plan.updates(self.update)
+            plan.made(n, self._learn(n, plan.fraction))
+            bar.set_postfix_str(self._status(plan.pace), refresh=False)
+            self._advance(plan, bar)
+            if interrupted():
+                return ""
+            if plan.save_is_due(self.update):
+                self._save()
+                plan.saved()
+        if plan.whole:
+            self._validate(interrupted)
+            self._advance(plan, bar)
+        return stop
+
+    def sample(self, length: int = 200) -> str:
+        """Generate `length` symbols from the carried state and the first symbol of the window that
+        comes next (of the first stream), as min-char-rnn does; the trainer's generator draws. Of
+        records, some of at most so many symbols, a line each, after random labels.
+
+        Raises
+        ------
+        ValueError
+            The model was made for sequences, and generates no text.
+        """
+        vocabulary = self.model.text_vocabulary
+        if vocabulary.stop is not None:
+            names = self.model.config["labels"]
+            labels = names and [names[c] for c in self._rng.integers(len(names), size=RECORDS)]
+            texts = self.model.sample(length, n=RECORDS, label=labels,
+                                      seed=int(self._rng.integers(2**31)))
+            return "\n".join(f"{label}: {text}" for label, text in zip(labels, texts, strict=True)
+                             ) if labels else "\n".join(texts)
+        position = 0 if self._reading.order else self.position
+        state = self.state[:1].copy() if position else self.model.zero_state()
+        ids = sampling.draw(self.model, positive_int("length", length), state,
+                            [int(self._reading.arrays["ids"][position])], 1.0, self._rng)
+        return vocabulary.decode(ids[:, 0])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model and all that `train(..., resume=path)` needs to go on bit for bit.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; one that was there is still whole.
+        """
+        tensors, about = self.model.stored()
+        more, run = self.stored()
+        write(path, tensors | more, about | {"trainer": run})
+
+    def stored(self) -> tuple[Tensors, dict[str, Any]]:
+        """What a checkpoint stores of a run besides the model: tensors, and JSON."""
+        tensors = {f"optimizer.{i}": memory for i, memory in enumerate(self._memories)}
+        tensors |= {"state": self.state, "best": self._best}
+        tensors["best_state"] = self._best_state if self._validation.every else self.state[:1]
+        counters = self._training.counters
+        if not self.best_update:
+            counters["best_loss"] = None  # JSON has no infinity
+        return tensors, {
+            "config": self.config,
+            "counters": counters,
+            "generator": self._rng.bit_generator.state,
+            "generators": [rng.bit_generator.state for rng in self._generators],
+            "order_seed": self._order_seed,
+            "seconds": self.seconds,
+            "shown": self._shown,
+            "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()},
+        }
+
+    @classmethod
+    def from_checkpoint(
+        cls, path: str | os.PathLike[str], corpus: Source, **changes: Unpack[TrainerSettings]
+    ) -> Trainer:
+        """The trainer that wrote a checkpoint, ready to go on.
+
+        Parameters
+        ----------
+        path : path-like
+        corpus : Corpus or Sequences
+            The same text or sequences.
+        **changes
+            Arguments of `Trainer` that may differ from the first part of the run: how long it
+            goes, what it shows and writes.
+
+        Raises
+        ------
+        OSError, ValueError
+            As `fastrnn.load`; or the text is another one, or the file holds no training run.
+        """
+        model, tensors, about = read(path)
+        history, run = model.history, run_of(path, about)
+        same = False
+        try:
+            trained_on = run["text"]["name"]
+            if (corpus.vocabulary == model.vocabulary
+                    and corpus.fingerprint() == run["text"]["fingerprint"]):
+                same = True
+                # what the file says must do by itself, and be what a trainer says
+                if cls(model, corpus, **run["config"]).config != run["config"]:
+                    raise ValueError("these are not a trainer's settings")
+        except DAMAGE as error:
+            raise damaged(path, error) from None
+        if not same:
+            raise ValueError(f"{str(path)!r} was trained on {trained_on!r}, and {corpus.name!r} is "
+                             f"not the same {corpus.kind}: resume with the same one")
+        plan = dict.fromkeys(("epochs", "updates", "minutes"))
+        if any(changes.get(name) for name in plan):
+            run["config"] |= plan
+        trainer = cls(model, corpus, **(run["config"] | changes))
+        try:
+            trainer._restore(tensors, run)
+        except DAMAGE as error:
+            raise damaged(path, error) from None
+        trainer.history = model.history = history
+        return trainer
+
+    def _restore(self, tensors: Tensors, run: dict[str, Any]) -> None:
+        """Take over what `stored` told."""
+        for name, array in self.stored()[0].items():
+            expect(tensors, name, array.shape, array.dtype)
+            array[:] = tensors[name]
+        best_loss = run["counters"]["best_loss"]
+        self._training.counters = run["counters"] | {
+            "best_loss": math.inf if best_loss is None else best_loss}
+        self._rng.bit_generator.state = run["generator"]
+        for rng, state in zip(self._generators, run["generators"], strict=True):
+            rng.bit_generator.state = state
+        self._order_seed = positive_int("order_seed", run["order_seed"], 0, 2**63)
+        self._watch.spent = positive_float("seconds", run["seconds"], zero=True)
+        self._shown = run["shown"]
+
+    def __repr__(self) -> str:
+        return (f"<Trainer of {self.model!r} on {self.corpus.name!r}: {self.update} updates, "
+                f"{self.epoch} epochs>")
+
+    def _learn(self, n: int, spent: float) -> float:
+        """Make n updates; the seconds that they took."""
+        rates = learning_rates(self.config, self.update, n, self.updates_per_epoch, self.planned,
+                               spent)
+        rows = self._rows(self._reading, n)
+        start = time.perf_counter()
+        loss, smooth = self._training.run(rates, *rows)
+        seconds = time.perf_counter() - start
+        self.history.extend(loss, smooth)
+        if len(loss) < n:
+            raise FloatingPointError(
+                f"the loss of update {self.update + 1} or its gradient is not finite: "
+                "start again with a learning_rate below "
+                f"{self.config['learning_rate']:g}, or with clip_norm or clip_value")
+        return max(seconds, 1e-9)
+
+    def _rows(self, reading: Reading, n: int) -> tuple[Any, ...]:
+        """Where what the next n updates read starts, all of this epoch, with lengths and labels: (n
+        N); nothing where the streams of a text are read."""
+        if reading.order is None:
+            return ()
+        if self._order is None or self._order[0] != self.epoch:
+            rng = np.random.default_rng((self._order_seed, self.epoch))
+            self._order = self.epoch, reading.order(rng)
+        N, first = self.config["batch_size"], self.position
+        return tuple(None if rows is None else rows[first * N : (first + n) * N]
+                     for rows in self._order[1])
+
+    def _measure_accuracy(self) -> None:
+        """On what is trained on: a text in streams from the carried states, or shuffled in one go
+        from the zero state."""
+        shuffled = self._reading.order is not None
+        self.history.add_accuracy(accuracy(
+            self.model, self._source, self.model.zero_state() if shuffled else self.state,
+            row_weights(self.model, self._source), threads=self._threads,
+            streams=1 if shuffled else self.config["batch_size"],
+            steps=self.config["seq_length"]))
+
+    def _validate(self, interrupted: Callable[[], bool]) -> bool:
+        """Take the validation loss, unless that is done, and keep the model if it is the best so
+        far. False where Ctrl-C came in between."""
+        if not self._validation.every or self.update in self.history.valid_updates[-1:]:
+            return True
+        loss = self._validation.loss(self.model, self.state, self._threads, interrupted)
+        if loss is None:
+            return False
+        self.history.add_validation(loss, self.update)
+        if loss < self.best_loss:
+            self._best[:], self._best_state[:] = self.model.block, self.state[:1]
+            self._training.counters |= {"best_loss": loss, "best_update": self.update}
+        return True
+
+    def _save(self) -> None:
+        # an exploded run must not take the place of what the file holds
+        if self.checkpoint is not None and np.isfinite(self.model.block).all():
+            self.save(self.checkpoint)
+
+    def _bar(self, plan: Plan) -> tqdm[Any]:
+        look: dict[str, Any] = {"disable": not self.progress, "dynamic_ncols": True}
+        if plan.timed:
+            form = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
+            return tqdm(total=plan.budget, initial=self.seconds, bar_format=form, **look)
+        return tqdm(total=plan.last, initial=self.update, unit="update", smoothing=0.1, **look)
+
+    def _advance(self, plan: Plan, bar: tqdm[Any]) -> None:
+        bar.update((min(self.seconds, plan.budget) if plan.timed else self.update) - bar.n)
+
+    def _status(self, pace: float) -> str:
+        """The text behind the bar; pace in updates a second."""
+        unit, valid = self._source.unit, self.history.valid_loss
+        symbols = self._reading.predictions * self.config["batch_size"]
+        held_out = f", validation loss {valid[-1]:.3f} per {unit}" if valid.size else ""
+        return (f"epoch {self.update / self.updates_per_epoch:.2f}, "
+                f"smoothed loss {self.history.smooth_loss[-1]:.2f}{held_out}, "
+                f"{pace * symbols:,.0f} {unit}s/s")
+
+    def _show_sample(self, bar: tqdm[Any]) -> None:
+        if not self.model.vocabulary:
+            return
+        text = self.sample(self.config["sample_length"])
+        if self.progress:
+            loss = f", smoothed loss {self.history.smooth_loss[-1]:.2f}" if self.update else ""
+            bar.write(f"---- update {self.update}{loss} ----\n{text}\n", file=sys.stdout)
+
+
+def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
+    """The settings that a run is made of, checked together."""
+    config = {name: value for name, value in given.items() if name not in NOT_STORED}
+    if config["learning_rate"] is None:
+        config["learning_rate"] = LEARNING_RATES[config["optimizer"]]
+    if source.steps is not None:
+        if config["seq_length"] not in (SEQ_LENGTH, source.steps) or config["order"] != "stream":
+            raise ValueError(f"seq_length and order are for a text: {source.name} are read "
+                             f"whole, all {source.steps} steps, in random order")
+        config["seq_length"] = source.steps
+    plan = [name for name in ("epochs", "updates", "minutes") if config[name]]
+    if len(plan) > 1:
+        raise ValueError(f"give one of epochs, updates and minutes, not {' and '.join(plan)}")
+    decay, optimizer = config["learning_rate_decay"], config["optimizer"]
+    if decay > 1:
+        raise ValueError(f"learning_rate_decay must be above 0 and at most 1, not {decay:g}")
+    if decay < 1 and config["schedule"] == "cosine":
+        raise ValueError("schedule='cosine' lowers the learning rate by itself: leave "
+                         f"learning_rate_decay={decay:g} out, or take schedule='constant'")
+    for name, owner in (("momentum", "sgd"), ("decay_rate", "rmsprop")):
+        if optimizer != owner and config[name] != declared(TrainerSettings)[name].setting.default:
+            raise ValueError(f"{name} is for optimizer={owner!r}, not {optimizer!r}: leave it out")
+    for name in ("valid_every", "patience"):
+        if config[name] and not config["valid_fraction"]:
+            raise ValueError(f"{name} needs a valid_fraction, the fraction to hold out: give one "
+                             "above 0")
+    return config
+
+
+def _check_fit(config: dict[str, Any], model: Model, source: Source) -> None:
+    """Raise ValueError where settings ask what model and source do not have."""
+    if source.row_labels() is None and (config["balance"] or model.config["labels"]):
+        raise ValueError(f"labels and balance are for records with labels, and {source.name} has "
+                         "none")
+    if config["accuracy"] and model.sizes.output_size:
+        raise ValueError("accuracy is for predictions of symbols: leave it out for numbers")
+
+
+def _check_warmup(config: dict[str, Any], planned: int | None) -> None:
+    """Raise ValueError where the warm-up fills the whole cosine schedule."""
+    warmup = config["warmup"]
+    if config["schedule"] == "cosine" and planned is not None and warmup >= planned:
+        raise ValueError(f"a warmup of {warmup} updates leaves nothing of the {planned} "
+                         "planned ones to the cosine: give a smaller warmup or a longer plan")

@@ -1,0 +1,81 @@
+"""The validation loss: how a model does on what it is not trained on, and when to ask."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.source import Source
+from ..model.history import History
+from ..model.model import Model
+from ..model.scoring import read, row_weights
+
+
+class Validation:
+    """When to take the validation loss, and how.
+
+    Parameters
+    ----------
+    source : Source or None
+        What is held out; None: a validation is never due.
+    config : dict
+        Of the trainer.
+    updates_per_epoch : int
+
+    Attributes
+    ----------
+    every : int
+        Updates between validations; 0: there are none.
+    """
+
+    def __init__(
+        self, source: Source | None, config: dict[str, Any], updates_per_epoch: int
+    ) -> None:
+        self._config, self._source = config, source
+        self.every = (config["valid_every"] or updates_per_epoch) if source else 0
+        self._seconds: float | None = None  # that the last one took
+
+    def is_due(self, update: int) -> bool:
+        """Whether one is due after so many updates."""
+        return self.every > 0 and update > 0 and update % self.every == 0
+
+    def patience_is_over(self, history: History) -> bool:
+        """Whether `patience` validations have passed since the lowest. One at the end of a run
+        counts only if it was due: so a run that was cut in two stops where a whole one does."""
+        if self._config["patience"] is None:
+            return False
+        losses = history.valid_loss[history.valid_updates % self.every == 0]
+        return losses.size > 0 and losses.size - 1 - losses.argmin() >= self._config["patience"]
+
+    def seconds(self, pace: float) -> float:
+        """How long one takes, where an update takes `pace` seconds."""
+        if self._seconds is not None or not self._source:
+            return self._seconds or 0.0
+        learned = self._config["seq_length"] * self._config["batch_size"]
+        # only reading costs about a third of learning
+        return pace * self._source.predictions / learned / 2
+
+    def loss(
+        self, model: Model, state: NDArray[Any], threads: int,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> float | None:
+        """Mean loss of a prediction, without dropout; None where `stop`, asked before each batch,
+        says so. Streams of a text go on from the states (N, P) that training carried: from the
+        zero state, which it meets once an epoch, some would not find back to the text."""
+        if not self._source:
+            return None
+        start, total, count = time.perf_counter(), 0.0, 0
+        batches = read(model, self._source, state, row_weights(model, self._source),
+                       threads=threads, streams=self._config["batch_size"],
+                       steps=self._config["seq_length"])
+        while not stop():
+            batch, losses, _ = next(batches, (None, np.empty(0), None))
+            if batch is None:
+                self._seconds = time.perf_counter() - start
+                return total / count
+            total, count = total + float(losses.sum()), count + batch.predictions
+        return None
