@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fastrnn import _core
+from fastrnn import kernels
 
 
 def pytest_addoption(parser):
@@ -18,7 +18,7 @@ def long(request):
         pytest.skip("takes a minute: give --long")
 
 
-@pytest.fixture(params=_core.available_isas())
+@pytest.fixture(params=kernels.available_isas())
 def isa(request, monkeypatch):
     """Each instruction set that runs here, in use by everything made in the test."""
     monkeypatch.setenv("FASTRNN_ISA", request.param)

@@ -5,9 +5,12 @@ from functools import cache
 import numpy as np
 
 import fastrnn
-from fastrnn import _core, reference
-from fastrnn.blas import one_thread
-from fastrnn.model import Model, time_major
+from fastrnn import kernels
+from fastrnn.cells import kernel_cell
+from fastrnn.checks import reference
+from fastrnn.kernels.blas import one_thread
+from fastrnn.data.source import time_major
+from fastrnn.model.model import Model
 
 KINDS = ("rnn", "relu", "lstm", "gru", "memory", "gru, reset before")  # that are trained whole
 EVERY_KIND = (*KINDS, "esn")
@@ -59,9 +62,10 @@ def random_window(model, T, N, seed=1):
 
 def network_of(model, T, N, packed=True):
     sizes = model.sizes
-    return _core.Network(model.config, sizes.input_symbols, sizes.input_size, sizes.outputs,
+    cell = kernel_cell(model.config["cell"], model.config["reset_after"])
+    return kernels.Network(model.config | {"cell": cell.name}, sizes.input_symbols, sizes.input_size, sizes.outputs,
                          model._offsets, model.block.size, T, N, packed,
-                         model.reservoir and model.reservoir.kernels)
+                         model.reservoir and model.reservoir.compiled)
 
 
 def generators_of(model, network, seed=7):
@@ -119,11 +123,11 @@ class Run:
         self.model, self.rate = model, rate
         self.network = network_of(model, T, N, packed)
         self.generators = generators_of(model, self.network, seed)
-        self.rule = _core.Optimizer(optimizer, **numbers, **({"clip_value": 5.0} | clips))
+        self.rule = kernels.Optimizer(optimizer, **numbers, **({"clip_value": 5.0} | clips))
         self.memories = [np.zeros_like(model.block) for _ in range(self.rule.memories)]
         self.state, self.best = model.zero_state(N), np.zeros_like(model.block)
         ids = np.asarray(ids)
-        self.training = _core.Training(
+        self.training = kernels.Training(
             self.network, self.rule, model.block, self.memories, self.state, self.best,
             ids if ids.dtype.kind == "u" else ids.astype(np.uint16), self.generators, threads,
             best_every)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastrnn
-from fastrnn import reference
+from fastrnn.checks import reference
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import fastrnn
-from fastrnn import checkpoint, cli
+from fastrnn import cli
+from fastrnn.cli import train as train_command
+from fastrnn.training import checkpoint
 
 TEXT = "".join(np.random.default_rng(0).choice([*"abcdefgh \n"], 700))
 SMALL = ["--hidden-size", "9", "--seq-length", "6"]
@@ -96,7 +98,7 @@ def test_what_a_person_sees(call, here):
     assert f"---- a sample of the trained model ----\n{model.sample(200, seed=0)}\n" in out
     loss = model.history.smooth_loss[-1]
     assert f"120 updates, smoothed loss {loss:.2f} nats per unroll ({loss / 6:.3f} per " in out
-    assert out.endswith("the model is in model.safetensors; to let it write: "
+    assert out.endswith("the model is in model.safetensors; to generate text: "
                         "fastrnn sample model.safetensors\n")
     assert "120/120" in err and "chars/s" in err
 
@@ -132,9 +134,9 @@ def test_words(call):
 
 
 def test_without_a_file_it_learns_from_python_s_documentation(call, monkeypatch):
-    monkeypatch.setattr(cli, "DEFAULT_EPOCHS", 3)
+    monkeypatch.setattr(train_command, "DEFAULT_EPOCHS", 3)
     texts = {"pydoc-topics": fastrnn.Corpus.from_text(TEXT, name="pydoc-topics")}
-    monkeypatch.setattr(cli.datasets, "load", lambda name, unit, **words: texts[name])
+    monkeypatch.setattr(train_command.datasets, "load", lambda name, **how: texts[name])
     code, out, _ = call("train")
     assert code == 0
     assert "learning from pydoc-topics: 700 chars" in out

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fastrnn import corpus as module
-from fastrnn.corpus import Corpus
-from fastrnn.vocabulary import Vocabulary
+from fastrnn.data import corpus as module
+from fastrnn.data.corpus import Corpus
+from fastrnn.data.vocabulary import Vocabulary
 
 
 @pytest.fixture

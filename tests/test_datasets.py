@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fastrnn import datasets
+from fastrnn.data import datasets
 
 # a small set of our own, so that nothing is fetched and nobody's text is needed
 DATA = b"to be or not to be\n"

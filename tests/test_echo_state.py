@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import fastrnn
-from fastrnn import EchoStateNetwork, reference
-from fastrnn.ridge import Ridge
+from fastrnn import EchoStateNetwork
+from fastrnn.checks import reference
+from fastrnn.echo.ridge import Ridge
 
 DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 5e-3)])
 SMALL = {"units": 45, "leak_rate": 0.6, "bias_scale": 0.3, "density": 0.2, "ridge": 1e-3}
@@ -81,7 +82,7 @@ def test_the_readout_is_ridge_regression(dtype, tolerance, several):
 
 @pytest.mark.parametrize("T", [300, 5000, 12_001])
 def test_blocks_make_no_difference(monkeypatch, T):
-    from fastrnn import reservoir
+    from fastrnn.echo import reservoir
 
     X = series(T)
     whole = EchoStateNetwork(**SMALL).fit(X, targets_of(X), warmup=130)

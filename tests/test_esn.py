@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import log_softmax
 
 import fastrnn
-from fastrnn import reference
+from fastrnn.checks import reference
 
 TEXT = "the cat sat on the mat and the dog sat on the log. " * 12
 ESN = {"cell": "esn", "hidden_size": 37, "leak_rate": 0.8, "density": 0.3}
@@ -212,7 +212,7 @@ def test_fit_head_learns():
 
 @pytest.mark.parametrize("warmup", [63, 64, 65, 130, 600, 610])
 def test_a_warm_up_of_any_number_of_blocks(corpus, monkeypatch, warmup):
-    from fastrnn import reservoir
+    from fastrnn.echo import reservoir
 
     whole, parts = (fastrnn.Model(corpus.vocabulary, **ESN, dtype="float64") for _ in range(2))
     loss = whole.fit_head(corpus, warmup=warmup)

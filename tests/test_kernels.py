@@ -32,14 +32,17 @@ from networks import (
 from scipy import stats
 
 import fastrnn
-from fastrnn import _core, reference
-from fastrnn.model import Model, time_major
+from fastrnn import kernels
+from fastrnn.checks import reference
+from fastrnn.data.source import time_major
+from fastrnn.model import sampling
+from fastrnn.model.model import Model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
 from numpy_hoisted import NumpyHoisted
 
-CELLS = pytest.mark.parametrize("cell", _core.CELLS)
+CELLS = pytest.mark.parametrize("cell", kernels.CELLS)
 ALL_KINDS = pytest.mark.parametrize("kind", EVERY_KIND)
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -134,7 +137,7 @@ def test_deep_networks(isa, kind, dtype, sizes, settings):
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru", "gru, reset before"])
 def test_the_deepest_network(isa, kind):
     """Where gradients fade they must fade as the reference's."""
-    assert_unroll(kind, "float64", 9, 4, 3, 2, least=1e-30, num_layers=_core.MOST_LAYERS)
+    assert_unroll(kind, "float64", 9, 4, 3, 2, least=1e-30, num_layers=kernels.MOST_LAYERS)
 
 
 @DTYPES
@@ -142,7 +145,7 @@ def test_the_deepest_network(isa, kind):
 def test_every_tile(isa, kind, dtype):
     """1 to 7 rows times every number of vectors, within one panel and over several, the last of
     them filled by 1, all but 1 or all of its lanes."""
-    lanes = _core.lanes(dtype)
+    lanes = kernels.lanes(dtype)
     for N in range(1, 8):
         for vectors in (*range(1, 10), 16, 17) if N == 1 else range(1, 7):
             H = (vectors - 1) * lanes + (1, lanes - 1, lanes)[(N + vectors) % 3]
@@ -158,7 +161,7 @@ def test_every_tile(isa, kind, dtype):
 def test_every_tile_of_a_gradient(isa, kind, dtype):
     """Over so many rows T n that they are summed in tiles, on whose sides lie 1 to 13 inputs and
     every number of vectors; over some more than a cache's share."""
-    lanes = _core.lanes(dtype)
+    lanes = kernels.lanes(dtype)
     for i, E in enumerate(range(1, 14)):
         H = i // 2 * lanes + (1, lanes - 1, lanes)[i % 3] + lanes * (lanes == 2)
         K = (7 - i // 2) * lanes + (lanes - 1, 1, 0)[i % 3]
@@ -171,7 +174,7 @@ def test_every_tile_of_a_gradient(isa, kind, dtype):
 @ALL_KINDS
 def test_one_prediction(isa, kind, dtype):
     """T = 1: with N = 1 all products meet a single row."""
-    lanes = _core.lanes(dtype)
+    lanes = kernels.lanes(dtype)
     for v, K in enumerate((*range(2, 4), *(v * lanes + 1 for v in range(1, 10)), 16 * lanes,
                            17 * lanes)):
         H = 5 + K % 3 + v * lanes * (v < 7)
@@ -613,12 +616,12 @@ def test_a_step_at_every_length_and_place(isa, dtype, rule):
     """Blocks of 1 to some registers, at any place in memory: the same entries, the reference's
     values, nothing written outside."""
     rng = np.random.default_rng(3)
-    lanes = _core.lanes(dtype)
+    lanes = kernels.lanes(dtype)
     size = 3 * lanes + 2
     optimizer, _, decay = RULES[rule]
     numbers = {} if decay is None else {"momentum" if optimizer == "sgd" else "decay": decay}
     decays = {"adam": (0.9, 0.999)}.get(optimizer, (decay or 0,))
-    kernel = _core.Optimizer(optimizer, *decays, clip_value=1.0)
+    kernel = kernels.Optimizer(optimizer, *decays, clip_value=1.0)
     count = kernel.memories
     start = rng.normal(0, 1, (4, size)).astype(dtype)
     start[2:] **= 2
@@ -1024,8 +1027,8 @@ def test_another_thread_may_empty_the_store_of_workspaces():
 def test_the_border_counts_an_optimizer_s_memories(optimizer, count):
     """In a process of its own: the kernels would write where nothing is."""
     script = (
-        "import numpy as np; from fastrnn import _core; x = np.ones(20); "
-        f"_core.Optimizer({optimizer!r}).step(1, 0.1, x, x.copy(), [x.copy()] * {count})")
+        "import numpy as np; from fastrnn import kernels; x = np.ones(20); "
+        f"kernels.Optimizer({optimizer!r}).step(1, 0.1, x, x.copy(), [x.copy()] * {count})")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 1, f"exit code {done.returncode}"
     assert "ValueError" in done.stderr and "memor" in done.stderr
@@ -1276,7 +1279,7 @@ def test_subnormals_are_zero_inside(isa, kind, dtype):
         network.unroll(model.block, np.zeros((3, 1), np.int32), moved)
         assert not moved.any()
     moved = state.copy()
-    model.draw(3, moved, [1], 1.0, np.random.default_rng(0))
+    sampling.draw(model, 3, moved, [1], 1.0, np.random.default_rng(0))
     assert not moved.any()
     run = Run(model, np.tile(np.arange(5), 4), T=3)
     run.run(1)  # the first window of an epoch starts from zero; this moves head.b alone

@@ -7,8 +7,8 @@ import pytest
 from networks import KINDS, cell_of, random_model, unroll
 
 import fastrnn
-from fastrnn import reference
-from fastrnn.model import READ_STEPS
+from fastrnn.checks import reference
+from fastrnn.data.source import READ_STEPS
 
 SYMBOLS = "abcdefghijk"
 K, H, N, T = len(SYMBOLS), 7, 3, 5

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import fastrnn
-from fastrnn import nn, reference
+from fastrnn import nn
+from fastrnn.checks import reference
 
 LAYERS = [("rnn", nn.RNN, {}), ("relu", nn.RNN, {"nonlinearity": "relu"}), ("lstm", nn.LSTM, {}),
           ("gru", nn.GRU, {}), ("gru", nn.GRU, {"reset_after": False})]

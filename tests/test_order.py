@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import fastrnn
-from fastrnn import reference
-from fastrnn.validation import accuracy
+from fastrnn.checks import reference
+from fastrnn.model import sampling, scoring
 
 TEXT = "to be, or not to be: that is the question; whether 'tis nobler in the mind to suffer"
 SIZES = dict(cell="lstm", hidden_size=7, dtype="float64", init_scale=1.0)
@@ -146,11 +146,17 @@ def test_samples_start_from_the_zero_state(corpus):
     trainer = trainer_of(corpus)
     trainer.run(updates=7)
     model, rng = trainer.model, copy.deepcopy(trainer._rng)
-    ids = model.draw(60, model.zero_state(), [corpus.ids[0]], 1.0, rng)
+    ids = sampling.draw(model, 60, model.zero_state(), [corpus.ids[0]], 1.0, rng)
     assert trainer.sample(60) == model.vocabulary.decode(ids[:, 0])
 
 
 # ---- accuracy ----
+
+def accuracy(model, ids, states):
+    """Of a text read in as many streams as there are states."""
+    source = fastrnn.Corpus(ids, model.vocabulary)
+    return scoring.accuracy(model, source, states, streams=len(states))
+
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -11,10 +11,11 @@ from networks import KINDS, cell_of, generators_of, wide
 from test_kernels import assert_close, tolerance
 
 import fastrnn
-from fastrnn import Corpus, Sequences, Sizes, _core, reference
-from fastrnn.blas import one_thread
+from fastrnn import Corpus, Sequences, Sizes, kernels
+from fastrnn.checks import reference
+from fastrnn.kernels.blas import one_thread
 from fastrnn.cli import main
-from fastrnn.records import digest
+from fastrnn.data.records import digest
 
 ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -67,7 +68,7 @@ def test_losses_and_gradients(isa, kind, dtype, loss):
         x, y, mask, lengths, shares, state = window_of(model, N, T)
         s = Sequences(x, y, mask, lengths, symbols=9)
         masks = None
-        networks = [_core.Network(model.config, 9, 0, 9, model._offsets, model.block.size, T, N,
+        networks = [kernels.Network(model.config, 9, 0, 9, model._offsets, model.block.size, T, N,
                                   packed) for packed in (True, False)]
         if model.config["dropout"]:
             masks = reference.dropout_masks(generators_of(model, networks[0]), networks[0].slices,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fastrnn import reference
+from fastrnn.checks import reference
 
 KINDS = ("rnn", "relu", "lstm", "gru", "gru, reset before", "memory")
 ALL_KINDS = pytest.mark.parametrize("kind", KINDS)

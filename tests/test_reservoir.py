@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from fastrnn import _core, reference
+from fastrnn import kernels
+from fastrnn.checks import reference
 from fastrnn.reservoir import Reservoir, draw, strips
 
 DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
@@ -19,7 +20,7 @@ UNITS = pytest.mark.parametrize(
     "units", [1, 2, 5, 15, 16, 17, 33, 48, 63, 64, 65, 100, 127, 129, 200, 500, 2000])
 
 
-@pytest.fixture(params=_core.available_isas())
+@pytest.fixture(params=kernels.available_isas())
 def isa(request, monkeypatch):
     monkeypatch.setenv("FASTRNN_ISA", request.param)
 
@@ -38,7 +39,7 @@ def drive(reservoir, T, seed=1, threads=1, y=None, Wout=None):
     before = rng.uniform(-1, 1, H).astype(dtype)
     last = rng.normal(size=reservoir.Wfb.shape[1] or 2).astype(dtype)
     state, states, fed = before.copy(), np.full((T, H + 3), np.nan, dtype), last.copy()
-    out = reservoir.kernels.run(T, state, fed, u=u, y=y, Wout=Wout, states=states[:, 1 : 1 + H],
+    out = reservoir.compiled.run(T, state, fed, u=u, y=y, Wout=Wout, states=states[:, 1 : 1 + H],
                                 threads=threads)
     assert np.isnan(states[:, [0, H + 1, H + 2]]).all()  # nothing beside them is written
     return u, before, last, states[:, 1 : 1 + H], state, fed, out
@@ -75,7 +76,7 @@ def test_without_a_leak_nothing_of_the_state_before_is_left(isa):
     ends = []
     for before in (0.0, 0.7):
         state = np.full(40, before)
-        reservoir.kernels.run(1, state, np.zeros(0), u=u)
+        reservoir.compiled.run(1, state, np.zeros(0), u=u)
         ends.append(state)
     assert np.array_equal(*ends)
 
@@ -87,7 +88,7 @@ def test_a_run_in_parts_is_one_run(isa, dtype, tolerance):
     state, none, T = before.copy(), np.zeros(0, dtype), 0
     for steps in (1, 4, 0, 7):
         part = np.empty((steps, 50), dtype)
-        reservoir.kernels.run(steps, state, none, u=u[T : T + steps].copy(), states=part)
+        reservoir.compiled.run(steps, state, none, u=u[T : T + steps].copy(), states=part)
         assert np.array_equal(part, states[T : T + steps])
         T += steps
 
@@ -133,7 +134,7 @@ def test_free_runs(isa, dtype, tolerance):
     Wout = rng.normal(0, 0.15, (2, 1 + 2 + 70)).astype(dtype)
     state, last = rng.uniform(-1, 1, 70).astype(dtype), rng.normal(size=2).astype(dtype)
     x, u, moved = state.astype(float), last.astype(float), state.copy()
-    out = reservoir.kernels.run(8, moved, last, Wout=Wout)
+    out = reservoir.compiled.run(8, moved, last, Wout=Wout)
     for t in range(8):
         x = twin(reservoir, u[None], x)[0]
         u = Wout.astype(float) @ np.concatenate([[1], u, x])
@@ -145,9 +146,9 @@ def test_free_runs(isa, dtype, tolerance):
 def test_subnormal_states_are_zero(isa):
     reservoir = make(20, spectral_radius=0.0, leak_rate=0.5, input_scale=0.0, bias_scale=0.0)
     state = np.full(20, 3 * np.finfo(float).tiny)
-    reservoir.kernels.run(1, state, np.zeros(0), u=np.zeros((1, 3)))
+    reservoir.compiled.run(1, state, np.zeros(0), u=np.zeros((1, 3)))
     assert (state > 0).all()
-    reservoir.kernels.run(1, state, np.zeros(0), u=np.zeros((1, 3)))
+    reservoir.compiled.run(1, state, np.zeros(0), u=np.zeros((1, 3)))
     assert not state.any()
 
 
@@ -254,7 +255,7 @@ def test_numbers_outside_their_range(name, value):
 
 @pytest.mark.parametrize(("limit", "threads"), [("1", 1), ("0", 1), ("3", 3), ("", 2), ("x", 2)])
 def test_how_many_threads_a_run_is_worth(monkeypatch, limit, threads):
-    from fastrnn import reservoir
+    from fastrnn.echo import reservoir
 
     monkeypatch.setattr(reservoir, "cores", lambda: 2)
     monkeypatch.setenv("OMP_NUM_THREADS", limit)
@@ -267,7 +268,7 @@ def test_how_many_threads_a_run_is_worth(monkeypatch, limit, threads):
 
 def test_the_border_refuses_what_does_not_fit():
     reservoir = make(40, 2)
-    run, state, none = reservoir.kernels.run, np.zeros(40), np.zeros(0)
+    run, state, none = reservoir.compiled.run, np.zeros(40), np.zeros(0)
     u = np.zeros((5, 2))
     for arguments, message in (
             ((5, state, none, u[:4]), "u must be"), ((5, state[:39], none, u), "state"),
@@ -287,5 +288,5 @@ def test_the_border_refuses_what_does_not_fit():
                   (first, np.full_like(at, 40), weights), (first, at - 41, weights),
                   (first, at, weights[:-1])):
         with pytest.raises(ValueError):
-            _core.Reservoir("float64", 1.0, reservoir.Win.T.copy(), reservoir.Wfb.T.copy(),
+            kernels.Reservoir("float64", 1.0, reservoir.Win.T.copy(), reservoir.Wfb.T.copy(),
                             reservoir.b, *wrong)

@@ -11,8 +11,9 @@ from networks import KINDS, cell_of, generators_of, wide
 from test_kernels import assert_close, tolerance
 
 import fastrnn
-from fastrnn import Sequences, Sizes, _core, reference
-from fastrnn.blas import one_thread
+from fastrnn import Sequences, Sizes, kernels
+from fastrnn.checks import reference
+from fastrnn.kernels.blas import one_thread
 
 ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -60,7 +61,7 @@ def assert_unroll(kind, reads, predicts, dtype, N, T, **settings):
                           symbols=model.sizes.input_symbols or model.sizes.output_symbols or None)
     limit = 2 * tolerance(dtype, 7, T * N)
     params, cell, s = wide(model.params), model.config["cell"], model.sizes
-    networks = [_core.Network(model.config, s.input_symbols, s.input_size, s.outputs,
+    networks = [kernels.Network(model.config, s.input_symbols, s.input_size, s.outputs,
                               model._offsets, model.block.size, T, N, packed)
                 for packed in (True, False)]
     masks = None

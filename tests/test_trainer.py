@@ -15,7 +15,8 @@ import pytest
 from threadpoolctl import ThreadpoolController
 
 import fastrnn
-from fastrnn import _core, reference
+from fastrnn import kernels
+from fastrnn.checks import reference
 
 TEXT = "".join(np.random.default_rng(0).choice([*"abcdefgh \n"], 700))
 SIZES = {"hidden_size": 9, "seed": 1, "dtype": "float64"}
@@ -776,7 +777,7 @@ def test_the_bar_of_minutes_counts_seconds(corpus, capsys, clock):
 
 def made_with(monkeypatch, corpus, model=SIZES, **settings):
     """What the compiled loop is made with."""
-    given, training = {}, _core.Training
+    given, training = {}, kernels.Training
 
     def note(*arguments, **keywords):
         given.update(keywords)

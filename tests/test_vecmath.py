@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from fastrnn import _core
+from fastrnn import kernels
 
 # Just above the largest errors found in sweeps of tens of millions of points; the header of
 # csrc/vecmath.h states them. 1/sqrt in float32 starts from the processor's estimate: 3.34 was
@@ -89,11 +89,11 @@ def needs_wider(dtype):
 
 
 @dtypes
-@pytest.mark.parametrize("function", _core.FUNCTIONS)
+@pytest.mark.parametrize("function", kernels.FUNCTIONS)
 def test_errors(isa, function, dtype):
     needs_wider(dtype)
     x, true = points(function, dtype), truth(function, dtype)
-    error = in_ulps(_core.map(function, x), true, dtype)
+    error = in_ulps(kernels.map(function, x), true, dtype)
     worst = int(np.argmax(error))  # a NaN counts as the largest
     assert error[worst] <= WORST[function, dtype], (
         f"{function}({x[worst]!r}) is {float(error[worst]):.3f} ulp off, and "
@@ -115,23 +115,23 @@ def test_an_error_of_one_ulp_is_seen_as_one(dtype):
 def test_exp_at_the_edges(isa, dtype):
     low, info = EXP_LOW[dtype], np.finfo(dtype)
     x = np.array([0.0, -0.0, -info.tiny, -info.smallest_subnormal, -info.eps / 8], dtype)
-    assert np.array_equal(_core.map("exp", x), np.ones_like(x))
+    assert np.array_equal(kernels.map("exp", x), np.ones_like(x))
     below = np.concatenate([
         neighbours([low], dtype)[1:4], [-np.inf, -info.max, -1e30],
         np.linspace(1.0001 * low, 40 * low, 1000), -(10.0 ** np.linspace(3, 38, 100))])
-    y = _core.map("exp", below.astype(dtype))
+    y = kernels.map("exp", below.astype(dtype))
     assert np.array_equal(y, np.zeros_like(y)) and not np.signbit(y).any()
     # 0 comes where the true value is at most twice the smallest normal number, and no earlier
-    assert _core.map("exp", np.array([low], dtype))[0] > 0
+    assert kernels.map("exp", np.array([low], dtype))[0] > 0
     assert np.exp(low) < 2 * info.tiny
-    assert np.isnan(_core.map("exp", np.array([np.nan, -np.nan], dtype))).all()
+    assert np.isnan(kernels.map("exp", np.array([np.nan, -np.nan], dtype))).all()
 
 
 @dtypes
 def test_tanh_is_odd_to_the_bit(isa, dtype):
     x = np.abs(points("tanh", dtype))
-    assert np.array_equal(_core.map("tanh", -x), -_core.map("tanh", x))
-    zeros = _core.map("tanh", np.array([0.0, -0.0], dtype))
+    assert np.array_equal(kernels.map("tanh", -x), -kernels.map("tanh", x))
+    zeros = kernels.map("tanh", np.array([0.0, -0.0], dtype))
     assert np.array_equal(zeros, [0, 0])
     assert np.array_equal(np.signbit(zeros), [False, True])
 
@@ -141,7 +141,7 @@ def test_tanh_of_tiny_numbers_is_the_number(isa, dtype):
     info = np.finfo(dtype)
     x = np.array([info.smallest_subnormal, 3 * info.smallest_subnormal, info.tiny / 3,
                   info.tiny, info.eps**2, info.eps / 8], dtype)
-    assert np.array_equal(_core.map("tanh", x), x)
+    assert np.array_equal(kernels.map("tanh", x), x)
 
 
 @dtypes
@@ -150,48 +150,48 @@ def test_tanh_saturates(isa, dtype):
     x = np.sort(np.concatenate([
         np.linspace(edge / 2, 1.2 * edge, 200_000),
         neighbours(np.linspace(edge - 1, edge, 300), dtype)]).astype(dtype))
-    y = _core.map("tanh", x)
+    y = kernels.map("tanh", x)
     assert np.diff(y).min() >= -info.eps  # rises, but for two units in the last place
     assert y[0] < 1 - 10 * info.eps
     assert (y[x >= edge] == 1).all()
     far = np.array([20, 50, 88, 89, 700, 1e4, 1e30, info.max, np.inf], dtype)
-    assert np.array_equal(_core.map("tanh", far), np.ones_like(far))
-    assert np.array_equal(_core.map("tanh", -far), -np.ones_like(far))
-    assert np.abs(_core.map("tanh", points("tanh", dtype))).max() == 1  # never beyond
-    assert np.isnan(_core.map("tanh", np.array([np.nan, -np.nan], dtype))).all()
+    assert np.array_equal(kernels.map("tanh", far), np.ones_like(far))
+    assert np.array_equal(kernels.map("tanh", -far), -np.ones_like(far))
+    assert np.abs(kernels.map("tanh", points("tanh", dtype))).max() == 1  # never beyond
+    assert np.isnan(kernels.map("tanh", np.array([np.nan, -np.nan], dtype))).all()
 
 
 @dtypes
 def test_sigmoid_at_the_edges(isa, dtype):
     low, info = EXP_LOW[dtype], np.finfo(dtype)
     zeros = np.array([0.0, -0.0, info.tiny, -info.tiny, info.smallest_subnormal], dtype)
-    assert np.array_equal(_core.map("sigmoid", zeros), np.full_like(zeros, 0.5))
+    assert np.array_equal(kernels.map("sigmoid", zeros), np.full_like(zeros, 0.5))
     far = np.array([FULL[dtype], 50, 88, 89, 710, 1e4, 1e30, info.max, np.inf], dtype)
-    assert np.array_equal(_core.map("sigmoid", far), np.ones_like(far))
+    assert np.array_equal(kernels.map("sigmoid", far), np.ones_like(far))
     below = np.concatenate([neighbours([low], dtype)[1:4], np.linspace(1.0001 * low, 40 * low, 99),
                             [-1e30, -info.max, -np.inf]]).astype(dtype)
-    lowest = _core.map("sigmoid", np.array([low], dtype))[0]
+    lowest = kernels.map("sigmoid", np.array([low], dtype))[0]
     assert 0 < lowest < 2 * info.tiny
-    assert np.array_equal(_core.map("sigmoid", below), np.full_like(below, lowest))
-    assert np.isnan(_core.map("sigmoid", np.array([np.nan, -np.nan], dtype))).all()
+    assert np.array_equal(kernels.map("sigmoid", below), np.full_like(below, lowest))
+    assert np.isnan(kernels.map("sigmoid", np.array([np.nan, -np.nan], dtype))).all()
 
 
 @dtypes
 def test_sigmoid_rises_from_0_to_1(isa, dtype):
     x = np.sort(points("sigmoid", dtype))
-    y = _core.map("sigmoid", x)
+    y = kernels.map("sigmoid", x)
     assert y.min() > 0 and y.max() == 1
     assert (np.diff(y) >= -4 * np.spacing(y[:-1])).all()  # but for some units in the last place
-    assert np.abs(y + _core.map("sigmoid", -x) - 1).max() <= 2 * np.finfo(dtype).eps
+    assert np.abs(y + kernels.map("sigmoid", -x) - 1).max() <= 2 * np.finfo(dtype).eps
 
 
 @dtypes
-@pytest.mark.parametrize("function", _core.FUNCTIONS)
+@pytest.mark.parametrize("function", kernels.FUNCTIONS)
 def test_every_place_in_a_register_gives_the_same(isa, function, dtype):
     """A number's result does not depend on where it stands, nor on how many come with it."""
-    lanes = _core.lanes(dtype)
+    lanes = kernels.lanes(dtype)
     x = points(function, dtype)[-3 * lanes - 1 :]
-    whole = _core.map(function, x)
+    whole = kernels.map(function, x)
     for n in range(1, 2 * lanes + 2):
-        assert np.array_equal(_core.map(function, x[:n]), whole[:n])
-        assert np.array_equal(_core.map(function, x[n:]), whole[n:])
+        assert np.array_equal(kernels.map(function, x[:n]), whole[:n])
+        assert np.array_equal(kernels.map(function, x[n:]), whole[n:])

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fastrnn import vocabulary as module
-from fastrnn.vocabulary import Vocabulary
+from fastrnn.data.vocabulary import Vocabulary
 
 no_deadline = settings(deadline=None)
 # every character that a str can hold, lone surrogates too

@@ -186,13 +186,13 @@ class _Recurrent(Layer):
         self.grads = self._named(grads)
         return dx, *self._parts(dstate)
 
-    def _one(self, x: ArrayLike, given: tuple[tuple[str, ArrayLike | None], ...]) -> Any:
+    def _one(self, x: ArrayLike, given: tuple[tuple[str, ArrayLike | None], ...]) -> tuple[Any, ...]:
         x = float_array("x", x, ("N", self.D), self.dtype)
         block, start = self._parameters(), self._state(len(x), given)
         _, last = self._forward(block, x[:, None], start)
         return *self._parts(last), (block, x.copy(), start)
 
-    def _one_back(self, gradients: tuple[tuple[str, ArrayLike | None], ...], cache: Any) -> Any:
+    def _one_back(self, gradients: tuple[tuple[str, ArrayLike | None], ...], cache: Any) -> tuple[Any, ...]:
         if not (isinstance(cache, tuple) and len(cache) == 3):
             raise TypeError("cache must be the one that step returned")
         block, x, start = cache
@@ -356,7 +356,8 @@ class Embedding(Layer):
         """
         W = self._param("W")
         self._seen = whole_numbers("ids", x, len(W)).copy()
-        return W[self._seen]
+        rows: Array = W[self._seen]
+        return rows
 
     def backward(self, dout: ArrayLike) -> None:
         """The gradient by the rows (N, T, D) fills `grads`; ids have none."""
@@ -397,7 +398,8 @@ class Linear(Layer):
         dout = float_array("dout", dout, (*x.shape[:-1], M), self.dtype)
         rows = dout.reshape(-1, M)
         self.grads = {"W": x.reshape(-1, D).T @ rows, "b": rows.sum(0)}
-        return dout @ W.T
+        dx: Array = dout @ W.T
+        return dx
 
 
 class Dropout(Layer):
@@ -428,11 +430,13 @@ class Dropout(Layer):
         self._seen = np.ones_like(x)
         if self.training and self.p:
             self._seen = (self._rng.random(x.shape) >= self.p) / self.dtype.type(1 - self.p)
-        return x * self._seen
+        y: Array = x * self._seen
+        return y
 
     def backward(self, dout: ArrayLike) -> Array:
         mask = self._last()
-        return float_array("dout", dout, mask.shape, self.dtype) * mask
+        dx: Array = float_array("dout", dout, mask.shape, self.dtype) * mask
+        return dx
 
 
 class _Loss:
@@ -490,10 +494,11 @@ class SoftmaxCrossEntropy(_Loss):
     def backward(self) -> Array:
         """The gradient by the scores: (softmax - one-hot label) / N where a step counts."""
         log_p, labels, weights = self._last()
-        d = np.exp(log_p)
+        d: Array = np.exp(log_p)
         at = labels[..., None]
         np.put_along_axis(d, at, np.take_along_axis(d, at, -1) - 1, -1)
-        return d * weights[..., None]
+        d *= weights[..., None]
+        return d
 
 
 class MeanSquaredError(_Loss):
@@ -525,7 +530,8 @@ class MeanSquaredError(_Loss):
     def backward(self) -> Array:
         """The gradient by y: 2 (y - target) / entries that count."""
         difference, weights = self._last()
-        return 2 * difference * weights.astype(difference.dtype)[..., None]
+        d: Array = 2 * difference * weights.astype(difference.dtype)[..., None]
+        return d
 
 
 class _Joined(Mapping[str, Array]):
@@ -583,7 +589,7 @@ class Sequential(Layer):
         return _Joined(self.layers, "grads")
 
     @property
-    def training(self) -> bool:  # type: ignore[override]
+    def training(self) -> bool:
         return all(layer.training for layer in self.layers)
 
     @training.setter

@@ -69,7 +69,7 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
         hint = f": did you mean {near[0]!r}?" if near else ""
         raise ValueError(
             f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}{hint}")
-    return value
+    return str(value)
 
 
 def generator(seed: int | None) -> np.random.Generator:
@@ -80,7 +80,7 @@ def generator(seed: int | None) -> np.random.Generator:
 def dtype_name(dtype: Any) -> str:
     """NumPy's name of a dtype; what is none comes back as text, for the error that follows."""
     try:
-        return np.dtype(dtype).name
+        return str(np.dtype(dtype).name)
     except TypeError:
         return str(dtype)
 

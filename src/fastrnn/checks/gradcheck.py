@@ -174,10 +174,11 @@ def gradcheck(
 
     losses = twin.losses(inputs, targets, state, generators=generators(), **about)
     rounding = float(np.finfo(np.float64).eps * np.abs(losses).max() / step)
-    worst, certain = {}, 0.0
+    worst: dict[str, Worst] = {}
+    certain = 0.0
     for name, p in twin.params.items():
         chosen = _chosen(p, entries, rng)
-        found = None
+        found: Worst | None = None
         for index in chosen:
             high, low = p[index] + step, p[index] - step
             # each prediction's difference first: the sums are so large that they round it away
@@ -188,7 +189,8 @@ def gradcheck(
             certain = max(certain, sure)
             if found is None or error > found.error:
                 found = Worst(error, index, a, n, len(chosen), p.size)
-        worst[name] = found
+        if found is not None:
+            worst[name] = found
     return Report(worst, certain, step, rounding)
 
 

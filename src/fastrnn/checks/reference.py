@@ -6,17 +6,28 @@ D inputs, H hidden units, L layers, K symbols. Parameters are a dict with the na
 (N, P): its layers' side by side, each h (N, H), an LSTM's h then c, the memory cell's m. So P =
 L H, for LSTMs 2 L H.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Tensors = dict[str, Array]
 
 
-def sigmoid(z):
+def sigmoid(z: Array) -> Array:
     """1 / (1 + exp(-z)), which no z makes overflow"""
     return np.exp(-np.logaddexp(0, -z))
 
 
-def rnn_forward(x, h0, Wx, Wh, b, cell="rnn"):
+def rnn_forward(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array, cell: str = "rnn") -> Array:
     """h_t = f(x_t Wx + h_{t-1} Wh + b), f = tanh ("rnn") or max(0, .) ("relu").
 
     x (N, T, D), h0 (N, H), Wx (D, H), Wh (H, H), b (H) -> h (N, T, H)
@@ -29,7 +40,9 @@ def rnn_forward(x, h0, Wx, Wh, b, cell="rnn"):
     return np.stack(out, axis=1)
 
 
-def rnn_backward(dh, x, h0, h, Wx, Wh, cell="rnn"):
+def rnn_backward(
+    dh: Array, x: Array, h0: Array, h: Array, Wx: Array, Wh: Array, cell: str = "rnn"
+) -> tuple[Array, ...]:
     """Gradients of a loss whose gradient by h (N, T, H) is dh (N, T, H).
 
     Returns dx (N, T, D), dh0 (N, H), dWx (D, H), dWh (H, H), db (H).
@@ -49,7 +62,9 @@ def rnn_backward(dh, x, h0, h, Wx, Wh, cell="rnn"):
     return dx, carried, dWx, dWh, db
 
 
-def lstm_forward(x, h0, c0, Wx, Wh, b):
+def lstm_forward(
+    x: Array, h0: Array, c0: Array, Wx: Array, Wh: Array, b: Array
+) -> tuple[Array, ...]:
     """[i f o g] = x_t Wx + h_{t-1} Wh + b, sigmoids of i, f, o and tanh of g;
     c_t = f c_{t-1} + i g,  h_t = o tanh(c_t)   (Hochreiter and Schmidhuber 1997; Gers et al. 2000)
 
@@ -66,7 +81,10 @@ def lstm_forward(x, h0, c0, Wx, Wh, b):
     return tuple(np.stack(steps, axis=1) for steps in zip(*out, strict=True))
 
 
-def lstm_backward(dh, x, h0, c0, h, c, gates, Wx, Wh):
+def lstm_backward(
+    dh: Array, x: Array, h0: Array, c0: Array, h: Array, c: Array, gates: Array, Wx: Array,
+    Wh: Array
+) -> tuple[Array, ...]:
     """Returns dx (N, T, D), dh0, dc0 (N, H), dWx (D, 4H), dWh (H, 4H), db (4H)."""
     dx = np.empty_like(x)
     dWx, dWh, db = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wh[0])
@@ -86,7 +104,9 @@ def lstm_backward(dh, x, h0, c0, h, c, gates, Wx, Wh):
     return dx, carried, dc, dWx, dWh, db
 
 
-def gru_forward(x, h0, Wx, Wh, b, bhn=None):
+def gru_forward(
+    x: Array, h0: Array, Wx: Array, Wh: Array, b: Array, bhn: Array | None = None
+) -> tuple[Array, ...]:
     """h_t = (1 - z) n + z h_{t-1}, [r z] = sigmoid(x_t Wx + h_{t-1} Wh + b) of these two gates and
     n = tanh(x_t Wn + bn + r (h_{t-1} Un + bhn)), or without bhn, as Cho et al. 2014,
     n = tanh(x_t Wn + bn + (r h_{t-1}) Un)
@@ -104,7 +124,10 @@ def gru_forward(x, h0, Wx, Wh, b, bhn=None):
     return tuple(np.stack(steps, axis=1) for steps in zip(*out, strict=True))
 
 
-def gru_backward(dh, x, h0, h, gates, Wx, Wh, bhn=None):
+def gru_backward(
+    dh: Array, x: Array, h0: Array, h: Array, gates: Array, Wx: Array, Wh: Array,
+    bhn: Array | None = None
+) -> tuple[Array, ...]:
     """Returns dx (N, T, D), dh0 (N, H), dWx (D, 3H), dWh (H, 3H), db (3H), and with bhn its (H)."""
     H, Un = len(Wh), Wh[:, 2 * len(Wh) :]
     dx, dWx, dWh = np.empty_like(x), np.zeros_like(Wx), np.zeros_like(Wh)
@@ -126,7 +149,9 @@ def gru_backward(dh, x, h0, h, gates, Wx, Wh, bhn=None):
     return dx, carried, dWx, dWh, db, *(() if bhn is None else (dbhn,))
 
 
-def memory_forward(x, m0, Wx, Wh, b, Wm, bm):
+def memory_forward(
+    x: Array, m0: Array, Wx: Array, Wh: Array, b: Array, Wm: Array, bm: Array
+) -> tuple[Array, ...]:
     """u_t = max(0, x_t Wx + m_{t-1} Wh + b), m_t = m_{t-1} + u_t Wm + bm; the output is u.
 
     x (N, T, D), m0 (N, H), Wx (D, H), Wh, Wm (H, H), b, bm (H) -> u, m (N, T, H)
@@ -139,7 +164,9 @@ def memory_forward(x, m0, Wx, Wh, b, Wm, bm):
     return tuple(np.stack(steps, axis=1) for steps in zip(*out, strict=True))
 
 
-def memory_backward(du, x, m0, u, m, Wx, Wh, Wm):
+def memory_backward(
+    du: Array, x: Array, m0: Array, u: Array, m: Array, Wx: Array, Wh: Array, Wm: Array
+) -> tuple[Array, ...]:
     """Returns dx (N, T, D), dm0 (N, H), dWx (D, H), dWh (H, H), db (H), dWm (H, H), dbm (H)."""
     dx = np.empty_like(x)
     dWx, dWh, dWm = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wm)
@@ -157,7 +184,10 @@ def memory_backward(du, x, m0, u, m, Wx, Wh, Wm):
     return dx, dm, dWx, dWh, db, dWm, dbm
 
 
-def esn_forward(x, h0, W, Win, b, leak_rate=1.0, Wfb=None, y=None):
+def esn_forward(
+    x: Array, h0: Array, W: Array, Win: Array, b: Array, leak_rate: float = 1.0,
+    Wfb: Array | None = None, y: Array | None = None
+) -> Array:
     """h_t = (1 - a) h_{t-1} + a tanh(Win x_t + W h_{t-1} + b + Wfb y_t)   (Jaeger 2001)
 
     x (N, T, D), h0 (N, H), W (H, H), Win (H, D), b (H), Wfb (H, K), y (N, T, K): what is fed back
@@ -165,46 +195,73 @@ def esn_forward(x, h0, W, Win, b, leak_rate=1.0, Wfb=None, y=None):
     """
     h, out = h0, []
     for t in range(x.shape[1]):
-        z = x[:, t] @ Win.T + h @ W.T + b + (0 if y is None else y[:, t] @ Wfb.T)  # (N, H)
+        z = x[:, t] @ Win.T + h @ W.T + b + (0 if y is None or Wfb is None else y[:, t] @ Wfb.T)  # (N, H)
         h = (1 - leak_rate) * h + leak_rate * np.tanh(z)
         out.append(h)
     return np.stack(out, axis=1)
 
 
-def layer_forward(x, state, weights, cell):
-    """-> what the layer hands on (N, T, H), its last state, what `layer_backward` needs"""
-    if cell == "lstm":
-        h, c, gates = lstm_forward(x, *np.split(state, 2, axis=1), **weights)
-        return h, np.hstack([h[:, -1], c[:, -1]]), (h, c, gates)
-    if cell == "gru":
-        h, gates = gru_forward(x, state, **weights)
-        return h, h[:, -1], (h, gates)
-    if cell == "memory":
-        u, m = memory_forward(x, state, **weights)
-        return u, m[:, -1], (u, m)
-    if cell == "esn":
-        h = esn_forward(x, state, **weights)
-        return h, h[:, -1], ()
-    h = rnn_forward(x, state, **weights, cell=cell)
-    return h, h[:, -1], (h,)
+@dataclass(frozen=True)
+class Twin:
+    """A cell as a layer of the network below.
+
+    Attributes
+    ----------
+    forward : callable
+        forward(x, *states, **weights) gives the output first.
+    backward : callable or None
+        backward(dout, x, *states, *what forward gave, *the weights that it needs) gives dx, the
+        gradients with respect to the states, then those of all weights.
+    needs : tuple of str
+        These weights.
+    state : slice
+        Which of the arrays that forward gives end as states.
+    """
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any] | None
+    needs: tuple[str, ...] = ("Wx", "Wh")
+    state: slice = slice(0, 1)
+
+    @property
+    def states(self) -> int:
+        return int(self.state.stop - self.state.start)
 
 
-def layer_backward(dout, x, state, kept, weights, cell):
+CELLS = {
+    "rnn": Twin(rnn_forward, rnn_backward),
+    "relu": Twin(partial(rnn_forward, cell="relu"), partial(rnn_backward, cell="relu")),
+    "lstm": Twin(lstm_forward, lstm_backward, state=slice(0, 2)),
+    "gru": Twin(gru_forward, gru_backward, ("Wx", "Wh", "bhn")),
+    "memory": Twin(memory_forward, memory_backward, ("Wx", "Wh", "Wm"), slice(1, 2)),
+    "esn": Twin(esn_forward, None),
+}
+
+
+def layer_forward(
+    x: Array, state: Array, weights: Tensors, cell: str
+) -> tuple[Array, Array, tuple[Array, ...]]:
+    """-> output of the layer (N, T, H), its last state, what `layer_backward` needs"""
+    twin = CELLS[cell]
+    found = twin.forward(x, *np.split(state, twin.states, axis=1), **weights)
+    kept = found if isinstance(found, tuple) else (found,)
+    return kept[0], np.hstack([array[:, -1] for array in kept[twin.state]]), kept
+
+
+def layer_backward(
+    dout: Array, x: Array, state: Array, kept: tuple[Array, ...], weights: Tensors, cell: str
+) -> tuple[Array, Sequence[Array]]:
     """-> dx (N, T, D), gradients by the weights in their order"""
-    Wx, Wh = weights["Wx"], weights["Wh"]
-    if cell == "lstm":
-        h0, c0 = np.split(state, 2, axis=1)
-        dx, _, _, *grads = lstm_backward(dout, x, h0, c0, *kept, Wx, Wh)
-    elif cell == "gru":
-        dx, _, *grads = gru_backward(dout, x, state, *kept, Wx, Wh, weights.get("bhn"))
-    elif cell == "memory":
-        dx, _, *grads = memory_backward(dout, x, state, *kept, Wx, Wh, weights["Wm"])
-    else:
-        dx, _, *grads = rnn_backward(dout, x, state, *kept, Wx, Wh, cell)
-    return dx, grads
+    twin = CELLS[cell]
+    assert twin.backward is not None
+    dx, *more = twin.backward(dout, x, *np.split(state, twin.states, axis=1), *kept,
+                              *(weights[name] for name in twin.needs if name in weights))
+    return dx, more[twin.states :]
 
 
-def softmax_cross_entropy(scores, targets, mask=None):
+def softmax_cross_entropy(
+    scores: Array, targets: Array, mask: Array | None = None
+) -> tuple[Any, Array]:
     """Cross-entropy in nats, summed over time and averaged over the batch.
 
     scores (N, T, K), targets int (N, T), mask (N, T): 0 where a step does not count
@@ -221,7 +278,9 @@ def softmax_cross_entropy(scores, targets, mask=None):
     return loss, dscores * weights[:, :, None]
 
 
-def binary_cross_entropy(scores, targets, mask=None):
+def binary_cross_entropy(
+    scores: Array, targets: Array, mask: Array | None = None
+) -> tuple[Any, Array]:
     """-log p of the target and -log(1 - p) of every other symbol, p = softmax(scores), in nats;
     arguments, sum and mean as above."""
     N, T, K = scores.shape
@@ -235,7 +294,9 @@ def binary_cross_entropy(scores, targets, mask=None):
     return (weights * losses).sum() / N, dscores * weights[:, :, None]
 
 
-def mean_squared_error(outputs, targets, mask=None):
+def mean_squared_error(
+    outputs: Array, targets: Array, mask: Array | None = None
+) -> tuple[Any, Array]:
     """The mean of (o - y)^2 over the K numbers, summed over time and averaged over the batch.
 
     outputs, targets (N, T, K), mask as above -> loss, doutputs (N, T, K)
@@ -246,11 +307,11 @@ def mean_squared_error(outputs, targets, mask=None):
     return (errors**2).sum() / (K * N), 2 * errors / (K * N)
 
 
-def number_of_layers(params):
+def number_of_layers(params: Tensors) -> int:
     return sum(name.endswith((".Wh", "reservoir.W")) for name in params)
 
 
-def layer_weights(params, layer):
+def layer_weights(params: Tensors, layer: int) -> Tensors:
     """The parameters of one layer, by their last names: Wx, Wh, b, ...; labels are inputs like
     others, so that the rows of Wc stand below those of Wx."""
     prefix = "reservoir." if "reservoir.W" in params else f"layer{layer}."
@@ -261,7 +322,10 @@ def layer_weights(params, layer):
     return weights
 
 
-def forward(params, inputs, state, cell="rnn", masks=None, labels=None):
+def forward(
+    params: Tensors, inputs: Array, state: Array, cell: str = "rnn",
+    masks: Sequence[Array] | None = None, labels: Array | None = None
+) -> tuple[Array, Array, Array, list[Any]]:
     """Inputs one-hot, embedded or numbers, layers, linear head.
 
     inputs int (N, T) or float (N, T, D), state (N, P); masks: for each layer (N, T, H) what is
@@ -283,8 +347,11 @@ def forward(params, inputs, state, cell="rnn", masks=None, labels=None):
     return x @ params["head.W"] + params["head.b"], np.hstack(last), x, layers
 
 
-def loss_and_gradients(params, inputs, targets, state, cell="rnn", masks=None, mask=None,
-                       labels=None, loss=None):
+def loss_and_gradients(
+    params: Tensors, inputs: Array, targets: Array, state: Array, cell: str = "rnn",
+    masks: Sequence[Array] | None = None, mask: Array | None = None, labels: Array | None = None,
+    loss: Callable[..., tuple[Any, Array]] | None = None
+) -> tuple[Any, Tensors, Array]:
     """The loss of `forward`'s outputs, back-propagated: one of the three above, where not given
     `softmax_cross_entropy` of targets int (N, T), `mean_squared_error` of float (N, T, K).
 
@@ -293,18 +360,19 @@ def loss_and_gradients(params, inputs, targets, state, cell="rnn", masks=None, m
     """
     scores, last, h, layers = forward(params, inputs, state, cell, masks, labels)
     loss_of = loss or (softmax_cross_entropy if targets.ndim == 2 else mean_squared_error)
-    loss, dscores = loss_of(scores, targets, mask)
-    grads = dict.fromkeys(name for name in params if not name.startswith("reservoir."))
+    total, dscores = loss_of(scores, targets, mask)
+    grads: dict[str, Any] = dict.fromkeys(name for name in params if not name.startswith("reservoir."))
     grads["head.W"] = np.einsum("nth,ntk->hk", h, dscores)
     grads["head.b"] = dscores.sum(axis=(0, 1))
     dout = dscores @ params["head.W"].T
     if cell == "esn":
-        return loss, grads, last
+        return total, grads, last
     for layer in reversed(range(len(layers))):
         if masks is not None:
             dout = dout * masks[layer]
         weights = layer_weights(params, layer)
-        dout, dweights = layer_backward(dout, *layers[layer], weights, cell)
+        x, start, kept = layers[layer]
+        dout, dweights = layer_backward(dout, x, start, kept, weights, cell)
         grads.update(zip((f"layer{layer}.{name}" for name in weights), dweights, strict=True))
     if labels is not None:
         D = len(params["layer0.Wx"])
@@ -313,10 +381,12 @@ def loss_and_gradients(params, inputs, targets, state, cell="rnn", masks=None, m
     if "embedding.W" in params:
         grads["embedding.W"] = np.zeros_like(params["embedding.W"])
         np.add.at(grads["embedding.W"], inputs, dout)
-    return loss, grads, last
+    return total, grads, last
 
 
-def dropout_masks(generators, slices, T, N, H, L, dropout):
+def dropout_masks(
+    generators: Any, slices: Any, T: int, N: int, H: int, L: int, dropout: float
+) -> list[Array]:
     """Inverted dropout for one unroll: L arrays (N, T, H) of 0 and 1 / keep.
 
     A unit is dropped where its 16 random bits are below round(65536 dropout), so that keep is
@@ -334,7 +404,9 @@ def dropout_masks(generators, slices, T, N, H, L, dropout):
     return masks
 
 
-def clip(grads, clip_value=None, clip_norm=None):
+def clip(
+    grads: Tensors, clip_value: float | None = None, clip_norm: float | None = None
+) -> Tensors:
     """All gradients scaled to the norm clip_norm where they exceed it together; then each entry
     cut to [-clip_value, clip_value]. A new dict."""
     scale = 1.0
@@ -345,14 +417,20 @@ def clip(grads, clip_value=None, clip_norm=None):
     return {name: np.clip(g * scale, -c, c) for name, g in grads.items()}
 
 
-def adagrad(p, g, memories, update, learning_rate, epsilon=1e-8):
+def adagrad(
+    p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
+    epsilon: float = 1e-8
+) -> None:
     """m += g^2;  p -= learning_rate g / sqrt(m + epsilon)   (Duchi et al. 2011; DD2424's form)"""
     (m,) = memories
     m += g * g
     p -= learning_rate * g / np.sqrt(m + epsilon)
 
 
-def rmsprop(p, g, memories, update, learning_rate, decay=0.9, epsilon=1e-8):
+def rmsprop(
+    p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
+    decay: float = 0.9, epsilon: float = 1e-8
+) -> None:
     """m = decay m + (1 - decay) g^2, then AdaGrad's step   (Tieleman and Hinton 2012)"""
     (m,) = memories
     m *= decay
@@ -360,7 +438,10 @@ def rmsprop(p, g, memories, update, learning_rate, decay=0.9, epsilon=1e-8):
     p -= learning_rate * g / np.sqrt(m + epsilon)
 
 
-def adam(p, g, memories, update, learning_rate, beta1=0.9, beta2=0.999, epsilon=1e-8):
+def adam(
+    p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
+    beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+) -> None:
     """Unbiased running means of g and g^2; update counts from 1   (Kingma and Ba 2015)"""
     m, v = memories
     m *= beta1
@@ -371,7 +452,10 @@ def adam(p, g, memories, update, learning_rate, beta1=0.9, beta2=0.999, epsilon=
     p -= learning_rate * mean / (np.sqrt(square) + epsilon)
 
 
-def sgd(p, g, memories, update, learning_rate, momentum=0.0):
+def sgd(
+    p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
+    momentum: float = 0.0
+) -> None:
     """v = momentum v + g;  p -= learning_rate v. Without momentum there is no memory v.
     (Polyak 1964, in the form of Sutskever et al. 2013 with the rate outside)"""
     if momentum:
@@ -383,12 +467,15 @@ def sgd(p, g, memories, update, learning_rate, momentum=0.0):
 
 
 # each with the number of its memories; sgd has one with momentum
-OPTIMIZERS = {"adagrad": (adagrad, 1), "rmsprop": (rmsprop, 1), "adam": (adam, 2), "sgd": (sgd, 0)}
+OPTIMIZERS: dict[str, tuple[Callable[..., None], int]] = {"adagrad": (adagrad, 1), "rmsprop": (rmsprop, 1), "adam": (adam, 2), "sgd": (sgd, 0)}
 
 
-def train(params, ids, seq_length, batch_size=1, cell="rnn", optimizer="adagrad",
-          learning_rate=0.1, clip_value=5.0, clip_norm=None, *, momentum=0.0, decay=0.9,
-          dropout=0.0, generators=None, slices=None):
+def train(
+    params: Tensors, ids: Any, seq_length: int, batch_size: int = 1, cell: str = "rnn",
+    optimizer: str = "adagrad", learning_rate: Any = 0.1, clip_value: float | None = 5.0,
+    clip_norm: float | None = None, *, momentum: float = 0.0, decay: float = 0.9,
+    dropout: float = 0.0, generators: Any | None = None, slices: Any | None = None
+) -> Iterator[tuple[Any, Any]]:
     """Reads ids (1-D) in windows and changes params in place; yields loss, smoothed loss for ever,
     or as long as learning_rate lasts where it is an iterable of one rate for each update.
 
@@ -404,7 +491,7 @@ def train(params, ids, seq_length, batch_size=1, cell="rnn", optimizer="adagrad"
     numbers = {"rmsprop": {"decay": decay}, "sgd": {"momentum": momentum}}.get(optimizer, {})
     memories = {name: [np.zeros_like(p) for _ in range(count)] for name, p in params.items()}
     L, H = number_of_layers(params), len(params["head.W"])
-    zero = np.zeros((N, L * H * (2 if cell == "lstm" else 1)), params["head.W"].dtype)
+    zero = np.zeros((N, L * H * CELLS[cell].states), params["head.W"].dtype)
     position, state, update, smooth, masks = 0, zero, 0, 0.0, None
     for rate in repeat(learning_rate) if np.isscalar(learning_rate) else learning_rate:
         window = streams[:, position : position + T + 1]
@@ -422,7 +509,10 @@ def train(params, ids, seq_length, batch_size=1, cell="rnn", optimizer="adagrad"
             position, state = 0, zero
 
 
-def sample(params, state, symbol, uniforms, temperature=1.0, cell="rnn", top_k=None, top_p=None):
+def sample(
+    params: Tensors, state: Array, symbol: int, uniforms: Iterable[float], temperature: float = 1.0,
+    cell: str = "rnn", top_k: int | None = None, top_p: float | None = None
+) -> list[int]:
     """Ids drawn from softmax(scores / temperature), one for each uniform number in [0, 1).
 
     state (P) is the state before `symbol` is read. Temperature 0 takes the likeliest symbol.

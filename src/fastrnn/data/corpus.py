@@ -332,7 +332,7 @@ class Corpus(Source):
     def _sha(self) -> hashlib._Hash:
         stored = self.ids.dtype.newbyteorder("<")  # one value on every machine
         sha = hashlib.sha256(f"{self.ids.itemsize} {len(self)}\n".encode())
-        sha.update(self.ids.astype(stored, copy=False))
+        sha.update(self.ids.astype(stored, copy=False).data)
         return sha
 
     def pieces(self, rows: NDArray[np.intp] | None = None) -> list[NDArray[np.unsignedinteger]]:

@@ -78,14 +78,14 @@ def encode(
         positive_int("max_length", max_length)
     elif too_long != "refuse":
         raise ValueError(f"too_long={too_long!r} needs a max_length")
-    texts = _checked_texts(texts, unit)
-    given = _checked_labels(labels, texts)
-    chosen = [i for i, text in enumerate(texts) if text.strip()]
-    counts = {"blank": len(texts) - len(chosen), "too long": 0}
+    each = _checked_texts(texts, unit)
+    given = _checked_labels(labels, each)
+    chosen = [i for i, text in enumerate(each) if text.strip()]
+    counts = {"blank": len(each) - len(chosen), "too long": 0}
     if not chosen:
         raise ValueError(f"{name} is empty: give at least one record that is not blank")
     if vocabulary is None:
-        vocabulary = _new_vocabulary([texts[i] for i in chosen], unit, start, stop, words)
+        vocabulary = _new_vocabulary([each[i] for i in chosen], unit, start, stop, words)
     elif vocabulary.stop is None or start is not None or stop is not None:
         raise ValueError("start and stop are the vocabulary's, and one for records has them: leave "
                          "them out, or leave the vocabulary out")
@@ -95,7 +95,7 @@ def encode(
     pieces, kept = [], []
     for i in chosen:
         try:
-            ids = vocabulary.encode_record(texts[i])
+            ids = vocabulary.encode_record(each[i])
         except ValueError as error:
             raise ValueError(f"record {i} of {name}: {error}") from None
         if max_length is not None and len(ids) - 2 > max_length:
@@ -122,8 +122,8 @@ def digest(ids: NDArray[Any]) -> int:
     return int.from_bytes(hashlib.blake2b(stored, digest_size=8).digest(), "little")
 
 
-def _checked_texts(texts: Any, unit: str) -> list[Any]:
-    texts = _listed("records", texts)
+def _checked_texts(given: Any, unit: str) -> list[Any]:
+    texts = _listed("records", given)
     kinds = (str, bytes) if unit == "byte" else (str,)
     for i, text in enumerate(texts):
         if not isinstance(text, kinds):

@@ -135,14 +135,14 @@ class Batch:
     """
 
     steps: int
-    arrays: dict[str, NDArray[Any]]
+    arrays: dict[str, Any]
     rows: NDArray[np.intp]
     goes_on: bool = False
 
     @property
     def N(self) -> int:
         inputs = self.arrays["inputs"]
-        return inputs.shape[1] if inputs.ndim == 2 else inputs.shape[0]
+        return int(inputs.shape[1 if inputs.ndim == 2 else 0])
 
     @property
     def predictions(self) -> int:
@@ -150,7 +150,7 @@ class Batch:
         if "mask" in self.arrays:
             return int(self.arrays["mask"].sum())
         inputs = self.arrays["inputs"]
-        return inputs.shape[0] * inputs.shape[1]
+        return int(inputs.shape[0] * inputs.shape[1])
 
 
 class Source(ABC):

@@ -12,8 +12,10 @@ import numpy as np
 
 def lines(text: Any) -> list[Any]:
     """The lines of a text, or of bytes, which end with LF, CRLF or CR."""
-    lf, cr = ("\n", "\r") if isinstance(text, str) else (b"\n", b"\r")
-    return text.replace(cr + lf, lf).replace(cr, lf).removesuffix(lf).split(lf)
+    lf: Any
+    lf, cr, crlf = ("\n", "\r", "\r\n") if isinstance(text, str) else (b"\n", b"\r", b"\r\n")
+    found: list[Any] = text.replace(crlf, lf).replace(cr, lf).removesuffix(lf).split(lf)
+    return found
 
 
 def table(
@@ -30,7 +32,7 @@ def table(
             for column in columns):
         raise ValueError("columns must be two, those of the text and of its label, by their names "
                          f"or their places from 0, not {columns!r}")
-    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+    quoting: Any = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     reader = csv.reader(io.StringIO("\n".join(lines(text))), delimiter=separator, quoting=quoting,
                         strict=True)
     places: list[int] = list(columns)  # type: ignore[arg-type]

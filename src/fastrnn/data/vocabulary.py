@@ -105,7 +105,8 @@ class Vocabulary:
         self.dtype = np.min_scalar_type(len(self.symbols) - 1)
         if unit != "word":
             # code of a symbol -> id, -1 where unknown; the last entry answers for all codes beyond
-            codes = map(ord, self.symbols) if unit == "char" else self.symbols
+            given: Any = self.symbols
+            codes = map(ord, given) if unit == "char" else given
             self._codes = np.array([*codes], np.uint32)  # (K,)
             self._table = np.full(int(self._codes.max()) + 2, -1, np.int32)  # (largest code + 2,)
             self._table[self._codes] = np.arange(len(self.symbols))
@@ -140,14 +141,14 @@ class Vocabulary:
         if positive_int("min_count", min_count) > 1 and unit != "word":
             raise ValueError(f'min_count is for unit "word", not "{unit}"')
         _check_word_options(unit, split, lower)
-        text = _checked_text(text, unit)
-        around = {start, stop} - {None}
+        checked = _checked_text(text, unit)
+        around: set[Any] = {start, stop} - {None}
         if unit != "word":
-            return cls(sorted(_without(set(text), around) | around), unit, start=start, stop=stop)
+            return cls(sorted(_without(set(checked), around) | around), unit, start=start, stop=stop)
         counts: Counter[str] = Counter()
-        for words in _words(text, split, lower):
+        for words in _words(checked, split, lower):
             counts.update(words)
-        distinct = {word for word, count in counts.items() if count >= min_count}
+        distinct: set[Any] = {word for word, count in counts.items() if count >= min_count}
         unknown = UNKNOWN if min_count > 1 else None
         distinct = _without(distinct, around) | around | ({UNKNOWN} if unknown else set())
         return cls(sorted(distinct), unit, split=split, lower=lower, unknown=unknown, start=start,
@@ -172,12 +173,12 @@ class Vocabulary:
         TypeError
             A text of another type.
         """
-        text = _checked_text(text, self.unit)
+        checked = _checked_text(text, self.unit)
         if self.unit == "word":
-            return self._encode_words(text)
-        ids = np.empty(len(text), self.dtype)
-        for start in range(0, len(text), CHUNK):
-            piece = text[start : start + CHUNK]
+            return self._encode_words(checked)
+        ids = np.empty(len(checked), self.dtype)
+        for start in range(0, len(checked), CHUNK):
+            piece = checked[start : start + CHUNK]
             if self.unit == "byte":
                 codes = np.frombuffer(piece, np.uint8)
             else:
@@ -227,11 +228,11 @@ class Vocabulary:
         """
         ids = self._flat_ids(ids)
         if self.unit == "word":
-            return " ".join([self.symbols[i] for i in ids.tolist()])
+            return " ".join([str(self.symbols[i]) for i in ids.tolist()])
         codes = self._codes[ids]
         if self.unit == "byte":
-            return codes.astype(np.uint8).tobytes().decode("utf-8", "replace")
-        return codes.astype("<u4", copy=False).tobytes().decode("utf-32-le", "surrogatepass")
+            return bytes(codes.astype(np.uint8)).decode("utf-8", "replace")
+        return bytes(codes.astype("<u4", copy=False)).decode("utf-32-le", "surrogatepass")
 
     def iterdecode(self, pieces: Iterable[ArrayLike]) -> Iterator[str]:
         """Yield the text of ids that come piece by piece, each symbol as soon as it is there.

@@ -293,7 +293,7 @@ class EchoStateNetwork(EchoSettings):
 
     @property
     def n_features_in_(self) -> int:
-        return self._fitted_reservoir.Win.shape[1]
+        return int(self._fitted_reservoir.Win.shape[1])
 
     @property
     def _is_fitted(self) -> bool:

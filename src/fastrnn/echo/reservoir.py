@@ -143,7 +143,7 @@ class Reservoir:
         finite = [tensors[name] for name in shapes] + [W[0]]
         if not all(np.isfinite(array).all() for array in finite):
             raise ValueError("a reservoir's numbers must be finite")
-        return cls(matrix, *(tensors[name] for name in ("Win", "b", "Wfb")), leak_rate)
+        return cls(matrix, tensors["Win"], tensors["b"], tensors["Wfb"], leak_rate)
 
 
 def draw(

@@ -113,7 +113,7 @@ def damaged(path: str | os.PathLike[str], error: Exception) -> ValueError:
     return ValueError(f"{str(path)!r} is a damaged checkpoint ({error!r}): use another copy")
 
 
-def expect(tensors: Tensors, name: str, shape: Any, dtype: str) -> None:
+def expect(tensors: Tensors, name: str, shape: Any, dtype: Any) -> None:
     """Raise ValueError unless the tensor is there with this shape and dtype."""
     found = tensors.get(name)
     if found is None:

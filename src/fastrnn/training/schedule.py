@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-
-
 def learning_rates(
     config: dict[str, Any], first: int, count: int, updates_per_epoch: int, planned: int | None,
     spent: float = 0.0,

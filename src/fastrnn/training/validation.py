@@ -49,7 +49,8 @@ class Validation:
         if self._config["patience"] is None:
             return False
         losses = history.valid_loss[history.valid_updates % self.every == 0]
-        return losses.size > 0 and losses.size - 1 - losses.argmin() >= self._config["patience"]
+        return losses.size > 0 and bool(
+            losses.size - 1 - losses.argmin() >= self._config["patience"])
 
     def seconds(self, pace: float) -> float:
         """How long one takes, where an update takes `pace` seconds."""
@@ -57,7 +58,7 @@ class Validation:
             return self._seconds or 0.0
         learned = self._config["seq_length"] * self._config["batch_size"]
         # only reading costs about a third of learning
-        return pace * self._source.predictions / learned / 2
+        return float(pace * self._source.predictions / learned / 2)
 
     def loss(
         self, model: Model, state: NDArray[Any], threads: int,

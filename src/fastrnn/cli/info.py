@@ -1,0 +1,74 @@
+"""Tell what is in a checkpoint; without MODEL what fastrnn runs on."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..kernels.build import build_info
+from ..model.model import Model
+from ..settings import TrainSettings, declared
+from ..training.checkpoint import read
+from .config import write_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="a checkpoint")
+    parser.add_argument("--toml", action="store_true",
+                        help="print its settings as a file for `fastrnn train --config`")
+
+
+def run(model: str | None, toml: bool) -> int:
+    if model is None:
+        if toml:
+            raise ValueError("--toml tells the settings of a checkpoint: give MODEL")
+        _print(build_info())
+        return 0
+    network, _, stored = read(model)
+    if toml:
+        print(write_config(_settings(network, stored)), end="")
+    else:
+        _print({"file": model} | _about(network, stored))
+    return 0
+
+
+def _print(about: dict[str, Any]) -> None:
+    for name, value in about.items():
+        print(f"{name:22} {value}")
+
+
+def _about(network: Model, stored: dict[str, Any]) -> dict[str, Any]:
+    vocabulary, run = network.vocabulary, stored.get("trainer", {})
+    about: dict[str, Any] = ({"symbols": len(vocabulary), "unit": vocabulary.unit} if vocabulary
+                             else {"sizes": network.sizes})
+    about["parameters"] = network.block.size
+    about |= network.config | run.get("config", {})
+    about["seed"] = network.config["seed"]
+    if run:
+        counters = run["counters"]
+        for plan in ("epochs", "updates", "minutes"):
+            about[f"{plan} planned"] = about.pop(plan)
+        lowest = "validation" if network.history.valid_loss.size else "smoothed"
+        about |= {"text": run["text"]["name"], "updates": counters["update"],
+                  "epochs completed": counters["epoch"], "position": counters["position"],
+                  "smoothed loss": counters["smooth_loss"],
+                  f"lowest {lowest} loss": counters["best_loss"],
+                  "at update": counters["best_update"]}
+    return about | {name: "x".join(map(str, p.shape)) for name, p in network.params.items()}
+
+
+def _settings(network: Model, stored: dict[str, Any]) -> dict[str, Any]:
+    """What `fastrnn train` needs to do the same again, but for the text."""
+    vocabulary = network.vocabulary
+    config = network.config | stored.get("trainer", {}).get("config", {})
+    if vocabulary is None or vocabulary.stop is not None:  # read whole, so it is the data's
+        config.pop("seq_length", None)
+    settings: dict[str, Any] = {}
+    if vocabulary is not None:
+        settings["unit"] = vocabulary.unit
+        if vocabulary.unit == "word":
+            settings |= {"split": vocabulary.split, "lower": vocabulary.lower}
+    for name, one in declared(TrainSettings).items():
+        if name in config and (config[name] is not None or one.setting.default is not None):
+            settings[name] = config[name]
+    return settings

@@ -1,0 +1,58 @@
+"""Generate text with a trained model."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..model.model import Model
+from ..settings import SampleSettings
+from ..training.checkpoint import load
+from ..validate import finite_float
+from .flags import OTHER_NAMES, add_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a checkpoint")
+    parser.add_argument("--best", action=argparse.BooleanOptionalAction, default=None,
+                        help="the model of the lowest validation loss, or else smoothed loss, not "
+                             "the last (default: where there was a validation)")
+    parser.add_argument("--stream", action="store_true", help="print each symbol as it is drawn")
+    parser.add_argument("--sample", type=int, choices=(0, 1), default=1,
+                        help="0: the likeliest symbol each time, as --temperature 0 (default: 1)")
+    parser.add_argument("--length", type=int, default=200, metavar="LENGTH",
+                        help="symbols to generate, and of a record the most (default: 200)")
+    parser.add_argument("--n", *OTHER_NAMES["n"], type=int, metavar="N",
+                        help="generate so many texts")
+    add_settings(parser, SampleSettings)
+
+
+def run(model: str, best: bool | None, sample: int, stream: bool, length: int, n: int | None,
+        **settings: Any) -> int:
+    generator = load(model, best=best)
+    records = generator.text_vocabulary.stop is not None
+    if "label" in settings:
+        settings["label"] = _label(settings["label"], generator)
+    if sample == 0:
+        settings["temperature"] = 0
+    if stream:
+        if n is not None:
+            raise ValueError("--stream prints one text: leave out --n")
+        for symbol in generator.stream(length=length, **settings):
+            print(symbol, end="", flush=True)
+        print()
+    elif n is None:
+        print(generator.sample(length, **settings))
+    else:
+        for i, text in enumerate(generator.sample(length, n=n, **settings), 1):
+            print(text if records else f"---- {i} of {n} ----\n{text}")
+    return 0
+
+
+def _label(label: str, model: Model) -> Any:
+    """A label, or a mixture such as "Netherlands=0.5,Poland=0.5"."""
+    if "=" not in label or label in (model.config["labels"] or ()):
+        return label
+    parts = [part.rpartition("=") for part in label.split(",")]
+    return {name.strip(): finite_float(f"weight of {name.strip()!r}", weight)
+            for name, _, weight in parts}
