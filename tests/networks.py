@@ -8,8 +8,8 @@ import fastrnn
 from fastrnn import kernels
 from fastrnn.cells import kernel_cell
 from fastrnn.checks import reference
-from fastrnn.kernels.blas import one_thread
 from fastrnn.data.source import time_major
+from fastrnn.kernels.blas import one_thread
 from fastrnn.model.model import Model
 
 KINDS = ("rnn", "relu", "lstm", "gru", "memory", "gru, reset before")  # that are trained whole

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fastrnn.data import corpus as module
+from fastrnn.data import texts
 from fastrnn.data.corpus import Corpus
 from fastrnn.data.vocabulary import Vocabulary
 
@@ -250,7 +251,7 @@ def test_unreadable_file(write, monkeypatch):
     def refuse(file, mode):
         raise PermissionError(errno.EACCES, "Permission denied", file)
 
-    monkeypatch.setattr(module, "open", refuse, raising=False)  # root may read every real file
+    monkeypatch.setattr(texts, "open", refuse, raising=False)  # root may read every real file
     with pytest.raises(PermissionError, match="book.txt' may not be read: change its permissions"):
         Corpus.from_file(path)
 

@@ -32,17 +32,16 @@ from networks import (
 from scipy import stats
 
 import fastrnn
-from fastrnn import kernels
+from fastrnn import cells, kernels
 from fastrnn.checks import reference
 from fastrnn.data.source import time_major
-from fastrnn.model import sampling
 from fastrnn.model.model import Model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
 from numpy_hoisted import NumpyHoisted
 
-CELLS = pytest.mark.parametrize("cell", kernels.CELLS)
+CELLS = pytest.mark.parametrize("cell", cells.CELLS)
 ALL_KINDS = pytest.mark.parametrize("kind", EVERY_KIND)
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -1279,7 +1278,7 @@ def test_subnormals_are_zero_inside(isa, kind, dtype):
         network.unroll(model.block, np.zeros((3, 1), np.int32), moved)
         assert not moved.any()
     moved = state.copy()
-    sampling.draw(model, 3, moved, [1], 1.0, np.random.default_rng(0))
+    model.draw(3, moved, [1], 1.0, np.random.default_rng(0))
     assert not moved.any()
     run = Run(model, np.tile(np.arange(5), 4), T=3)
     run.run(1)  # the first window of an epoch starts from zero; this moves head.b alone

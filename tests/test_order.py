@@ -6,7 +6,7 @@ import pytest
 
 import fastrnn
 from fastrnn.checks import reference
-from fastrnn.model import sampling, scoring
+from fastrnn.model import scoring
 
 TEXT = "to be, or not to be: that is the question; whether 'tis nobler in the mind to suffer"
 SIZES = dict(cell="lstm", hidden_size=7, dtype="float64", init_scale=1.0)
@@ -146,16 +146,16 @@ def test_samples_start_from_the_zero_state(corpus):
     trainer = trainer_of(corpus)
     trainer.run(updates=7)
     model, rng = trainer.model, copy.deepcopy(trainer._rng)
-    ids = sampling.draw(model, 60, model.zero_state(), [corpus.ids[0]], 1.0, rng)
+    ids = model.draw(60, model.zero_state(), [corpus.ids[0]], 1.0, rng)
     assert trainer.sample(60) == model.vocabulary.decode(ids[:, 0])
 
 
 # ---- accuracy ----
 
-def accuracy(model, ids, states):
-    """Of a text read in as many streams as there are states."""
+def accuracy(model, ids, states, steps=256):
+    """Of a text read in as many streams as there are states, so many steps at a time."""
     source = fastrnn.Corpus(ids, model.vocabulary)
-    return scoring.accuracy(model, source, states, streams=len(states))
+    return scoring.accuracy(model, source, states, streams=len(states), steps=steps)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
@@ -195,7 +195,7 @@ def test_history_keeps_the_accuracy_of_each_epoch(corpus, tmp_path, order):
     if order == "shuffled":
         assert history.accuracy[-1] == model.accuracy(corpus)
     else:
-        assert history.accuracy[-1] == accuracy(model, corpus.ids, trainer.state)
+        assert history.accuracy[-1] == accuracy(model, corpus.ids, trainer.state, 6)
     model.save(tmp_path / "model.safetensors")
     loaded = fastrnn.load(tmp_path / "model.safetensors")
     assert np.array_equal(loaded.history.accuracy, history.accuracy)

@@ -13,9 +13,9 @@ from test_kernels import assert_close, tolerance
 import fastrnn
 from fastrnn import Corpus, Sequences, Sizes, kernels
 from fastrnn.checks import reference
-from fastrnn.kernels.blas import one_thread
 from fastrnn.cli import main
 from fastrnn.data.records import digest
+from fastrnn.kernels.blas import one_thread
 
 ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -359,7 +359,7 @@ def test_batches_waste_little():
     corpus = Corpus.from_records(["ab" * int(n) for n in rng.integers(1, 70, 5000)])
     trainer = trainer_of(corpus, batch_size=64)
     starts, lengths, _ = (a if a is None else a.reshape(-1, 64)
-                          for a in trainer._data.order(np.random.default_rng(1)))
+                          for a in trainer._reading.order(np.random.default_rng(1)))
     used = lengths.max(axis=1) * (lengths > 0).sum(axis=1)
     assert lengths.sum() / used.sum() > 0.95
     assert (lengths == 0).sum() == 64 * 79 - 5000
@@ -372,14 +372,14 @@ def test_balance():
     texts = [f"{c}{i}" for c, count in (("a", 40), ("b", 4), ("c", 10)) for i in range(count)]
     corpus = Corpus.from_records(texts, [text[0] for text in texts])
     trainer = trainer_of(corpus, batch_size=6, balance="labels")
-    starts, lengths, labels = trainer._data.order(np.random.default_rng(0))
+    starts, lengths, labels = trainer._reading.order(np.random.default_rng(0))
     assert len(starts) == 54 and (lengths > 0).all()
     assert np.bincount(labels).tolist() == [18, 18, 18]
     of_b = np.unique(starts[labels == 1], return_counts=True)[1]
     assert len(of_b) == 4 and of_b.min() >= 4
     uneven = Corpus.from_records([*texts, "d"], [*(text[0] for text in texts), "b"])
     for seed in range(20):  # 55 among three
-        _, lengths, labels = trainer_of(uneven, batch_size=6, balance="labels")._data.order(
+        _, lengths, labels = trainer_of(uneven, batch_size=6, balance="labels")._reading.order(
             np.random.default_rng(seed))
         assert sorted(np.bincount(labels[lengths > 0])) == [18, 18, 19]
     for bad, source in (("labels", Corpus.from_records(texts)), ("records", corpus),
@@ -414,7 +414,7 @@ def test_what_is_held_out():
     trainer = trainer_of(corpus, valid_fraction=9 / 29, batch_size=5, epochs=3, model=fastrnn.Model(
         corpus.vocabulary, hidden_size=7, dtype="float64", labels=LABELS,
         loss="binary_cross_entropy"))
-    seen = {int(s) for s in trainer._data.order(np.random.default_rng(0))[0]}
+    seen = {int(s) for s in trainer._reading.order(np.random.default_rng(0))[0]}
     held_out = [i for i in range(29) if corpus.records.starts[i] not in seen]
     assert len(held_out) == 9 and held_out != list(range(20, 29))
     trainer.run()
@@ -576,7 +576,7 @@ def test_labels_it_does_not_know(trained):
     known = "the known ones are 'Chile', 'Iran', 'Poland'"
     for label, message in (("Irann", known + "; did you mean 'Iran'"), ({"Iran": 1, "X": 1}, known),
                            (None, "needs a label: 'Chile', 'Iran', 'Poland'"),
-                           ({}, "a share above 0"), ({"Iran": 0}, "a share above 0"),
+                           ({}, "a weight above 0"), ({"Iran": 0}, "a share above 0"),
                            ({"Iran": float("inf")}, "label's share must be"),
                            ({"Iran": -1}, "label's share must be"),
                            (["Iran", "Chile"], "2 labels for 1 rows")):

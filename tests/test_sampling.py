@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import fastrnn
-from fastrnn import reference, sampling
+from fastrnn.checks import reference
+from fastrnn.model import sampling
 
 SYMBOLS = "abcde \n"
 K = len(SYMBOLS)
@@ -212,9 +213,9 @@ def test_the_same_seed_gives_the_same_texts():
 
 def test_the_prime_is_read_once_for_all(monkeypatch):
     model, sizes = make(), []
-    read = model._read
-    monkeypatch.setattr(model, "_read", lambda ids, state: sizes.append((len(ids), len(state)))
-                        or read(ids, state))
+    read = sampling.read_prime
+    monkeypatch.setattr(sampling, "read_prime", lambda network, ids, state: sizes.append(
+        (len(ids), len(state))) or read(network, ids, state))
     model.sample(5, n=50, prime="abcabc")
     assert sizes == [(5, 1)]
 
@@ -550,7 +551,7 @@ def test_parameters_that_are_not_finite_write_nothing():
 
 
 def test_sample_and_stream_take_the_same_arguments():
-    sample, stream = (inspect.signature(f).parameters for f in (sampling.sample, sampling.stream))
+    sample, stream = (inspect.signature(f).parameters for f in (fastrnn.Model.sample, fastrnn.Model.stream))
     assert {*sample} - {*stream} == {"n"} and {*stream} <= {*sample}
     for name in {*stream} - {"model", "length"}:
         assert stream[name] == sample[name]

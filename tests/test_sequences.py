@@ -351,8 +351,8 @@ def test_predict_score_and_accuracy(kind, reads, predicts, monkeypatch):
     score = (-np.log(predicted[n, t, y[n, t]]).mean() if predicts == "symbols"
              else ((predicted - y)[counted] ** 2).mean())
     for rows in (6, 24, 10**6):  # one sequence at a time, four with a rest of one, all at once
-        monkeypatch.setattr("fastrnn.model.ROWS", rows)
-        monkeypatch.setattr("fastrnn.validation.ROWS", rows)
+        monkeypatch.setattr("fastrnn.model.prediction.ROWS", rows)
+        monkeypatch.setattr("fastrnn.data.sequences.ROWS", rows)
         assert np.allclose(model.predict(x), predicted, rtol=0, atol=1e-12)
         assert np.array_equal(model.predict(Sequences(x, y, symbols=symbols)), model.predict(x))
         assert model.score(sequences) == pytest.approx(score, rel=1e-12)
@@ -371,7 +371,7 @@ def test_extrapolate_numbers(monkeypatch):
     model = model_of("lstm", "numbers", "numbers", inputs=3, K=3)
     x = np.random.default_rng(0).normal(size=(5, 4, 3))
     for rows in (8, 10**6):
-        monkeypatch.setattr("fastrnn.model.ROWS", rows)
+        monkeypatch.setattr("fastrnn.model.prediction.ROWS", rows)
         found = model.extrapolate(x, 6)
         assert found.shape == (5, 6, 3)
         both = np.concatenate([x, found[:, :-1]], axis=1)
@@ -386,7 +386,7 @@ def test_sequences_are_continued_from_where_they_end(kind, reads, predicts, monk
     x, y, _, lengths, _ = arrays_of(model, 7, 5)
     s = Sequences(x, y, lengths=lengths, symbols=3 if "symbols" in (reads, predicts) else None)
     for rows in (10, 10**6):
-        monkeypatch.setattr("fastrnn.model.ROWS", rows)
+        monkeypatch.setattr("fastrnn.model.prediction.ROWS", rows)
         predicted = model.predict(s)
         for n, length in enumerate(lengths):
             alone = x[n : n + 1, :length]

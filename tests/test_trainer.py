@@ -15,6 +15,9 @@ import pytest
 from threadpoolctl import ThreadpoolController
 
 import fastrnn
+from fastrnn.training import plan as plan_module
+from fastrnn.training import trainer as trainer_module
+from fastrnn.training import validation
 from fastrnn import kernels
 from fastrnn.checks import reference
 
@@ -34,7 +37,7 @@ def make(corpus, model=SIZES, **settings):
 
 def bits(trainer):
     """Everything of a run that must not differ."""
-    tensors, about = trainer.snapshot()
+    tensors, about = trainer.stored()
     arrays = [trainer.model.block, trainer.model.state, trainer.history.loss,
               trainer.history.smooth_loss, *tensors.values()]
     return ([a.tobytes() for a in arrays], about["counters"], about["generator"],
@@ -597,7 +600,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    for module in (fastrnn.trainer, fastrnn.validation):
+    for module in (trainer_module, plan_module, validation):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
@@ -738,7 +741,7 @@ def test_samples_by_number_in_a_run_of_minutes(corpus, clock, sample_every, expe
 
 def test_the_last_validation_is_within_the_time(corpus, clock, monkeypatch):
     """Also the first one of all, of which nobody knows yet how long it takes."""
-    score, took = fastrnn.validation.Validation.score, []
+    score, took = validation.Validation.loss, []
 
     def slow(self, *arguments):
         loss = score(self, *arguments)
@@ -747,7 +750,7 @@ def test_the_last_validation_is_within_the_time(corpus, clock, monkeypatch):
         self._seconds = 0.5
         return loss
 
-    monkeypatch.setattr(fastrnn.validation.Validation, "score", slow)
+    monkeypatch.setattr(validation.Validation, "loss", slow)
     trainer = make(corpus, minutes=0.1, valid_fraction=0.5, valid_every=150)
     Spy(trainer, clock, 0.01)
     trainer.run()
@@ -783,7 +786,7 @@ def made_with(monkeypatch, corpus, model=SIZES, **settings):
         given.update(keywords)
         return training(*arguments, **keywords)
 
-    monkeypatch.setattr(_core, "Training", note)
+    monkeypatch.setattr(kernels, "Training", note)
     given["trainer"] = make(corpus, model, **settings)
     monkeypatch.undo()
     return SimpleNamespace(**given)

@@ -3,10 +3,10 @@ import signal
 
 import numpy as np
 import pytest
+from fastrnn.training.validation import Validation
 
 import fastrnn
-from fastrnn import checkpoint
-from fastrnn.validation import Validation
+from fastrnn.training import checkpoint
 
 RNG = np.random.default_rng(0)
 EASY = "abcdefgh \n" * 60
@@ -182,7 +182,7 @@ def test_the_callback_sees_the_validation_of_its_update(corpus):
 
 def test_ctrl_c_while_scoring(corpus, tmp_path, monkeypatch):
     """The validation that was cut off is made when the run goes on."""
-    score, path = Validation.score, tmp_path / "m"
+    score, path = Validation.loss, tmp_path / "m"
     settings = {"valid_fraction": 0.5, "valid_every": 20, "updates": 70, "sample_every": 30}
 
     def interrupted(self, model, state, threads, stop):
@@ -194,7 +194,7 @@ def test_ctrl_c_while_scoring(corpus, tmp_path, monkeypatch):
     whole.run()
     trainer = make(corpus, **settings, checkpoint=path)
     trainer.run(updates=30)
-    monkeypatch.setattr(Validation, "score", interrupted)
+    monkeypatch.setattr(Validation, "loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
     assert trainer.update == 40
@@ -204,7 +204,7 @@ def test_ctrl_c_while_scoring(corpus, tmp_path, monkeypatch):
     trainer.run()
     assert trainer.history.valid_updates.tolist() == [20, 40, 60, 70]
     assert trainer.history.valid_loss.tobytes() == whole.history.valid_loss.tobytes()
-    monkeypatch.setattr(Validation, "score", interrupted)
+    monkeypatch.setattr(Validation, "loss", interrupted)
     trainer = make(corpus, **settings)
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
@@ -302,7 +302,7 @@ def test_the_best_at_the_end_of_a_run_counts(corpus):
 def patient(losses, monkeypatch, corpus, **settings):
     """A run whose validations say these losses, one after the other."""
     said = iter(losses)
-    monkeypatch.setattr(Validation, "score", lambda *_: next(said))
+    monkeypatch.setattr(Validation, "loss", lambda *_: next(said))
     return make(corpus, **({"valid_fraction": 0.2, "valid_every": 10, "updates": 200} | settings))
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fastrnn import vocabulary as module
+from fastrnn.data import vocabulary as module
 from fastrnn.data.vocabulary import Vocabulary
 
 no_deadline = settings(deadline=None)

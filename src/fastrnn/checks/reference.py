@@ -214,26 +214,23 @@ class Twin:
         gradients with respect to the states, then those of all weights.
     needs : tuple of str
         These weights.
-    state : slice
-        Which of the arrays that forward gives end as states.
+    first, states : int
+        The states are so many of the arrays that forward gives, from the first on.
     """
 
     forward: Callable[..., Any]
     backward: Callable[..., Any] | None
     needs: tuple[str, ...] = ("Wx", "Wh")
-    state: slice = slice(0, 1)
-
-    @property
-    def states(self) -> int:
-        return int(self.state.stop - self.state.start)
+    first: int = 0
+    states: int = 1
 
 
 CELLS = {
     "rnn": Twin(rnn_forward, rnn_backward),
     "relu": Twin(partial(rnn_forward, cell="relu"), partial(rnn_backward, cell="relu")),
-    "lstm": Twin(lstm_forward, lstm_backward, state=slice(0, 2)),
+    "lstm": Twin(lstm_forward, lstm_backward, states=2),
     "gru": Twin(gru_forward, gru_backward, ("Wx", "Wh", "bhn")),
-    "memory": Twin(memory_forward, memory_backward, ("Wx", "Wh", "Wm"), slice(1, 2)),
+    "memory": Twin(memory_forward, memory_backward, ("Wx", "Wh", "Wm"), first=1),
     "esn": Twin(esn_forward, None),
 }
 
@@ -245,7 +242,8 @@ def layer_forward(
     twin = CELLS[cell]
     found = twin.forward(x, *np.split(state, twin.states, axis=1), **weights)
     kept = found if isinstance(found, tuple) else (found,)
-    return kept[0], np.hstack([array[:, -1] for array in kept[twin.state]]), kept
+    ends = [array[:, -1] for array in kept[twin.first : twin.first + twin.states]]
+    return kept[0], np.hstack(ends), kept
 
 
 def layer_backward(

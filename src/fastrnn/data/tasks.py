@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .sequences import Sequences
 from ..validate import finite_float, generator, positive_float, positive_int
+from .sequences import Sequences
 
 
 def memorization(

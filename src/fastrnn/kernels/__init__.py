@@ -2,9 +2,27 @@
 from typing import NamedTuple
 
 from .._core import *  # noqa
-from .._core import (CELLS as _CELLS, OPTIMIZERS, LOSSES, FUNCTIONS, ISAS, MOST_LAYERS, RUN, STRIP,
-                     available_isas, running_isa, lanes, compiler, aligned_zeros, map, peak,
-                     Reservoir, Team, Optimizer, Training)
+from .._core import CELLS as _CELLS
+from .._core import (
+    FUNCTIONS,
+    ISAS,
+    LOSSES,
+    MOST_LAYERS,
+    OPTIMIZERS,
+    RUN,
+    STRIP,
+    Optimizer,
+    Reservoir,
+    Team,
+    Training,
+    aligned_zeros,
+    available_isas,
+    compiler,
+    lanes,
+    map,
+    peak,
+    running_isa,
+)
 from .._core import Network as _Network
 
 

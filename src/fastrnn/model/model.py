@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple, Unpack, overload
 
 import numpy as np
@@ -410,7 +411,9 @@ class Model(Network):
     def stored(self) -> tuple[store.Tensors, dict[str, Any]]:
         """What a file keeps of this model: tensors, and JSON."""
         tensors, about = storing.stored(self, self.history, self.known)
-        return tensors, about | {"vocabulary": self.vocabulary and self.vocabulary.to_dict()}
+        return tensors, about | {
+            "vocabulary": self.vocabulary and self.vocabulary.to_dict(),
+            "sizes": None if self.vocabulary else asdict(self.sizes)}
 
     @classmethod
     def from_stored(cls, tensors: store.Tensors, about: dict[str, Any]) -> Model:

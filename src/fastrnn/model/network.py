@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate
 from math import prod
 from typing import Any
@@ -181,8 +181,9 @@ class Network:
         labels: Any, generators: Sequence[np.random.Generator] | None,
     ) -> tuple[NDArray[np.float64], NDArray[Any]]:
         symbols = self.sizes.input_symbols or self.sizes.output_symbols or None
-        batch = Sequences(self._checked_ids("inputs", inputs), self._checked_ids("targets", targets),
-                          mask, lengths, symbols=symbols)
+        inputs = self._checked_ids("inputs", inputs)
+        targets = self._checked_ids("targets", targets)
+        batch = Sequences(inputs, targets, mask, lengths, symbols=symbols)
         batch.check_fits(None, self.sizes, None)
         N, T = batch.mask.shape
         state = self._checked_state(state, N)
@@ -192,6 +193,26 @@ class Network:
                 grads=grads, generators=generators,
                 labels=probabilities(self.config["labels"], labels, N, self.block.dtype))
         return losses.T, state
+
+    def draw(
+        self, length: int, state: NDArray[Any], symbols: ArrayLike, temperature: float,
+        rng: np.random.Generator, top_k: int = 0, top_p: float = 1.0,
+        labels: NDArray[Any] | None = None, never: Collection[int] = (),
+    ) -> NDArray[np.int32]:
+        """Ids (length, N) drawn after the ids `symbols` (N,) are read in state (N, P), which moves
+        on.
+
+        top_k 0 and top_p 1 leave out nothing; labels (N, C) are probabilities; ids in `never` are
+        not drawn."""
+        block = self.block
+        if never:
+            block = kernels.aligned_zeros(block.size, block.dtype)
+            block[:] = self.block
+            self.views(block)["head.b"][list(never)] = -1e30
+        with one_thread():
+            return self.network(1, len(state)).sample(
+                block, state, np.array(symbols, np.int32), temperature,
+                rng.random((length, len(state))), top_k, top_p, labels)
 
     def _checked_ids(self, name: str, ids: ArrayLike) -> ArrayLike:
         """Ids as a vocabulary wants them, where there is one."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat, tee
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from .. import kernels
 from ..data.source import READ_STEPS, time_major
 from ..data.vocabulary import Vocabulary
 from ..kernels.blas import one_thread
@@ -53,26 +52,6 @@ def stream(
     pieces = _pieces(network, vocabulary, how["max_length"] or length, 1, how,
                      chain(STREAM_PIECES, repeat(STREAM_PIECES[-1])))
     return _until(stops, vocabulary.iterdecode(_record(vocabulary, pieces, 0)))
-
-
-def draw(
-    network: Network, length: int, state: NDArray[Any], symbols: ArrayLike, temperature: float,
-    rng: np.random.Generator, top_k: int = 0, top_p: float = 1.0,
-    labels: NDArray[Any] | None = None, never: Collection[int] = (),
-) -> NDArray[np.int32]:
-    """Ids (length, N) drawn after the ids `symbols` (N,) are read in state (N, P), which moves on.
-
-    top_k 0 and top_p 1 leave out nothing; labels (N, C) are probabilities; ids in `never` are not
-    drawn."""
-    block = network.block
-    if never:
-        block = kernels.aligned_zeros(block.size, block.dtype)
-        block[:] = network.block
-        network.views(block)["head.b"][list(never)] = -1e30
-    with one_thread():
-        return network.network(1, len(state)).sample(
-            block, state, np.array(symbols, np.int32), temperature,
-            rng.random((length, len(state))), top_k, top_p, labels)
 
 
 def read_prime(
@@ -128,8 +107,8 @@ def _pieces(
         for size in chain((1,), sizes) if record else sizes:
             if left <= 0:
                 return
-            drawn = draw(network, min(size, left), state, last, how["temperature"], rng,
-                         how["top_k"] or 0, p, labels, barred)
+            drawn = network.draw(min(size, left), state, last, how["temperature"], rng,
+                                 how["top_k"] or 0, p, labels, barred)
             yield drawn
             last, left, barred = drawn[-1], left - len(drawn), never
 

@@ -8,7 +8,6 @@ Tensors: each parameter by its name, ``state`` (N, P), ``known`` (digests of rec
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -34,8 +33,7 @@ def stored(
         tensors |= {f"reservoir.{name}": array
                     for name, array in network.reservoir.tensors.items()}
     tensors |= {f"history.{name}": getattr(history, name) for name in HISTORY}
-    return tensors, {"model": network.config, "sizes": asdict(network.sizes),
-                     "history": {"seq_length": history.seq_length}}
+    return tensors, {"model": network.config, "history": {"seq_length": history.seq_length}}
 
 
 def check_parameters(tensors: Tensors, sizes: Sizes, config: dict[str, Any]) -> Reservoir | None:
@@ -55,7 +53,8 @@ def restore(
     network: Network, tensors: Tensors, about: dict[str, Any]
 ) -> tuple[History, NDArray[np.uint64]]:
     """Fill the parameters and the state; the history, and the records that it knows."""
-    expect(tensors, "state", (len(tensors["state"]), network.state.shape[1]), network.block.dtype)
+    P = network.state.shape[1]
+    expect(tensors, "state", (*tensors["state"].shape[:1], P), network.block.dtype)
     expect(tensors, "known", (tensors["known"].size,), "uint64")
     lengths = {name: tensors[f"history.{name}"].size for name in HISTORY}
     lengths["smooth_loss"], lengths["valid_updates"] = lengths["loss"], lengths["valid_loss"]

@@ -10,14 +10,12 @@ from collections.abc import Callable
 from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from .. import kernels
-from ..data.source import Order, Reading, Source
+from ..data.source import Order, Source
 from ..files.store import DAMAGE, Tensors, check_writable, damaged, expect, write
 from ..kernels.blas import cores, one_thread
-from ..model import sampling
 from ..model.history import MEASURES, History
 from ..model.model import Model
 from ..model.scoring import accuracy, row_weights
@@ -281,8 +279,8 @@ class Trainer:
                              ) if labels else "\n".join(texts)
         position = 0 if self._reading.order else self.position
         state = self.state[:1].copy() if position else self.model.zero_state()
-        ids = sampling.draw(self.model, positive_int("length", length), state,
-                            [int(self._reading.arrays["ids"][position])], 1.0, self._rng)
+        ids = self.model.draw(positive_int("length", length), state,
+                              [int(self._reading.arrays["ids"][position])], 1.0, self._rng)
         return vocabulary.decode(ids[:, 0])
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -386,7 +384,7 @@ class Trainer:
         """Make n updates; the seconds that they took."""
         rates = learning_rates(self.config, self.update, n, self.updates_per_epoch, self.planned,
                                spent)
-        rows = self._rows(self._reading, n)
+        rows = self._rows(n)
         start = time.perf_counter()
         loss, smooth = self._training.run(rates, *rows)
         seconds = time.perf_counter() - start
@@ -398,14 +396,15 @@ class Trainer:
                 f"{self.config['learning_rate']:g}, or with clip_norm or clip_value")
         return max(seconds, 1e-9)
 
-    def _rows(self, reading: Reading, n: int) -> tuple[Any, ...]:
+    def _rows(self, n: int) -> tuple[Any, ...]:
         """Where what the next n updates read starts, all of this epoch, with lengths and labels: (n
         N); nothing where the streams of a text are read."""
-        if reading.order is None:
+        draw = self._reading.order
+        if draw is None:
             return ()
         if self._order is None or self._order[0] != self.epoch:
             rng = np.random.default_rng((self._order_seed, self.epoch))
-            self._order = self.epoch, reading.order(rng)
+            self._order = self.epoch, draw(rng)
         N, first = self.config["batch_size"], self.position
         return tuple(None if rows is None else rows[first * N : (first + n) * N]
                      for rows in self._order[1])
