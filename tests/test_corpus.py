@@ -10,7 +10,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fastrnn.data import corpus as module
 from fastrnn.data import texts
 from fastrnn.data.corpus import Corpus
 from fastrnn.data.vocabulary import Vocabulary

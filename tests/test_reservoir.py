@@ -282,7 +282,7 @@ def test_the_border_refuses_what_does_not_fit():
         with pytest.raises(ValueError, match="states must be"):
             run(5, state, none, u, states=states)
     with pytest.raises(ValueError, match="given, or computed"):
-        make(40, 2, 1).kernels.run(5, state, np.zeros(1), u)
+        make(40, 2, 1).compiled.run(5, state, np.zeros(1), u)
     first, at, weights = strips(reservoir.W)
     for wrong in ((first[:-1], at, weights), (first + 1, at, weights),
                   (first, np.full_like(at, 40), weights), (first, at - 41, weights),
