@@ -63,9 +63,10 @@ def random_window(model, T, N, seed=1):
 def network_of(model, T, N, packed=True):
     sizes = model.sizes
     cell = kernel_cell(model.config["cell"], model.config["reset_after"])
-    return kernels.Network(model.config | {"cell": cell.name}, sizes.input_symbols, sizes.input_size, sizes.outputs,
-                         model._offsets, model.block.size, T, N, packed,
-                         model.reservoir and model.reservoir.compiled)
+    return kernels.Network(
+        model.config | {"cell": cell.name}, sizes.input_symbols, sizes.input_size, sizes.outputs,
+        model._offsets, model.block.size, T, N, packed,
+        model.reservoir and model.reservoir.compiled)
 
 
 def generators_of(model, network, seed=7):

@@ -39,6 +39,7 @@ from .validate import (
 )
 
 Array = NDArray[Any]
+States = tuple[tuple[str, ArrayLike | None], ...]  # names and arrays, zero where they are None
 
 
 class Layer:
@@ -105,8 +106,8 @@ class _Recurrent(Layer):
         self.threads = cores() if threads is None else positive_int("threads", threads)
         super().__init__(tensor_shapes(cell, self.D, self.H, reset_after), dtype)
         self._start(init, init_scale, self.H, seed)
-        self._config = {"cell": kernel_cell(cell, reset_after).name, "hidden_size": self.H, "num_layers": 1, "dropout": 0.0,
-                        "embedding_size": None, "loss": "mean_squared_error",
+        self._config = {"cell": kernel_cell(cell, reset_after).name, "hidden_size": self.H,
+                        "num_layers": 1, "dropout": 0.0, "embedding_size": None, "loss": "mean_squared_error",
                         "dtype": self.dtype.name}
         sizes = [prod(shape) for shape in self._shapes.values()]
         self._offsets = dict(zip(self._shapes, accumulate(sizes, initial=0), strict=False))
@@ -132,7 +133,7 @@ class _Recurrent(Layer):
                 self._config, 0, self.D, 0, offsets, self._block.size, T, N)
         return network
 
-    def _state(self, N: int, given: tuple[tuple[str, ArrayLike | None], ...]) -> Array:
+    def _state(self, N: int, given: States) -> Array:
         """(N, kinds H) from the arrays given, zero where they are None."""
         state = np.zeros((N, self.kinds * self.H), self.dtype)
         for k, (name, part) in enumerate(given):
@@ -169,7 +170,7 @@ class _Recurrent(Layer):
                 for (name, shape), start in zip(
                     self._shapes.items(), self._offsets.values(), strict=True)}
 
-    def _run(self, x: ArrayLike, given: tuple[tuple[str, ArrayLike | None], ...]) -> Array:
+    def _run(self, x: ArrayLike, given: States) -> Array:
         x = float_array("x", x, ("N", "T", self.D), self.dtype).copy()
         block, start = self._parameters(), self._state(len(x), given)
         h, last = self._forward(block, x, start)
@@ -186,13 +187,13 @@ class _Recurrent(Layer):
         self.grads = self._named(grads)
         return dx, *self._parts(dstate)
 
-    def _one(self, x: ArrayLike, given: tuple[tuple[str, ArrayLike | None], ...]) -> tuple[Any, ...]:
+    def _one(self, x: ArrayLike, given: States) -> tuple[Any, ...]:
         x = float_array("x", x, ("N", self.D), self.dtype)
         block, start = self._parameters(), self._state(len(x), given)
         _, last = self._forward(block, x[:, None], start)
         return *self._parts(last), (block, x.copy(), start)
 
-    def _one_back(self, gradients: tuple[tuple[str, ArrayLike | None], ...], cache: Any) -> tuple[Any, ...]:
+    def _one_back(self, gradients: States, cache: Any) -> tuple[Any, ...]:
         if not (isinstance(cache, tuple) and len(cache) == 3):
             raise TypeError("cache must be the one that step returned")
         block, x, start = cache

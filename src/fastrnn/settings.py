@@ -130,8 +130,8 @@ class ShapeSettings(TypedDict, total=False):
 
 
 SPECTRAL_RADIUS = Setting(
-    0.9, finite_float, "For an esn: the largest absolute eigenvalue of its recurrent weights; below "
-    "1 it mostly forgets what was long ago.")
+    0.9, finite_float, "For an esn: the largest absolute eigenvalue of its recurrent weights; "
+    "below 1 it mostly forgets what was long ago.")
 LEAK_RATE = Setting(
     1.0, finite_float, "For an esn: how far one step moves its state, above 0 and at most 1; the "
     "smaller, the slower.")
@@ -165,7 +165,8 @@ class StartSettings(TypedDict, total=False):
     """How the weights start, and what training minimizes."""
 
     dropout: Annotated[float, Setting(
-        0.0, fraction, "Probability, in [0, 1), that an output of a layer is set to 0 in training.")]
+        0.0, fraction,
+        "Probability, in [0, 1), that an output of a layer is set to 0 in training.")]
     forget_bias: Annotated[float, Setting(
         1.0, finite_float, "For the lstm: initial bias of the forget gates.")]
     init: Annotated[str | None, one_of(
@@ -175,8 +176,8 @@ class StartSettings(TypedDict, total=False):
         None, partial(positive_float, zero=True), "Scale of the initial weights; where not given "
         "0.01 for normal and identity, 0.08 for uniform, 1 for the others.")]
     loss: Annotated[str | None, one_of(
-        None, kernels.LOSSES, "What training minimizes: for symbols the cross-entropy (of a softmax) "
-        "or the binary cross-entropy, for numbers the mean squared error. Where not given the "
+        None, kernels.LOSSES, "What training minimizes: for symbols the cross-entropy (of a "
+        "softmax) or the binary cross-entropy, for numbers the mean squared error. Where not given the "
         "first that fits.")]
     dtype: Dtype
 
@@ -205,8 +206,8 @@ RIDGE = Setting(
     "all steps that are fitted. The weights of the constant are among them: centre targets that "
     "lie far from 0.")
 DRAWS = whole(0, "Seed of NumPy's generator; None: another network with each fit.", least=0)
-PRECISION = Setting("float64", _dtype, "Of states and outputs. The recurrent weights are float32 in "
-                    "both; ridge regression is in float64.", ("float64", "float32"))
+PRECISION = Setting("float64", _dtype, "Of states and outputs. The recurrent weights are float32 "
+                    "in both; ridge regression is in float64.", ("float64", "float32"))
 
 
 @dataclass(eq=False, repr=False)
@@ -333,7 +334,7 @@ class WordSettings(TypedDict, total=False):
 
     split: Annotated[str, one_of(
         "blank", SPLITS, 'For words, where they end. "blank": at each blank and line end; "space": '
-        'at runs of white space; "mark": as "space", and punctuation marks are words of their own.')]
+        'at runs of white space; "mark": as "space", and punctuation marks are words too.')]
     lower: Annotated[bool, Setting(True, boolean, "For words: lower-case the text first.")]
     min_count: Annotated[int, whole(
         1, "For words: those that come less often become <unk>.")]

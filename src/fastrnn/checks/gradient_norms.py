@@ -176,8 +176,9 @@ class _Layer:
         self._block = kernels.aligned_zeros(size, "float64")
         self._block[:] = np.concatenate([p.ravel() for p in tensors])
         self._network = kernels.Network(
-            model.config | {"cell": info.name, "num_layers": 1, "embedding_size": None, "dropout": 0.0, "labels": None,
-                            "loss": "mean_squared_error"}, 0, D, 0, offsets, size, 1, N)
+            model.config | {"cell": info.name, "num_layers": 1, "embedding_size": None,
+                            "dropout": 0.0, "labels": None, "loss": "mean_squared_error"},
+            0, D, 0, offsets, size, 1, N)
         self._H, self._carries = H, info.state_is_output
         self._state = np.zeros((N, self._network.P))
         self.dstate = np.zeros((N, self._network.P))  # the gradient by the state that is next

@@ -195,7 +195,8 @@ def esn_forward(
     """
     h, out = h0, []
     for t in range(x.shape[1]):
-        z = x[:, t] @ Win.T + h @ W.T + b + (0 if y is None or Wfb is None else y[:, t] @ Wfb.T)  # (N, H)
+        fed_back = 0 if y is None or Wfb is None else y[:, t] @ Wfb.T
+        z = x[:, t] @ Win.T + h @ W.T + b + fed_back  # (N, H)
         h = (1 - leak_rate) * h + leak_rate * np.tanh(z)
         out.append(h)
     return np.stack(out, axis=1)
@@ -359,7 +360,8 @@ def loss_and_gradients(
     scores, last, h, layers = forward(params, inputs, state, cell, masks, labels)
     loss_of = loss or (softmax_cross_entropy if targets.ndim == 2 else mean_squared_error)
     total, dscores = loss_of(scores, targets, mask)
-    grads: dict[str, Any] = dict.fromkeys(name for name in params if not name.startswith("reservoir."))
+    trained = (name for name in params if not name.startswith("reservoir."))
+    grads: dict[str, Any] = dict.fromkeys(trained)
     grads["head.W"] = np.einsum("nth,ntk->hk", h, dscores)
     grads["head.b"] = dscores.sum(axis=(0, 1))
     dout = dscores @ params["head.W"].T
@@ -465,7 +467,8 @@ def sgd(
 
 
 # each with the number of its memories; sgd has one with momentum
-OPTIMIZERS: dict[str, tuple[Callable[..., None], int]] = {"adagrad": (adagrad, 1), "rmsprop": (rmsprop, 1), "adam": (adam, 2), "sgd": (sgd, 0)}
+OPTIMIZERS: dict[str, tuple[Callable[..., None], int]] = {
+    "adagrad": (adagrad, 1), "rmsprop": (rmsprop, 1), "adam": (adam, 2), "sgd": (sgd, 0)}
 
 
 def train(

@@ -144,7 +144,8 @@ class Vocabulary:
         checked = _checked_text(text, unit)
         around: set[Any] = {start, stop} - {None}
         if unit != "word":
-            return cls(sorted(_without(set(checked), around) | around), unit, start=start, stop=stop)
+            symbols = sorted(_without(set(checked), around) | around)
+            return cls(symbols, unit, start=start, stop=stop)
         counts: Counter[str] = Counter()
         for words in _words(checked, split, lower):
             counts.update(words)

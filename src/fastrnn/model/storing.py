@@ -3,7 +3,8 @@
 Tensors: each parameter by its name, ``state`` (N, P), ``known`` (digests of records), and
 ``history.loss``, ``history.smooth_loss``, ``history.valid_loss``, ``history.valid_updates``,
 ``history.accuracy``; ``reservoir.Win`` and so on of an esn. JSON: ``model`` (its settings),
-``vocabulary`` or ``sizes``, ``history``. A training run adds to both (`fastrnn.training.checkpoint`).
+``vocabulary`` or ``sizes``, ``history``. A training run adds to both
+(`fastrnn.training.checkpoint`).
 """
 
 from __future__ import annotations

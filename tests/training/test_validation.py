@@ -3,10 +3,10 @@ import signal
 
 import numpy as np
 import pytest
-from fastrnn.training.validation import Validation
 
 import fastrnn
 from fastrnn.training import checkpoint
+from fastrnn.training.validation import Validation
 
 RNG = np.random.default_rng(0)
 EASY = "abcdefgh \n" * 60

@@ -4,13 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from fastrnn.echo.reservoir import Reservoir, draw, strips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from fastrnn import kernels
 from fastrnn.checks import reference
+from fastrnn.echo.reservoir import Reservoir, draw, strips
 
 DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
 SETTINGS = {"spectral_radius": 0.9, "leak_rate": 0.7, "input_scale": 1.0, "density": 0.3,

@@ -15,11 +15,11 @@ import pytest
 from threadpoolctl import ThreadpoolController
 
 import fastrnn
+from fastrnn import kernels
+from fastrnn.checks import reference
 from fastrnn.training import plan as plan_module
 from fastrnn.training import trainer as trainer_module
 from fastrnn.training import validation
-from fastrnn import kernels
-from fastrnn.checks import reference
 
 TEXT = "".join(np.random.default_rng(0).choice([*"abcdefgh \n"], 700))
 SIZES = {"hidden_size": 9, "seed": 1, "dtype": "float64"}

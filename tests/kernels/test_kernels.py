@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +28,7 @@ from networks import (
     vocabulary,
     wide,
 )
+from numpy_hoisted import NumpyHoisted
 from scipy import stats
 
 import fastrnn
@@ -36,10 +36,6 @@ from fastrnn import cells, kernels
 from fastrnn.checks import reference
 from fastrnn.data.source import time_major
 from fastrnn.model.model import Model
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
-
-from numpy_hoisted import NumpyHoisted
 
 CELLS = pytest.mark.parametrize("cell", cells.CELLS)
 ALL_KINDS = pytest.mark.parametrize("kind", EVERY_KIND)
