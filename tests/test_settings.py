@@ -1,4 +1,4 @@
-"""One declaration for each setting: signatures, help, types, checks, flags and files come from it."""
+"""One declaration for each setting: signatures, help, types, checks, flags and files."""
 import inspect
 import shutil
 import subprocess

@@ -30,8 +30,8 @@ def test_annotations(call):
 
 def test_there_are_calls_to_look_at():
     names = {call.__qualname__ for call in CALLS}
-    assert {"train", "load", "gradcheck", "Model.sample", "Model.stream", "Trainer.run", "Corpus.from_file",
-            "Vocabulary.encode", "History.loss", "Trainer.__init__"} <= names
+    assert {"train", "load", "gradcheck", "Model.sample", "Model.stream", "Trainer.run",
+            "Corpus.from_file", "Vocabulary.encode", "History.loss", "Trainer.__init__"} <= names
 
 
 def test_type_checkers_are_told():

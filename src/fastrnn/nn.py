@@ -107,8 +107,8 @@ class _Recurrent(Layer):
         super().__init__(tensor_shapes(cell, self.D, self.H, reset_after), dtype)
         self._start(init, init_scale, self.H, seed)
         self._config = {"cell": kernel_cell(cell, reset_after).name, "hidden_size": self.H,
-                        "num_layers": 1, "dropout": 0.0, "embedding_size": None, "loss": "mean_squared_error",
-                        "dtype": self.dtype.name}
+                        "num_layers": 1, "dropout": 0.0, "embedding_size": None,
+                        "loss": "mean_squared_error", "dtype": self.dtype.name}
         sizes = [prod(shape) for shape in self._shapes.values()]
         self._offsets = dict(zip(self._shapes, accumulate(sizes, initial=0), strict=False))
         self._block = kernels.aligned_zeros(sum(sizes), self.dtype)

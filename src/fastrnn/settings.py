@@ -177,8 +177,8 @@ class StartSettings(TypedDict, total=False):
         "0.01 for normal and identity, 0.08 for uniform, 1 for the others.")]
     loss: Annotated[str | None, one_of(
         None, kernels.LOSSES, "What training minimizes: for symbols the cross-entropy (of a "
-        "softmax) or the binary cross-entropy, for numbers the mean squared error. Where not given the "
-        "first that fits.")]
+        "softmax) or the binary cross-entropy, for numbers the mean squared error. Where "
+        "not given the first that fits.")]
     dtype: Dtype
 
 

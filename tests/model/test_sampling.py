@@ -551,7 +551,8 @@ def test_parameters_that_are_not_finite_write_nothing():
 
 
 def test_sample_and_stream_take_the_same_arguments():
-    sample, stream = (inspect.signature(f).parameters for f in (fastrnn.Model.sample, fastrnn.Model.stream))
+    calls = fastrnn.Model.sample, fastrnn.Model.stream
+    sample, stream = (inspect.signature(f).parameters for f in calls)
     assert {*sample} - {*stream} == {"n"} and {*stream} <= {*sample}
     for name in {*stream} - {"model", "length"}:
         assert stream[name] == sample[name]
