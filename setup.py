@@ -1,4 +1,5 @@
-"""Build: Cython's two files, and the C bodies once for each precision and instruction set."""
+"""Build: the Cython modules of src/fastrnn/kernels, and the C bodies once for each precision and
+instruction set."""
 import platform
 import sys
 from pathlib import Path
@@ -18,35 +19,41 @@ if X86:
     VARIANTS["avx2"] = ["-mavx2", "-mfma"]
     VARIANTS["avx512"] = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma",
                           "-mprefer-vector-width=512"]
+LINKED = "fastrnn.kernels.border"  # the one module that the C bodies are linked into
+MODULES = ["border", "measure", "network", "optimizer", "reservoir", "team", "training"]
 
 
 class BuildVariants(build_ext):
-    """Compiles csrc/network.c for each variant and links them all into the extension."""
+    """Compiles csrc/kernels.c for each variant and links them all into one extension."""
 
     def build_extension(self, ext):
-        for isa, flags in VARIANTS.items():
-            for bits, macros in ((32, []), (64, [("FASTRNN_DOUBLE", None)])):
-                table = f"fastrnn_{isa}_f{bits}"
-                ext.extra_objects += self.compiler.compile(
-                    ["csrc/network.c"],
-                    output_dir=str(Path(self.build_temp) / table),
-                    macros=[*macros, ("FASTRNN_ISA", f'"{isa}"'), ("FASTRNN_TABLE", table)],
-                    extra_postargs=FLAGS + flags,
-                )
+        if ext.name == LINKED:
+            for isa, flags in VARIANTS.items():
+                for bits, macros in ((32, []), (64, [("FASTRNN_DOUBLE", None)])):
+                    table = f"fastrnn_{isa}_f{bits}"
+                    ext.extra_objects += self.compiler.compile(
+                        ["csrc/kernels.c"],
+                        output_dir=str(Path(self.build_temp) / table),
+                        macros=[*macros, ("FASTRNN_ISA", f'"{isa}"'), ("FASTRNN_TABLE", table)],
+                        extra_postargs=FLAGS + flags,
+                    )
         super().build_extension(ext)
 
 
-core = Extension(
-    "fastrnn._core",
-    ["src/fastrnn/_core.pyx", "csrc/dispatch.c"],
-    include_dirs=["csrc", numpy.get_include()],
-    depends=[str(path) for path in sorted(Path("csrc").iterdir())],
-    define_macros=[("FASTRNN_X86_VARIANTS", None)] if X86 else [],
-    extra_compile_args=[flag for flag in FLAGS if flag != "-std=c99"],
-)
+def extension(module):
+    name = f"fastrnn.kernels.{module}"
+    return Extension(
+        name,
+        [f"src/fastrnn/kernels/{module}.pyx"] + ["csrc/dispatch.c"] * (name == LINKED),
+        include_dirs=["csrc", numpy.get_include()],
+        depends=[str(path) for path in sorted(Path("csrc").rglob("*.[ch]"))],
+        define_macros=[("FASTRNN_X86_VARIANTS", None)] if X86 else [],
+        extra_compile_args=[flag.replace("-O3", "-O2") for flag in FLAGS if flag != "-std=c99"],
+    )
+
 
 setup(
-    ext_modules=cythonize([core], language_level=3,
+    ext_modules=cythonize([extension(module) for module in MODULES], language_level=3,
                           compiler_directives={"boundscheck": False, "embedsignature": True}),
     cmdclass={"build_ext": BuildVariants},
 )

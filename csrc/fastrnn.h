@@ -6,9 +6,8 @@
  * with the table: they hold float for a float table and double for a double table.
  *
  * Letters: T time steps, N batch, V symbols that are read, D input size, H hidden size, K output
- * size, C labels, E embedding size, L layers, G gates (lstm 4: i f o g; gru 3: r z n; else 1),
- * P numbers of state
- * (for each layer its h; for lstm h and then c). Arrays are row-major and contiguous, do not
+ * size, C labels, E embedding size, L layers, G gates of the cell, P numbers of state (for each layer
+ * its h, or m; for lstm h and then c). Arrays are row-major and contiguous, do not
  * overlap unless said, and the caller has checked every size and every id.
  */
 #ifndef FASTRNN_H
@@ -28,13 +27,29 @@ typedef struct {
     uint64_t (*next)(void *state);
 } fastrnn_bits;
 
-enum { FASTRNN_TANH, FASTRNN_RELU, FASTRNN_LSTM, FASTRNN_GRU, FASTRNN_MEMORY, FASTRNN_ESN };  /* cell */
 enum { FASTRNN_ADAGRAD, FASTRNN_RMSPROP, FASTRNN_ADAM, FASTRNN_SGD };     /* optimizer kind */
 enum { FASTRNN_CROSS_ENTROPY, FASTRNN_SQUARED_ERROR, FASTRNN_BINARY_CROSS_ENTROPY };  /* loss */
 enum { FASTRNN_MAP_EXP, FASTRNN_MAP_TANH, FASTRNN_MAP_SIGMOID, FASTRNN_MAP_RSQRT };  /* map */
-enum { FASTRNN_MOST_LAYERS = 32 };
+enum { FASTRNN_MOST_LAYERS = 32, FASTRNN_MOST_TENSORS = 6 };  /* tensors: of a layer */
 enum { FASTRNN_RUN = 16, FASTRNN_STRIP = 64, FASTRNN_MOST_PARTS = 16 };  /* of a reservoir */
 enum { FASTRNN_CHUNK = 16384 };  /* elements of a block that one job of an update takes */
+
+/* A tensor of a layer: rows and columns are 'D', 'H', 'G' (for G H numbers) or '1' (for a vector). */
+typedef struct {
+    const char *name;
+    char rows, columns;
+} fastrnn_tensor;
+
+/* What callers must know of a cell. */
+typedef struct {
+    const char *name;
+    int gates;               /* G */
+    int states;              /* arrays (H) that a layer carries: h; of an lstm h and c; m */
+    int state_is_output;     /* whether the output of a layer is the first of them */
+    int trained;
+    int bounded;             /* whether states and outputs are, whatever the weights */
+    fastrnn_tensor tensors[FASTRNN_MOST_TENSORS];    /* that are trained; behind the last name NULL */
+} fastrnn_cell;
 
 /* A recurrent layer that is not trained, of H units; reservoir.h says how W lies in strips. Behind
  * each array 64 bytes may be read. */
@@ -66,11 +81,8 @@ typedef struct {
 /* Where the tensors of a layer start in the flat block, in elements. */
 typedef struct {
     int D;
-    int Wx;              /* (D, G H): a one-hot input picks a row */
-    int Wh;              /* (H, G H) */
-    int b;               /* (G H) */
-    int bhn;             /* (H), gru: -1 where it resets before the product */
-    int Wm, bm;          /* (H, H), (H), memory */
+    int tensors[FASTRNN_MOST_TENSORS];   /* in the order of the cell: Wx (D, G H), of which a one-hot
+                                          * input picks a row, Wh (H, G H), b (G H) and others */
     int Wc;              /* (C, G H), of the first layer where there are labels */
 } fastrnn_layer;
 
@@ -78,7 +90,7 @@ typedef struct {
  * gradients and optimizer memories are blocks of this one shape; the tensor that inputs pick rows
  * of (embedding, or the first Wx) comes first. Behind a parameter block 64 bytes may be read. */
 typedef struct {
-    int cell;
+    int cell;            /* its place in the table of cells */
     int loss;
     int K, E, H, L;      /* K is 0 where there is no head, E where inputs are not embedded */
     int V, D;            /* inputs are V symbols, one-hot or embedded, or D numbers: one is 0 */
@@ -88,15 +100,15 @@ typedef struct {
     int packed;          /* whether the recurrence runs on packed matrices, or on plain BLAS */
     int embedding;       /* (V, E) */
     fastrnn_layer layers[FASTRNN_MOST_LAYERS];
-    const fastrnn_reservoir *reservoir;  /* of the cell FASTRNN_ESN, in place of the layer: then only
-                                          * the head has parameters */
+    const fastrnn_reservoir *reservoir;  /* of the cell esn, in place of the layer: then only the head
+                                          * has parameters */
     int head_W;          /* (H, K) */
     int head_b;          /* (K) */
     int size;
     fastrnn_gemm gemm;   /* of the same precision */
 } fastrnn_network;
 
-/* What an unroll reads and is judged by: N rows of T steps. Symbols lie time-major, as the kernels
+/* What an unroll reads and what it is to predict: N rows of T steps. Symbols lie time-major, as the kernels
  * take them; numbers as users have them, D (or K) for each step, a row from step starts[n] on. */
 typedef struct {
     int T;
@@ -108,7 +120,7 @@ typedef struct {
     const int64_t *lengths;  /* [N], 0 to T, and mask with it: what lies behind is padding, which has
                               * no part in anything; NULL: T. The loss is the mean over the rows
                               * whose length is not 0. */
-    const void *labels;      /* [N][C]: the share of each label, where there are any */
+    const void *labels;      /* [N][C]: the probability of each label, where there are any */
     const uint8_t *mask;     /* [T][N]: whether a prediction counts, 0 in padding; NULL: all do */
 } fastrnn_batch;
 
@@ -141,7 +153,7 @@ typedef struct {
     void *work;                  /* workspace_size(net) elements, zero at first, 64-byte aligned */
     int32_t *window;             /* 2*T*N + 2*V, zero at first: inputs [T][N], targets [T][N], rows */
     uint8_t *marks;              /* [T][N], scratch */
-    void *shares;                /* [N][C], scratch */
+    void *label_weights;         /* [N][C], scratch */
     /* What is learned from, step by step. A text is N streams of `length` symbols, one after the
      * other, and target_ids the same one symbol on; of sequences x and y take the place of symbols
      * where they are numbers. */
@@ -178,6 +190,9 @@ typedef struct {
     int bytes;                   /* of one element: 4 float, 8 double */
     int lanes;                   /* elements in one vector register */
 
+    /* The cells, from index 0 on; NULL behind the last one. */
+    const fastrnn_cell *(*cell)(int index);
+
     /* Slices that the batch is cut into: they depend on these sizes alone, so that results do not
      * depend on the number of threads. Slice s takes streams from N s / slices on. */
     int (*slices)(int N, int H);
@@ -187,25 +202,20 @@ typedef struct {
 
     /* Read a batch (T <= net->T) from `state` [N][P], in and out. losses [T][N], where not NULL,
      * receives that of each prediction: the cross-entropy in nats; the binary cross-entropy, in
-     * nats, of the K shares of the softmax; or the squared error, the mean of its K numbers. right
-     * [T][N], where not NULL, receives whether the target was the likeliest symbol; and grads,
+     * nats, of the K probabilities of the softmax; or the squared error, the mean of its K numbers.
+     * right [T][N], where not NULL, receives whether the target was the likeliest symbol; and grads,
      * where not NULL, the gradient of the loss, which is the sum of the losses over time and their
-     * mean over the batch. out [N][T][K], in place of losses, receives what the head hands on. With
-     * neither the state moves, and nothing else. With `bits`, a source for each slice, what layers
-     * hand on is dropped out. */
+     * mean over the batch. out, in place of losses, receives the outputs of the head [N][T][K], or
+     * where there is none those of the last layer [N][T][H]. With neither the state moves, and
+     * nothing else. With `bits`, a source for each slice, dropout acts on the outputs of layers. */
     void (*unroll)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *grads,
                    void *work, const fastrnn_batch *batch, void *state, double *losses,
                    uint8_t *right, void *out, const fastrnn_bits *bits);
 
-    /* The layers alone, of a network without a head whose inputs x [N][T][D] are numbers (here
-     * batch-major): from `state` [N][P], in and out, to what the last layer hands on, out [N][T][H].
-     * The workspace keeps what backward needs. */
-    void (*forward)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *work,
-                    const void *x, int T, void *state, void *out);
-
-    /* Back through the last forward(), whose workspace and T these are, from the gradients by `out`
-     * and by the last state's c or m (dstate [N][P]; that of its h belongs into dout): dx [N][T][D],
-     * dstate by the first state, and the whole block grads, summed over the batch. */
+    /* Back through the last unroll of a network without a head, whose workspace and T these are and
+     * whose inputs were numbers, from the gradients with respect to its outputs (dout [N][T][H]) and
+     * to the last state's c or m (dstate [N][P]; that of its h belongs into dout): dx [N][T][D],
+     * dstate with respect to the first state, and the whole block grads, summed over the batch. */
     void (*backward)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *work,
                      int T, const void *dout, void *dx, void *dstate, void *grads);
 
@@ -215,9 +225,9 @@ typedef struct {
 
     /* Draw n ids for each of the N streams from softmax(scores / temperature), each with its
      * uniform number in [0, 1) ([n][N]), after reading ids [N] in `state` [N][P], in and out; the
-     * streams have the shares `labels` [N][C] of labels, where there are any. Temperature 0 takes
-     * the likeliest symbol. Only the top_k likeliest symbols are drawn, and of these the likeliest
-     * that together have a share of top_p (1: all). out [n][N] */
+     * streams have the probabilities `labels` [N][C] of labels, where there are any. Temperature 0
+     * takes the likeliest symbol. Only the top_k likeliest symbols are drawn, and of these the
+     * likeliest whose probabilities sum to top_p (1: all). out [n][N] */
     void (*sample)(const fastrnn_network *net, const void *params, void *work, void *state,
                    const int32_t *ids, const void *labels, double temperature, int top_k,
                    double top_p, const double *uniforms, int64_t n, int32_t *out);

@@ -1,9 +1,8 @@
-"""Shim until the kernels are split."""
-from typing import NamedTuple
+"""The compiled kernels: what Python may call of csrc/, a file for each object."""
 
-from .._core import *  # noqa
-from .._core import CELLS as _CELLS
-from .._core import (
+from .border import (
+    CELL_TABLE,
+    CELLS,
     FUNCTIONS,
     ISAS,
     LOSSES,
@@ -11,40 +10,22 @@ from .._core import (
     OPTIMIZERS,
     RUN,
     STRIP,
-    Optimizer,
-    Reservoir,
-    Team,
-    Training,
+    CellInfo,
     aligned_zeros,
     available_isas,
     compiler,
     lanes,
-    map,
-    peak,
     running_isa,
 )
-from .._core import Network as _Network
+from .measure import map, peak
+from .network import Network
+from .optimizer import Optimizer
+from .reservoir import Reservoir
+from .team import Team
+from .training import Training
 
-
-class CellInfo(NamedTuple):
-    name: str
-    gates: int
-    states: int
-    state_is_output: bool
-    trained: bool
-    tensors: tuple
-
-
-_B = (("Wx", "D", "G"), ("Wh", "H", "G"), ("b", "1", "G"))
-CELL_TABLE = (
-    CellInfo("rnn", 1, 1, True, True, _B), CellInfo("relu", 1, 1, True, True, _B),
-    CellInfo("lstm", 4, 2, True, True, _B),
-    CellInfo("gru", 3, 1, True, True, (*_B, ("bhn", "1", "H"))),
-    CellInfo("memory", 1, 1, False, True, (*_B, ("Wm", "H", "H"), ("bm", "1", "H"))),
-    CellInfo("esn", 1, 1, True, False, ()), CellInfo("gru_before", 3, 1, True, True, _B))
-CELLS = tuple(c.name for c in CELL_TABLE)
-
-
-class Network(_Network):
-    def __init__(self, config, *a, **k):
-        super().__init__({**config, "cell": config["cell"].removesuffix("_before")}, *a, **k)
+__all__ = [
+    "CELL_TABLE", "CELLS", "FUNCTIONS", "ISAS", "LOSSES", "MOST_LAYERS", "OPTIMIZERS", "RUN",
+    "STRIP", "CellInfo", "Network", "Optimizer", "Reservoir", "Team", "Training", "aligned_zeros",
+    "available_isas", "compiler", "lanes", "map", "peak", "running_isa",
+]

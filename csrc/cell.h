@@ -1,0 +1,181 @@
+/* cell.h - what a recurrent cell is, and what the cells in cells/ share.
+ *
+ * A cell runs a layer over all T steps of an unroll. `forward` finds x_t Wx, the products of the
+ * inputs, in the first G slots of z, or picks rows of Wx itself where the inputs are symbols. It
+ * adds b and the products with the state, and leaves in the slots what `backward` needs; backward
+ * puts in their place the gradients with respect to the sums in the gates. A slot is a row of `row`
+ * numbers (H rounded up; what lies behind H is never read), and a row of z has `slots` of them side
+ * by side. Each cell's file says what they hold.
+ *
+ * The matrices that meet the state are packed (tile.h), or, where `packed` is 0, plain BLAS adds
+ * their products before the same tiles finish the cell: the twin to read and to measure with.
+ */
+#ifndef FASTRNN_CELL_H
+#define FASTRNN_CELL_H
+
+#include "fastrnn.h"
+#include "reservoir.h"
+#include "tile.h"
+#include "vecmath.h"
+
+enum { MOST_STREAMS = 32 };      /* of a slice */
+enum { MOST_PACKS = 2 };         /* of a cell */
+enum { WX, WH, B };              /* the first tensors of each cell that is trained */
+#define FIRST_TENSORS {"Wx", 'D', 'G'}, {"Wh", 'H', 'G'}, {"b", '1', 'G'}
+
+/* A layer at work on n streams. */
+typedef struct {
+    const struct cell *cell;
+    int T, n, H, G, row, zrow, packed;
+    const int32_t *ids;          /* [T][N]: rows of Wx that are the products, or NULL */
+    int N;
+    const real *tensor[FASTRNN_MOST_TENSORS];   /* parameters, as the cell lists them; esn: Win */
+    const real *b;               /* (G H), or for each stream its own, b_row apart: then that is > 0 */
+    int b_row;
+    const real *W[MOST_PACKS], *WT[MOST_PACKS];    /* the cell's packs, and their transposes */
+    const reservoir *reservoir;  /* esn */
+    real *states;                /* [2][n][state_row(H)], esn: scratch */
+    real *h;                     /* [T+1][n][row], from the state before the first step on */
+    real *c;                     /* [T+1][n][row], of cells with two arrays of state */
+    real *z;                     /* [T][n][zrow] */
+    real *dh;                    /* [T][n][row]: gradients with respect to the output */
+    real *carry;                 /* [n][row]: gradient that passes to the step before without a
+                                  * product; at first that with respect to the last state which is
+                                  * not the output (lstm: c, memory: m), or 0 */
+    real *scratch;               /* a panel of gradient() */
+    fastrnn_gemm gemm;
+} layer;
+
+/* Where the gradients of a layer's parameters belong, and what they are sums over besides z. */
+typedef struct {
+    real *tensor[FASTRNN_MOST_TENSORS];
+    int inputs;                  /* 1, or 0 where the inputs pick rows of Wx */
+    factor x;                    /* the inputs */
+    const picks *picked;         /* the rows, or NULL */
+} gradients_of;
+
+/* Gates first ... first + count - 1 of a tensor (H, ...) that are packed together. */
+typedef struct { int tensor, first, count; } pack_of;
+
+typedef struct cell {
+    fastrnn_cell is;
+    int slots;                   /* of a row of z */
+    int dz;                      /* the slot that the gradients of the G gates' sums start at */
+    pack_of packs[MOST_PACKS];
+    void (*forward)(const layer *l);
+    void (*backward)(const layer *l);
+    void (*gradients)(const layer *l, const gradients_of *to);
+    void (*start_gradient)(const layer *l, real *dstart);  /* [n][row]: with respect to the first h */
+} cell;
+
+/* Columns of a tensor. */
+INLINE int columns(const cell *c, int tensor, int H) {
+    return c->is.tensors[tensor].columns == 'G' ? c->is.gates * H : H;
+}
+
+/* C [n][c_row] += A [n][a_row] times `count` gates of a tensor, from gate `first` on: each gate's
+ * product to a slot of its own. */
+static void add_plain(const layer *l, const real *A, int a_row, int tensor, int first, int count,
+                      real *C, int c_row) {
+    const int ldw = columns(l->cell, tensor, l->H);
+    for (int g = 0; g < count; g++) {
+        l->gemm(0, 0, l->n, l->H, l->H, A, a_row, l->tensor[tensor] + (first + g) * l->H, ldw, 1,
+                C + g * l->row, c_row);
+    }
+}
+
+/* C [n][c_row] += the slots A [n][count][row] times the transposes of such gates. */
+static void add_plain_transposed(const layer *l, const real *A, int a_row, int tensor, int first,
+                                 int count, real *C, int c_row) {
+    const int ldw = columns(l->cell, tensor, l->H);
+    for (int g = 0; g < count; g++) {
+        l->gemm(0, 1, l->n, l->H, l->H, A + g * l->row, a_row,
+                l->tensor[tensor] + (first + g) * l->H, ldw, 1, C, c_row);
+    }
+}
+
+/* x_t Wx of stream r, [G][H]; the gates are products_step(l) apart. */
+INLINE const real *products(const layer *l, int t, int r) {
+    return l->ids ? l->tensor[WX] + (ptrdiff_t)l->ids[t * l->N + r] * l->G * l->H
+                  : l->z + ((ptrdiff_t)t * l->n + r) * l->zrow;
+}
+INLINE int products_step(const layer *l) { return l->ids ? l->H : l->row; }
+
+/* x_t Wx + b of a gate, at a vector of the tile. */
+INLINE vec input_sum(const layer *l, int t, int r, int unit, int gate) {
+    return load(products(l, t, r) + gate * products_step(l) + unit)
+           + load(l->b + (ptrdiff_t)r * l->b_row + gate * l->H + unit);
+}
+
+/* Vectors of a tile that go through tanh, or through the gates, side by side (vecmath.h). */
+#if REGISTERS == 32
+#define TOGETHER 4
+#define PAIR 2
+#else
+#define TOGETHER 2
+#define PAIR 1
+#endif
+#define ALL_OF(count) UNROLL(4) for (int p = 0; p < count; p++)
+
+/* Loops over the vectors of a tile. */
+#define EACH_VECTOR(w)                                                                            \
+    for (int r = 0; r < (w).R; r++)                                                               \
+        for (int u = 0; u < (w).U; u++)
+
+/* Over fewer rows BLAS is faster than gradient(). */
+#define ROWS_THAT_PAY 64
+
+/* gradient() of `count` slots dz, for gates `gate` and on of G, or the same by plain BLAS. */
+static void gate_gradients(const layer *l, int gate, int count, const real *dz,
+                           const factor *factors, int n, real *db, const picks *picked) {
+    const int H = l->H, ldc = l->G * H, rows = l->T * l->n;
+    const int tiled = l->packed && rows >= ROWS_THAT_PAY;
+    gradient(rows, H, count, dz, l->zrow, l->row, gate * H, factors, tiled ? n : 0, ldc, db,
+             picked, l->scratch);
+    for (int f = 0; f < n && !tiled; f++) {
+        for (int g = 0; g < count; g++) {
+            l->gemm(1, 0, factors[f].M, H, rows, factors[f].x, factors[f].row, dz + g * l->row,
+                    l->zrow, 0, factors[f].C + (gate + g) * H, ldc);
+        }
+    }
+}
+
+/* dWh = sum over t of h_{t-1}^T dz_t,  dWx = sum of x_t^T dz_t,  db = sum of dz_t: of cells whose
+ * gates all meet the state as it is. */
+static void plain_gradients(const layer *l, const gradients_of *to) {
+    const factor both[2] = {{l->H, l->row, l->h, to->tensor[WH]}, to->x};
+    gate_gradients(l, 0, l->G, l->z + l->cell->dz * l->row, both, 1 + to->inputs, to->tensor[B],
+                   to->picked);
+}
+
+/* dstart [n][row] = dz_1 times the transpose of pack 0, whose first `count` gates belong to the
+ * first slots of z and the one behind them, where there is one, to slot `last`; plus carry where
+ * `carried`. */
+static void start_from_products(const layer *l, int count, int last, int carried, real *dstart) {
+    const int n = l->n, H = l->H, row = l->row, all_gates = l->cell->packs[0].count;
+    group sum;
+    memset(dstart, 0, (size_t)n * row * sizeof(real));
+    if (!l->packed) {
+        add_plain_transposed(l, l->z, l->zrow, WH, 0, count, dstart, row);
+        add_plain_transposed(l, l->z + last * row, l->zrow, WH, count, all_gates - count, dstart,
+                             row);
+    }
+    tiles w = walk(1, n, H, all_gates * H, l->WT[0]);
+    while (next_tile(&w)) {
+        product(&w, l->packed ? count : 0, H, l->z, row, l->zrow, sum);
+        if (l->packed) {
+            add_product(&w, count, all_gates - count, H, l->z + last * row, 0, l->zrow, sum);
+        }
+        EACH_VECTOR(w) {
+            const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
+            const vec d = load(dstart + at) + sum[w.place][r][u];
+            store(dstart + at, carried ? d + load(l->carry + at) : d);
+        }
+    }
+}
+/* Of cells whose gates all meet the state as it is, and whose h is not carried. */
+static void plain_start_gradient(const layer *l, real *dstart) {
+    start_from_products(l, l->G, 0, 0, dstart);
+}
+
+#endif

@@ -1,0 +1,37 @@
+/* esn.h - the cell "esn", an echo state network's reservoir (reservoir.h), which is not trained:
+ *
+ *     h_t = (1 - a) h_{t-1} + a tanh(x_t Win + b + W h_{t-1})
+ *
+ * Slot of z: 0 x_t Win.
+ */
+#ifndef FASTRNN_ESN_H
+#define FASTRNN_ESN_H
+
+#include "../cell.h"
+
+static void esn_forward(const layer *l) {
+    const int n = l->n, H = l->H, row = state_row(H);
+    const real *drive[MOST_STREAMS];
+    real *before = l->states, *now = before + (ptrdiff_t)n * row;      /* [n][row] */
+    for (int r = 0; r < n; r++) {
+        memcpy(before + (ptrdiff_t)r * row, l->h + (ptrdiff_t)r * l->row, H * sizeof(real));
+        repeat_first(H, before + (ptrdiff_t)r * row);
+    }
+    for (int t = 0; t < l->T; t++) {
+        real *h = l->h + (ptrdiff_t)(t + 1) * n * l->row, *other = before;     /* [n][row] */
+        for (int r = 0; r < n; r++) drive[r] = products(l, t, r);
+        reservoir_step(l->reservoir, t, n, drive, before, now, row, 0, (H + STRIP - 1) / STRIP);
+        for (int r = 0; r < n; r++) {
+            memcpy(h + (ptrdiff_t)r * l->row, now + (ptrdiff_t)r * row, H * sizeof(real));
+        }
+        before = now;
+        now = other;
+    }
+}
+
+static const cell esn_cell = {
+    .is = {.name = "esn", .gates = 1, .states = 1, .state_is_output = 1, .bounded = 1},
+    .slots = 1, .forward = esn_forward,
+};
+
+#endif

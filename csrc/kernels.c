@@ -1,0 +1,45 @@
+/* kernels.c - the table of functions that fastrnn.h promises. setup.py compiles it once for each
+ * precision and instruction set. */
+#include "fastrnn.h"
+#include "reservoir.h"
+#include "sampling.h"
+#include "training.h"
+#include "unroll.h"
+
+static void map(int function, int64_t n, const void *x_, void *y_) {
+    const real *x = x_;
+    real *y = y_;
+    for (int64_t i = 0; i < n; i += LANES) {
+        const int part = n - i < LANES ? (int)(n - i) : LANES;
+        vec a = load_part(x + i, part);
+        switch (function) {
+        case FASTRNN_MAP_EXP: exps(1, &a); break;
+        case FASTRNN_MAP_TANH: tanhs(1, &a); break;
+        case FASTRNN_MAP_SIGMOID: sigmoids(1, &a); break;
+        default: a = vec_rsqrt(a);
+        }
+        store_part(y + i, a, part);
+    }
+}
+
+static int spin(int64_t n, void *out) {
+    enum { SUMS = REGISTERS == 32 ? 24 : 12 };
+    vec sum[SUMS];
+    const vec a = load(out);
+    UNROLL(24)
+    for (int i = 0; i < SUMS; i++) sum[i] = all((real)i);
+    for (int64_t k = 0; k < n; k++) {
+        UNROLL(24)
+        for (int i = 0; i < SUMS; i++) sum[i] = sum[i] * a + a;
+    }
+    UNROLL(24)
+    for (int i = 1; i < SUMS; i++) sum[0] += sum[i];
+    store(out, sum[0]);
+    return 2 * SUMS * LANES;
+}
+
+const fastrnn_kernels FASTRNN_TABLE = {
+    FASTRNN_ISA, (int)sizeof(real), LANES, cell_at, slices, workspace_size, unroll,
+    backward, run, sample, series_work, run_series,
+    optimizer_step, help, dismiss, map, spin,
+};

@@ -1,0 +1,84 @@
+/* sampling.h - draws symbols from the softmax of a network's scores, each read as the next input. */
+#ifndef FASTRNN_SAMPLING_H
+#define FASTRNN_SAMPLING_H
+
+#include "unroll.h"
+
+/* Sorts x [n] from the largest down (Shell's sort). */
+static void sort_down(int n, real *x) {
+    for (int gap = n / 2; gap > 0; gap = gap == 2 ? 1 : (int)(gap / 2.2)) {
+        for (int i = gap; i < n; i++) {
+            const real moved = x[i];
+            int j = i;
+            for (; j >= gap && x[j - gap] < moved; j -= gap) x[j] = x[j - gap];
+            x[j] = moved;
+        }
+    }
+}
+
+/* Sets to 0 all of the K weights but the top_k largest, and of these all but the largest whose sum
+ * is the fraction top_p of theirs; returns the sum of what is left. Of equal ones the first stay. */
+static double keep_likely(int K, int top_k, double top_p, real *weights, real *sorted) {
+    double total = 0, sum = 0;
+    int kept = 0;
+    memcpy(sorted, weights, (size_t)K * sizeof(real));
+    sort_down(K, sorted);
+    for (int k = 0; k < top_k && k < K; k++) total += (double)sorted[k];
+    while (kept < top_k && kept < K && (kept == 0 || sum < top_p * total)) {
+        sum += (double)sorted[kept++];
+    }
+    const real least_kept = sorted[kept - 1];
+    int equal = 0;
+    while (equal < kept && sorted[kept - 1 - equal] == least_kept) equal++;
+    for (int k = 0; k < K; k++) {
+        if (weights[k] < least_kept || (weights[k] == least_kept && equal-- <= 0)) weights[k] = 0;
+    }
+    return sum;
+}
+
+/* The symbol at which the sum of the K weights passes `uniform` of their total. */
+static int draw(int K, int temperature_zero, double uniform, double total, const real *weights) {
+    double rest = temperature_zero ? 0 : uniform * total;  /* 0: the first whose weight is not 0 */
+    int last = 0;                /* the last symbol that may come takes what rounding leaves over */
+    for (int id = 0; id < K; id++) {
+        if (weights[id] > 0) last = id;
+        if ((rest -= (double)weights[id]) < 0) return id;
+    }
+    return last;
+}
+
+static void sample(const network *net, const void *params, void *work, void *state,
+                   const int32_t *ids, const void *labels, double temperature, int top_k,
+                   double top_p, const double *uniforms, int64_t n, int32_t *out) {
+    const control before = flush_subnormals();
+    const layout at = lay_out(net);
+    unrolled u = {.net = net, .at = &at, .params = params, .work = work,
+                  .in = {.T = 1, .inputs = ids, .labels = labels}};
+    const int K = net->K;
+    /* Colder, the likeliest symbol has all the probability already; warmer, all have the same. */
+    const real sharpness = (real)(1 / fmin(fmax(temperature, 1e-30), 1e9));
+    pack_weights(&u);
+    state_in(&u, state);
+    for (int64_t i = 0; i < n; i++, uniforms += net->N, out += net->N) {
+        for (int s = 0; s < at.slices; s++) {
+            forward(&u, s);
+            real *scores = head(&u, s);
+            for (int stream = first_row(net, s); stream < first_row(net, s + 1); stream++) {
+                real top;
+                double total = (double)exponentials(vectors(K) * LANES, sharpness,
+                                                    u.work + at.head_b, scores, &top);
+                if (top_k < K || top_p < 1) {
+                    total = keep_likely(K, top_k, top_p, scores, u.work + at.sorted);
+                }
+                out[stream] = draw(K, temperature == 0, uniforms[stream], total, scores);
+                scores += at.wide;
+            }
+        }
+        state_on(&u);
+        u.in.inputs = out;
+    }
+    state_out(&u, 0, state);
+    restore(before);
+}
+
+#endif

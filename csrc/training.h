@@ -1,0 +1,236 @@
+/* training.h - the training loop: batch, unroll, clip, step. */
+#ifndef FASTRNN_TRAINING_H
+#define FASTRNN_TRAINING_H
+
+#include "optimizer.h"
+#include "unroll.h"
+
+typedef fastrnn_training training;
+
+static int32_t id_at(const training *t, const void *ids, int64_t i) {
+    switch (t->id_bytes) {
+    case 1: return ((const uint8_t *)ids)[i];
+    case 2: return ((const uint16_t *)ids)[i];
+    default: return (int32_t)((const uint32_t *)ids)[i];
+    }
+}
+
+/* The next batch: windows of the text, or the sequences that an update of this call names. */
+static fastrnn_batch read_batch(const training *t, int64_t update) {
+    const int N = t->net->N, C = t->net->C;
+    const int64_t *starts = t->starts ? t->starts + update * N : NULL;
+    const int64_t *lengths = t->lengths ? t->lengths + update * N : NULL;
+    int32_t *inputs = t->window, *targets = inputs + t->net->T * N;
+    fastrnn_batch b = {.T = t->net->T, .inputs = t->ids ? inputs : NULL, .x = t->x,
+                       .targets = t->target_ids ? targets : NULL, .y = t->y, .starts = starts,
+                       .lengths = lengths, .mask = lengths ? t->marks : NULL,
+                       .labels = t->label_weights};
+    if (lengths) {
+        b.T = 0;
+        for (int n = 0; n < N; n++) b.T = lengths[n] > b.T ? (int)lengths[n] : b.T;
+    }
+    for (int n = 0; n < N; n++) {
+        const int64_t first = starts ? starts[n] : n * t->length + t->position;
+        const int steps = lengths ? (int)lengths[n] : b.T;
+        for (int c = 0; c < C; c++) {
+            ((real *)t->label_weights)[(int64_t)n * C + c] = c == t->labels[update * N + n];
+        }
+        for (int s = 0; s < b.T; s++) {
+            const int at = s * N + n, inside = s < steps;
+            if (t->ids) inputs[at] = inside ? id_at(t, t->ids, first + s) : 0;
+            if (t->target_ids) targets[at] = inside ? id_at(t, t->target_ids, first + s) : 0;
+            if (lengths) t->marks[at] = inside && (!t->mask || t->mask[first + s]);
+        }
+    }
+    return b;
+}
+
+/* Lists each row that the inputs pick once; `listed` [V] is zero before and after. */
+static int distinct_rows(const int32_t *inputs, int count, int32_t *rows, int32_t *listed) {
+    int found = 0;
+    for (int i = 0; i < count; i++) {
+        if (!listed[inputs[i]]) {
+            listed[inputs[i]] = 1;
+            rows[found++] = inputs[i];
+        }
+    }
+    for (int i = 0; i < found; i++) listed[rows[i]] = 0;
+    return found;
+}
+
+/* A run of updates. The tensor of picked rows comes first in a block; where a row without a gradient
+ * stays as it is (`skip`), only the `count` rows that `rows` lists are visited, and the other tensors
+ * from `dense` on; else dense is 0. */
+typedef struct {
+    training *t;
+    unrolled *u;
+    int skip, count, width;
+    int32_t *rows;
+    int64_t dense;
+    int look;                    /* whether the norm of the gradients is computed */
+    double rate, scale;          /* of this update */
+} updates_of;
+
+static int chunks(const updates_of *s) {
+    return (int)((s->u->net->size - s->dense + FASTRNN_CHUNK - 1) / FASTRNN_CHUNK);
+}
+/* Chunk i of the dense part; behind the last one come the picked rows. */
+static int64_t chunk_start(const updates_of *s, int i) {
+    return s->dense + (int64_t)i * FASTRNN_CHUNK;
+}
+static int64_t chunk_size(const updates_of *s, int i) {
+    const int64_t left = s->u->net->size - chunk_start(s, i);
+    return left < FASTRNN_CHUNK ? left : FASTRNN_CHUNK;
+}
+
+/* Adds the slices' gradients start, ..., start + n - 1; returns the sum of their squares. */
+static double reduce(const updates_of *s, int64_t start, int64_t n) {
+    add_slices(s->u, start, n);
+    return sum_of_squares(n, s->u->grads + start);
+}
+
+/* Job: add the slices' gradients of a chunk. */
+static void reduce_chunk(void *context, int i) {
+    const control before = flush_subnormals();
+    const updates_of *s = context;
+    double norm = 0;
+    if (i < chunks(s)) {
+        norm = reduce(s, chunk_start(s, i), chunk_size(s, i));
+    } else {
+        for (int r = 0; r < s->count; r++) {
+            norm += reduce(s, (int64_t)s->rows[r] * s->width, s->width);
+        }
+    }
+    s->t->norms[i] = norm;
+    restore(before);
+}
+
+/* Job: the optimizer's step over a chunk. */
+static void step_chunk(void *context, int i) {
+    const control before = flush_subnormals();
+    const updates_of *s = context;
+    const training *t = s->t;
+    real *params = t->params, *memory = t->memory, *memory2 = t->memory2;
+#define STEP(start, n)                                                                            \
+    optimizer_step(t->optimizer, t->update, s->rate, s->scale, n, params + (start),               \
+                   s->u->grads + (start), memory ? memory + (start) : NULL,                       \
+                   memory2 ? memory2 + (start) : NULL)
+    if (i < chunks(s)) {
+        STEP(chunk_start(s, i), chunk_size(s, i));
+    } else {
+        for (int r = 0; r < s->count; r++) STEP((int64_t)s->rows[r] * s->width, s->width);
+    }
+#undef STEP
+    restore(before);
+}
+
+/* Whether the gradients of all biases are finite. */
+static int biases_finite(const network *net, int G, const real *grads) {
+    int finite = all_finite(net->K, grads + net->head_b);
+    for (int l = 0; l < net->L && cell_of(net)->is.trained; l++) {
+        finite = finite && all_finite(G * net->H, grads + net->layers[l].tensors[B]);
+    }
+    return finite;
+}
+
+static updates_of plan(training *t, unrolled *u) {
+    const network *net = t->net;
+    const fastrnn_optimizer *o = t->optimizer;
+    updates_of s = {.t = t, .u = u, .rows = t->window + 2 * net->T * net->N};
+    s.width = net->E ? net->E : u->at->G * net->H;
+    /* under these two a row without a gradient stays as it is */
+    s.skip = picked_size(net) && (o->kind == FASTRNN_ADAGRAD
+                                  || (o->kind == FASTRNN_SGD && !t->memory));
+    s.dense = s.skip ? picked_size(net) : 0;
+    /* With one slice there is nothing to add. Then the norm need not be known either, where states
+     * and inputs are bounded (the gradients that are not biases are sums of the biases' times those)
+     * and clipping keeps a large one out of the weights. */
+    s.look = u->at->slices > 1 || !u->at->cell->is.bounded || net->E || net->D
+             || o->clip_value > DBL_MAX || o->clip_norm <= DBL_MAX;
+    return s;
+}
+
+/* Sets to 0 the gradients of the rows that the next batch picks, to which they are added. */
+static void clear_picked(updates_of *s) {
+    const unrolled *u = s->u;
+    const network *net = u->net;
+    if (s->skip) s->count = distinct_rows(u->in.inputs, u->in.T * net->N, s->rows, s->rows + net->V);
+    for (int i = 0; i < u->at->slices; i++) {
+        real *grads = slice_grads(u, i);
+        if (!s->skip) memset(grads, 0, (size_t)picked_size(net) * sizeof(real));
+        for (int r = 0; r < s->count; r++) {
+            memset(grads + (int64_t)s->rows[r] * s->width, 0, (size_t)s->width * sizeof(real));
+        }
+    }
+}
+
+/* Adds the slices' gradients and finds the scale that clips their norm; returns whether they are
+ * finite. */
+static int clip(updates_of *s, int jobs) {
+    const fastrnn_optimizer *o = s->t->optimizer;
+    double norm = 0;
+    s->scale = 1;
+    if (!s->look) return biases_finite(s->u->net, s->u->at->G, s->u->grads);
+    share_out(s->t->team, reduce_chunk, s, jobs);
+    for (int i = 0; i < jobs; i++) norm += s->t->norms[i];
+    norm = sqrt(norm);
+    if (norm > o->clip_norm) s->scale = o->clip_norm / norm;
+    return norm <= DBL_MAX && fmin(norm * s->scale, o->clip_value) <= EXPLODED;
+}
+
+/* Notes the loss of update number `index` of this call, and the parameters where they are the best. */
+static void note(training *t, int64_t index, double loss) {
+    t->smooth_loss = t->update == 1 ? loss : 0.999 * t->smooth_loss + 0.001 * loss;
+    t->loss[index] = loss;
+    t->smooth[index] = t->smooth_loss;
+    if (t->update % t->best_every == 0 && t->smooth_loss < t->best_loss) {
+        t->best_loss = t->smooth_loss;
+        t->best_update = t->update;
+        memcpy(t->best, t->params, (size_t)t->net->size * sizeof(real));
+    }
+}
+
+/* On to the next window, and behind the last one to the next epoch. */
+static void move_on(training *t, int T) {
+    t->position += t->starts ? 1 : T;
+    if (t->starts ? t->position == t->epoch_updates : t->position + T + 1 >= t->length) {
+        t->position = 0;
+        t->epoch++;
+    }
+}
+
+static int64_t run(training *t, int64_t updates) {
+    const control before = flush_subnormals();
+    const network *net = t->net;
+    const layout at = lay_out(net);
+    unrolled u = {.net = net, .at = &at, .team = t->team, .params = t->params, .grads = t->grads,
+                  .work = t->work, .backward = 1, .losses = t->losses,
+                  .bits = net->dropout ? t->bits : NULL};
+    updates_of s = plan(t, &u);
+    int64_t done = 0;
+    state_in(&u, t->state);
+    for (; done < updates; done++) {
+        if (t->starts || t->position == 0) state_in(&u, NULL);
+        u.in = read_batch(t, done);
+        s.rate = t->rates[done];
+        clear_picked(&s);
+        pack_weights(&u);
+        share_out(t->team, unroll_slice, &u, at.slices);
+        double loss = 0;
+        for (int i = 0; i < u.in.T * net->N; i++) loss += t->losses[i];
+        loss /= rows_that_count(&u.in, net->N);
+        const int jobs = chunks(&s) + (s.count > 0);
+        if (!(fabs(loss) <= DBL_MAX) || !clip(&s, jobs)) break;
+        t->update++;
+        share_out(t->team, step_chunk, &s, jobs);
+        note(t, done, loss);
+        if (!t->starts) state_on(&u);
+        move_on(t, u.in.T);
+    }
+    if (!t->starts) state_out(&u, 0, t->state);
+    else memset(t->state, 0, (size_t)net->N * state_size(net) * sizeof(real));  /* not carried */
+    restore(before);
+    return done;
+}
+
+#endif

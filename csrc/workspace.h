@@ -1,0 +1,250 @@
+/* workspace.h - how a batch is cut into slices, what lies where in the workspace, and the packing of
+ * the weights. */
+#ifndef FASTRNN_WORKSPACE_H
+#define FASTRNN_WORKSPACE_H
+
+#include "cells.h"
+#include "fastrnn.h"
+#include "losses.h"
+#include "team.h"
+
+typedef fastrnn_network network;
+
+/* ---- slices: streams that one thread takes through a whole unroll ---- */
+
+/* Fewer streams in a slice: more threads can work, and a slice's numbers stay nearer; more: the
+ * weights, which each step reads anew, serve more rows, which counts where they are large. */
+#define SLICE_ROWS(H) ((H) > 256 ? MOST_STREAMS : MOST_STREAMS / 2)
+
+static int slices(int N, int H) {
+    const int two = 2 * SLICE_ROWS(H);           /* an even number serves two threads equally */
+    return N < 8 ? 1 : 2 * ((N + two - 1) / two);
+}
+static int first_row(const network *net, int slice) {
+    return (int)((int64_t)net->N * slice / slices(net->N, net->H));
+}
+static const cell *cell_of(const network *net) { return CELLS[net->cell]; }
+
+/* Numbers of an input of the first layer; 0 where it picks a row of Wx. */
+static int input_size(const network *net) { return net->D ? net->D : net->E; }
+/* Numbers of an input of layer l that are multiplied; 0 where it picks a row of Wx. */
+static int factor_size(const network *net, int l) {
+    return l || input_size(net) ? net->layers[l].D : 0;
+}
+/* Numbers of the tensor whose rows the inputs pick, which comes first in a block. */
+static int64_t picked_size(const network *net) {
+    const cell *cell = cell_of(net);
+    return cell->is.trained ? (int64_t)net->V * (net->E ? net->E : cell->is.gates * net->H) : 0;
+}
+/* Numbers of state of one stream. */
+static int state_size(const network *net) { return net->L * net->H * cell_of(net)->is.states; }
+
+/* ---- the layout: where each array starts, in elements ---- */
+
+typedef struct {
+    int row, wide, xrow;         /* H, K and input_size rounded up to multiples of ROW_STEP */
+    const cell *cell;
+    int G, zrow;
+    int b_row;                   /* G H rounded up, and a step more for what is read behind it */
+    int slices;
+    /* of each layer, packed, and the same transposed: Wx (D, G H) and the cell's packs */
+    int64_t Wx[FASTRNN_MOST_LAYERS][2], W[FASTRNN_MOST_LAYERS][MOST_PACKS][2];
+    int64_t head_W[2];           /* packed (H, K) and (K, H) */
+    int64_t head_b;              /* [wide]: NEVER behind K */
+    int64_t sorted;              /* [wide] */
+    int64_t first;               /* where the first slice starts; each has, n being its streams: */
+    int64_t x;                   /* [T][n][xrow]: inputs, where they are numbers or embedded */
+    int64_t h[FASTRNN_MOST_LAYERS], c[FASTRNN_MOST_LAYERS], z[FASTRNN_MOST_LAYERS];   /* cell.h */
+    int64_t bias;                /* [n][b_row]: the first layer's, where there are labels */
+    int64_t mask[FASTRNN_MOST_LAYERS];       /* [T][n][row]: 0 or 1 / (1 - dropout) */
+    int64_t dropped[FASTRNN_MOST_LAYERS];    /* [T][n][row]: the layer's output times the mask */
+    int64_t dh;                  /* [T][n][row or xrow]: gradients with respect to a layer's output */
+    int64_t carry;               /* [n][row] */
+    int64_t states;              /* cell.h */
+    int64_t scores;              /* [T][n][wide]: output scores, then their gradients */
+    int64_t scratch;             /* a panel of gradient() */
+    int64_t grads;               /* a block; the first slice writes to the caller's */
+    int64_t slice_size, size;
+} layout;
+
+static layout lay_out(const network *net) {
+    const cell *cell = cell_of(net);
+    layout at = {.cell = cell, .G = cell->is.gates};
+    at.row = round_up(net->H, ROW_STEP);
+    at.wide = round_up(net->K, ROW_STEP);
+    at.xrow = round_up(input_size(net), ROW_STEP);
+    at.zrow = cell->slots * at.row;
+    at.b_row = net->C ? round_up(at.G * net->H, ROW_STEP) + ROW_STEP : 0;
+    at.slices = slices(net->N, net->H);
+
+    int64_t end = 0;
+#define PLACE(name, count) (at.name = end, end += round_up64(count, ROW_STEP))
+    for (int l = 0; l < net->L; l++) {
+        const int D = factor_size(net, l);
+        PLACE(Wx[l][0], packed_size(at.G, D, net->H));
+        PLACE(Wx[l][1], cell->is.trained ? packed_size(1, at.G * net->H, D) : 0);
+        for (int i = 0; i < MOST_PACKS; i++) {
+            const int count = cell->packs[i].count;
+            PLACE(W[l][i][0], packed_size(count, net->H, net->H));
+            PLACE(W[l][i][1], packed_size(1, count * net->H, net->H));
+        }
+    }
+    PLACE(head_W[0], packed_size(1, net->H, net->K));
+    PLACE(head_W[1], packed_size(1, net->K, net->H));
+    PLACE(head_b, at.wide);
+    PLACE(sorted, at.wide);
+    at.first = end;
+
+    end = 0;
+    const int64_t n = (net->N + at.slices - 1) / at.slices, Tn = net->T * n;
+    PLACE(x, Tn * at.xrow);
+    PLACE(bias, n * at.b_row);
+    for (int l = 0; l < net->L; l++) {
+        PLACE(h[l], (Tn + n) * at.row);
+        PLACE(c[l], cell->is.states > 1 ? (Tn + n) * at.row : 0);
+        PLACE(z[l], Tn * at.zrow);
+        PLACE(mask[l], net->dropout ? Tn * at.row : 0);
+        PLACE(dropped[l], net->dropout ? Tn * at.row : 0);
+    }
+    PLACE(dh, Tn * (at.row > at.xrow ? at.row : at.xrow));
+    PLACE(carry, n * at.row);
+    PLACE(states, net->reservoir ? 2 * n * state_row(net->H) : 0);
+    PLACE(scores, Tn * at.wide);
+    PLACE(scratch, Tn * PANEL * LANES);
+    PLACE(grads, at.slices > 1 ? net->size : 0);
+#undef PLACE
+    at.slice_size = end;
+    at.size = at.first + at.slices * end;
+    return at;
+}
+
+static int64_t workspace_size(const network *net) { return lay_out(net).size; }
+
+/* One unroll: what its jobs read and write. */
+typedef struct {
+    const network *net;
+    const layout *at;
+    fastrnn_team *team;
+    const real *params;
+    real *grads, *work;
+    fastrnn_batch in;
+    int backward;
+    double *losses;                    /* [T][N] */
+    uint8_t *right;                    /* [T][N] or NULL */
+    const fastrnn_bits *bits;
+    real *out;                         /* [N][T][K], without a head [N][T][H], or NULL */
+    const real *dout;                  /* in place of a head: [N][T][H] */
+    real *dx, *dstate;                 /* [N][T][D], [N][P] */
+} unrolled;
+
+/* Where a slice's arrays start, and its block of gradients. */
+static real *slice_of(const unrolled *u, int slice) {
+    return u->work + u->at->first + slice * u->at->slice_size;
+}
+static real *slice_grads(const unrolled *u, int slice) {
+    return slice ? slice_of(u, slice) + u->at->grads : u->grads;
+}
+
+/* Layer l at work on a slice, T steps. */
+static layer layer_of(const unrolled *u, int slice, int l) {
+    const network *net = u->net;
+    const layout *at = u->at;
+    const fastrnn_layer *offsets = net->layers + l;
+    real *mine = slice_of(u, slice);
+    layer a = {.cell = at->cell, .T = u->in.T, .H = net->H, .G = at->G, .row = at->row,
+               .zrow = at->zrow, .packed = net->packed, .N = net->N, .reservoir = net->reservoir,
+               .gemm = net->gemm};
+    a.n = first_row(net, slice + 1) - first_row(net, slice);
+    /* plain BLAS adds to z, so that there read_inputs() puts the rows */
+    a.ids = l || input_size(net) || !net->packed ? NULL : u->in.inputs + first_row(net, slice);
+    for (int i = 0; i < FASTRNN_MOST_TENSORS; i++) a.tensor[i] = u->params + offsets->tensors[i];
+    if (a.reservoir) a.tensor[WX] = a.reservoir->Win;
+    a.b = net->C && l == 0 ? mine + at->bias : a.tensor[B];
+    a.b_row = l == 0 ? at->b_row : 0;
+    for (int i = 0; i < MOST_PACKS; i++) {
+        a.W[i] = u->work + at->W[l][i][0];
+        a.WT[i] = u->work + at->W[l][i][1];
+    }
+    a.h = mine + at->h[l];
+    a.c = mine + at->c[l];
+    a.z = mine + at->z[l];
+    a.dh = mine + at->dh;
+    a.carry = mine + at->carry;
+    a.states = mine + at->states;
+    a.scratch = mine + at->scratch;
+    return a;
+}
+
+/* A layer's output before dropout: h, or slot 0 of z. */
+static real *output(const layer *a) {
+    return a->cell->is.state_is_output ? a->h + (ptrdiff_t)a->n * a->row : a->z;
+}
+static int output_row(const layer *a) { return a->cell->is.state_is_output ? a->row : a->zrow; }
+
+/* The inputs of layer l (from 1 on, or where they are numbers) [T][n][*row]. */
+static real *input(const unrolled *u, int slice, int l, int *row) {
+    real *mine = slice_of(u, slice);
+    if (l == 0) {
+        *row = u->at->xrow;
+        return mine + u->at->x;
+    }
+    if (u->bits) {
+        *row = u->at->row;
+        return mine + u->at->dropped[l - 1];
+    }
+    const layer a = layer_of(u, slice, l - 1);
+    *row = output_row(&a);
+    return output(&a);
+}
+
+/* ---- packing the weights ---- */
+
+enum { PACKED = 2 * (1 + MOST_PACKS) };      /* matrices of each layer; the head has two more */
+
+/* W (K, G M), whose rows are ldw apart, to the workspace for `rows` rows, or where `back` its
+ * transpose, which serves the backward pass only. */
+static void pack_matrix(const unrolled *u, int back, int rows, int G, int K, int M, const real *W,
+                        int ldw, const int64_t to[2]) {
+    if (!back) pack(G, rows, K, M, W, ldw, u->work + to[0]);
+    else if (u->backward) pack_transposed(rows, G * M, K, W, ldw, u->work + to[1]);
+}
+
+/* Job: pack one matrix. */
+static void pack_one(void *context, int index) {
+    const unrolled *u = context;
+    const network *net = u->net;
+    const layout *at = u->at;
+    const int K = net->K, H = net->H, G = at->G, back = index % 2;
+    /* a product over all time steps at once meets T n rows, and one for each step n: one row alone
+     * only where T or N is 1 */
+    const int rows = u->in.T * net->N;
+    if (index >= net->L * PACKED) {
+        if (K) pack_matrix(u, back, rows, 1, H, K, u->params + net->head_W, K, at->head_W);
+        return;
+    }
+    const int l = index / PACKED, which = index % PACKED / 2 - 1, D = factor_size(net, l);
+    const fastrnn_layer *layer = net->layers + l;
+    if (which < 0) {
+        const real *Wx = net->reservoir ? net->reservoir->Win : u->params + layer->tensors[WX];
+        if (D && (!back || at->cell->is.trained)) {
+            pack_matrix(u, back, rows, G, D, H, Wx, G * H, at->Wx[l]);
+        }
+        return;
+    }
+    const pack_of p = at->cell->packs[which];
+    if (p.count && net->packed) {
+        pack_matrix(u, back, net->N, p.count, H, H,
+                    u->params + layer->tensors[p.tensor] + p.first * H,
+                    columns(at->cell, p.tensor, H), at->W[l][which]);
+    }
+}
+
+static void pack_weights(const unrolled *u) {
+    const network *net = u->net;
+    share_out(u->team, pack_one, (void *)u, net->L * PACKED + 2);
+    for (int k = 0; k < u->at->wide; k++) {
+        u->work[u->at->head_b + k] = k < net->K ? u->params[net->head_b + k] : NEVER;
+    }
+}
+
+#endif

@@ -1,0 +1,6 @@
+from typing import Any
+
+from numpy.typing import DTypeLike, NDArray
+
+def map(function: str, x: NDArray[Any]) -> NDArray[Any]: ...
+def peak(dtype: DTypeLike, seconds: float = 0.05) -> float: ...

@@ -1,0 +1,88 @@
+"""Recurrent layers that are not trained, as the kernels read them."""
+from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.string cimport memset
+
+from fastrnn.kernels.border cimport data, padded, select
+from fastrnn.kernels.c cimport (
+    FASTRNN_MOST_PARTS, FASTRNN_STRIP, fastrnn_reservoir, fastrnn_series,
+)
+from fastrnn.kernels.team cimport Team
+
+import numpy as np
+
+from .border import aligned_zeros
+
+
+cdef class Reservoir:
+    """A recurrent layer that is not trained, laid out for the kernels.
+
+    Parameters
+    ----------
+    dtype
+    leak_rate : float
+    Win, Wfb : arrays (D, H) and (K, H); K is 0 where nothing is fed back
+    b : array (H)
+    first, at, strips : arrays [panels + 1], [strips] and [strips][STRIP]
+        W, see csrc/reservoir.h.
+    """
+
+    def __init__(self, dtype, double leak_rate, Win, Wfb, b, first, at, strips):
+        cdef int panels = (b.size + FASTRNN_STRIP - 1) // FASTRNN_STRIP
+        self.dtype = np.dtype(dtype)
+        self.kernels = select(self.dtype)
+        self.w.H, self.w.D, self.w.K = b.size, len(Win), len(Wfb)
+        self.w.leak_rate = leak_rate
+        if (first.size != panels + 1 or first[0] != 0 or (np.diff(first) < 0).any()
+                or first[panels] != at.size or at.size and (at.min() < 0 or at.max() >= b.size)):
+            raise ValueError("the strips of a panel come one after another, and begin below H")
+        self.arrays = [padded(Win, self.dtype), padded(Wfb, self.dtype), padded(b, self.dtype),
+                       padded(first, np.int64), padded(at, np.int32), padded(strips, np.float32)]
+        self.w.Win = data(self.arrays[0], self.dtype, self.w.D * self.w.H, "Win")
+        self.w.Wfb = data(self.arrays[1], self.dtype, self.w.K * self.w.H, "Wfb")
+        self.w.b = data(self.arrays[2], self.dtype, self.w.H, "b")
+        self.w.first = <int64_t *> data(self.arrays[3], np.int64, panels + 1, "first")
+        self.w.at = <int32_t *> data(self.arrays[4], np.int32, at.size, "at")
+        self.w.strips = <float *> data(
+            self.arrays[5], np.float32, <int64_t> at.size * FASTRNN_STRIP, "strips")
+
+    def run(self, int64_t T, state, last, u=None, y=None, Wout=None, states=None, int threads=1):
+        """Drive the reservoir for T steps from state [H], which moves on, with u [T][D], or where
+        that is None with its own outputs, the first time `last`. With Wout (K, 1 + D + H) return
+        the outputs [T][K]. Fed back is y [T][K], or where that is None the outputs, one step later,
+        the first time `last` [K], which moves on too. states (T, H), whose rows may be apart,
+        receives the states."""
+        cdef fastrnn_series s
+        cdef fastrnn_reservoir *w = &self.w
+        memset(&s, 0, sizeof(s))
+        s.T, s.outputs, s.parts = T, last.size, 1
+        s.state = data(state, self.dtype, w.H, "state")
+        s.last = data(last, self.dtype, s.outputs, "last")
+        if u is not None:
+            s.u = data(u, self.dtype, T * w.D, "u", written=False)
+        if y is not None:
+            s.y = data(y, self.dtype, T * s.outputs, "y", written=False)
+        if ((w.K and w.K != s.outputs) or (u is None and (Wout is None or w.D != s.outputs))
+                or (w.K and y is None and Wout is None) or T < 0):
+            raise ValueError("what is fed back must be given, or computed")
+        out = None
+        if Wout is not None:
+            out = np.empty((T, s.outputs), self.dtype)
+            s.Wout = data(Wout, self.dtype, s.outputs * (1 + w.D + w.H), "Wout", written=False)
+            s.out = data(out, self.dtype, out.size, "out")
+        if states is not None:
+            if (states.dtype != self.dtype or states.shape != (T, w.H) or not states.flags.writeable
+                    or T and (states.strides[1] != states.itemsize
+                              or states.strides[0] % states.itemsize)):
+                raise ValueError(f"states must be ({T}, {w.H})")
+            s.states = <void *> <uintptr_t> states.ctypes.data
+            s.states_row = states.strides[0] // states.itemsize
+        work = aligned_zeros(self.kernels.series_work(w), self.dtype)
+        s.work = data(work, self.dtype, work.size, "work")
+        cdef int panels = (w.H + FASTRNN_STRIP - 1) // FASTRNN_STRIP
+        cdef Team team = Team(min(panels, FASTRNN_MOST_PARTS) if Wout is None else 1, threads)
+        with team:
+            s.parts = 1 + team.team.helpers
+            with nogil:
+                self.kernels.run_series(w, &team.team, &s)
+                self.kernels.dismiss(&team.team)
+        return out
