@@ -6,9 +6,9 @@
 
 With char-rnn's defaults: 2 layers of 128 units, 50 steps of back-propagation, batches of 50
 streams, RMSProp 2e-3 (decay rate 0.95) that falls by 0.97 an epoch after 10 epochs, gradients
-clipped to [-5, 5], initial weights uniform within 0.08, the last 5 % of the text for validation. Prints
-a sample after 5, 50 and 500 epochs, as far as the run goes, plots the losses to char_rnn.png and
-saves the model as char_rnn.safetensors. The picture needs pip install "fastrnn[plot]".
+clipped to [-5, 5], initial weights uniform within 0.08, the last 5 % of the text for validation.
+Prints a sample after 5, 50 and 500 epochs, as far as the run goes, plots the losses to char_rnn.png
+and saves the model as char_rnn.safetensors. The picture needs pip install "fastrnn[plot]".
 """
 
 import argparse

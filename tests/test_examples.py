@@ -326,7 +326,8 @@ def test_compare_cells(tmp_path, text):
                "--output", "made", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = re.findall(r"^---- (.*?): loss (\S+), validation loss (\S+) nats per character, "
-                      r"([\d,]+) trained parameters, ([\d,]+) characters/s ----\n(.*)\n", done.stdout, re.M)
+                      r"([\d,]+) trained parameters, ([\d,]+) characters/s ----\n(.*)\n",
+                      done.stdout, re.M)
     assert [row[0] for row in rows] == [
         "rnn, 16 units", "lstm, 16 units", "gru, 16 units", "esn, 60 units",
         "esn by ridge regression, 60 units"]
