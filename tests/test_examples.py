@@ -300,13 +300,11 @@ def test_echo_state(tmp_path):
     assert (tmp_path / "made" / "echo_state.png").stat().st_size > 20_000
 
 
-def test_mackey_glass(monkeypatch):
+def test_mackey_glass():
     """Against SciPy's integrator of ordinary equations, a delay at a time."""
+    from echo_state import TAU, mackey_glass
     from scipy.integrate import solve_ivp
     from scipy.interpolate import CubicSpline
-
-    monkeypatch.syspath_prepend(EXAMPLES)
-    from echo_state import TAU, mackey_glass
 
     fine = mackey_glass(100, part=40)
     np.testing.assert_allclose(mackey_glass(100, part=40), fine)

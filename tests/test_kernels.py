@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,15 +28,12 @@ from networks import (
     vocabulary,
     wide,
 )
+from peers.numpy_hoisted import NumpyHoisted
 from scipy import stats
 
 import fastrnn
 from fastrnn import _core, reference
 from fastrnn.model import Model, time_major
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
-
-from numpy_hoisted import NumpyHoisted
 
 CELLS = pytest.mark.parametrize("cell", _core.CELLS)
 ALL_KINDS = pytest.mark.parametrize("kind", EVERY_KIND)
