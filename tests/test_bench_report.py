@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import report as bench_report
 
-BENCH = Path(__file__).resolve().parents[1] / "bench"
+BENCH = Path(bench_report.__file__).parent
 PAGE = "before\n<!-- bench:begin -->\nold\n<!-- bench:end -->\nafter µ\n"
 
 
