@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import common
 import numpy as np
 import pytest
+from echo_state import TAU, mackey_glass
 
 import fastrnn
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(common.__file__).parent
 WORDS = "the cat sat on a mat and saw the moon rise over quiet water while stars fell".split()
 
 
@@ -302,7 +304,6 @@ def test_echo_state(tmp_path):
 
 def test_mackey_glass():
     """Against SciPy's integrator of ordinary equations, a delay at a time."""
-    from echo_state import TAU, mackey_glass
     from scipy.integrate import solve_ivp
     from scipy.interpolate import CubicSpline
 
