@@ -5,9 +5,11 @@
 
 Each interpreter has its own fastrnn installed. Both run a worker process, which builds fastrnn's
 contestants of this folder's races (contestants.py), and the two take turns of a tenth of a second,
-before, after, before, after, ..., so that a machine that slows down is slow for both. Printed for
-each race: the median time of both, and the median and the quartiles of the ratios after / before of
-adjacent turns; above 1 the installation after is slower. All races take about six minutes.
+before, after, before, after, ..., so that a machine that slows down is slow for both. Where a
+process's memory happens to lie makes it up to 5 % faster or slower, so all races are run several
+times, with new processes. Printed for each race: the median time of both, and the median and the
+quartiles of the ratios after / before of adjacent turns; above 1 the installation after is slower.
+All races take about six minutes.
 """
 
 import argparse
@@ -16,16 +18,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from statistics import geometric_mean, median, quantiles
 from typing import Any, NamedTuple
 
 from race import PAUSE
 from report import show_time
 
-SECONDS = 8.0  # of a race, its preparation apart
-ROUNDS = 5, 60  # at least and at most, where --rounds does not say
-BUILDS = 3  # of a contestant: where its arrays happen to lie in memory changes its speed a little
+PASSES = 4  # over all races, each with new processes
+SECONDS = 1.8  # of a race in a pass, its preparation apart
+ROUNDS = 2, 15  # of a race in a pass at least and at most, where --rounds does not say
 
 
 class Result(NamedTuple):
@@ -110,33 +112,29 @@ def work() -> None:
             print(json.dumps(reply), file=replies, flush=True)
 
 
-def turns(before: Worker, after: Worker, name: str, rounds: int | None) -> Iterator[list[float]]:
-    """Seconds of a unit in alternating turns, before first; one list for each build."""
-    least, most = (rounds, rounds) if rounds else ROUNDS
-    measured, done = 0.0, 0
-    for build in range(1, BUILDS + 1):
-        units, _ = before.ask("build", name), after.ask("build", name)
-        seconds: list[float] = []
-        while done * BUILDS < most * build and (
-                done * BUILDS < least * build or measured < SECONDS * build / BUILDS):
-            start = time.perf_counter()
-            for worker in (before, after):
-                time.sleep(PAUSE)  # the other worker's threads may still wait for work
-                seconds.append(worker.ask("time", units))
-            measured += time.perf_counter() - start
-            done += 1
-        if seconds:
-            yield seconds
+def turns(before: Worker, after: Worker, name: str, rounds: int | None) -> list[float]:
+    """Seconds of a unit in alternating turns, before first."""
+    least, most = ROUNDS if rounds is None else (rounds, rounds)
+    units, _ = before.ask("build", name), after.ask("build", name)
+    seconds: list[float] = []
+    start = time.perf_counter()
+    for done in range(most):
+        if done >= least and time.perf_counter() - start >= SECONDS:
+            break
+        for worker in (before, after):
+            time.sleep(PAUSE)  # the other worker's threads may still wait for work
+            seconds.append(worker.ask("time", units))
+    return seconds
 
 
-def summary(builds: list[list[float]]) -> Result:
+def summary(passes: list[list[float]]) -> Result:
     """Of alternating turns, before first: each but the first and the last counts in two ratios, so
     that a machine that slows down evenly favours neither."""
     ratios = [seconds[i + 1 - i % 2] / seconds[i + i % 2]
-              for seconds in builds for i in range(len(seconds) - 1)]
+              for seconds in passes for i in range(len(seconds) - 1)]
     low, ratio, high = (quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1
                         else 3 * ratios)
-    before, after = (median(s for seconds in builds for s in seconds[first::2]) for first in (0, 1))
+    before, after = (median(s for seconds in passes for s in seconds[first::2]) for first in (0, 1))
     return Result(before, after, ratio, low, high)
 
 
@@ -150,25 +148,62 @@ def last_line(results: list[Result]) -> str:
             f"{geometric_mean(result.ratio for result in results):.3f}")
 
 
-def compare(before: Worker, after: Worker, only: str, rounds: int | None) -> int:
+def chosen(before: Worker, after: Worker, only: str) -> list[str]:
+    """Print what is compared; return the names of the races."""
     for role, worker in (("before", before), ("after", after)):
-        print(f"{role + ':':8}{worker.ask('hello')}")
-    names = [name for name in after.ask("races") if only in name]
-    if not names:
-        raise SystemExit(f"no race has {only!r} in its name; there are: "
-                         + "; ".join(after.ask("races")))
-    print(f"\n{'race':30} {'before':>9} {'after':>9} {'ratio':>7}   quartiles", flush=True)
-    results, failed = [], 0
-    for name in names:
+        print(f"{role + ':':8}{worker.ask('hello')}", flush=True)
+    names = after.ask("races")
+    found = [name for name in names if only in name]
+    if not found:
+        raise SystemExit(f"no race has {only!r} in its name; there are: {'; '.join(names)}")
+    return found
+
+
+def one_pass(before: Worker, after: Worker, number: int, rounds: int | None,
+             measured: dict[str, list[list[float]]], failures: dict[str, str]) -> None:
+    """Add the turns of every race that has not failed; rounds are those of all passes."""
+    here = None if rounds is None else len(range(number, rounds, PASSES))
+    for name in measured:
+        if name in failures:
+            continue
+        if sys.stderr.isatty():
+            print(f"\rpass {number + 1} of {PASSES}: {name:40}", end="\r", file=sys.stderr)
         try:
-            results.append(summary(list(turns(before, after, name, rounds))))
-            print(line(name, results[-1]), flush=True)
+            measured[name].append(turns(before, after, name, here))
         except Failure as failure:
-            failed += 1
-            print(f"{name:30} {failure}", flush=True)
-    if results:
-        print(last_line(results))
-    return 1 if failed else 0
+            failures[name] = str(failure)
+
+
+def table(measured: dict[str, list[list[float]]], failures: dict[str, str]) -> str:
+    results = {name: summary(passes) for name, passes in measured.items()
+               if passes and name not in failures}
+    lines = [f"{'race':30} {'before':>9} {'after':>9} {'ratio':>7}   quartiles"]
+    for name in measured:
+        if name in failures:
+            lines.append(f"{name:30} {failures[name]}")
+        elif name in results:
+            lines.append(line(name, results[name]))
+    return "\n".join([*lines, *([last_line(list(results.values()))] if results else [])])
+
+
+def compare(start: Callable[[], tuple[Worker, Worker]], only: str, rounds: int | None) -> int:
+    """All passes, each with two workers from start; Ctrl-C ends them and shows what there is."""
+    measured: dict[str, list[list[float]]] = {}
+    failures: dict[str, str] = {}
+    interrupted = False
+    for number in range(PASSES if rounds is None else min(PASSES, rounds)):
+        workers = start()
+        try:
+            measured = measured or {name: [] for name in chosen(*workers, only)}
+            one_pass(*workers, number, rounds, measured, failures)
+        except KeyboardInterrupt:
+            interrupted = True
+            break
+        finally:
+            for worker in workers:
+                worker.close()
+    print(f"\n{table(measured, failures)}")
+    return 130 if interrupted else 1 if failures else 0
 
 
 def main() -> int:
@@ -181,23 +216,16 @@ def main() -> int:
     parser.add_argument("-k", metavar="TEXT", default="", dest="only",
                         help="only races with this in their names, such as lstm-50")
     parser.add_argument("--rounds", type=int, metavar="N",
-                        help=f"turns of each (default: {SECONDS:g} seconds, {ROUNDS[0]} to "
-                             f"{ROUNDS[1]} turns)")
+                        help=f"turns of each in all (default: {PASSES * ROUNDS[0]} to "
+                             f"{PASSES * ROUNDS[1]}, as many as {PASSES * SECONDS:g} seconds take)")
     options = parser.parse_args()
     if options.rounds is not None and options.rounds < 1:
         parser.error(f"--rounds must be at least 1, not {options.rounds}")
-    workers: list[Worker] = []
     try:
-        for python in (options.before, options.after):
-            workers.append(Worker(python))
-        return compare(*workers, options.only, options.rounds)
+        return compare(lambda: (Worker(options.before), Worker(options.after)), options.only,
+                       options.rounds)
     except OSError as error:
         parser.error(f"cannot run {error.filename}: {error.strerror}")
-    except KeyboardInterrupt:
-        return 130
-    finally:
-        for worker in workers:
-            worker.close()
 
 
 if __name__ == "__main__":

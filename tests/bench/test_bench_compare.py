@@ -38,7 +38,7 @@ def test_ratios_of_adjacent_turns():
     assert result == Result(before=3.0, after=3.0, ratio=1.5, low=1.0, high=1.5)
 
 
-def test_no_ratio_of_turns_of_different_builds():
+def test_no_ratio_of_turns_of_different_passes():
     result = compare.summary([[2.0, 3.0], [10.0, 20.0], [1.0, 1.0]])
     assert result == Result(before=2.0, after=3.0, ratio=1.5, low=1.25, high=1.75)
     assert compare.summary([[2.0, 3.0]]) == Result(2.0, 3.0, 1.5, 1.5, 1.5)
@@ -51,25 +51,23 @@ def test_a_machine_that_slows_down_favours_neither():
     assert result.ratio == pytest.approx((1.01 + 1 / 1.01) / 2)
 
 
-def test_turns_alternate_and_builds_are_made_anew(monkeypatch):
+def test_turns_alternate(monkeypatch):
     monkeypatch.setattr(compare, "time", Clock())
     asked = []
     before, after = FakeWorker("A", asked, 0.2, 5), FakeWorker("B", asked, 0.3, 9)
-    builds = list(compare.turns(before, after, "work", 6))
-    assert builds == [[0.2, 0.3] * 2] * 3
-    one_build = [("A", "build", "work"), ("B", "build", "work"),
-                 *[("A", "time", 5), ("B", "time", 5)] * 2]  # the same units for both
-    assert asked == one_build * 3
+    assert compare.turns(before, after, "work", 3) == [0.2, 0.3] * 3
+    assert asked == [("A", "build", "work"), ("B", "build", "work"),
+                     *[("A", "time", 5), ("B", "time", 5)] * 3]  # the same units for both
 
 
-def test_rounds_fill_the_time(monkeypatch):
+def test_turns_fill_the_time(monkeypatch):
     monkeypatch.setattr(compare, "time", Clock())
     monkeypatch.setattr(compare, "ROUNDS", (5, 60))
     worker = FakeWorker("A", [])
 
     def rounds(seconds):
         monkeypatch.setattr(compare, "SECONDS", seconds)
-        return sum(len(build) for build in compare.turns(worker, worker, "work", None)) // 2
+        return len(compare.turns(worker, worker, "work", None)) // 2
 
     assert rounds(24.0) == 12  # of two seconds each
     assert rounds(1.0) == 5
@@ -109,16 +107,51 @@ def test_bad_input_is_one_clear_error(arguments, message):
     assert message in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_race_that_fails_is_named(monkeypatch, capsys):
-    class Failing(FakeWorker):
-        def ask(self, command, argument=None):
-            if command == "build" and argument == "two":
-                raise compare.Failure("python: ValueError: no such cell")
-            return {"hello": "fastrnn", "races": ["one", "two"]}.get(command) or super().ask(
-                command, argument)
+class Installation(FakeWorker):
+    """Its race "two" cannot be built."""
 
+    open = 0
+
+    def ask(self, command, argument=None):
+        if command == "build" and argument == "two":
+            raise compare.Failure("python: ValueError: no such cell")
+        if command == "time" and argument == "interrupt":
+            raise KeyboardInterrupt
+        return {"hello": "fastrnn 9", "races": ["one", "two", "three"]}.get(command) or (
+            super().ask(command, argument))
+
+    def close(self):
+        Installation.open -= 1
+
+
+def test_passes_have_new_workers_and_a_race_that_fails_is_named(monkeypatch, capsys):
     monkeypatch.setattr(compare, "time", Clock())
-    assert compare.compare(FakeWorker("A", []), Failing("B", []), "", 3) == 1
+    asked = []
+
+    def start():
+        Installation.open += 2
+        return Installation("A", asked), Installation("B", asked)
+
+    assert compare.compare(start, "", 6) == 1
+    assert Installation.open == 0
+    builds = [name for who, command, name in asked if command == "build" and who == "A"]
+    assert builds == ["one", "three"] * compare.PASSES
+    assert len([1 for _, command, _ in asked if command == "time"]) == 2 * 2 * 6
     out = capsys.readouterr().out
-    assert "two                            python: ValueError: no such cell" in out
-    assert "geometric mean of the 1 ratios: 1.000" in out
+    assert out.startswith("before: fastrnn 9\nafter:  fastrnn 9\n\nrace ")
+    assert f"\n{'two':30} python: ValueError: no such cell\n" in out
+    assert out.endswith("geometric mean of the 2 ratios: 1.000\n")
+
+
+def test_an_interrupted_run_shows_what_it_has(monkeypatch, capsys):
+    monkeypatch.setattr(compare, "time", Clock())
+    passes = iter([7, "interrupt"])  # the units, which in the second pass make "time" fail
+
+    def start():
+        units = next(passes)
+        Installation.open += 2
+        return Installation("A", [], units=units), Installation("B", [])
+
+    assert compare.compare(start, "one", 6) == 130
+    assert Installation.open == 0
+    assert f"\n{'one':30}    100 ms    100 ms   1.000   " in capsys.readouterr().out
