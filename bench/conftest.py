@@ -1,14 +1,14 @@
-"""What the report must know of the machine."""
+"""The machine's description for the report, and the quick mode."""
 
 import os
 from importlib.metadata import version
 
 import pytest
-import torch_peer
+from peers import torch_peer
 
 import fastrnn
 
-# Run each benchmark once, to see that it works; its times mean nothing.
+# Run each benchmark once, to see that it works; such times mean nothing.
 QUICK = os.environ.get("FASTRNN_BENCH_QUICK", "0") not in ("", "0")
 
 

@@ -1,11 +1,12 @@
-"""Peak resident memory of a process that does three updates of a work and nothing else; or that
+"""Peak resident memory of a process that does three updates of a work and nothing else, or that
 fits an echo state network of 500 units to a series of so many steps.
 
-    python bench/memory.py fastrnn|torch WORK FILE
+    python bench/memory.py fastrnn|PyTorch WORK FILE
     python bench/memory.py echo STEPS
 
-FILE is an .npz with the text's ids and the initial parameters by name. Prints bytes: Linux's VmHWM,
-since ru_maxrss of a process starts at what its parent had when it started it.
+FILE is an .npz with the ids of the text and the initial parameters by name. Prints bytes: VmHWM of
+Linux's /proc, since ru_maxrss of a process begins with that of the process that started it.
+Each contestant is imported only where it is measured.
 """
 
 import re
@@ -13,7 +14,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from contestants import fastrnn_updates, torch_updates
 from works import WORKS, symbols
 
 STATUS = Path("/proc/self/status")
@@ -21,31 +21,35 @@ UPDATES, THREADS = 3, 2
 
 
 def main(contestant: str, *arguments: str) -> None:
-    if contestant == "echo":
-        fit(int(arguments[0]))
-    else:
-        update(contestant, *arguments)
+    {"fastrnn": update_fastrnn, "PyTorch": update_torch, "echo": fit}[contestant](*arguments)
     print(1024 * int(re.search(r"VmHWM:\s*(\d+) kB", STATUS.read_text())[1]))
 
 
-def fit(steps: int) -> None:
+def fit(steps: str) -> None:
     import fastrnn
 
-    u = np.sin(np.arange(steps + 1) / 5)[:, None]
+    u = np.sin(np.arange(int(steps) + 1) / 5)[:, None]
     fastrnn.EchoStateNetwork(500).fit(u[:-1], u[1:])
 
 
-def update(contestant: str, name: str, file: str) -> None:
+def update_fastrnn(name: str, file: str) -> None:
+    from contestants import updates
+
+    import fastrnn
+
+    corpus = fastrnn.Corpus(np.load(file)["ids"], fastrnn.Vocabulary(symbols(WORKS[name].K)))
+    updates(WORKS[name], corpus, "float32", THREADS)(UPDATES)
+
+
+def update_torch(name: str, file: str) -> None:
+    from peers.torch_peer import TorchPeer
+
     work, params = WORKS[name], dict(np.load(file))
     ids = params.pop("ids")
-    if contestant == "fastrnn":
-        import fastrnn
-
-        corpus = fastrnn.Corpus(ids, fastrnn.Vocabulary(symbols(work.K)))
-        updates = fastrnn_updates(work, corpus, threads=THREADS)
-    else:
-        updates = torch_updates(work, params, ids, threads=THREADS)
-    updates(UPDATES)
+    peer = TorchPeer(params, ids, work.K, cell=work.cell, threads=THREADS,
+                     **work.training)
+    for _ in range(UPDATES):
+        peer.update()
 
 
 if __name__ == "__main__":

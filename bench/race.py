@@ -1,15 +1,17 @@
 """Contestants measured in turn, round after round.
 
-A laptop or a virtual machine may run 1.5 times slower for minutes on end. Whoever is measured after
-the others then wins or loses by that; contestants that take turns a tenth of a second long are all
-slow together, and the ratio of two of them within one round is right.
+A laptop or a virtual machine may be 1.5 times slower for minutes. Measured one after the other, a
+contestant would win or lose by that; in turns of a tenth of a second all are slow at the same time,
+and the ratio of two of them within one round is right.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-ROUND = 0.1  # seconds of one contestant in one round, or one unit of its work where that takes more
+Units = Callable[[int], object]  # does so many units of work
+
+ROUND = 0.1  # seconds of a contestant's turn, or one unit of its work where that takes longer
 SECONDS = 30.0  # of all rounds of a race
 ROUNDS = 5, 25  # at least and at most
 PAUSE = 0.02  # seconds before each turn: OpenMP's threads spin for 10 ms after their last work
@@ -17,23 +19,23 @@ PAUSE = 0.02  # seconds before each turn: OpenMP's threads spin for 10 ms after 
 
 @dataclass
 class Laps:
-    """What was measured of one contestant."""
+    """The times of one contestant."""
 
     units: int  # done in each round
     seconds: list[float] = field(default_factory=list)  # of each round
 
 
 def race(
-    contestants: dict[str, Callable[[int], object]],
+    contestants: dict[str, Units],
     probe: Callable[[], object] | None = None,
     quick: bool = False,
 ) -> tuple[dict[str, Laps], list]:
-    """Let all work in turn.
+    """Measure all contestants in turn.
 
     Parameters
     ----------
     contestants : dict of str to callable
-        Called with a number of units of work to do.
+        Each is called with the number of units to do.
     probe : callable, optional
         Called once in each round.
     quick : bool
@@ -45,7 +47,7 @@ def race(
     probes : list
         What probe returned in each round.
     """
-    laps = {name: Laps(1 if quick else _units(work)) for name, work in contestants.items()}
+    laps = {name: Laps(1 if quick else units_of(work)) for name, work in contestants.items()}
     probes: list = []
     least, most = (1, 1) if quick else ROUNDS
     start = time.perf_counter()
@@ -56,20 +58,29 @@ def race(
             probes.append(probe())
         for name, work in contestants.items():
             time.sleep(PAUSE)
-            laps[name].seconds.append(_seconds(work, laps[name].units))
+            laps[name].seconds.append(seconds_of(work, laps[name].units))
     return laps, probes
 
 
-def _seconds(work: Callable[[int], object], units: int) -> float:
+def seconds_of(work: Units, units: int) -> float:
     start = time.perf_counter()
     work(units)
     return time.perf_counter() - start
 
 
-def _units(work: Callable[[int], object]) -> int:
-    """How many fill a round; warms up too."""
+def units_of(work: Units) -> int:
+    """How many units fill a turn; finding out warms up too."""
     work(1)
     units = 1
-    while (seconds := _seconds(work, units)) < ROUND / 4:
+    while (seconds := seconds_of(work, units)) < ROUND / 4:
         units *= 2
     return max(1, round(units * ROUND / seconds))
+
+
+def repeated(run: Callable[[], object]) -> Units:
+    """A contestant whose unit is one call of run."""
+    def runs(n: int) -> None:
+        for _ in range(n):
+            run()
+
+    return runs

@@ -1,12 +1,14 @@
-"""Write the table of a benchmark run into the README.
+"""Write the tables of a benchmark run: all rows into docs/speed.md, a dozen into README.md.
 
     pytest bench --benchmark-json=bench.json && python bench/report.py bench.json
 
-Each row is the median time of one update, character or step (or the peak memory of a process); how
-many times as much that is as fastrnn's, below 1 where fastrnn loses; and for updates what share of
-the machine's peak the products of the update reach. The contestants took turns, so ratios and
-shares are taken within each round, and their median is shown. With --check nothing is written; the
-exit code tells whether the README's table has the same rows.
+A row of docs/speed.md is the median time of one update, character or step (or the peak memory of a
+process), how many times fastrnn's that is, below 1 where fastrnn is slower, and for updates which
+fraction of the processor's peak speed their matrix products reach. The contestants took turns, so
+ratios and fractions are taken within each round, and their median is shown. A row of README.md is
+fastrnn's time at one work, and how many times that the fastest NumPy and the fastest PyTorch need;
+besides the works of SHORT it has all where fastrnn is slower than one of them. With --check nothing
+is written; the exit code tells whether the table of docs/speed.md has the same rows as the run.
 """
 
 import argparse
@@ -17,8 +19,25 @@ from statistics import median
 from typing import NamedTuple
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-HEAD = ("| work | contestant | median time or memory | times fastrnn's | share of peak |\n"
+HEAD = ("| work | contestant | median time or memory | times fastrnn's | fraction of peak |\n"
         "|---|---|--:|--:|--:|\n")
+SHORT_HEAD = ("| work | fastrnn | NumPy, times as long | PyTorch, times as long |\n"
+              "|---|--:|--:|--:|\n")
+SHORT = {  # the works of README's table
+    "rnn-1, float32": "tanh RNN, 100 units, one stream",
+    "lstm-1, float32": "LSTM, 100 units, one stream",
+    "gru-1, float32": "GRU, 100 units, one stream",
+    "lstm-50, float32": "LSTM, 2 layers of 128 units, batches of 50",
+    "gru-50, float32": "GRU, 2 layers of 128 units, batches of 50",
+    "word-30, float32": "LSTM over words, 100 units, batches of 30",
+    "lstm-512, float32": "LSTM, 512 units, batches of 64",
+    "memorization-500 lstm, float32": "LSTM, 128 units, 500 sequences of 22 symbols",
+    "sine-500 rnn, float32": "tanh RNN, 64 units, 500 series of 100 numbers",
+    "messages lstm, float32": "LSTM, 256 units, 640 messages of 20 to 140 characters",
+    "nn layer lstm, float32": "one LSTM layer alone, 100 units, batches of 30",
+    "sample, float32": "sampling from a tanh RNN, 100 units",
+    "reservoir-500, float64": "echo state network, 500 units",
+}
 
 
 class Row(NamedTuple):
@@ -26,29 +45,32 @@ class Row(NamedTuple):
     contestant: str
     amount: str  # as shown, with its unit
     ratio: float  # times fastrnn's amount
-    share: float | None  # of the peak of the cores it may use
+    fraction: float | None  # of the peak speed of the cores that it may use
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write the table of a benchmark run into the "
-                                     "README.")
+    root = Path(__file__).resolve().parents[1]
+    parser = argparse.ArgumentParser(description="Write the tables of a benchmark run.")
     parser.add_argument("json", metavar="JSON", type=Path, help="from pytest --benchmark-json=JSON")
-    parser.add_argument("--readme", type=Path, metavar="FILE",
-                        default=Path(__file__).resolve().parents[1] / "README.md")
+    parser.add_argument("--page", type=Path, metavar="FILE", default=root / "docs" / "speed.md",
+                        help="the page with all rows (default: docs/speed.md)")
+    parser.add_argument("--readme", type=Path, metavar="FILE", default=root / "README.md",
+                        help="the page with a dozen rows (default: README.md)")
     parser.add_argument("--check", action="store_true",
-                        help="only tell whether the README's table has the same rows")
+                        help="only tell whether the page with all rows has the run's rows")
     options = parser.parse_args()
     try:
         run = read_run(options.json)
-        text = options.readme.read_text(encoding="utf-8")
-        start, stop = markers(text, options.readme)
+        before, old, after = around(options.page)
         if options.check:
-            return compare(row_names(text[start:stop]), [row[:2] for row in rows(run)])
+            return compare(row_names(old), [row[:2] for row in rows(run)])
         if run["machine_info"]["quick"]:
             raise ValueError(f"{options.json} was made with FASTRNN_BENCH_QUICK, so its times mean "
                              "nothing: run the benchmarks without it")
-        table = render(run)
-        options.readme.write_text(f"{text[:start]}\n{table}{text[stop:]}", encoding="utf-8")
+        readme_before, _, readme_after = around(options.readme)
+        table, short = render(run), render_short(processor(run), rows(run))
+        options.page.write_text(f"{before}\n{table}{after}", encoding="utf-8")
+        options.readme.write_text(f"{readme_before}\n{short}{readme_after}", encoding="utf-8")
     except (OSError, ValueError) as error:
         parser.error(str(error))
     print(table, end="")
@@ -71,7 +93,7 @@ def read_run(path: Path) -> dict:
 
 
 def rows(run: dict) -> list[Row]:
-    """What the table shows, groups together."""
+    """The rows of the full table, those of a work together."""
     groups: dict[str, list] = {}
     for benchmark in run["benchmarks"]:
         groups.setdefault(benchmark["group"], []).append(benchmark)
@@ -88,11 +110,11 @@ def rows(run: dict) -> list[Row]:
                 amount = f"{show_time(median(rounds(benchmark)))} per {extra['unit']}"
             ratio = median(theirs / our for theirs, our in
                            zip(rounds(benchmark), rounds(ours[0]), strict=True))
-            share = None
+            fraction = None
             if "peaks" in extra:
-                share = median(extra["flops"] / seconds / peak for seconds, peak in
+                fraction = median(extra["flops"] / seconds / peak for seconds, peak in
                                zip(rounds(benchmark), extra["peaks"], strict=True))
-            result.append(Row(group, extra["contestant"], amount, ratio, share))
+            result.append(Row(group, extra["contestant"], amount, ratio, fraction))
     return result
 
 
@@ -102,11 +124,17 @@ def rounds(benchmark: dict) -> list[float]:
     return [extra["megabytes"]] if "megabytes" in extra else benchmark["stats"]["data"]
 
 
+def processor(run: dict) -> str:
+    """The processor, its cores and the instruction set, in one line."""
+    ours, cpu = run["machine_info"]["fastrnn"], run["machine_info"]["cpu"]
+    return (f"{cpu.get('brand_raw', ours['machine'])}, {cpu['count']} cores, {ours['isa']} in "
+            "use.\n")
+
+
 def machine(run: dict) -> str:
-    """The processor, its peak and the versions, in a few lines."""
+    """The processor, its peak speed and the versions, in a few lines."""
     info = run["machine_info"]
-    ours, cpu = info["fastrnn"], info["cpu"]
-    model = cpu.get("brand_raw", ours["machine"])
+    ours = info["fastrnn"]
     torch = f"PyTorch {info['torch']}, " if info["torch"] else ""
     peaks: dict[str, list] = {}  # of one core, by dtype
     for benchmark in run["benchmarks"]:
@@ -114,17 +142,32 @@ def machine(run: dict) -> str:
         if extra.get("threads") == 1:
             peaks.setdefault(extra["dtype"], []).extend(extra["peaks"])
     peak = ", ".join(f"{median(found) / 1e9:.0f} in {dtype}" for dtype, found in peaks.items())
-    return (f"{model}, {cpu['count']} cores, {ours['isa']} in use.\n"
+    return (processor(run)
             + (f"Peak of one core in GFLOP/s, the median of all rounds: {peak}.\n" if peak else "")
             + f"Python {ours['python']}, NumPy {ours['numpy']}, SciPy {ours['scipy']}, {torch}"
             f"fastrnn {ours['version']} built by {ours['compiler']}.\n")
 
 
 def render(run: dict) -> str:
-    """The Markdown that stands between the markers."""
+    """All rows, and what they were measured on, as Markdown."""
     lines = [f"| {row.work} | {row.contestant} | {row.amount} | {show_ratio(row.ratio)} | "
-             f"{show_share(row.share)} |\n" for row in rows(run)]
+             f"{show_fraction(row.fraction)} |\n" for row in rows(run)]
     return machine(run) + "\n" + HEAD + "".join(lines)
+
+
+def render_short(processor: str, rows: list[Row]) -> str:
+    """A row for each work of SHORT and for each where a peer is faster, as Markdown."""
+    lines = []
+    for work in dict.fromkeys(row.work for row in rows):
+        ratios = {name: min((row.ratio for row in rows if row.work == work
+                             and row.contestant.startswith(name)), default=None)
+                  for name in ("NumPy", "PyTorch")}
+        ours = next(row.amount for row in rows if row[:2] == (work, "fastrnn"))
+        if work in SHORT or any(ratio is not None and ratio < 1 for ratio in ratios.values()):
+            cells = [SHORT.get(work, work), ours,
+                     *("" if ratio is None else show_ratio(ratio) for ratio in ratios.values())]
+            lines.append(f"| {' | '.join(cells)} |\n")
+    return processor + "\n" + SHORT_HEAD + "".join(lines)
 
 
 def show_time(seconds: float) -> str:
@@ -140,17 +183,19 @@ def show_ratio(ratio: float) -> str:
     return f"{ratio:.{0 if ratio >= 99.95 else 1 if ratio >= 9.995 else 2}f}"
 
 
-def show_share(share: float | None) -> str:
-    return "" if share is None else f"{share:.{0 if share >= 0.0995 else 1}%}"
+def show_fraction(fraction: float | None) -> str:
+    return "" if fraction is None else f"{fraction:.{0 if fraction >= 0.0995 else 1}%}"
 
 
-def markers(text: str, readme: Path) -> tuple[int, int]:
-    """Where what stands between the two marker lines starts and stops."""
+def around(page: Path) -> tuple[str, str, str]:
+    """The text of a page up to the first marker, between the two, and from the second on."""
+    text = page.read_text(encoding="utf-8")
     lines = text.splitlines()
     if lines.count(BEGIN) != 1 or lines.count(END) != 1 or text.index(END) < text.index(BEGIN):
-        raise ValueError(f"{readme} must have one line {BEGIN} and after it one line {END}: "
+        raise ValueError(f"{page} must have one line {BEGIN} and after it one line {END}: "
                          "put them where the table belongs")
-    return text.index(BEGIN) + len(BEGIN), text.index(END)
+    start, stop = text.index(BEGIN) + len(BEGIN), text.index(END)
+    return text[:start], text[start:stop], text[stop:]
 
 
 def row_names(table: str) -> list[tuple[str, str]]:
@@ -160,14 +205,14 @@ def row_names(table: str) -> list[tuple[str, str]]:
 
 
 def compare(there: list[tuple[str, str]], here: list[tuple[str, str]]) -> int:
-    """Print which rows only one side has; 0 where there are none."""
-    for names, message in ((set(here) - set(there), "is missing from the README"),
-                           (set(there) - set(here), "is in the README, not in this run")):
+    """Print the rows that only the page or only the run has; 0 if there are none."""
+    for names, message in ((set(here) - set(there), "is missing from the page"),
+                           (set(there) - set(here), "is in the page, not in this run")):
         for work, contestant in sorted(names):
             print(f"{work}, {contestant}: {message}")
     if set(here) != set(there):
         return 1
-    print(f"the README has the {len(here)} rows of this run")
+    print(f"the page has the {len(here)} rows of this run")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The works that are measured: one table, the operations that an update takes, and the text."""
+"""The works that are measured: sizes, settings, floating point operations, and the text."""
 
 from __future__ import annotations
 
@@ -52,10 +52,12 @@ WORKS = {work.name: work for work in (
     Work("lstm-512", "lstm", K=65, H=512, T=64, N=64, optimizer="adam", learning_rate=1e-3),
 )}
 
+CLASSIC = WORKS["rnn-1"]  # all its settings are defaults of fastrnn and of the peers
+
 
 @dataclass(frozen=True)
 class Task:
-    """Sequences of a task, and the model that learns them with Adam, 500 at a time."""
+    """Sequences of a task, and the model that learns them with Adam, in batches of 500."""
 
     name: str
     cell: str
@@ -89,7 +91,7 @@ TASKS = {task.name: task for task in (
 
 @dataclass(frozen=True)
 class RecordTask:
-    """Records of a text, cut at random, and the LSTM that learns them with Adam, 64 at a time."""
+    """Random pieces of a text, and the LSTM that learns them with Adam, in batches of 64."""
 
     name: str
     K: int
@@ -119,7 +121,7 @@ STEPS = 2000  # of the series that a reservoir reads
 
 @dataclass(frozen=True)
 class Reservoir:
-    """A reservoir that reads a series of one number a step."""
+    """An untrained recurrent layer that reads a series of one number a step."""
 
     units: int
     density: float = 0.1
@@ -129,12 +131,12 @@ RESERVOIRS = {f"reservoir-{work.units}": work for work in map(Reservoir, (100, 5
 
 
 def record_flops(task: RecordTask, steps: int, K: int) -> int:
-    """Of an epoch with so many predictions; as `flops`."""
+    """Floating point operations of the products of an epoch with so many predictions."""
     return 3 * 2 * (task.H * 4 * task.H + task.H * K) * steps
 
 
 def task_flops(task: Task, sequences: fastrnn.Sequences) -> int:
-    """As `flops`: inputs that are symbols cost none."""
+    """Floating point operations of the products of an update; symbols as inputs cost none."""
     sizes, gates = sequences.sizes, {"rnn": 1, "relu": 1, "lstm": 4}[task.cell]
     weights = (sizes.input_size + task.H) * gates * task.H + task.H * sizes.outputs
     return 3 * 2 * weights * sequences.mask.shape[1] * task.training["batch_size"]
@@ -143,9 +145,9 @@ def task_flops(task: Task, sequences: fastrnn.Sequences) -> int:
 def flops(work: Work) -> int:
     """Floating point operations of the products of one update: two for each multiply-add.
 
-    Each weight takes part in three products for each symbol: forward, back to what it multiplied,
-    and its own gradient. The rows that a one-hot input picks cost none, nor does what is not a
-    product (gates, softmax, optimizer).
+    Each weight takes part in three products for each symbol: forward, the gradient with respect to
+    what it multiplies, and its own gradient. The rows that a one-hot input selects cost none, nor
+    does what is not a product (gates, softmax, optimizer).
     """
     gates = {"rnn": 1, "lstm": 4, "gru": 3}[work.cell]
     inputs = [work.E or 0] + [work.H] * (work.layers - 1)  # of each layer

@@ -39,6 +39,49 @@ static double sum_of_squares(int64_t n, const real *x) {
     return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
 }
 
+/* The optimizers over one register, g being the clipped gradient. */
+#define CLIPPED(load) larger(all(-c), smaller(all(c), load(dp + i) * scale))
+
+/* m += g^2;  p -= rate g / sqrt(m + epsilon) */
+#define ADAGRAD(load, store)                                                                      \
+    {                                                                                             \
+        const vec g = CLIPPED(load);                                                              \
+        const vec sum = load(m + i) + g * g;                                                      \
+        store(m + i, sum);                                                                        \
+        store(p + i, load(p + i) - rate * g * vec_rsqrt(sum + epsilon));                          \
+    }
+
+/* m = keep m + (1 - keep) g^2;  p as AdaGrad */
+#define RMSPROP(load, store)                                                                      \
+    {                                                                                             \
+        const vec g = CLIPPED(load);                                                              \
+        const vec mean = load(m + i) * keep + g * g * take;                                       \
+        store(m + i, mean);                                                                       \
+        store(p + i, load(p + i) - rate * g * vec_rsqrt(mean + epsilon));                         \
+    }
+
+/* p -= rate m' / (sqrt(v') + epsilon), m' and v' unbiased */
+#define ADAM(load, store)                                                                         \
+    {                                                                                             \
+        const vec g = CLIPPED(load);                                                              \
+        const vec mean = load(m + i) * keep + g * take;                                           \
+        const vec square = load(v + i) * keep2 + g * g * take2;                                   \
+        store(m + i, mean);                                                                       \
+        store(v + i, square);                                                                     \
+        store(p + i, load(p + i) - unbias * mean / (square_root(square * unbias2) + epsilon));    \
+    }
+
+/* p -= rate g, or with momentum m = keep m + g;  p -= rate m */
+#define SGD(load, store)                                                                          \
+    {                                                                                             \
+        vec step = CLIPPED(load);                                                                 \
+        if (m) {                                                                                  \
+            step += load(m + i) * keep;                                                           \
+            store(m + i, step);                                                                   \
+        }                                                                                         \
+        store(p + i, load(p + i) - rate * step);                                                  \
+    }
+
 /* Whether all n numbers are finite: 0 times one that is not is a NaN. */
 static int all_finite(int n, const real *x) {
     vec sums = all(0);
@@ -58,62 +101,22 @@ static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double ra
     const real rate = (real)rate_, epsilon = (real)o->epsilon;
     const real keep = (real)o->decay, take = (real)(1 - o->decay);
     const real keep2 = (real)o->decay2, take2 = (real)(1 - o->decay2);
-#define CLIPPED(load) larger(all(-c), smaller(all(c), load(dp + i) * scale))
-
+    real unbias = 0, unbias2 = 0;
+    if (o->kind == FASTRNN_ADAM) {
+        unbias = (real)(rate_ / (1 - pow(o->decay, (double)update)));
+        unbias2 = (real)(1 / (1 - pow(o->decay2, (double)update)));
+    }
     switch (o->kind) {
-    case FASTRNN_ADAGRAD:        /* m += g^2;  p -= rate g / sqrt(m + epsilon) */
-#define EACH(load, store)                                                                         \
-        {                                                                                         \
-            const vec g = CLIPPED(load);                                                          \
-            const vec sum = load(m + i) + g * g;                                                  \
-            store(m + i, sum);                                                                    \
-            store(p + i, load(p + i) - rate * g * vec_rsqrt(sum + epsilon));                      \
-        }
-        FOR_EACH_VEC(n, p, EACH);
-#undef EACH
-        break;
-    case FASTRNN_RMSPROP:        /* m = keep m + (1 - keep) g^2;  p as AdaGrad */
-#define EACH(load, store)                                                                         \
-        {                                                                                         \
-            const vec g = CLIPPED(load);                                                          \
-            const vec mean = load(m + i) * keep + g * g * take;                                   \
-            store(m + i, mean);                                                                   \
-            store(p + i, load(p + i) - rate * g * vec_rsqrt(mean + epsilon));                     \
-        }
-        FOR_EACH_VEC(n, p, EACH);
-#undef EACH
-        break;
-    case FASTRNN_ADAM: {         /* p -= rate m' / (sqrt(v') + epsilon), m' and v' unbiased */
-        const real unbias = (real)(rate_ / (1 - pow(o->decay, (double)update)));
-        const real unbias2 = (real)(1 / (1 - pow(o->decay2, (double)update)));
-#define EACH(load, store)                                                                         \
-        {                                                                                         \
-            const vec g = CLIPPED(load);                                                          \
-            const vec mean = load(m + i) * keep + g * take;                                       \
-            const vec square = load(v + i) * keep2 + g * g * take2;                               \
-            store(m + i, mean);                                                                   \
-            store(v + i, square);                                                                 \
-            store(p + i, load(p + i) - unbias * mean / (square_root(square * unbias2) + epsilon));   \
-        }
-        FOR_EACH_VEC(n, p, EACH);
-#undef EACH
-        break;
+    case FASTRNN_ADAGRAD: FOR_EACH_VEC(n, p, ADAGRAD); break;
+    case FASTRNN_RMSPROP: FOR_EACH_VEC(n, p, RMSPROP); break;
+    case FASTRNN_ADAM: FOR_EACH_VEC(n, p, ADAM); break;
+    case FASTRNN_SGD: FOR_EACH_VEC(n, p, SGD); break;
     }
-    case FASTRNN_SGD:            /* p -= rate g, or with momentum m = keep m + g;  p -= rate m */
-#define EACH(load, store)                                                                         \
-        {                                                                                         \
-            vec step = CLIPPED(load);                                                             \
-            if (m) {                                                                              \
-                step += load(m + i) * keep;                                                       \
-                store(m + i, step);                                                               \
-            }                                                                                     \
-            store(p + i, load(p + i) - rate * step);                                              \
-        }
-        FOR_EACH_VEC(n, p, EACH);
-#undef EACH
-        break;
-    }
-#undef CLIPPED
 }
+#undef CLIPPED
+#undef ADAGRAD
+#undef RMSPROP
+#undef ADAM
+#undef SGD
 
 #endif

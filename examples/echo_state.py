@@ -1,31 +1,29 @@
-"""Echo state networks foretell the Mackey-Glass series and continue sine curves.
+"""Echo state networks predict the Mackey-Glass series and continue sine curves.
 
     python examples/echo_state.py                      # ten networks of 1,000 units
     python examples/echo_state.py --seeds 3 --units 300
 
-Mackey-Glass with tau 17 is the classic test of echo state networks (Jaeger 2001): a series that
-never repeats itself. Each network reads 4,000 steps and learns to foretell the next one; then it
-reads on, and from 100 places runs freely, each prediction being the next input. The error after 84
-steps, and of one step, is the NRMSE: the root of the mean squared error over the 100 places, as a
-share of the standard deviation of the series. Then the same on sine curves of 100 samples, of which
-30 are given. Prints both and draws them into echo_state.png, which needs
-pip install "fastrnn[plot]".
+Mackey-Glass with tau 17 is the classic test of echo state networks (Jaeger 2001): a chaotic series.
+Each network reads 4,000 steps and learns to predict the next one; then it runs freely from 100
+places behind them, each prediction being the next input. The errors of one step and after 84 steps
+are given as NRMSE: the root of the mean squared error over the 100 places, divided by the standard
+deviation of the series. Then the same for sine curves of 100 samples, of which 30 are given. Prints
+both and plots them to echo_state.png. The picture needs pip install "fastrnn[plot]".
 """
 
 import argparse
-import importlib.util
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+import common
 import numpy as np
 
 import fastrnn
 
 TAU = 17
 TRAINED, WARMUP, PLACES, AHEAD = 4000, 200, 100, 84  # steps; places of free runs
-DRAWN = 1500  # steps of the free run that is drawn
+PLOTTED = 1500  # steps of a free run
 SETTINGS = {"spectral_radius": 0.95, "leak_rate": 0.7, "input_scale": 1.0, "bias_scale": 0.2,
             "density": 0.1, "ridge": 1e-8}
 SINE = {"units": 200, "spectral_radius": 0.9, "leak_rate": 0.5, "bias_scale": 0.2, "ridge": 1e-6}
@@ -33,30 +31,20 @@ GIVEN = 30  # samples of a sine curve
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Mackey-Glass and sine curves by echo states.")
-    parser.add_argument("--units", type=int, default=1000, help="default: %(default)s")
-    parser.add_argument("--seeds", type=int, default=10, help="networks (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(),
-                        help="networks side by side (default: all cores)")
-    parser.add_argument("--output", metavar="DIR", type=Path, default=Path("."),
-                        help="where echo_state.png goes (default: here)")
-    options = parser.parse_args()
-    try:
-        run(options)
-    except (OSError, ValueError, ImportError, FloatingPointError) as error:
-        parser.error(str(error))
+    parser = common.parser(
+        "Mackey-Glass and sine curves by echo state networks.", units=1000, seeds=(10, "networks"),
+        threads=(os.cpu_count() or 1, "networks at a time"))
+    common.run(predict, parser, picture="echo_state.png")
 
 
-def run(options: argparse.Namespace) -> None:
-    if importlib.util.find_spec("matplotlib") is None:  # better known before the training
-        raise ImportError('the picture needs matplotlib: pip install "fastrnn[plot]"')
-    if options.seeds < 1 or (options.threads or 1) < 1:
+def predict(options: argparse.Namespace) -> None:
+    if options.seeds < 1 or options.threads < 1:
         raise ValueError("--seeds and --threads must be at least 1")
-    series = np.tanh(mackey_glass(TRAINED + 3000) - 1)[:, None]  # (steps, 1), as Jaeger squeezes it
+    series = np.tanh(mackey_glass(TRAINED + 3000) - 1)[:, None]  # (steps, 1), scaled as Jaeger's
     start = time.perf_counter()
     # the reservoirs run without the interpreter's lock, so that threads are enough
     with ThreadPoolExecutor(options.threads) as pool:
-        results = list(pool.map(lambda seed: foretell(series, options.units, seed),
+        results = list(pool.map(lambda seed: fit(series, options.units, seed),
                                 range(options.seeds)))
     one, runs = np.array([r[0] for r in results]), np.array([r[1] for r in results])
     truth = np.stack([series[p + 1 : p + 1 + AHEAD, 0] for p in places(series)])
@@ -77,10 +65,7 @@ def run(options: argparse.Namespace) -> None:
           f"{((found - fresh.targets)[:, 10:] ** 2).mean():.2e}, of the {100 - GIVEN} continued "
           f"ones {squares.mean():.2e} (100 fresh curves); of the median curve "
           f"{np.median(squares.mean(axis=(1, 2))):.2e}")
-    options.output.mkdir(parents=True, exist_ok=True)
-    picture = options.output / "echo_state.png"
-    draw(series, results[0][2], errors, fresh, continued, picture)
-    print(f"the picture is in {picture}")
+    draw(series, results[0][2], errors, fresh, continued, options.picture)
 
 
 def mackey_glass(steps: int, seed: int = 0, part: int = 10) -> np.ndarray:
@@ -112,13 +97,13 @@ def places(series: np.ndarray) -> np.ndarray:
     return np.linspace(TRAINED + 200, len(series) - AHEAD - 2, PLACES).astype(int)
 
 
-def foretell(series: np.ndarray, units: int, seed: int) -> tuple[float, np.ndarray, np.ndarray]:
+def fit(series: np.ndarray, units: int, seed: int) -> tuple[float, np.ndarray, np.ndarray]:
     """NRMSE of one step, the free runs (PLACES, AHEAD), and a longer one from the first place."""
     network = fastrnn.EchoStateNetwork(units, seed=seed, **SETTINGS)
     network.fit(series[:TRAINED], series[1 : TRAINED + 1, 0], warmup=WARMUP)
     found = network.predict(series[:-1])[TRAINED:]
     runs = network.generate(AHEAD, [series[p - 499 : p + 1] for p in places(series)])
-    longer = network.generate(DRAWN, series[: places(series)[0] + 1])
+    longer = network.generate(PLOTTED, series[: places(series)[0] + 1])
     return float(nrmse(found, series[TRAINED + 1 :, 0], series)), np.stack(runs), longer
 
 
@@ -129,14 +114,12 @@ def nrmse(found: np.ndarray, truth: np.ndarray, series: np.ndarray) -> np.ndarra
 
 
 def draw(series, longer, errors, fresh, continued, picture) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure = common.figure(11, 7)
     (glass, error), (sine, another) = figure.subplots(2, 2)
     t, first = np.arange(1, AHEAD + 1), places(series)[0] + 1
-    glass.plot(np.arange(1, DRAWN + 1), series[first : first + DRAWN, 0], color="lightgray",
+    glass.plot(np.arange(1, PLOTTED + 1), series[first : first + PLOTTED, 0], color="lightgray",
                linewidth=4, label="Mackey-Glass, tau 17")
-    glass.plot(np.arange(1, DRAWN + 1), longer, linewidth=1, label="a free run")
+    glass.plot(np.arange(1, PLOTTED + 1), longer, linewidth=1, label="a free run")
     glass.set(xlabel="steps of a free run", ylim=(-0.8, 0.7))
     glass.legend(ncols=2, loc="upper center")
     error.semilogy(t, np.median(errors, axis=0), label="median network")
@@ -153,7 +136,7 @@ def draw(series, longer, errors, fresh, continued, picture) -> None:
         axes.set(xlabel="sample", ylim=(-1.5, 1.5))
     sine.set_title("sine curves")
     sine.legend(fontsize="small")
-    figure.savefig(picture, dpi=150)
+    common.save(figure, picture)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,24 @@
-"""Gradients that explode and vanish: how large they are behind sequences of up to 1,000 steps.
+"""Exploding and vanishing gradients: how large gradients are for sequences of up to 1,000 steps.
 
     python examples/exploding_gradients.py
     python examples/exploding_gradients.py --length 300 --clip-norm 1
 
-Untrained networks read the adding task, whose only target comes at the last step. For each start of
-Wh the mean absolute gradient of all parameters is taken for longer and longer sequences, as it is
-and with its norm clipped, and for the longest the gradient by the state at each lag (Pascanu,
-Mikolov and Bengio 2013). Prints a table and draws exploding_gradients.png. The picture needs pip
-install "fastrnn[plot]".
+An exercise of RWTH Aachen after Pascanu, Mikolov and Bengio (2013). Untrained networks read the
+adding task, whose only target comes at the last step. For each initialization of Wh it takes the
+mean absolute gradient of all parameters for longer and longer sequences, as it is and with its norm
+clipped, and for the longest sequence the gradient with respect to the hidden state at each lag.
+Prints a table and plots exploding_gradients.png. The picture needs pip install "fastrnn[plot]".
 """
 
 import argparse
-import importlib.util
-from pathlib import Path
 
+import common
 import numpy as np
 
 import fastrnn
 
 SEQUENCES = 20
-# name -> cell, Wh as so many times the identity, or random N(0, 1 / H) times a number; forget bias
+# name -> cell, Wh: the identity or random numbers N(0, 1 / H), times a factor; forget bias
 STARTS = {
     "ReLU RNN, 1.03 I": ("relu", "identity", 1.03, 0.0),
     "ReLU RNN, I": ("relu", "identity", 1.0, 0.0),
@@ -32,23 +31,13 @@ STARTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Gradients that explode and vanish.")
-    parser.add_argument("--length", type=int, default=1000,
-                        help="the longest (default: %(default)s)")
-    parser.add_argument("--hidden-size", type=int, default=50, help="default: %(default)s")
-    parser.add_argument("--clip-norm", type=float, default=5.0, help="default: %(default)s")
-    parser.add_argument("--output", metavar="DIR", type=Path, default=Path("."),
-                        help="where exploding_gradients.png goes (default: here)")
-    options = parser.parse_args()
-    try:
-        run(options)
-    except (OSError, ValueError, ImportError) as error:
-        parser.error(str(error))
+    parser = common.parser(
+        "Exploding and vanishing gradients.", length=(1000, "steps of the longest sequence"),
+        hidden_size=50, clip_norm=5.0)
+    common.run(measure, parser, picture="exploding_gradients.png")
 
 
-def run(options: argparse.Namespace) -> None:
-    if importlib.util.find_spec("matplotlib") is None:  # better known before the rest
-        raise ImportError('the picture needs matplotlib: pip install "fastrnn[plot]"')
+def measure(options: argparse.Namespace) -> None:
     longest = fastrnn.tasks.adding(SEQUENCES, options.length)
     lengths = np.unique(np.geomspace(2, options.length, 25).round().astype(int))
     shown = [length for length in (10, 100, 1000) if length <= options.length]
@@ -63,14 +52,11 @@ def run(options: argparse.Namespace) -> None:
         columns = [(mean_absolute(gradient(model, n)), clipped_gradient(model, n, options))
                    for n in shown]
         print(f"{name:24}" + "".join(f"{full:10.1e}, {cut:9.1e} " for full, cut in columns))
-    options.output.mkdir(parents=True, exist_ok=True)
-    picture = options.output / "exploding_gradients.png"
-    draw(found, options, picture)
-    print(f"the picture is in {picture}")
+    draw(found, options)
 
 
 def start(sizes, cell, init, factor, forget_bias, options) -> fastrnn.Model:
-    """An untrained network in float64, which has room for what explodes."""
+    """An untrained network in float64, whose range is wide enough for exploding gradients."""
     model = fastrnn.Model(
         sizes, cell=cell, hidden_size=options.hidden_size, dtype="float64", init=init,
         init_scale=options.hidden_size**-0.5, forget_bias=forget_bias)
@@ -93,10 +79,8 @@ def mean_absolute(grads) -> float:
     return float(np.mean(np.abs(np.concatenate([g.ravel() for g in grads.values()]))))
 
 
-def draw(found, options, picture) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 4.8), layout="constrained")
+def draw(found, options) -> None:
+    figure = common.figure(12, 4.8)
     left, right = figure.subplots(1, 2)
     for name, (norms, clipped) in found.items():
         (line,) = left.loglog(norms.lengths, norms.mean_absolute, label=name)
@@ -104,13 +88,13 @@ def draw(found, options, picture) -> None:
         right.semilogy(norms.lags, norms.norms, color=line.get_color())
     left.set(xlabel="sequence length", ylabel="mean absolute gradient of a parameter",
              title=f"dotted: norm clipped to {options.clip_norm:g}")
-    right.set(xlabel="lag (steps before the last)", ylabel="norm of the gradient by the state",
+    right.set(xlabel="lag (steps before the last)", ylabel="norm of the gradient, hidden state",
               title=f"{options.length} steps")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.set_ylim(1e-20, 1e30)
     left.legend(fontsize="small")
-    figure.savefig(picture, dpi=150)
+    common.save(figure, options.picture)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,16 @@
     python examples/sine.py --minutes 0.2
 
 An exercise of RWTH Aachen: 10,000 curves of 100 samples, sin(0.15 t / d + p) with d from 1 to 2 and
-a random phase p. Both networks learn to foretell the next sample; then they are given the first 30
+a random phase p. Both networks learn to predict the next sample; then they are given the first 30
 samples of fresh curves and go on for 70 more, each prediction being the next input. Prints the mean
-squared error of those 70 and draws it, with some curves, into sine.png. The picture needs pip
-install "fastrnn[plot]".
+squared error of those 70 and plots it, with some curves, to sine.png. The picture needs pip install
+"fastrnn[plot]".
 """
 
 import argparse
-import importlib.util
 import time
-from pathlib import Path
 
+import common
 import numpy as np
 
 import fastrnn
@@ -24,26 +23,14 @@ FRESH = 1000  # curves, of another seed
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Sine curves continued by an LSTM and an RNN.")
-    parser.add_argument("--curves", type=int, default=10_000, help="default: %(default)s")
-    parser.add_argument("--hidden-size", type=int, default=64,
-                        help="of the LSTM (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=1.0, help="each (default: %(default)s)")
-    parser.add_argument("--learning-rate", type=float, default=5e-3, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=100, help="default: %(default)s")
-    parser.add_argument("--threads", type=int, help="default: all cores")
-    parser.add_argument("--output", metavar="DIR", type=Path, default=Path("."),
-                        help="where sine.png goes (default: here)")
-    options = parser.parse_args()
-    try:
-        run(options)
-    except (OSError, ValueError, ImportError, FloatingPointError) as error:
-        parser.error(str(error))
+    parser = common.parser(
+        "Sine curves continued by an LSTM and an RNN.", curves=10_000,
+        hidden_size=(64, "units of the LSTM"), minutes=(1.0, "for each"), learning_rate=5e-3,
+        batch_size=100, threads=None)
+    common.run(compare, parser, picture="sine.png")
 
 
-def run(options: argparse.Namespace) -> None:
-    if importlib.util.find_spec("matplotlib") is None:  # better known before the training
-        raise ImportError('the picture needs matplotlib: pip install "fastrnn[plot]"')
+def compare(options: argparse.Namespace) -> None:
     curves = fastrnn.tasks.sine(options.curves, SAMPLES - 1, seed=1)
     fresh = fastrnn.tasks.sine(FRESH, SAMPLES - 1, seed=2)
     lstm = learn(curves, "lstm", options.hidden_size, options)
@@ -59,10 +46,7 @@ def run(options: argparse.Namespace) -> None:
               f"{model.score(fresh):.2e}, the {SAMPLES - GIVEN} continued ones {errors.mean():.2e} "
               f"(mean squared error, {FRESH:,} fresh curves); of the median curve "
               f"{np.median(errors.mean(axis=(1, 2))):.2e}")
-    options.output.mkdir(parents=True, exist_ok=True)
-    picture = options.output / "sine.png"
-    draw(fresh, continued, truth, picture)
-    print(f"the picture is in {picture}")
+    draw(fresh, continued, truth, options.picture)
 
 
 def learn(curves, cell, hidden_size, options) -> fastrnn.Model:
@@ -76,9 +60,7 @@ def learn(curves, cell, hidden_size, options) -> fastrnn.Model:
 
 
 def draw(fresh, continued, truth, picture) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure = common.figure(11, 7)
     places = figure.subplots(3, 2)
     t = np.arange(GIVEN, SAMPLES)
     for row, axes in enumerate(places.flat[:4]):
@@ -97,7 +79,7 @@ def draw(fresh, continued, truth, picture) -> None:
     errors.grid(alpha=0.3)
     errors.legend()
     figure.suptitle(f"{GIVEN} samples given, {SAMPLES - GIVEN} continued")
-    figure.savefig(picture, dpi=150)
+    common.save(figure, picture)
 
 
 if __name__ == "__main__":

@@ -1,89 +1,72 @@
-"""Why gradients are clipped: the root of 312 by gradient descent.
+"""Why gradients are clipped: the square root of 312 by gradient descent.
 
     python examples/square_root.py
     python examples/square_root.py --number 2 --start 9 --learning-rate 0.05
 
-The warm-up of the names homework: x goes down the slope of (x^2 - n)^2, which is 4 x (x^2 - n),
-from x = 50. A slope so steep throws x to infinity at any rate that is not tiny; clipped to a
-threshold it cannot. Scans the threshold, prints how many steps each needs, and draws them into
-square_root.png. The picture needs pip install "fastrnn[plot]".
+The warm-up of the names homework: gradient descent from x = 50 on (x^2 - n)^2, whose derivative is
+4 x (x^2 - n). So steep a function sends x to infinity unless the learning rate is tiny or the
+gradient is clipped to a threshold. Tries a range of thresholds, prints how many steps each needs,
+and plots them to square_root.png. The picture needs pip install "fastrnn[plot]".
 """
 
 import argparse
-import importlib.util
 import math
-from pathlib import Path
 
+import common
 import numpy as np
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A square root by clipped gradient descent.")
-    parser.add_argument("--number", type=float, default=312.0, help="default: %(default)s")
-    parser.add_argument("--learning-rate", type=float, default=5e-4, help="default: %(default)s")
-    parser.add_argument("--start", type=float, default=50.0, help="default: %(default)s")
-    parser.add_argument("--steps", type=int, default=10_000, help="at most (default: %(default)s)")
-    parser.add_argument("--tolerance", type=float, default=1e-6, help="default: %(default)s")
-    parser.add_argument("--output", metavar="DIR", type=Path, default=Path("."),
-                        help="where square_root.png goes (default: here)")
-    options = parser.parse_args()
-    try:
-        run(options)
-    except (OSError, ValueError, ImportError) as error:
-        parser.error(str(error))
+    parser = common.parser(
+        "A square root by clipped gradient descent.", number=312.0, learning_rate=5e-4, start=50.0,
+        steps=(10_000, "at most"), tolerance=1e-6)
+    common.run(scan, parser, picture="square_root.png")
 
 
-def run(options: argparse.Namespace) -> None:
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError('the picture needs matplotlib: pip install "fastrnn[plot]"')
+def scan(options: argparse.Namespace) -> None:
     if not options.number > 0 or not options.learning_rate > 0 or options.start == 0:
         raise ValueError("number and learning rate must be above 0, and the start not 0, where the "
-                         "slope is 0")
+                         "derivative is 0")
     root = math.sqrt(options.number)
     thresholds = np.geomspace(1e-2, 1e5, 57)
-    ways = [descend(options, threshold) for threshold in thresholds]
-    arrived = np.array([abs(abs(way[-1]) - root) < options.tolerance for way in ways])
-    steps = np.array([len(way) - 1 for way in ways], float)
+    paths = [descend(options, threshold) for threshold in thresholds]
+    arrived = np.array([abs(abs(path[-1]) - root) < options.tolerance for path in paths])
+    steps = np.array([len(path) - 1 for path in paths], float)
     print(f"the root of {options.number:g} is {root:.9f}; learning rate {options.learning_rate:g}, "
-          f"from x = {options.start:g}\n\n{'threshold':>10}  what becomes of x")
-    for threshold, way, right in list(zip(thresholds, ways, arrived, strict=True))[::4]:
-        fate = (f"{way[-1]:.9f} after {len(way) - 1:,} steps" if right else
-                "infinity" if not math.isfinite(way[-1]) else
-                f"{way[-1]:.6f} after {len(way) - 1:,} steps, not there")
-        print(f"{threshold:10.3g}  {fate}")
+          f"from x = {options.start:g}\n\n{'threshold':>10}  x in the end")
+    for threshold, path, right in list(zip(thresholds, paths, arrived, strict=True))[::4]:
+        end = (f"{path[-1]:.9f} after {len(path) - 1:,} steps" if right else
+               "infinity" if not math.isfinite(path[-1]) else
+               f"{path[-1]:.6f} after {len(path) - 1:,} steps, not there")
+        print(f"{threshold:10.3g}  {end}")
     never = descend(options, math.inf)
     end = f"{never[-1]:.6f}" if math.isfinite(never[-1]) else "infinity"
     print(f"{'no clipping':>10}  {end} after {len(never) - 1:,} steps")
     if arrived.any():
         best = np.flatnonzero(arrived)[steps[arrived].argmin()]
-        print(f"\nbest threshold {thresholds[best]:.3g}: {len(ways[best]) - 1:,} steps")
-    options.output.mkdir(parents=True, exist_ok=True)
-    picture = options.output / "square_root.png"
-    draw(options, thresholds, ways, arrived, steps, root, picture)
-    print(f"the picture is in {picture}")
+        print(f"\nbest threshold {thresholds[best]:.3g}: {len(paths[best]) - 1:,} steps")
+    draw(options, thresholds, paths, arrived, steps, root)
 
 
 def descend(options: argparse.Namespace, threshold: float) -> list[float]:
-    """All x on the way, until it is there, at infinity, or out of steps."""
+    """Each x until it has arrived, is infinite, or the steps are used up."""
     x, root = options.start, math.sqrt(options.number)
-    way = [x]
-    while len(way) <= options.steps and abs(abs(x) - root) >= options.tolerance:
+    path = [x]
+    while len(path) <= options.steps and abs(abs(x) - root) >= options.tolerance:
         try:
-            slope = 4 * x * (x**2 - options.number)
+            derivative = 4 * x * (x**2 - options.number)
         except OverflowError:
-            slope = math.inf
-        x -= options.learning_rate * min(max(slope, -threshold), threshold)
-        way.append(x)
+            derivative = math.inf
+        x -= options.learning_rate * min(max(derivative, -threshold), threshold)
+        path.append(x)
         if not math.isfinite(x) or abs(x) > 1e100:
-            way[-1] = math.inf
+            path[-1] = math.inf
             break
-    return way
+    return path
 
 
-def draw(options, thresholds, ways, arrived, steps, root, picture) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+def draw(options, thresholds, paths, arrived, steps, root) -> None:
+    figure = common.figure(11, 4.2)
     left, right = figure.subplots(1, 2)
     left.loglog(thresholds[arrived], steps[arrived], marker=".", linestyle="", label="arrives")
     left.loglog(thresholds[~arrived], steps[~arrived], marker="x", linestyle="", label="does not")
@@ -91,14 +74,14 @@ def draw(options, thresholds, ways, arrived, steps, root, picture) -> None:
              title=f"root of {options.number:g}, learning rate {options.learning_rate:g}")
     left.legend()
     for i in range(8, len(thresholds), 12):
-        if math.isfinite(ways[i][-1]):
-            right.plot(ways[i][:300], label=f"threshold {thresholds[i]:.3g}")
+        if math.isfinite(paths[i][-1]):
+            right.plot(paths[i][:300], label=f"threshold {thresholds[i]:.3g}")
     right.axhline(root, color="gray", linestyle=":")
     right.set(xlabel="step", ylabel="x")
     right.legend(fontsize="small")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    figure.savefig(picture, dpi=150)
+    common.save(figure, options.picture)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
-"""Messages of at most 140 characters: one a line, each read by itself from the zero state.
+"""Messages of at most 140 characters, one on each line, each learned from the zero state.
 
     python examples/tweets.py FILE                  # a UTF-8 text with one message on each line
     python examples/tweets.py FILE --epochs 5
 
-Without FILE the lines of tiny-shakespeare stand in for messages. An LSTM reads each whole, from a
-start symbol to a stop symbol; samples on the way show how it learns to write them and to end them.
-At the end 1,000 are drawn, and the new ones among them counted.
+A course homework on short texts. Without FILE the lines of tiny-shakespeare serve as messages.
+An LSTM learns each from a start symbol to a stop symbol; samples during the training show how it
+learns to write messages and to end them. At the end it generates 1,000 and counts the new ones.
 """
 
 import argparse
 import time
+
+import common
 
 import fastrnn
 
@@ -17,22 +19,13 @@ LONGEST = 140  # characters
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Messages of at most 140 characters.")
-    parser.add_argument("file", metavar="FILE", nargs="?", help="one message a line")
-    parser.add_argument("--hidden-size", type=int, default=256, help="default: %(default)s")
-    parser.add_argument("--epochs", type=int, default=2, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=64, help="default: %(default)s")
-    parser.add_argument("--learning-rate", type=float, default=5e-3, help="default: %(default)s")
-    parser.add_argument("--temperature", type=float, default=0.7, help="default: %(default)s")
-    parser.add_argument("--threads", type=int, help="default: all cores")
-    options = parser.parse_args()
-    try:
-        run(options)
-    except (OSError, ValueError, ImportError, FloatingPointError) as error:
-        parser.error(str(error))
+    parser = common.parser(
+        "Messages of at most 140 characters.", "one message on each line", hidden_size=256,
+        epochs=2, batch_size=64, learning_rate=5e-3, temperature=0.7, threads=None)
+    common.run(learn, parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def learn(options: argparse.Namespace) -> None:
     limits = {"max_length": LONGEST, "too_long": "drop"}
     if options.file:
         corpus = fastrnn.Corpus.from_lines(options.file, **limits)
@@ -51,9 +44,9 @@ def run(options: argparse.Namespace) -> None:
         if trainer.update in seen:
             return
         seen.append(trainer.update)
-        drawn = trainer.model.sample(n=3, max_length=LONGEST, temperature=options.temperature,
+        samples = trainer.model.sample(n=3, max_length=LONGEST, temperature=options.temperature,
                                      seed=1)
-        print(f"---- update {trainer.update} ----\n" + "\n".join(drawn) + "\n", flush=True)
+        print(f"---- update {trainer.update} ----\n" + "\n".join(samples) + "\n", flush=True)
 
     began = time.perf_counter()
     model = fastrnn.train(
@@ -65,12 +58,12 @@ def run(options: argparse.Namespace) -> None:
     characters = int(corpus.records.steps.sum()) * options.epochs
     print(f"{options.epochs} epochs in {seconds:.1f} s, {characters / seconds:,.0f} characters a "
           f"second, loss {model.score(corpus):.4f} nats per character")
-    drawn = model.sample(n=1000, max_length=LONGEST, temperature=options.temperature, seed=0)
-    new = model.novelty(drawn)
-    print(f"of 1,000 messages drawn {sum(len(text) > LONGEST for text in drawn)} are longer than "
-          f"{LONGEST} characters, {sum(len(text) == LONGEST for text in drawn)} were cut there, "
-          f"{new.sum()} are new")
-    print("\n".join(drawn[:10]))
+    samples = model.sample(n=1000, max_length=LONGEST, temperature=options.temperature, seed=0)
+    new = model.novelty(samples)
+    print(f"of 1,000 sampled messages {sum(len(text) > LONGEST for text in samples)} are longer "
+          f"than {LONGEST} characters, {sum(len(text) == LONGEST for text in samples)} were cut "
+          f"there, {new.sum()} are new")
+    print("\n".join(samples[:10]))
 
 
 if __name__ == "__main__":

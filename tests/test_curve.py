@@ -1,14 +1,9 @@
 """Training at the classic settings goes as NumPy's does, for all that rounding makes of it."""
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from peers.numpy_hoisted import NumpyHoisted
 
 import fastrnn
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
-from numpy_hoisted import NumpyHoisted  # noqa: E402
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -28,7 +28,7 @@ from networks import (
     vocabulary,
     wide,
 )
-from numpy_hoisted import NumpyHoisted
+from peers.numpy_hoisted import NumpyHoisted
 from scipy import stats
 
 import fastrnn

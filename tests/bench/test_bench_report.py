@@ -1,4 +1,4 @@
-"""bench/report.py: right ratios, the README changed only between its markers, clear errors."""
+"""bench/report.py: right ratios, pages changed only between their markers, clear errors."""
 
 import copy
 import json
@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import report as bench_report
 
-BENCH = Path(__file__).resolve().parents[1] / "bench"
-README = "before\n<!-- bench:begin -->\nold\n<!-- bench:end -->\nafter µ\n"
+BENCH = Path(bench_report.__file__).parent
+PAGE = "before\n<!-- bench:begin -->\nold\n<!-- bench:end -->\nafter µ\n"
 
 
 def row(group, contestant, seconds, unit="update", **extra):
@@ -32,7 +33,7 @@ RUN = {
         "quick": False,
     },
     "benchmarks": [
-        # The second round was twice as slow for all: ratios 60, 60, 70; shares 2, 2, 1.5 %.
+        # The second round was twice as slow for all: ratios 60, 60, 70; fractions 2, 2, 1.5 %.
         row("work", "slow", [3e-3, 6e-3, 4.2e-3], **peaks(1, 1e11, 5e10, 95e9)),
         # 120 of 160, 60 of 60, 100 of 200 GFLOP/s
         row("work", "fastrnn", [50e-6, 100e-6, 60e-6], **peaks(2, 16e10, 6e10, 2e11)),
@@ -56,17 +57,19 @@ ROWS = """\
 
 @pytest.fixture
 def report(tmp_path):
-    """report(run, *flags, readme=...): the finished process, and what README then says."""
+    """report(run, *flags, page=...): the finished process, and the full page it has written."""
 
-    def call(run, *flags, readme=README):
-        stored, page = tmp_path / "bench.json", tmp_path / "README.md"
+    def call(run, *flags, page=PAGE):
+        stored, speed = tmp_path / "bench.json", tmp_path / "speed.md"
         if run is not None:
             stored.write_text(run if isinstance(run, str) else json.dumps(run))
-        page.write_text(readme, encoding="utf-8")
+        speed.write_text(page, encoding="utf-8")
+        (tmp_path / "README.md").write_text(PAGE, encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, BENCH / "report.py", stored, "--readme", page, *flags],
+            [sys.executable, BENCH / "report.py", stored, "--page", speed,
+             "--readme", tmp_path / "README.md", *flags],
             capture_output=True, encoding="utf-8", env=os.environ | {"PYTHONUTF8": "1"})
-        return done, page.read_text(encoding="utf-8")
+        return done, speed.read_text(encoding="utf-8")
 
     return call
 
@@ -90,12 +93,38 @@ def test_table_stands_between_the_markers(report):
                        "Python 3.12.1, NumPy 2.1, SciPy 1.14, fastrnn 9.8 built by gcc 13.")
     assert lines.split("\n", 2)[2] == ROWS
 
-    again, same = report(RUN, readme=page)
+    again, same = report(RUN, page=page)
     assert (again.returncode, same) == (0, page)
 
-    checked, same = report(RUN, "--check", readme=page)
+    checked, same = report(RUN, "--check", page=page)
     assert (checked.returncode, same) == (0, page)
     assert "7 rows" in checked.stdout
+
+
+def test_readme_has_a_row_for_each_work_of_a_dozen_and_where_fastrnn_is_slower(report, tmp_path):
+    group, name = "lstm-50, float32", bench_report.SHORT["lstm-50, float32"]
+    run = changed(lambda run: run["benchmarks"].extend([
+        row(group, "fastrnn", [1e-3] * 3), row(group, "fastrnn, 1 thread", [9e-4] * 3),
+        row(group, "NumPy, step by step, float64", [9e-3] * 3),
+        row(group, "NumPy, hoisted", [3e-3] * 3), row(group, "PyTorch, 1 thread", [2e-3] * 3),
+        row(group, "PyTorch, 2 threads", [1.5e-3] * 3),
+        row("losing", "fastrnn", [1e-3] * 3), row("losing", "PyTorch, fused", [8e-4] * 3)]))
+    done, _ = report(run)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert page.startswith("before\n") and page.endswith("<!-- bench:end -->\nafter µ\n")
+    assert page.splitlines()[2] == "A Processor, 4 cores, avx2 in use."
+    assert page.splitlines()[6:-2] == [f"| {name} | 1.00 ms per update | 3.00 | 1.50 |",
+                                       "| losing | 1.00 ms per update |  | 0.80 |"]
+
+
+def test_pages_have_the_table_s_works():
+    root = BENCH.parent
+    _, table, _ = bench_report.around(root / "docs" / "speed.md")
+    assert set(bench_report.SHORT) <= {work for work, _ in bench_report.row_names(table)}
+    _, short, _ = bench_report.around(root / "README.md")
+    for name in bench_report.SHORT.values():
+        assert f"\n| {name} | " in short
 
 
 def test_torch_is_named_where_it_ran(report):
@@ -107,31 +136,32 @@ def test_check_names_the_rows_that_differ(report):
     _, page = report(RUN)
     for edit, message in (
         (lambda run: run["benchmarks"].append(row("work", "new", [1, 1, 1])),
-         "work, new: is missing from the README"),
+         "work, new: is missing from the page"),
         (lambda run: run["benchmarks"].pop(),
-         "memory, other: is in the README, not in this run"),
+         "memory, other: is in the page, not in this run"),
     ):
-        done, same = report(changed(edit), "--check", readme=page)
+        done, same = report(changed(edit), "--check", page=page)
         assert (done.returncode, same) == (1, page)
         assert done.stdout == message + "\n"
 
 
-@pytest.mark.parametrize(("run", "readme", "message"), [
-    (None, README, "there is no file"),
-    ("{", README, "is not a run of these benchmarks"),
-    ({}, README, "is not a run of these benchmarks"),
-    (changed(lambda run: run["benchmarks"].clear()), README, "no benchmarks"),
-    (changed(lambda run: run["benchmarks"].pop(1)), README, "'work' has 0 rows of fastrnn"),
-    (changed(lambda run: run["benchmarks"][0]["extra_info"].clear()), README, "contestant"),
-    (changed(lambda run: run["benchmarks"][0]["stats"]["data"].pop()), README, "2 is longer"),
-    (changed(lambda run: run["machine_info"].update(quick=True)), README, "FASTRNN_BENCH_QUICK"),
+@pytest.mark.parametrize(("run", "page", "message"), [
+    (None, PAGE, "there is no file"),
+    ("{", PAGE, "is not a run of these benchmarks"),
+    ({}, PAGE, "is not a run of these benchmarks"),
+    (changed(lambda run: run["benchmarks"].clear()), PAGE, "no benchmarks"),
+    (changed(lambda run: run["benchmarks"].pop(1)), PAGE, "'work' has 0 rows of fastrnn"),
+    (changed(lambda run: run["benchmarks"][0]["extra_info"].clear()), PAGE, "contestant"),
+    (changed(lambda run: run["benchmarks"][0]["stats"]["data"].pop()), PAGE, "2 is longer"),
+    (changed(lambda run: run["machine_info"].update(quick=True)), PAGE, "FASTRNN_BENCH_QUICK"),
     (RUN, "no markers\n", "must have one line <!-- bench:begin -->"),
     (RUN, "<!-- bench:end -->\n<!-- bench:begin -->\n", "must have one line"),
-    (RUN, README + README, "must have one line"),
+    (RUN, PAGE + PAGE, "must have one line"),
 ])
-def test_bad_input_is_one_clear_error(report, run, readme, message):
-    done, page = report(run, readme=readme)
-    assert (done.returncode, page) == (2, readme)
+def test_bad_input_is_one_clear_error(report, tmp_path, run, page, message):
+    done, written = report(run, page=page)
+    assert (done.returncode, written) == (2, page)
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == PAGE
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -140,17 +170,14 @@ def test_bad_input_is_one_clear_error(report, run, readme, message):
     (9.994e-9, "9.99 ns"), (9.996e-7, "1.00 µs"), (57.06e-6, "57.1 µs"), (99.96e-6, "100 µs"),
     (1.5e-3, "1.50 ms"), (0.43, "430 ms"), (2.0, "2.00 s"), (1234.0, "1234 s"),
 ])
-def test_times_have_three_digits(monkeypatch, seconds, shown):
-    monkeypatch.syspath_prepend(BENCH)
-    import report
-
-    assert report.show_time(seconds) == shown
+def test_times_have_three_digits(seconds, shown):
+    assert bench_report.show_time(seconds) == shown
 
 
 def test_benchmarks_make_what_the_report_reads(tmp_path):
     """A few rows of a real run, each done once."""
     pytest.importorskip("pytest_benchmark")
-    stored, page = tmp_path / "bench.json", tmp_path / "README.md"
+    stored, page = tmp_path / "bench.json", tmp_path / "speed.md"
     run = subprocess.run(
         [sys.executable, "-m", "pytest", BENCH, "-q", "-p", "no:cacheprovider",
          "-o", "python_files=bench_*.py", "-k",
@@ -158,11 +185,11 @@ def test_benchmarks_make_what_the_report_reads(tmp_path):
          f"--benchmark-json={stored}"],
         capture_output=True, encoding="utf-8", env=os.environ | {"FASTRNN_BENCH_QUICK": "1"})
     assert run.returncode == 0, run.stdout + run.stderr
-    page.write_text(README, encoding="utf-8")
+    page.write_text(PAGE, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, BENCH / "report.py", stored, "--readme", page, "--check"],
+        [sys.executable, BENCH / "report.py", stored, "--page", page, "--check"],
         capture_output=True, encoding="utf-8")
-    assert done.returncode == 1, done.stderr  # all its rows are missing from this README
+    assert done.returncode == 1, done.stderr  # all its rows are missing from this page
     for missing in ("rnn-1, float32, fastrnn", "rnn-1, float32, NumPy, step by step, float64",
                     "word-30, float32, fastrnn, 1 thread", "word-30, float32, NumPy, hoisted",
                     "sample, float32, fastrnn", "AdaGrad with clip, float32, NumPy, in place",

@@ -1,25 +1,19 @@
 """The benchmark's peers compute the mathematics they claim to, or their times mean nothing."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+import race
+from contestants import model_of
+from peers import torch_peer
+from peers.numpy_batch import NumpyBatch
+from peers.numpy_hoisted import NumpyHoisted
+from peers.numpy_step import NumpyStep
+from peers.peer import CharacterPeer
+from peers.torch_peer import TorchPeer, TorchRecords, TorchSequences
+from works import WORKS, flops, make_text, symbols
 
 import fastrnn
 from fastrnn.checks import reference
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
-
-import race
-import torch_peer
-from contestants import fastrnn_model
-from numpy_batch import NumpyBatch
-from numpy_hoisted import NumpyHoisted
-from numpy_step import NumpyStep
-from peer import CharacterPeer
-from torch_peer import TorchPeer, TorchRecords, TorchSequences
-from works import WORKS, flops, make_text, symbols
 
 K, H, T = 11, 9, 7
 N, E = 3, 5  # streams and embedding of the batched peers
@@ -355,7 +349,7 @@ def test_bad_texts_are_refused():
 @pytest.mark.parametrize("name", WORKS)
 def test_flops_are_three_products_of_every_matrix(name):
     work = WORKS[name]
-    model = fastrnn_model(work, fastrnn.Vocabulary(symbols(work.K)), "float32")
+    model = model_of(work, fastrnn.Vocabulary(symbols(work.K)), "float32")
     looked_up = "embedding.W" if work.E else "layer0.Wx"  # a row is picked, which costs nothing
     used = sum(p.size for key, p in model.params.items() if p.ndim == 2 and key != looked_up)
     assert flops(work) == 3 * 2 * used * work.T * work.N

@@ -1,13 +1,13 @@
-"""What the peers share: how the text is read, the smoothed loss, parameters in one block."""
+"""What the peers share: windows of the text, the smoothed loss, parameters in one block."""
 
 import numpy as np
 
 
 class CharacterPeer:
-    """Reads a text in windows and learns from each; a subclass says how.
+    """Learns from one window of a text after the other; a subclass says how.
 
-    The text is cut into ``batch_size`` equal streams, read side by side from left to right in
-    windows of ``seq_length``, the state carried from one window to the next. Where ``position +
+    The text is cut into ``batch_size`` equal streams, each read from left to right in windows of
+    ``seq_length``; the hidden state goes from one window to the next. Where ``position +
     seq_length + 1`` reaches the streams' length an epoch ends: reading starts again at 0 with a
     zero state.
 
@@ -62,11 +62,11 @@ class CharacterPeer:
         return loss
 
     def reset_state(self) -> None:
-        """Set the carried state to zero."""
+        """Set the hidden state to zero."""
         raise NotImplementedError
 
     def learn(self, inputs: np.ndarray, targets: np.ndarray) -> float:
-        """One update from ids (T, N) and the carried state, which moves on; return the loss."""
+        """One update from ids (T, N) and the hidden state, which moves on; return the loss."""
         raise NotImplementedError
 
 

@@ -4,9 +4,11 @@ torch is imported only when a `TorchPeer` is made, so that this module can alway
 """
 
 import importlib.util
+from collections.abc import Callable
 
 import numpy as np
-from peer import CharacterPeer
+
+from .peer import CharacterPeer
 
 # cell -> class in torch.nn, its own arguments, and the place of each of its gates among ours (a
 # swap at most, so that the same list leads back)
@@ -69,7 +71,7 @@ class TorchPeer(CharacterPeer):
     Attributes
     ----------
     h : Tensor, shape (layers, N, H), or for the LSTM a pair of them
-        The carried state, as the module returns it; None for zero.
+        The hidden state that the next window starts from, as the module returns it; None for zero.
 
     Raises
     ------
@@ -190,24 +192,24 @@ class TorchPeer(CharacterPeer):
         return loss.item()
 
     def _read(self, ids):
-        """What the module reads for ids (T, N): shape (T, N, D)."""
+        """The module's inputs for ids (T, N): shape (T, N, D)."""
         if self.embedding is not None:
             return self.embedding(ids)
         return self.one_hot.index_select(0, ids.flatten()).view(*ids.shape, len(self.one_hot))
 
     def sample(self, h, first_id: int, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw n ids after `first_id`, one by one, from state h (as `self.h`); h is kept."""
+        """Sample n ids after `first_id`, one by one, from state h (as `self.h`), which is kept."""
         torch = self.torch
         self._use_threads()
-        drawn = []
+        samples = []
         symbol = first_id
         with torch.inference_mode():
             for uniform in rng.random(n):
                 hs, h = self.recurrent(self.one_hot[symbol].view(1, 1, -1), h)
                 p = torch.softmax(self.head(hs.view(-1)), dim=0)
                 symbol = min(int(torch.searchsorted(p.cumsum(0), uniform, right=True)), self.K - 1)
-                drawn.append(symbol)
-        return np.array(drawn, dtype=np.int64)
+                samples.append(symbol)
+        return np.array(samples, dtype=np.int64)
 
     def _use_threads(self) -> None:
         if self.torch.get_num_threads() != self.threads:
@@ -303,21 +305,21 @@ class TorchRecords(TorchPeer):
         return loss.item()
 
 
-def layer_passes(cell: str, x: np.ndarray, dh: np.ndarray, H: int, threads: int):
-    """A function that takes x (N, T, D) forward and the gradient dh (N, T, H) back n times."""
+def layer_pass(cell: str, x: np.ndarray, dh: np.ndarray, threads: int) -> Callable[[], object]:
+    """A function that takes x (N, T, D) forward and the gradient dh (N, T, H) backward."""
     import torch
 
     kind, arguments, _ = _CELLS[cell]
     x, dh = torch.from_numpy(x), torch.from_numpy(dh)
-    layer = getattr(torch.nn, kind)(x.shape[2], H, batch_first=True, dtype=x.dtype, **arguments)
+    layer = getattr(torch.nn, kind)(x.shape[2], dh.shape[2], batch_first=True, dtype=x.dtype,
+                                    **arguments)
     x.requires_grad_()
 
-    def passes(n: int) -> None:
+    def run() -> None:
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
-        for _ in range(n):
-            x.grad = None
-            layer.zero_grad()
-            layer(x)[0].backward(dh)
+        x.grad = None
+        layer.zero_grad()
+        layer(x)[0].backward(dh)
 
-    return passes
+    return run

@@ -1,4 +1,4 @@
-"""The examples run as their README says, on a small text, and end with what they promise."""
+"""The examples run as their README says, on a small text, and print what they promise."""
 
 import os
 import random
@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import common
 import numpy as np
 import pytest
+from echo_state import TAU, mackey_glass
 
 import fastrnn
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(common.__file__).parent
 WORDS = "the cat sat on a mat and saw the moon rise over quiet water while stars fell".split()
 
 
@@ -24,6 +26,14 @@ def run(name, *arguments, cwd):
 
 def worst_error(output):
     return float(re.search(r"largest relative error (\S+)", output)[1])
+
+
+def test_readme_lists_every_example():
+    listed = re.findall(r"^\| `(\w+\.py)` \|", (EXAMPLES / "README.md").read_text(), re.M)
+    assert sorted([*listed, "common.py"]) == sorted(path.name for path in EXAMPLES.glob("*.py"))
+    for name in listed:
+        text = (EXAMPLES / name).read_text()
+        assert f"python examples/{name}" in text.split('"""')[1], name  # how it is run
 
 
 @pytest.fixture
@@ -124,9 +134,9 @@ def test_alice_words(tmp_path):
     accuracies = re.findall(r"^(lstm|rnn): .* accuracy ([\d.]+)%", done.stdout, flags=re.M)
     assert [cell for cell, _ in accuracies] == ["lstm", "rnn"]
     assert all(float(percent) > 90 for _, percent in accuracies)
-    likeliest = re.findall(r"likeliest ----\n(.*)\n", done.stdout)
-    assert len(likeliest) == 2
-    assert all(len(text.split(" ")) == 42 for text in likeliest)  # with the two given
+    likely = re.findall(r"most likely ----\n(.*)\n", done.stdout)
+    assert len(likely) == 2
+    assert all(len(text.split(" ")) == 42 for text in likely)  # with the two given
     assert (tmp_path / "made" / "alice_words.png").stat().st_size > 10_000
 
 
@@ -180,7 +190,7 @@ def test_sine(tmp_path):
                        r"(\S+) ", done.stdout, flags=re.M)
     assert [name for name, *_ in found] == ["LSTM", "RNN"]
     for _, _, following, continued in found:
-        assert 0 < float(following) < float(continued) < 0.5  # who says 0 has 0.5
+        assert 0 < float(following) < float(continued) < 0.5  # always predicting 0 has 0.5
     assert (tmp_path / "made" / "sine.png").stat().st_size > 10_000
 
 
@@ -224,15 +234,15 @@ def test_names(tmp_path):
     assert done.returncode == 0, done.stderr
     out = done.stdout
     assert re.findall(r"^==== (.*):", out, re.M) == ["memory cell", "lstm"]
-    for title in ("Netherlands", "Netherlands, sharpened", "half Netherlands, half Poland"):
-        drawn = re.findall(rf"---- 30 names, {title} ----\n(.*)\n", out)
-        assert len(drawn) == 2 and all(len(names.split(", ")) == 30 for names in drawn)
+    for title in ("Netherlands", "Netherlands, temperature 0.5", "half Netherlands, half Poland"):
+        found = re.findall(rf"---- 30 names, {title} ----\n(.*)\n", out)
+        assert len(found) == 2 and all(len(names.split(", ")) == 30 for names in found)
     counts = re.findall(r"of 1,000 samples (\d+) are new, 0 empty, (\d+) ended", out)
     assert len(counts) == 2 and all(int(ended) > 900 for _, ended in counts)
     for line in re.findall(r"^anna: (.*)$", out, re.M):
-        shares = [float(share) for share in re.findall(r"([\d.]+)%", line)]
-        assert len(shares) == 4 and sum(shares) == pytest.approx(100, abs=0.3)
-        assert shares == sorted(shares, reverse=True)
+        percents = [float(percent) for percent in re.findall(r"([\d.]+)%", line)]
+        assert len(percents) == 4 and sum(percents) == pytest.approx(100, abs=0.3)
+        assert percents == sorted(percents, reverse=True)
 
 
 def test_tweets(tmp_path):
@@ -243,7 +253,7 @@ def test_tweets(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "300 messages" in done.stdout
     assert "1 blank lines and 1 longer than 140 characters left out" in done.stdout
-    assert "of 1,000 messages drawn 0 are longer than 140 characters" in done.stdout
+    assert "of 1,000 sampled messages 0 are longer than 140 characters" in done.stdout
     updates = [int(n) for n in re.findall(r"^---- update (\d+)", done.stdout, re.M)]
     assert updates[0] == 0 and updates[-1] == 60 and len(updates) > 8
 
@@ -292,13 +302,10 @@ def test_echo_state(tmp_path):
     assert (tmp_path / "made" / "echo_state.png").stat().st_size > 20_000
 
 
-def test_mackey_glass(monkeypatch):
+def test_mackey_glass():
     """Against SciPy's integrator of ordinary equations, a delay at a time."""
     from scipy.integrate import solve_ivp
     from scipy.interpolate import CubicSpline
-
-    monkeypatch.syspath_prepend(EXAMPLES)
-    from echo_state import TAU, mackey_glass
 
     fine = mackey_glass(100, part=40)
     np.testing.assert_allclose(mackey_glass(100, part=40), fine)
@@ -317,8 +324,9 @@ def test_compare_cells(tmp_path, text):
     done = run("compare_cells.py", text, "--minutes", 0.02, "--hidden-size", 16, "--esn-size", 60,
                "--output", "made", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    rows = re.findall(r"^---- (.*?): loss (\S+), validation loss (\S+) nats a character, ([\d,]+) "
-                      r"trained parameters, ([\d,]+) characters/s ----\n(.*)\n", done.stdout, re.M)
+    rows = re.findall(r"^---- (.*?): loss (\S+), validation loss (\S+) nats per character, "
+                      r"([\d,]+) trained parameters, ([\d,]+) characters/s ----\n(.*)\n",
+                      done.stdout, re.M)
     assert [row[0] for row in rows] == [
         "rnn, 16 units", "lstm, 16 units", "gru, 16 units", "esn, 60 units",
         "esn by ridge regression, 60 units"]

@@ -1,11 +1,12 @@
 """The same character RNN as a good NumPy programmer writes it, in float32 or float64.
 
-All that need not wait for the recurrence is one product over all T steps; only the two recurrences
+What does not depend on the previous step is one product over all T steps; only the two recurrences
 are loops. Every buffer is made once; clip and AdaGrad are passes over one flat block.
 """
 
 import numpy as np
-from peer import CharacterPeer, views
+
+from .peer import CharacterPeer, views
 
 
 class NumpyHoisted(CharacterPeer):
@@ -21,7 +22,7 @@ class NumpyHoisted(CharacterPeer):
     params, memory, grads : dict of str to ndarray
         Views of one flat block each, named and shaped as in `NumpyStep`.
     h : ndarray, shape (H,)
-        The carried state.
+        The hidden state, kept from one window to the next.
     """
 
     def __init__(
@@ -125,16 +126,16 @@ class NumpyHoisted(CharacterPeer):
         return loss
 
     def sample(self, h: np.ndarray, first_id: int, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw n ids after `first_id` from state h (H,); h itself is kept.
+        """Sample n ids after `first_id` from state h (H,), which is not changed.
 
-        Draws the same numbers as n calls of ``rng.choice``, but all at once.
+        The random numbers are those of n calls of ``rng.choice``, but made at once.
         """
         p = self.params
         Wx = p["layer0.Wx"] + p["layer0.b"]
         Wh, W, b = p["layer0.Wh"], p["head.W"], p["head.b"]
         h, o = h.copy(), np.empty_like(b)
         v = np.empty_like(h)
-        drawn, symbol = [], first_id
+        samples, symbol = [], first_id
         for uniform in rng.random(n):
             np.dot(h, Wh, out=v)
             v += Wx[symbol]
@@ -144,9 +145,9 @@ class NumpyHoisted(CharacterPeer):
             o -= o.max()
             np.exp(o, out=o)
             cumulative = o.cumsum(dtype=np.float64)
-            # Rounding may leave the last sum at the draw itself: the last id is the fallback.
+            # Rounding may leave the last sum at the random number itself: then it is the last id.
             symbol = min(
                 int(cumulative.searchsorted(uniform * cumulative[-1], "right")), self.K - 1
             )
-            drawn.append(symbol)
-        return np.array(drawn, dtype=np.int64)
+            samples.append(symbol)
+        return np.array(samples, dtype=np.int64)

@@ -1,11 +1,12 @@
-"""Layers of RNN, LSTM and GRU, many streams side by side, as a good NumPy programmer writes them.
+"""Layers of RNN, LSTM and GRU on batches of streams, as a good NumPy programmer writes them.
 
-Each time step is one product of the whole batch with Wh; what need not wait for the recurrence
+Each time step is one product of the whole batch with Wh; what does not depend on the previous step
 (input products, output scores, gradients of the weights) is one product over all T steps.
 """
 
 import numpy as np
-from peer import CharacterPeer, views
+
+from .peer import CharacterPeer, views
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
@@ -14,8 +15,9 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 # Each cell has two loops over time. Forward: z (T, N, G*H) holds x Wx + b, with h (T + 1, N, H) and
 # for the LSTM c (T + 1, N, H), whose slots 0 are the initial state, and which it fills; it returns
-# what the way back needs. Backward: dh (T, N, H) is what comes from above; it returns dz (T, N,
-# G*H), the gradient by x Wx + b, and du (T, N, G*H), that by h Wh, the same but for the GRU.
+# what the backward loop needs. Backward: dh (T, N, H) is the gradient with respect to the layer's
+# outputs; it returns the gradients with respect to x Wx + b and to h Wh: dz, du (T, N, G*H). They
+# differ for the GRU only.
 
 
 def rnn_forward(z, h, Wh):

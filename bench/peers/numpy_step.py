@@ -1,12 +1,13 @@
 """The character RNN as students write it in NumPy: one time step after another, in float64.
 
-This is the peer whose speed the benchmarks compare with, so it is deliberately unoptimised: each
-symbol becomes a one-hot vector, every product takes one vector, and the gradients are summed step
+It is the peer that shows how fast such a script is, so it is not optimised on purpose: each symbol
+becomes a one-hot vector, every product takes one vector, and the gradients are summed step
 by step. Mathematics and settings are those of Karpathy's min-char-rnn and of the KTH course DD2424.
 """
 
 import numpy as np
-from peer import CharacterPeer
+
+from .peer import CharacterPeer
 
 
 class NumpyStep(CharacterPeer):
@@ -27,7 +28,7 @@ class NumpyStep(CharacterPeer):
     params, memory : dict of str to ndarray
         Parameters and AdaGrad's sums of squared gradients, float64.
     h : ndarray, shape (1, H)
-        The carried state.
+        The hidden state, kept from one window to the next.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class NumpyStep(CharacterPeer):
             ps.append(p)
 
         grads = {name: np.zeros_like(p) for name, p in self.params.items()}
-        dh_next = np.zeros_like(h)  # (1, H), what step t + 1 hands back to step t
+        dh_next = np.zeros_like(h)  # (1, H), from step t + 1 to step t
         for t in reversed(range(len(inputs))):
             do = np.copy(ps[t])  # (1, K)
             do[0, targets[t]] -= 1.0
@@ -100,12 +101,12 @@ class NumpyStep(CharacterPeer):
         return loss
 
     def sample(self, h: np.ndarray, first_id: int, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw n ids after `first_id`, one by one, from state h (1, H); h itself is kept."""
-        drawn = []
+        """Sample n ids after `first_id`, one by one, from state h (1, H), which is not changed."""
+        samples = []
         x = self.one_hot(first_id)
         for _ in range(n):
             h, p = self.step(x, h)
             symbol = rng.choice(self.K, p=p[0])
             x = self.one_hot(symbol)
-            drawn.append(symbol)
-        return np.array(drawn, dtype=np.int64)
+            samples.append(symbol)
+        return np.array(samples, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""What fastrnn is compared with: the same works in NumPy, SciPy, PyTorch and reservoirpy."""
