@@ -10,6 +10,7 @@ import importlib.util
 import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
+
+from fastrnn import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -50,8 +53,9 @@ def small_files(tmp_path, monkeypatch):
     draw = random.Random(0)
     text = "\n".join(" ".join(draw.choice(WORDS) for _ in range(10)) for _ in range(300))
     for name in ("book.txt", "alice.txt"):
-        length = 12_000 if name == "book.txt" else 2_000
+        length = 6_000 if name == "book.txt" else 2_000
         Path(name).write_text(text[:length], encoding="utf-8")
+    Path("tweets.txt").write_text("\n".join(text.splitlines()[:100]), encoding="utf-8")
     rows = [(name, label) for label, names in NAMES.items() for name in names for _ in range(5)]
     Path("names.tsv").write_text("".join(f"{name}\t{label}\n" for name, label in rows))
     return tmp_path
@@ -66,6 +70,16 @@ def test_python_runs(page, small_files):
         if run:
             with open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
                 exec(program, namespace)
+
+
+def test_commands_run(small_files, capsys):
+    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8").replace("\\\n", "")
+    commands = [shlex.split(line) for block in FENCED.findall(text)
+                for line in block.splitlines() if line.startswith("fastrnn ")]
+    assert len(commands) > 8
+    for command in commands:
+        if command != ["fastrnn", "train"]:  # half a minute
+            assert cli.main(command[1:]) == 0, command
 
 
 def test_readme_has_python():
@@ -121,6 +135,14 @@ def test_links(page):
         if not file.exists() or (target.fragment and target.fragment not in headings(file)):
             dead.append(link)
     assert not dead, f"{page.name} links to what is not there: {dead}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named(page):
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    named = set(re.findall(r"`((?:src|csrc|docs|bench|examples|data)/[^\s`*]*)`", text))
+    missing = sorted(name for name in named if not (ROOT / name).exists())
+    assert not missing, f"{page.name} names files that are not there: {missing}"
 
 
 @pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
