@@ -1,0 +1,157 @@
+"""README and docs/ are true: their Python runs, README's passes type checkers, links lead to files.
+
+A page's ```python blocks run one after the other, as written, in a directory with small files of
+the names that the pages use. `<!-- python ... -->` before them defines what the page takes as given
+(a series x, say); a block under `<!-- not run: why -->` is only compiled.
+"""
+
+import contextlib
+import importlib.util
+import os
+import random
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import urllib.parse
+from pathlib import Path
+
+import pytest
+
+from fastrnn import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(
+    r"^<!-- python\n(?P<given>.*?)^-->$"
+    r"|^(?P<skip><!-- not run: [^\n]+ -->\n)?```python\n(?P<code>.*?)^```$", re.M | re.S)
+FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
+WORDS = ("the quick brown fox jumps over a lazy dog and Harry said: The end, Alice was thinking. "
+         "To be or not to be? Some text that was never read checked").split()
+NAMES = {"Netherlands": ["Johanna", "Jan", "Jaap", "Hanna", "Joost", "Anna"],
+         "Poland": ["Jan", "Jadwiga", "Ewa", "Anna", "Piotr", "Zofia"]}
+
+
+def blocks(path):
+    """The page's Python: (code, whether it is run)."""
+    found = []
+    for match in BLOCK.finditer(path.read_text(encoding="utf-8")):
+        # the same line numbers as in the page, so that an error leads there
+        code = match["given"] if match["code"] is None else match["code"]
+        start = match.start("given" if match["code"] is None else "code")
+        above = path.read_text(encoding="utf-8").count("\n", 0, start)
+        found.append(("\n" * above + code, not match["skip"]))
+    return found
+
+
+@pytest.fixture
+def small_files(tmp_path, monkeypatch):
+    """A directory with a small file for every name that a page reads."""
+    monkeypatch.chdir(tmp_path)
+    draw = random.Random(0)
+    text = "\n".join(" ".join(draw.choice(WORDS) for _ in range(10)) for _ in range(300))
+    for name in ("book.txt", "alice.txt"):
+        length = 6_000 if name == "book.txt" else 2_000
+        Path(name).write_text(text[:length], encoding="utf-8")
+    Path("tweets.txt").write_text("\n".join(text.splitlines()[:100]), encoding="utf-8")
+    rows = [(name, label) for label, names in NAMES.items() for name in names for _ in range(5)]
+    Path("names.tsv").write_text("".join(f"{name}\t{label}\n" for name, label in rows))
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_runs(page, small_files):
+    code = blocks(page)
+    namespace = {"__name__": page.stem}
+    for text, run in code:
+        program = compile(text, page.name, "exec")
+        if run:
+            with open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
+                exec(program, namespace)
+
+
+def test_commands_run(small_files, capsys):
+    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8").replace("\\\n", "")
+    commands = [shlex.split(line) for block in FENCED.findall(text)
+                for line in block.splitlines() if line.startswith("fastrnn ")]
+    assert len(commands) > 8
+    for command in commands:
+        if command != ["fastrnn", "train"]:  # half a minute
+            assert cli.main(command[1:]) == 0, command
+
+
+def test_readme_has_python():
+    assert len(blocks(README)) >= 1
+    assert all(run for _, run in blocks(README))
+
+
+def type_check(command, tmp_path):
+    """Run a type checker on README's Python, which stands in a file of tmp_path."""
+    file = tmp_path / "readme.py"
+    file.write_text("".join(code.lstrip("\n") for code, _ in blocks(README)), encoding="utf-8")
+    return subprocess.run([*command, str(file)], cwd=tmp_path, capture_output=True, text=True)
+
+
+def test_readme_passes_mypy(tmp_path):
+    if importlib.util.find_spec("mypy") is None:
+        pytest.skip("mypy is not installed")
+    done = type_check([sys.executable, "-m", "mypy", "--strict", "--cache-dir", os.devnull],
+                      tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_readme_passes_pyright(tmp_path):
+    pyright = shutil.which("pyright", path=str(Path(sys.executable).parent)) or shutil.which(
+        "pyright")
+    if pyright is None or subprocess.run([pyright, "--version"], capture_output=True).returncode:
+        pytest.skip("pyright is not installed")
+    done = type_check([pyright, "--pythonpath", sys.executable], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def links(path):
+    """The targets of the page's links and pictures, those in code aside."""
+    text = FENCED.sub("", path.read_text(encoding="utf-8"))
+    return re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "code", text))
+
+
+def headings(path):
+    """The anchors that the page's headings have on GitHub."""
+    lines = FENCED.sub("", path.read_text(encoding="utf-8")).splitlines()
+    titles = [line.lstrip("#").strip().lower() for line in lines if re.match(r"#+ ", line)]
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links(page):
+    dead = []
+    for link in links(page):
+        target = urllib.parse.urlsplit(link)
+        if target.scheme:
+            continue
+        file = (page.parent / target.path).resolve() if target.path else page
+        if not file.exists() or (target.fragment and target.fragment not in headings(file)):
+            dead.append(link)
+    assert not dead, f"{page.name} links to what is not there: {dead}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named(page):
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    named = set(re.findall(r"`((?:src|csrc|docs|bench|examples|data)/[^\s`*]*)`", text))
+    missing = sorted(name for name in named if not (ROOT / name).exists())
+    assert not missing, f"{page.name} names files that are not there: {missing}"
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_every_page_is_reached_from_the_index(page):
+    index = ROOT / "docs" / "index.md"
+    assert page == index or page.name in links(index)
+
+
+def test_commands_of_continuous_integration():
+    lines = README.read_text(encoding="utf-8").splitlines()
+    for command in ("pip install . && fastrnn train", 'pip install ".[test]" && pytest'):
+        assert lines[lines.index(command) - 1] == lines[lines.index(command) + 1][:3] == "```"
