@@ -1,7 +1,7 @@
-"""The recurrent cells: what each computes, and what the Python layer must know of it.
+"""The recurrent cells: the equation of each, and how its weights start.
 
-The compiled table (csrc/cells.h) tells the tensors, gates and states of each cell; here stand its
-equations for the reader and how its weights start. A new cell is an entry of CELLS.
+The compiled table (csrc/cells.h) has the tensors, gates and states of each cell. A new cell is an
+entry of CELLS here and one there.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ class Cell:
     summary : str
         What it is, in a few words.
     equation : str
-        What it computes: x_t is the input of the layer, s the logistic function and o the product
-        entry by entry.
+        x_t is the input of the layer, s the logistic function and o the entrywise product.
     init : str
-        How its weights are drawn where nothing else is asked for.
+        Default distribution of its initial weights.
     """
 
     summary: str
@@ -33,7 +32,7 @@ class Cell:
 
 CELLS = {
     "rnn": Cell("the tanh RNN", "h_t = tanh(x_t Wx + h_{t-1} Wh + b) (Elman 1990)"),
-    "relu": Cell("the same with max(0, .)",
+    "relu": Cell("the RNN with ReLU in place of tanh",
                  "h_t = max(0, x_t Wx + h_{t-1} Wh + b) (Le, Jaitly and Hinton 2015)"),
     "lstm": Cell("the LSTM", """\
 columns of the weights in the order i, f, o, g: i, f, o = s(.), g = tanh(.) of
@@ -47,9 +46,9 @@ n = tanh(x_t Wx + b + (r o h_{t-1}) Wh); h_t = (1 - z) o n + z o h_{t-1} (Cho et
     "memory": Cell("a ReLU layer with an additive memory", """\
 u_t = max(0, x_t Wx + m_{t-1} Wh + b), m_t = m_{t-1} + u_t Wm + bm; the output of the layer
 is u_t"""),
-    "esn": Cell("an echo state network, of which only the head is trained", """\
-h_t = (1 - a) h_{t-1} + a tanh(Win x_t + W h_{t-1}) with the leak_rate a and weights that
-stay as they are drawn (Jaeger 2001)"""),
+    "esn": Cell("an echo state network, of which only the output weights are trained", """\
+h_t = (1 - a) h_{t-1} + a tanh(Win x_t + W h_{t-1}) with the leak_rate a and random weights
+that are not trained (Jaeger 2001)"""),
 }
 
 
@@ -59,9 +58,8 @@ def kernel_cell(cell: str, reset_after: bool = True) -> kernels.CellInfo:
     return kernels.CELL_TABLE[kernels.CELLS.index(name)]
 
 
-def tensor_shapes(
-    cell: str, D: int, H: int, reset_after: bool = True
-) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(cell: str, D: int, H: int,
+                  reset_after: bool = True) -> dict[str, tuple[int, ...]]:
     """The trained tensors of one recurrent layer with D inputs and H units: name -> shape."""
     info = kernel_cell(cell, reset_after)
     sizes = {"D": D, "H": H, "G": info.gates * H, "1": 0}

@@ -1,10 +1,9 @@
-"""Every setting once: its name, type, default, range and what it does.
+"""Every setting of fastrnn, declared once: name, type, default, check and explanation.
 
-A setting is a line of one of the TypedDicts below: ``name: Annotated[type, Setting(default, check,
-text)]``. Editors and type checkers read the types, because functions take ``**settings:
-Unpack[TrainSettings]``; `documented` makes of the same lines the signature and the docstring that
-``help()`` shows, `checked` validates what was given and fills in defaults, and the command line
-makes its flags of them.
+A setting is one line of a TypedDict: ``name: Annotated[type, Setting(default, check, text)]``.
+Functions take ``**settings: Unpack[TrainSettings]``, which editors and type checkers understand;
+`documented` makes of the same lines the signature and docstring that ``help()`` shows, `checked`
+validates values and fills in defaults, and the command line makes its flags of them.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from .validate import (
     positive_int,
 )
 
-# ways to draw the first weights -> the scale where none is given
+# distribution of the initial weights -> its default scale
 INIT_SCALES = {"normal": 0.01, "uniform": 0.08, "xavier": 1.0, "orthogonal": 1.0, "identity": 0.01}
 LEARNING_RATES = {"adagrad": 0.1, "rmsprop": 0.001, "adam": 0.001, "sgd": 0.1}
 DTYPES = ("float32", "float64")
@@ -48,18 +47,18 @@ Path = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of one setting.
+    """The declaration of a setting, apart from its name and type.
 
     Attributes
     ----------
     default : object
     check : callable
-        check(name, value) returns the value as it is used, or raises ValueError or TypeError; None
-        is not given to it where the type allows None.
+        check(name, value) returns the validated value or raises ValueError or TypeError. It is not
+        called for None where the type allows None.
     text : str
         What the setting does, in one or two sentences.
     choices : tuple of str
-        The values that there are, where they are names.
+        The allowed values of a setting that is one of some names.
     """
 
     default: Any
@@ -79,7 +78,8 @@ def one_of(default: str | None, choices: Iterable[str], text: str) -> Setting:
     return Setting(default, partial(choice, choices=names), text, names)
 
 
-def _any(name: str, value: Any) -> Any:
+def anything(name: str, value: Any) -> Any:
+    """The check of a setting that another function validates."""
     return value
 
 
@@ -106,46 +106,52 @@ def _callback(name: str, value: Any) -> Any:
     return value
 
 
-# ---- what shapes a model and its start ----
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
+
+
+# ---- the model ----
 
 Seed = Annotated[int | None, whole(
-    0, "Seed of the random numbers: of the initial weights, of dropout, of the order in which "
-       "records, sequences and shuffled windows are read, and of the samples shown while "
-       "training. None: others in each run.", least=0)]
-Dtype = Annotated[str, Setting("float32", _dtype, "Precision of all numbers.", DTYPES)]
+    0, "Seed of all random numbers: initial weights, dropout, the order in which records, "
+       "sequences and shuffled windows are read, and the samples shown during training. None: "
+       "different ones in each run.", least=0)]
 
 
 class ShapeSettings(TypedDict, total=False):
-    """What decides, with the cell and hidden_size, how many parameters a model has."""
+    """The settings that, with cell and hidden_size, decide the number of parameters."""
 
-    num_layers: Annotated[int, whole(1, "Recurrent layers, stacked.")]
+    num_layers: Annotated[int, whole(1, "Number of stacked recurrent layers.")]
     embedding_size: Annotated[int | None, whole(
-        None, "Size of the trained vector that stands for each input symbol; without it inputs "
-              "are one-hot.")]
+        None, "Size of the trained embedding vector of each input symbol. None: inputs are "
+              "one-hot.")]
     reset_after: Annotated[bool, Setting(
-        True, boolean, "For the gru: apply the reset gate after the product with Wh, as PyTorch "
-                       "and cuDNN do; False applies it before.")]
+        True, boolean, "GRU only: apply the reset gate after the product with Wh, as PyTorch and "
+        "cuDNN do; False applies it before.")]
     labels: Annotated[Sequence[str] | None, Setting(
-        None, _labels, "The labels that records may have; taken from the corpus where not given.")]
+        None, _labels, "The labels of records on which the model is conditioned; fastrnn.train "
+        "takes those of the corpus where not given.")]
 
 
 SPECTRAL_RADIUS = Setting(
-    0.9, finite_float, "For an esn: the largest absolute eigenvalue of its recurrent weights; "
-    "below 1 it mostly forgets what was long ago.")
+    0.9, finite_float, "Largest absolute eigenvalue of the recurrent weights of an echo state "
+    "network (esn); below 1 the state mostly forgets the distant past.")
 LEAK_RATE = Setting(
-    1.0, finite_float, "For an esn: how far one step moves its state, above 0 and at most 1; the "
-    "smaller, the slower.")
+    1.0, finite_float, "Fraction, above 0 and at most 1, of the state of an echo state network "
+    "(esn) that each step replaces; a smaller one makes the state change more slowly.")
 INPUT_SCALE = Setting(
-    1.0, finite_float, "For an esn: its input weights (and those of its feedback) are uniform "
-    "between minus and plus this.")
+    1.0, finite_float, "The input and feedback weights of an echo state network (esn) are uniform "
+    "between -input_scale and input_scale.")
 DENSITY = Setting(
-    0.1, finite_float, "For an esn: the fraction of its recurrent weights that are not 0, above 0 "
-    "and at most 1. Which ones is random in runs of neighbours, so that a step takes a fraction of "
-    "the time.")
+    0.1, finite_float, "Fraction, above 0 and at most 1, of the recurrent weights of an echo state "
+    "network (esn) that are not 0. Their places are random runs of neighbours, so that a step is "
+    "fast.")
 
 
 class ReservoirSettings(TypedDict, total=False):
-    """How the fixed recurrent layer of an echo state network is drawn."""
+    """The random recurrent layer, or reservoir, of an echo state network."""
 
     spectral_radius: Annotated[float, SPECTRAL_RADIUS]
     leak_rate: Annotated[float, LEAK_RATE]
@@ -158,32 +164,33 @@ class CellSettings(TypedDict, total=False):
 
     cell: Annotated[str, one_of("rnn", CELLS, "The recurrent cell: " + "; ".join(
         f'"{name}" is {cell.summary}' for name, cell in CELLS.items()) + ".")]
-    hidden_size: Annotated[int, whole(100, "Hidden units of each layer.")]
+    hidden_size: Annotated[int, whole(100, "Number of hidden units in each layer.")]
 
 
 class StartSettings(TypedDict, total=False):
-    """How the weights start, and what training minimizes."""
+    """The initial weights, the regularization and the loss of a model."""
 
     dropout: Annotated[float, Setting(
-        0.0, fraction,
-        "Probability, in [0, 1), that an output of a layer is set to 0 in training.")]
+        0.0, fraction, "Probability, in [0, 1), with which each output of a recurrent layer is set "
+        "to 0 in training.")]
     forget_bias: Annotated[float, Setting(
-        1.0, finite_float, "For the lstm: initial bias of the forget gates.")]
+        1.0, finite_float, "LSTM only: initial bias of the forget gates.")]
     init: Annotated[str | None, one_of(
-        None, INIT_SCALES, 'How the weights are drawn at first; "identity" sets Wh to the '
-        'identity. Where not given "xavier" for cells with gates, else "normal".')]
+        None, INIT_SCALES, 'Distribution of the initial weights; "identity" is "normal" with the '
+        'identity matrix as Wh. Where not given "xavier" for cells with gates, else "normal".')]
     init_scale: Annotated[float | None, Setting(
-        None, partial(positive_float, zero=True), "Scale of the initial weights; where not given "
-        "0.01 for normal and identity, 0.08 for uniform, 1 for the others.")]
+        None, partial(positive_float, zero=True), "Scale of the initial weights. Where not given "
+        "0.01 for normal and identity, 0.08 for uniform, 1 for xavier and orthogonal.")]
     loss: Annotated[str | None, one_of(
-        None, kernels.LOSSES, "What training minimizes: for symbols the cross-entropy (of a "
-        "softmax) or the binary cross-entropy, for numbers the mean squared error. Where "
-        "not given the first that fits.")]
-    dtype: Dtype
+        None, kernels.LOSSES, "The loss to minimize: the cross-entropy (of a softmax) or the "
+        "binary cross-entropy for symbols, the mean squared error for numbers. Where not given "
+        "the cross-entropy or the mean squared error.")]
+    dtype: Annotated[str, Setting("float32", _dtype, "Floating-point type of the parameters and of "
+                                  "all computations.", DTYPES)]
 
 
 class NetworkSettings(CellSettings, ShapeSettings, StartSettings, ReservoirSettings, total=False):
-    """What a model is, but for its seed."""
+    """All settings of a model except its seed."""
 
 
 class ModelSettings(NetworkSettings, total=False):
@@ -192,29 +199,26 @@ class ModelSettings(NetworkSettings, total=False):
     seed: Seed
 
 
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
-    return bool(value)
-
-
-UNITS_OF_ECHO = whole(500, "Units of the reservoir.")
-BIAS_SCALE = Setting(0.0, finite_float, "The biases are uniform between minus and plus this.")
-FEEDBACK = Setting(False, _flag, "Whether outputs are fed back into the reservoir.")
+# a dataclass writes each default, so these have names
+RESERVOIR_UNITS = whole(500, "Number of units in the reservoir.")
+BIAS_SCALE = Setting(
+    0.0, finite_float, "The biases are uniform between -bias_scale and bias_scale.")
+FEEDBACK = Setting(False, _flag, "Whether the outputs are fed back into the reservoir.")
 RIDGE = Setting(
-    1e-6, partial(positive_float, zero=True), "Penalty on the squares of the output weights, over "
-    "all steps that are fitted. The weights of the constant are among them: centre targets that "
-    "lie far from 0.")
-DRAWS = whole(0, "Seed of NumPy's generator; None: another network with each fit.", least=0)
-PRECISION = Setting("float64", _dtype, "Of states and outputs. The recurrent weights are float32 "
-                    "in both; ridge regression is in float64.", ("float64", "float32"))
+    1e-6, partial(positive_float, zero=True), "Penalty on the sum of the squared output weights, "
+    "beside the squared errors of all fitted steps. The bias of the output is penalized too: "
+    "subtract the mean from targets that lie far from 0.")
+ECHO_SEED = whole(0, "Seed of the random weights; None: different ones in each fit.", least=0)
+ECHO_DTYPE = Setting(
+    "float64", _dtype, "Floating-point type of states and outputs. The recurrent weights are "
+    "float32 and the ridge regression is in float64 in either case.", ("float64", "float32"))
 
 
 @dataclass(eq=False, repr=False)
 class EchoSettings:
     """The parameters of `fastrnn.EchoStateNetwork`."""
 
-    units: Annotated[int, UNITS_OF_ECHO] = UNITS_OF_ECHO.default
+    units: Annotated[int, RESERVOIR_UNITS] = RESERVOIR_UNITS.default
     spectral_radius: Annotated[float, SPECTRAL_RADIUS] = SPECTRAL_RADIUS.default
     leak_rate: Annotated[float, LEAK_RATE] = LEAK_RATE.default
     input_scale: Annotated[float, INPUT_SCALE] = INPUT_SCALE.default
@@ -222,86 +226,90 @@ class EchoSettings:
     bias_scale: Annotated[float, BIAS_SCALE] = BIAS_SCALE.default
     feedback: Annotated[bool, FEEDBACK] = FEEDBACK.default
     ridge: Annotated[float, RIDGE] = RIDGE.default
-    seed: Annotated[int | None, DRAWS] = DRAWS.default
-    dtype: Annotated[str, PRECISION] = PRECISION.default
+    seed: Annotated[int | None, ECHO_SEED] = ECHO_SEED.default
+    dtype: Annotated[str, ECHO_DTYPE] = ECHO_DTYPE.default
 
 
-# ---- what drives the training ----
+# ---- training ----
 
 class LoopSettings(TypedDict, total=False):
-    """How a model is trained, but for the seed."""
+    """All settings of a training run except its seed."""
 
     seq_length: Annotated[int, whole(
-        25, "Symbols of a text in one unroll (steps of back-propagation through time); records "
-            "and sequences are read whole.")]
+        25, "Number of symbols of a text in one window, through which the gradient is propagated "
+            "back in time; records and sequences are read whole.")]
     batch_size: Annotated[int, whole(
-        1, "Streams of a text, or records or sequences, that one update reads side by side.")]
+        1, "Number of streams of a text, or of records or sequences, in one update.")]
     order: Annotated[str, one_of(
-        "stream", ORDERS, 'For a text. "stream": windows from left to right, the hidden state '
-        'carried from one to the next. "shuffled": windows from every offset in random order, '
-        "each from the zero state.")]
+        "stream", ORDERS, 'How a text is read. "stream": windows from left to right, the hidden '
+        'state carried over from one to the next. "shuffled": windows that begin at every offset, '
+        "in random order, each from the zero state.")]
     balance: Annotated[str | None, Setting(
-        None, _balance, "For records: draw each label equally often.", ("labels",))]
-    optimizer: Annotated[str, one_of("adagrad", LEARNING_RATES, "The rule of an update.")]
+        None, _balance, "For records: sample each label equally often.", ("labels",))]
+    optimizer: Annotated[str, one_of("adagrad", LEARNING_RATES, "The update rule.")]
     learning_rate: Annotated[float | None, Setting(
-        None, positive_float, "Where not given 0.1 for adagrad and sgd, 0.001 for rmsprop and "
-        "adam.")]
+        None, positive_float, "Learning rate; where not given 0.1 for adagrad and sgd, 0.001 for "
+        "rmsprop and adam.")]
     learning_rate_decay: Annotated[float, Setting(
-        1.0, positive_float, "Factor in (0, 1] by which the learning rate falls once "
+        1.0, positive_float, "Factor in (0, 1] that multiplies the learning rate once "
         "learning_rate_decay_after epochs are completed, and again every "
-        "learning_rate_decay_every; char-rnn has 0.97.")]
+        "learning_rate_decay_every epochs (0.97 in char-rnn).")]
     learning_rate_decay_after: Annotated[int, whole(
-        10, "Completed epochs at which the learning rate falls for the first time.")]
+        10, "Number of completed epochs at which the learning rate decays for the first time.")]
     learning_rate_decay_every: Annotated[int, whole(
-        1, "Epochs from one fall of the learning rate to the next.")]
+        1, "Number of epochs from one decay of the learning rate to the next.")]
     schedule: Annotated[str, one_of(
         "constant", SCHEDULES, '"cosine": the learning rate falls to 0 over the run, along half a '
-        "cosine.")]
+        'cosine; "constant": it does not.')]
     warmup: Annotated[int, whole(
-        0, "Updates over which the learning rate first rises, linearly.", least=0)]
+        0, "Number of updates over which the learning rate first rises linearly.", least=0)]
     momentum: Annotated[float, Setting(
-        0.0, fraction, "For sgd, in [0, 1): v = momentum v + g, and the step is learning_rate v.")]
+        0.0, fraction, "SGD only, in [0, 1): v = momentum v + g, and the step is -learning_rate "
+        "v.")]
     decay_rate: Annotated[float, Setting(
-        0.9, fraction, "For rmsprop, in [0, 1): decay of the running mean of the squared "
+        0.9, fraction, "RMSProp only, in [0, 1): decay of the running mean of the squared "
         "gradients.")]
     clip_value: Annotated[float | None, Setting(
-        5.0, positive_float, "Each gradient entry is clipped to [-clip_value, clip_value]; None: "
-        "not.")]
+        5.0, positive_float, "Each entry of the gradient is clipped to [-clip_value, clip_value]. "
+        "None: no clipping by value.")]
     clip_norm: Annotated[float | None, Setting(
-        None, positive_float, "All gradients together are scaled down to this norm where theirs "
-        "is larger, before clip_value.")]
+        None, positive_float, "The gradient of all parameters together is scaled down to this "
+        "norm where its own is larger, before clip_value. None: no clipping by norm.")]
     epochs: Annotated[int | None, whole(
-        None, "Passes over the training data; 1 where neither updates nor minutes is given.")]
-    updates: Annotated[int | None, whole(None, "Updates in all, in place of epochs.")]
+        None, "Number of passes over the training data; 1 where neither updates nor minutes is "
+              "given.")]
+    updates: Annotated[int | None, whole(None, "Total number of updates, in place of epochs.")]
     minutes: Annotated[float | None, Setting(
-        None, positive_float, "Time to train for, in place of epochs; the cosine schedule is "
-        "fitted to it.")]
+        None, positive_float, "Training time in minutes, in place of epochs; the cosine schedule "
+        "follows it.")]
     valid_fraction: Annotated[float, Setting(
-        0.0, fraction, "Fraction, in [0, 1), of the data that is held out for validation and not "
-        "trained on: the end of a text or of sequences, records drawn at random. The validation "
-        "loss is taken after each epoch, and the model with the lowest is the result.")]
+        0.0, fraction, "Fraction, in [0, 1), of the data held out for validation: the end of a "
+        "text or of sequences, or random records. The validation loss is computed after each "
+        "epoch, and the model with the lowest is kept as the best.")]
     valid_every: Annotated[int | None, whole(
-        None, "Updates from one validation to the next, in place of an epoch.")]
+        None, "Number of updates from one validation to the next, in place of an epoch.")]
     patience: Annotated[int | None, whole(
-        None, "Stop early, after so many validations in a row without a lower loss.")]
+        None, "Early stopping after this many validations in a row without a lower loss. None: no "
+              "early stopping.")]
     accuracy: Annotated[bool, Setting(
-        False, boolean, "After each epoch, measure the accuracy on the training data.")]
+        False, boolean, "Measure the accuracy on the training data after each epoch.")]
     threads: Annotated[int | None, whole(
-        None, "Threads that share a batch; where not given as many as this process may use. Any "
-              "number gives the same bits.")]
+        None, "Number of threads that share a batch; where not given as many as this process may "
+              "use. The results are the same bits for any number.")]
     progress: Annotated[bool, Setting(
-        True, boolean, "Show a progress bar on standard error and, of a text, samples.")]
+        True, boolean, "Show a progress bar on standard error and, for a text or records, samples "
+        "on standard output.")]
     sample_every: Annotated[int | None, whole(
-        None, "Updates between the samples shown; 0: none. Where not given: ten over the run.",
-        least=0)]
-    sample_length: Annotated[int, whole(200, "Symbols in each of these samples.")]
+        None, "Number of updates from one shown sample to the next; 0: no samples. Where not "
+              "given: ten samples over the run.", least=0)]
+    sample_length: Annotated[int, whole(200, "Number of symbols in each sample shown.")]
     checkpoint: Annotated[Path | None, Setting(
-        None, _any, "A .safetensors file to write while training and at the end.")]
+        None, anything, "A .safetensors file to write during training and at its end.")]
     checkpoint_every: Annotated[int | None, whole(
-        None, "Updates between checkpoints; where not given one a minute.")]
+        None, "Number of updates from one checkpoint to the next; where not given one a minute.")]
     callback: Annotated[Callable[[Any], Any] | None, Setting(
-        None, _callback, "Called as callback(trainer) whenever a sample is due (shown or not) and "
-        "at the end of a run; a true result ends the run.")]
+        None, _callback, "Function called as callback(trainer) whenever a sample is due (shown or "
+        "not) and at the end of a run; a true return value ends the run.")]
 
 
 class TrainerSettings(LoopSettings, total=False):
@@ -315,74 +323,73 @@ class TrainSettings(NetworkSettings, LoopSettings, total=False):
 
     seed: Seed
     resume: Annotated[Path | None, Setting(
-        None, _any, "A checkpoint to go on from, bit for bit, to the end of its plan or to the "
-        "epochs, updates or minutes given now. Its other settings stay; giving another value is "
-        "refused. Checkpoints go to the same file unless `checkpoint` names another.")]
+        None, anything, "A checkpoint to continue from, bit for bit, to its planned end or to the "
+        "epochs, updates or minutes given now. Its other settings stay; a different value for one "
+        "is an error. Checkpoints go to the same file unless `checkpoint` names another.")]
 
 
 # these may differ when a run is resumed
 FREE = frozenset(("epochs", "updates", "minutes", "patience", "threads", "progress", "checkpoint",
                   "callback", "sample_every", "sample_length", "checkpoint_every"))
-# these are of this run and machine, and no checkpoint stores them
+# these belong to one run on one machine, and no checkpoint stores them
 NOT_STORED = frozenset(("threads", "progress", "checkpoint", "callback"))
 
 
-# ---- how a text becomes symbols, how a model generates, how gradients are checked ----
+# ---- vocabularies, sampling and gradient checks ----
 
 class WordSettings(TypedDict, total=False):
-    """How a vocabulary cuts a text into words."""
+    """How a vocabulary splits a text into words."""
 
     split: Annotated[str, one_of(
-        "blank", SPLITS, 'For words, where they end. "blank": at each blank and line end; "space": '
+        "blank", SPLITS, 'For words: where they end. "blank": at each blank and line end; "space": '
         'at runs of white space; "mark": as "space", and punctuation marks are words too.')]
     lower: Annotated[bool, Setting(True, boolean, "For words: lower-case the text first.")]
     min_count: Annotated[int, whole(
-        1, "For words: those that come less often become <unk>.")]
+        1, "For words: those that occur less often than this become <unk>.")]
 
 
 class SampleSettings(TypedDict, total=False):
     """The keywords of `Model.sample` and `Model.stream`."""
 
     prime: Annotated[str | bytes, Setting(
-        "", _any, "Text that the model reads first; it is not part of the result. Without it the "
-        "first symbol is drawn uniformly from the vocabulary, and is part of the result. For a "
-        "record it is the beginning.")]
+        "", anything, "Text that the model reads first; it is not part of the result, except as "
+        "the start of a record. Without it the first symbol is uniformly random and part of the "
+        "result.")]
     label: Annotated[Any, Setting(
-        None, _any, "For models of records with labels: a label, or a mixture as a dict of label "
-        'to weight, such as {"Netherlands": 0.5, "Poland": 0.5}; or a list of n such.')]
+        None, anything, "For models of records with labels: a label, or a mixture as a dict of "
+        'label to weight, such as {"Netherlands": 0.5, "Poland": 0.5}; or a list of n of these.')]
     max_length: Annotated[int | None, whole(
-        None, "Another name for length, for records: the most symbols of one.")]
+        None, "For records: another name of length, the largest number of symbols of a record.")]
     temperature: Annotated[float, Setting(
-        1.0, partial(positive_float, zero=True), "Symbols are drawn from softmax(scores / "
+        1.0, partial(positive_float, zero=True), "Symbols are sampled from softmax(scores / "
         "temperature): below 1 likely symbols become likelier; 0 always takes the likeliest.")]
-    top_k: Annotated[int | None, whole(None, "Draw only from the k likeliest symbols.")]
+    top_k: Annotated[int | None, whole(None, "Sample only from the k likeliest symbols.")]
     top_p: Annotated[float | None, Setting(
-        None, finite_float, "Draw only from the fewest likeliest symbols whose probabilities sum "
-        "to p, above 0 and at most 1 (nucleus sampling).")]
+        None, finite_float, "Nucleus sampling: sample only from the fewest likeliest symbols whose "
+        "probabilities sum to at least p, above 0 and at most 1.")]
     stop: Annotated[str | Sequence[str] | None, Setting(
-        None, _any, "The text ends before the first place where one of these strings stands in "
-        "it.")]
+        None, anything, "The text ends before the first occurrence of this string, or of one of "
+        "these strings.")]
     seed: Annotated[int | None, whole(
-        None, "Seed of the draws; None: another text each time.", least=0)]
+        None, "Seed of the sampling; None: a different text each time.", least=0)]
 
 
 class GradcheckSettings(TypedDict, total=False):
-    """How `fastrnn.gradcheck` takes its differences."""
+    """How `fastrnn.gradcheck` computes numerical gradients."""
 
     step: Annotated[float, Setting(
         1e-5, positive_float, "How far each entry is moved, up and down.")]
     tolerance: Annotated[float, Setting(
         1e-6, positive_float, "Largest relative error, beyond rounding, that passes.")]
     entries: Annotated[int | None, whole(
-        None, "Entries of each tensor to check, drawn at random; all where not given.")]
+        None, "Number of entries of each tensor to check, chosen at random; all where not given.")]
     dropout: Annotated[bool, Setting(
-        False, boolean, "Check with the model's dropout at work; the same units are dropped in "
-        "all passes.")]
+        False, boolean, "Check with the model's dropout; all passes drop the same units.")]
     seed: Annotated[int | None, whole(
-        0, "Seed of the entries, the initial state and the dropout.", least=0)]
+        0, "Seed of the choice of entries, of the initial state and of dropout.", least=0)]
 
 
-# ---- what is made of the declarations ----
+# ---- signatures, docstrings and checks from the declarations ----
 
 @dataclass(frozen=True)
 class Declared:
@@ -402,14 +409,14 @@ class Declared:
         return type(None) in self.kinds or self.type is Any
 
     def checked(self, value: Any) -> Any:
-        """The value as it is used; ValueError or TypeError where it is none."""
+        """The validated value; raises ValueError or TypeError for a wrong one."""
         if value is None and self.optional:
             return None
         return self.setting.check(self.name, value)
 
     @property
     def entry(self) -> str:
-        """As numpydoc wants it in a docstring."""
+        """The setting as an entry of a numpydoc docstring."""
         shown = {int: "int", float: "float", str: "str", bool: "bool", bytes: "bytes"}
         names = [shown.get(kind, "path-like" if get_origin(kind) is os.PathLike
                            else "callable" if get_origin(kind) is get_origin(Callable[[], Any])
@@ -435,15 +442,9 @@ def declared(settings: type) -> dict[str, Declared]:
 
 
 def checked(settings: type, given: dict[str, Any], what: str) -> dict[str, Any]:
-    """All settings of a TypedDict: those given, validated, and the defaults of the others.
-
-    Raises
-    ------
-    TypeError
-        A name that is none (the message says which is nearest), or a value of another type.
-    ValueError
-        A value outside its range.
-    """
+    """All settings of a TypedDict: the given ones, validated, and the defaults of the others.
+    Raises TypeError for an unknown name (the message suggests one) or a wrong type, and ValueError
+    for a value out of range."""
     known = declared(settings)
     for name in given:
         if name not in known:
@@ -454,7 +455,7 @@ def checked(settings: type, given: dict[str, Any], what: str) -> dict[str, Any]:
 
 
 def given_to(settings: type, values: dict[str, Any]) -> dict[str, Any]:
-    """Those of the values whose names are settings of this TypedDict."""
+    """The values whose names are settings of this TypedDict."""
     return {name: values[name] for name in declared(settings) if name in values}
 
 
@@ -462,9 +463,9 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 def documented(settings: type) -> Callable[[Call], Call]:
-    """Give a function or class that takes ``**settings`` of a TypedDict the signature and the
-    docstring that list them, for ``help()`` and for completion in a notebook. In the docstring they
-    take the place of the line ``**settings`` and of what is indented below it."""
+    """Decorate a function or class that takes ``**settings`` of a TypedDict: its signature and its
+    docstring then list every setting, for ``help()`` and for completion in a notebook. In the
+    docstring they replace the line ``**settings`` and what is indented below it."""
 
     def add(call: Call) -> Call:
         function: Any = call.__init__ if inspect.isclass(call) else call

@@ -546,7 +546,7 @@ def test_parameters_that_are_not_finite_write_nothing():
     model = make()
     model.params["layer0.Wh"][2, 3] = np.inf
     for call in (model.sample, model.stream):
-        with pytest.raises(ValueError, match="parameters are not finite, so it cannot write"):
+        with pytest.raises(ValueError, match="parameters are not finite, so it cannot generate"):
             call(length=5)
 
 

@@ -1,4 +1,4 @@
-"""How many numbers a model learns, and which hidden size has as many."""
+"""How many parameters a model has, and which hidden size gives as many."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from .network import Network, parameter_shapes
 
 
 def parameter_count(model: Network) -> int:
-    """How many numbers a model learns."""
+    """The number of trained parameters of a model.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    int
+    """
     return model.block.size
 
 
@@ -22,24 +31,28 @@ def parameter_count(model: Network) -> int:
 def hidden_size_for(
     cell: str, parameters: int, vocabulary: Vocabulary | Sizes, **settings: Unpack[ShapeSettings]
 ) -> int:
-    """The hidden_size with which a model has nearest to so many parameters, so that cells can be
-    compared at equal size.
+    """The hidden size with which a model comes closest to a number of parameters, so that cells can
+    be compared at equal size.
 
     Parameters
     ----------
     cell : str
-        As of the `fastrnn.Model`.
+        The recurrent cell, one of those of `fastrnn.Model`.
     parameters : int
-        As `parameter_count` tells of the other model.
+        The number of parameters to come close to, such as the `parameter_count` of another model.
     vocabulary : Vocabulary or Sizes
-        As of the `fastrnn.Model`.
+        What the model reads and predicts, as for `fastrnn.Model`.
     **settings
         `ShapeSettings`.
 
+    Returns
+    -------
+    int
+
     Raises
     ------
-    ValueError
-        Fewer parameters than the smallest model has.
+    ValueError, TypeError
+        Fewer parameters than a model of one unit has, or an argument outside its range.
     """
     config: dict[str, Any] = checked(ShapeSettings, dict(settings), "hidden_size_for")
     config["cell"] = choice("cell", cell, CELLS)

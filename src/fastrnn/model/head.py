@@ -1,4 +1,4 @@
-"""The head of an echo state network that reads text, solved for in place of being trained."""
+"""Ridge regression of the output weights of an echo state network that reads text."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..kernels.blas import one_thread
 from ..validate import positive_float, positive_int
 from .network import Network
 
-GAIN_SYMBOLS = 2**14  # on which the size of the weights is chosen
+GAIN_SYMBOLS = 2**14  # on which the scale of the weights is chosen
 
 
 def fit_head(network: Network, source: Source, ridge: float, warmup: int) -> float:
-    """Set the head by ridge regression of the next symbol, one-hot, on [1; h]; returns the mean
-    cross-entropy (nats) of the first GAIN_SYMBOLS symbols that were fitted.
+    """Fit the head by ridge regression of the next symbol, one-hot, on [1; h]; returns the mean
+    cross-entropy (nats) on the first GAIN_SYMBOLS fitted symbols.
 
-    The head is that solution times the number that makes the cross-entropy least, since a
-    regression on probabilities gives no scores for a softmax."""
+    The regression predicts probabilities, not the scores of a softmax, so its solution is scaled
+    to minimize the cross-entropy."""
     if network.reservoir is None:
         raise ValueError(f"fit_head is for cell='esn', not {network.config['cell']!r}: use "
                          "fastrnn.train")

@@ -1,4 +1,4 @@
-"""The losses of a run."""
+"""The losses of a training run."""
 
 from __future__ import annotations
 
@@ -10,48 +10,42 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..plots import figure
 
-# what the losses that a model can have are in, and what one prediction is of
+# loss -> its unit, and what one prediction is
 MEASURES = {"cross_entropy": ("nats", "symbol"), "binary_cross_entropy": ("nats", "symbol"),
             "mean_squared_error": ("squared error", "step")}
 
 
 class History:
-    """The loss of every update, of an unroll (divide by seq_length for that of a symbol), and of
-    every validation, of one prediction: a symbol's in nats, or that of numbers, the squared error.
+    """The losses of training: of every update, and of every validation.
 
     Attributes
     ----------
     loss : float64 ndarray, shape (updates,)
-        Summed over the time steps of a window or sequence and averaged over the batch.
+        Training loss, summed over the time steps of a window or sequence and averaged over the
+        batch, in nats or squared error; divided by `seq_length` it is the loss of one prediction.
     smooth_loss : float64 ndarray, shape (updates,)
         s = 0.999 s + 0.001 loss, starting at the first loss (karpathy's min-char-rnn).
     valid_loss : float64 ndarray, shape (validations,)
-        Mean loss of a prediction on what `valid_fraction` holds out.
+        Mean loss of one prediction of the validation data, in nats per symbol or squared error.
     valid_updates : int64 ndarray, shape (validations,)
-        After how many updates each of them was taken.
+        The number of updates before each validation.
     accuracy : float64 ndarray, shape (epochs,)
-        Share of the symbols to predict that were the likeliest, after each epoch, on what was
-        trained on, where `train` was asked for `accuracy`; else empty.
+        Fraction of the training data's target symbols to which the model gave the highest
+        probability, after each epoch; empty where training did not set ``accuracy=True``.
     seq_length : float or None
-        Predictions in one unroll that count (of sequences their mean); None in a model that was not
-        trained.
+        Number of predictions in one sequence or window, on average; None before training.
     measure : tuple of str
-        What losses are in, and of what: ("nats", "symbol") or ("squared error", "step").
+        Unit of the losses, and what one prediction is: ("nats", "symbol") or ("squared error",
+        "step").
     stopped : str
         Why the last run ended: "finished", "patience", "interrupted" (Ctrl-C), "callback" or
-        "error"; before that "".
+        "error"; "" before.
     """
 
     def __init__(
-        self,
-        loss: ArrayLike = (),
-        smooth_loss: ArrayLike = (),
-        valid_loss: ArrayLike = (),
-        valid_updates: ArrayLike = (),
-        accuracy: ArrayLike = (),
-        *,
-        seq_length: float | None = None,
-        measure: tuple[str, str] = ("nats", "symbol"),
+        self, loss: ArrayLike = (), smooth_loss: ArrayLike = (), valid_loss: ArrayLike = (),
+        valid_updates: ArrayLike = (), accuracy: ArrayLike = (), *,
+        seq_length: float | None = None, measure: tuple[str, str] = ("nats", "symbol"),
     ) -> None:
         self._pieces = [(np.array(loss, np.float64), np.array(smooth_loss, np.float64))]
         self.valid_loss = np.array(valid_loss, np.float64)
@@ -61,20 +55,20 @@ class History:
         self.stopped = ""
 
     def extend(self, loss: NDArray[np.float64], smooth_loss: NDArray[np.float64]) -> None:
-        """Add the losses of more updates; arrays of equal length."""
+        """Append the losses and smoothed losses of more updates, arrays of equal length."""
         self._pieces.append((loss, smooth_loss))
 
     def add_validation(self, loss: float, update: int) -> None:
-        """Add a validation loss, in nats per symbol, after so many updates."""
+        """Append a validation loss (of one prediction) and the number of updates before it."""
         self.valid_loss = np.append(self.valid_loss, loss)
         self.valid_updates = np.append(self.valid_updates, np.int64(update))
 
-    def add_accuracy(self, share: float) -> None:
-        """Add the accuracy after another epoch."""
-        self.accuracy = np.append(self.accuracy, share)
+    def add_accuracy(self, fraction: float) -> None:
+        """Append the accuracy after another epoch, a fraction in [0, 1]."""
+        self.accuracy = np.append(self.accuracy, fraction)
 
     def copy(self) -> History:
-        """Another history with the same entries."""
+        """A copy of the history that shares no array with it."""
         other = History(self.loss, self.smooth_loss, self.valid_loss, self.valid_updates,
                         self.accuracy, seq_length=self.seq_length, measure=self.measure)
         other.stopped = self.stopped
@@ -104,8 +98,13 @@ class History:
         return f"<History of {len(self)} updates{last}>"
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draw the smoothed loss against the updates; write it to `path` (PNG, PDF, SVG) if given.
-        Where there is a validation loss it is drawn too, and both are per prediction.
+        """Plot the smoothed loss against the updates; with validations both losses, of one
+        prediction.
+
+        Parameters
+        ----------
+        path : str or path-like, optional
+            A file for the figure: PNG, PDF or SVG.
 
         Returns
         -------
@@ -116,12 +115,12 @@ class History:
         ImportError
             matplotlib is not installed.
         ValueError
-            There is nothing to draw yet.
+            There are no losses yet.
         """
         if not len(self):
             raise ValueError("there are no losses to plot yet: run the trainer first")
         canvas, axes = figure(8, 4.5)
-        every = max(1, len(self) // 5000)  # more points than pixels only make a large file
+        every = max(1, len(self) // 5000)  # no more points than pixels
         updates = np.arange(1, len(self) + 1)
         if self.valid_loss.size and self.seq_length:
             axes.plot(updates[::every], self.smooth_loss[::every] / self.seq_length,

@@ -1,4 +1,4 @@
-"""How the weights of a network are drawn at first."""
+"""Random initial weights."""
 
 from __future__ import annotations
 
@@ -13,29 +13,14 @@ def draw_weights(
     init: str, scale: float, name: str, p: NDArray[Any], columns: int, rng: np.random.Generator,
     picked: bool = False,
 ) -> None:
-    """Fill a weight matrix in place with its initial values.
+    """Fill the weight matrix p (rows, gates * columns) of this name in place.
 
-    "normal": N(0, scale), as in min-char-rnn. "uniform": between -scale and scale, as in char-rnn.
-    "xavier": uniform of the variance 2 scale^2 / (rows + columns) (Glorot and Bengio 2010); where
-    an input picks one row, as of an embedding, scale^2, since only one of its inputs is not 0
-    (bench/NOTES.md has what that gives). "orthogonal": random orthogonal rows or columns times
-    scale, each gate by itself (Saxe et al. 2014). "identity": as "normal", but Wh is the identity
-    in each gate (Le, Jaitly and Hinton 2015).
-
-    Parameters
-    ----------
-    init : {"normal", "uniform", "xavier", "orthogonal", "identity"}
-    scale : float
-    name : str
-        The tensor's, which tells a Wh.
-    p : ndarray, shape (rows, gates * columns)
-    columns : int
-        Columns of one gate.
-    rng : numpy.random.Generator
-        Draws float64 numbers.
-    picked : bool
-        Whether an input picks a row of p.
-    """
+    "normal": N(0, scale^2), as in min-char-rnn. "uniform": in [-scale, scale], as in char-rnn.
+    "xavier": uniform with variance 2 scale^2 / (rows + columns) (Glorot and Bengio 2010), or
+    scale^2 where each input is `picked`: one-hot, so that it selects a row (bench/NOTES.md has the
+    effect). "orthogonal": a random matrix with orthogonal rows or columns, times scale, for each
+    gate (Saxe et al. 2014). "identity": "normal", with the identity matrix for each gate of a Wh
+    (Le, Jaitly and Hinton 2015)."""
     gates = [p[:, c : c + columns] for c in range(0, p.shape[1], columns)]
     rows = len(p)
     if init == "identity" and name.endswith("Wh"):
@@ -45,10 +30,10 @@ def draw_weights(
         for gate in gates:
             tall = rng.normal(size=(max(rows, columns), min(rows, columns)))
             q, r = np.linalg.qr(tall)
-            q *= np.sign(np.diag(r))  # else not every rotation is as likely
+            q *= np.sign(np.diag(r))  # makes q uniform over all rotations
             gate[:] = scale * (q if rows >= columns else q.T)
     elif init in ("uniform", "xavier"):
-        # of the variance v a uniform number goes up to sqrt(3 v)
+        # variance v: uniform in [-sqrt(3 v), sqrt(3 v)]
         half = scale if init == "uniform" else scale * math.sqrt(
             3 if picked else 6 / (rows + columns))
         p[:] = rng.uniform(-half, half, p.shape)

@@ -1,4 +1,4 @@
-"""Labels of records: each an input of the first layer at every step, alone or mixed."""
+"""Labels of records: their probabilities are inputs of the first layer at every step."""
 
 from __future__ import annotations
 
@@ -15,28 +15,10 @@ from ..validate import positive_float
 def probabilities(
     names: Sequence[str] | None, labels: Any, N: int, dtype: np.dtype[Any]
 ) -> NDArray[Any] | None:
-    """The probability of each label in each of N rows.
+    """The probabilities (N, C) of the C labels of a model, for N rows; None for a model without.
 
-    Parameters
-    ----------
-    names : sequence of str or None
-        The C labels of a model; None where it has none.
-    labels : str, dict of str -> float, or a sequence of N such
-        One for all rows or one for each; the weights of a dict are divided by their sum.
-    N : int
-    dtype : numpy.dtype
-
-    Returns
-    -------
-    ndarray, shape (N, C), or None
-        None for a model without labels.
-
-    Raises
-    ------
-    ValueError, TypeError
-        An unknown label (the message names the known ones), none where the model has labels, one
-        where it has not, or weights that are negative or all 0.
-    """
+    `labels` is a str, a dict of label -> weight (weights are divided by their sum), or a sequence
+    of N of these."""
     if names is None:
         if labels is not None:
             raise ValueError("this model was trained without labels: leave label out")
@@ -55,7 +37,7 @@ def probabilities(
 
 
 def _fill(row: NDArray[np.float64], names: Sequence[str], label: Any) -> None:
-    """Write the probabilities (C,) of a label or mixture."""
+    """Write the probabilities (C,) of a label or mixture into row."""
     if not isinstance(label, str | Mapping):
         raise TypeError(f"a label must be a str, or a dict of label -> weight, not {label!r}")
     for name, weight in (label if isinstance(label, Mapping) else {label: 1.0}).items():
@@ -67,5 +49,5 @@ def _fill(row: NDArray[np.float64], names: Sequence[str], label: Any) -> None:
         row[names.index(name)] = positive_float("a label's weight", weight, zero=True)
     if not row.any():
         raise ValueError("a mixture of labels needs a weight above 0")
-    row /= row.max()  # whose sum is finite
+    row /= row.max()  # so that the sum is finite
     row /= row.sum()

@@ -1,4 +1,4 @@
-"""What users hold: a network and, where it reads text, its vocabulary."""
+"""The model: a network and, where it reads text, its vocabulary."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from .network import Network
 
 
 class RankedLabel(NamedTuple):
-    """What `Model.rank_labels` finds of a label.
+    """A label in the ranking of `Model.rank_labels`.
 
     Attributes
     ----------
     label : str
     loss : float
-        Of the record with this label, nats per symbol.
+        Loss of the record with this label, in nats per symbol.
     probability : float
-        Of this label among all.
+        Posterior probability of this label.
     """
 
     label: str
@@ -39,61 +39,59 @@ class RankedLabel(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Another name for probability, from before."""
+        """The former name of `probability`."""
         return self.probability
 
 
 @documented(ModelSettings)
 class Model(Network):
-    """A network that reads symbols, one-hot or embedded, or numbers through recurrent layers and
-    predicts symbols, or numbers: of a text, the next symbol.
+    """A recurrent network that reads symbols (one-hot or embedded) or numbers, and predicts symbols
+    or numbers: for a text, the next symbol.
 
     With h_t the output of the last layer, o_t = h_t head.W + head.b are the predicted numbers, or
-    the scores of the predicted symbols, whose probabilities are p = softmax(o_t). With x_t the
-    input of a layer, s the logistic function and o the product entry by entry:
+    the scores of the symbols, whose probabilities are softmax(o_t). With x_t the input of a layer,
+    s the logistic function and o the entrywise product:
 
     @CELLS@
 
     Parameters
     ----------
     vocabulary : Vocabulary or Sizes
-        The K symbols of a text, which are read and predicted; or of sequences what is read, V
-        symbols or D numbers, and what is predicted, K of either: ``Model(sequences.sizes)``.
+        The K symbols of a text; or for sequences the sizes of inputs (V symbols or D numbers) and
+        outputs (K of either): ``Model(sequences.sizes)``.
     reservoir : Reservoir, optional
-        For an esn, one that is there already; it is not in `config`.
+        For an esn: an existing reservoir in place of a random one.
     **settings
         `ModelSettings`.
 
     Attributes
     ----------
     params : dict of str -> ndarray
-        Writable views of `block`, G gates side by side: ``embedding.W`` (V, E) where there is one;
-        for each layer ``layer0.Wx`` (D, G H), ``layer0.Wh`` (H, G H), ``layer0.b`` (G H), for a
-        GRU that resets after ``layer0.bhn`` (H), for the memory cell ``layer0.Wm`` (H, H) and
-        ``layer0.bm`` (H); ``layer0.Wc`` (C, G H) where there are labels, which adds for a record's
-        label, or its probability of each, an input of the first layer at every step; ``head.W``
-        (H, K), ``head.b`` (K). D is V or E in the first layer, or that of the inputs, then H; of a
-        text V is K. An esn has the head's only. The weights are drawn tensor by tensor in this
-        order by ``numpy.random.default_rng(seed)`` as float64 (before them a reservoir, nothing for
-        biases, which are 0, or for an identity Wh); `fastrnn.model.initial` tells how.
-    reservoir : Reservoir or None
-        For an esn: what is not trained.
+        The trained parameters, writable views of `block`. With G gates side by side:
+        ``embedding.W`` (V, E) of an embedding; for each layer ``layer0.Wx`` (D, G H), ``layer0.Wh``
+        (H, G H) and ``layer0.b`` (G H), then ``layer0.bhn`` (H) of a GRU with reset_after, or
+        ``layer0.Wm`` (H, H) and ``layer0.bm`` (H) of the memory cell; ``layer0.Wc`` (C, G H) for C
+        labels, whose probabilities are inputs of the first layer at every step; ``head.W`` (H, K)
+        and ``head.b`` (K). D is the size of the layer's input. An esn has only the head. Weights
+        are sampled in this order by ``numpy.random.default_rng(seed)``; biases start at 0.
     block : ndarray, shape (size,)
         All parameters, one after the other.
+    reservoir : Reservoir or None
+        The recurrent layer of an esn, which is not trained.
     state : ndarray, shape (1, P)
-        Where `sample` and `score` start: zero in a new model, then the state that training carried
-        at its end. A text model hardly ever meets the zero state while it learns, and may not find
-        back to the text from there. P numbers: for each layer its h, for an LSTM followed by its c.
+        The state from which a text is scored or continued: zero in a new model, then the last state
+        of training, since a text model rarely sees the zero state while it learns. P numbers: for
+        each layer its h (H), for an LSTM followed by its c (H).
     config : dict
-        The settings, with what their defaults stand for.
+        All settings, defaults filled in.
     sizes : Sizes
-        What is read and predicted.
+        Kind and number of inputs and outputs.
     vocabulary : Vocabulary or None
         None in a model of sequences.
     history : History
-        The losses of the training that this model has had.
+        The losses of the model's training.
     known : uint64 ndarray
-        Digests of the records that it was trained on, sorted: what `novelty` compares with.
+        Sorted digests of the records it was trained on, for `novelty`.
 
     Raises
     ------
@@ -103,16 +101,14 @@ class Model(Network):
     Notes
     -----
     Dropout (Srivastava et al. 2014) acts on the outputs of layers, not on the state that a layer
-    passes to its own next time step (Zaremba et al. 2014); what is kept is divided by 1 - dropout,
-    so that scoring and sampling need no change. It is rounded to a multiple of 1/65536. The binary
-    cross-entropy is -log p - sum over the other symbols of log(1 - p_k), in nats; scores are the
-    cross-entropy in either case. The squared error is the mean over the numbers of a prediction.
+    passes to its next time step (Zaremba et al. 2014). The other outputs are divided by 1 - dropout
+    in training; the probability is rounded to a multiple of 1/65536. The binary cross-entropy of a
+    target is -log p - sum over the other symbols k of log(1 - p_k). The squared error is averaged
+    over the K numbers of a prediction.
     """
 
-    def __init__(
-        self, vocabulary: Vocabulary | Sizes, *, reservoir: Reservoir | None = None,
-        **settings: Unpack[ModelSettings],
-    ) -> None:
+    def __init__(self, vocabulary: Vocabulary | Sizes, *, reservoir: Reservoir | None = None,
+                 **settings: Unpack[ModelSettings]) -> None:
         self.vocabulary = vocabulary if isinstance(vocabulary, Vocabulary) else None
         super().__init__(sizes_of(vocabulary), dict(settings), reservoir)
         self.history = History()
@@ -120,7 +116,7 @@ class Model(Network):
 
     @property
     def text_vocabulary(self) -> Vocabulary:
-        """The vocabulary, of a model that has one: others raise ValueError."""
+        """The vocabulary; a model of sequences, which has none, raises ValueError."""
         if self.vocabulary is None:
             raise scoring.not_for_text()
         return self.vocabulary
@@ -134,64 +130,72 @@ class Model(Network):
         return checked
 
     def check(self, source: Source) -> None:
-        """Raise ValueError unless this model can read and predict what is in `source`."""
+        """Raise ValueError unless this model can read and predict the data of a Corpus, Sequences
+        or other source."""
         source.check_fits(self.vocabulary, self.sizes, self.config["labels"])
 
     def score(self, source: str | bytes | Source, label: Any = None) -> float:
-        """Mean loss of a prediction: of a text the cross-entropy in nats per symbol.
+        """Mean loss of one prediction: cross-entropy in nats per symbol (exp(score) is the
+        perplexity), or squared error.
 
-        A text is read from `state` on, its first symbol given, not predicted: n symbols make n - 1
-        predictions. exp(score) is the perplexity. Sequences and records are read from the zero
-        state; of sequences the steps that count are scored, of records each symbol and the stop
-        symbol.
+        A text is read from `state`; its n symbols make n - 1 predictions. Sequences and records are
+        read from the zero state: sequences at their unmasked steps, records with each symbol and
+        the stop symbol predicted.
 
         Parameters
         ----------
         source : str, bytes (for unit "byte"), Corpus with this model's vocabulary, or Sequences
-            A str is one record where the model learned records.
+            A str is one record for a model of records.
         label : str, or dict of str -> float, optional
-            Of such a record, where the model has labels: one, or a mixture by weights; a corpus has
-            its own.
+            The label of such a record, or a mixture label -> weight, where the model has labels.
+
+        Returns
+        -------
+        float
 
         Raises
         ------
-        ValueError
+        ValueError, TypeError
             Fewer than two symbols, a symbol that the vocabulary does not have, a corpus with
             another vocabulary, sequences of other sizes, or an unknown label.
         """
         read, weights = scoring.to_read(self, self.vocabulary, source, label)
         return scoring.mean_loss(self, read, self.state, weights)
 
-    def accuracy(
-        self, source: str | bytes | Source, last: int | None = None, label: Any = None
-    ) -> float:
-        """The fraction of symbols that the model, given those before, finds likeliest.
+    def accuracy(self, source: str | bytes | Source, last: int | None = None,
+                 label: Any = None) -> float:
+        """The fraction of target symbols to which the model gives the highest probability.
 
         Parameters
         ----------
         source, label
-            Read as `Model.score` does.
+            As for `Model.score`.
         last : int, optional
-            Of sequences: only so many of each one's steps that count, the last ones.
+            For sequences: only the last `last` unmasked steps of each.
+
+        Returns
+        -------
+        float
+            In [0, 1].
 
         Raises
         ------
-        ValueError
-            As `Model.score`; or targets that are numbers.
+        ValueError, TypeError
+            Targets that are numbers, or what `Model.score` refuses.
         """
         read, weights = scoring.to_read(self, self.vocabulary, source, label)
         return scoring.accuracy(self, read, self.state, weights, last)
 
     def rank_labels(self, text: str | bytes) -> list[RankedLabel]:
-        """The labels that a record may have, the likeliest first.
+        """Classify a record: its labels, the likeliest first.
 
-        The generator as a classifier: by Bayes' rule, all labels being equally likely before, the
-        probability of a label is exp(-loss of the whole record) divided by the sum of that over
-        all labels.
+        By Bayes' rule with a uniform prior, the probability of a label is exp(-loss of the whole
+        record with it) divided by the sum of this over all labels.
 
         Parameters
         ----------
         text : str, or for unit "byte" bytes
+            The record.
 
         Returns
         -------
@@ -208,8 +212,8 @@ class Model(Network):
                 for c in np.argsort(losses, kind="stable")]
 
     def novelty(self, samples: Sequence[str]) -> NDArray[np.bool_]:
-        """Which samples are new: not among the records that the model was trained on, both as its
-        vocabulary reads them (of a record that was cut, what was left; all unknown words alike).
+        """Which samples are not among the records that the model was trained on. Both are compared
+        as the model reads them: cut to the same length, with all unknown words alike.
 
         Parameters
         ----------
@@ -218,6 +222,7 @@ class Model(Network):
         Returns
         -------
         ndarray of bool, shape (number of samples,)
+            True for a new one.
 
         Raises
         ------
@@ -229,22 +234,21 @@ class Model(Network):
         return scoring.novelty(self.known, self.text_vocabulary, samples)
 
     def fit_head(self, text: str | bytes | Source, ridge: float = 1e-2, warmup: int = 100) -> float:
-        """Solve for an esn's head in one pass over a text, in place of training it: by ridge
-        regression of the next symbol, one-hot, on [1; h], scaled so that the cross-entropy of its
-        softmax is least.
+        """Fit the head of an esn in one pass over a text, without training: by ridge regression of
+        the next symbol, one-hot, on [1; h], scaled to minimize the cross-entropy of its softmax.
 
         Parameters
         ----------
         text : str, bytes (for unit "byte") or Corpus with this model's vocabulary
         ridge : float
-            Penalty on the squares of the weights, over all symbols.
+            Penalty on the sum of the squared weights, beside the squared errors of all symbols.
         warmup : int
-            Symbols at the start that are read, but not fitted.
+            Number of symbols at the start that are read, but not fitted.
 
         Returns
         -------
         float
-            Mean cross-entropy (nats per symbol) of the first 16,384 symbols that were fitted.
+            Mean cross-entropy (nats per symbol) of the first 16,384 fitted symbols.
 
         Raises
         ------
@@ -255,7 +259,7 @@ class Model(Network):
         return head.fit_head(self, source, ridge, warmup)
 
     def predict(self, inputs: ArrayLike | Source) -> NDArray[Any]:
-        """The prediction at each step, read from the zero state.
+        """The prediction at each step, from the zero state.
 
         Parameters
         ----------
@@ -264,71 +268,66 @@ class Model(Network):
         Returns
         -------
         ndarray, shape (N, T, K)
-            The probabilities of K symbols, or K numbers; NaN behind the length of a sequence.
+            The probabilities of K symbols, or K numbers; NaN in the padding of a sequence.
 
         Raises
         ------
         ValueError, TypeError
-            Inputs that are not what this model reads.
+            Inputs of another kind, size or shape than this model reads.
         """
         return prediction.predict(self, inputs)
 
     def extrapolate(self, inputs: ArrayLike | Source, steps: int) -> NDArray[Any]:
-        """Go on from where the inputs end, those of `Sequences` by their lengths: each prediction
-        is the next input.
+        """Continue sequences from their ends, with each prediction as the next input.
 
         Parameters
         ----------
         inputs : array_like of int, shape (N, T), or of float, shape (N, T, D), or Sequences
         steps : int
+            Number of predictions.
 
         Returns
         -------
         ndarray, shape (N, steps, K) of numbers, or (N, steps) of symbols
-            Of symbols each is the likeliest one. The first is what the last input leads to.
+            Predicted numbers, or at each step the likeliest symbol.
 
         Raises
         ------
         ValueError, TypeError
-            Inputs that are not what this model reads, or predictions that it cannot read.
+            Inputs that the model cannot read, or outputs of another kind or size than its inputs.
         """
         return prediction.extrapolate(self, inputs, steps)
 
     @overload
-    def sample(
-        self, length: int = 200, *, n: None = None, **settings: Unpack[SampleSettings]
-    ) -> str: ...
+    def sample(self, length: int = 200, *, n: None = None,
+               **settings: Unpack[SampleSettings]) -> str: ...
     @overload
-    def sample(
-        self, length: int = 200, *, n: int, **settings: Unpack[SampleSettings]
-    ) -> list[str]: ...
+    def sample(self, length: int = 200, *, n: int,
+               **settings: Unpack[SampleSettings]) -> list[str]: ...
     @overload
-    def sample(
-        self, length: int = 200, *, n: int | None, **settings: Unpack[SampleSettings]
-    ) -> str | list[str]: ...
+    def sample(self, length: int = 200, *, n: int | None,
+               **settings: Unpack[SampleSettings]) -> str | list[str]: ...
     @documented(SampleSettings)
-    def sample(
-        self, length: int = 200, *, n: int | None = None, **settings: Unpack[SampleSettings]
-    ) -> str | list[str]:
-        """Generate a text from `state` on, each symbol drawn from softmax(scores / temperature); a
-        model that learned records generates a record, which is never empty, from the zero state up
-        to its stop symbol.
+    def sample(self, length: int = 200, *, n: int | None = None,
+               **settings: Unpack[SampleSettings]) -> str | list[str]:
+        """Generate a text from `state`, sampling each symbol from the predicted probabilities. A
+        model of records generates a record, never empty, from the zero state to its stop symbol.
 
         Parameters
         ----------
         length : int
-            Symbols to generate, and of a record the most.
+            Number of symbols to generate, for a record the largest number.
         n : int, optional
-            Generate so many texts side by side, in one pass; a list of them is returned.
+            Generate n texts side by side and return a list.
         **settings
             `SampleSettings`.
 
         Returns
         -------
         str or list of str
-            Exactly `length` symbols (for unit "byte": bytes, read as UTF-8) where no stop string
-            or stop symbol comes; with `n` a list of n such texts. n=1 has the text that the same
-            seed gives without n; a larger n has others.
+            `length` symbols (for unit "byte": bytes, read as UTF-8), fewer where a stop string or
+            a record's end comes before; with `n` a list of n texts. With the same seed n=1 gives
+            the same text as without n; a larger n gives others.
 
         Raises
         ------
@@ -339,55 +338,51 @@ class Model(Network):
 
         Notes
         -----
-        temperature=0.5 is the "squared and renormalised" sampling of the names homework:
-        softmax(o / 0.5) is softmax(o)^2 divided by its sum. top_k: Fan, Lewis and Dauphin 2018;
-        top_p, of the distribution that temperature and top_k leave: Holtzman et al. 2020.
+        temperature=0.5 squares the probabilities and normalizes them. top_k: Fan, Lewis and
+        Dauphin 2018. top_p, applied after temperature and top_k: Holtzman et al. 2020.
         """
         texts = sampling.sample(self, self.text_vocabulary, length, n, dict(settings))
         return texts[0] if n is None else texts
 
     @documented(SampleSettings)
-    def stream(
-        self, *, length: int | None = None, **settings: Unpack[SampleSettings]
-    ) -> Iterator[str]:
-        """Generate a text symbol by symbol: joined, what `sample` gives for the same arguments.
+    def stream(self, *, length: int | None = None,
+               **settings: Unpack[SampleSettings]) -> Iterator[str]:
+        """Generate a text symbol by symbol; joined, it is what `Model.sample` returns.
 
-        The arguments are checked and the prime is read at the call; `state` is not moved. Symbols
-        are drawn a few at a time, 1, 2, 4 and so on up to 32, by the parameters as they then are.
-        So a model that is trained on meanwhile goes on with its new parameters, from where the old
-        ones left the text, after at most 31 more symbols.
+        Arguments are checked and the prime is read at the call; `state` does not change. If the
+        model is trained further in the meantime, at most 31 more symbols come from the old
+        parameters.
 
         Parameters
         ----------
         length : int, optional
-            Symbols to generate; without it there is no end but a record's.
+            Number of symbols to generate; without it only a record or a stop string ends.
         **settings
             `SampleSettings`.
 
         Yields
         ------
         str
-            For unit "char" a character; for "word" a word, from the second on with the blank before
-            it; for "byte" a character as soon as all its bytes are there. What may be the beginning
-            of a stop string is held back until that is known; where the stop string begins inside
-            a symbol, the last item is what comes before it.
+            For unit "char" a character; for "word" a word, with a blank before all but the first;
+            for "byte" a character once all its bytes are there. A possible beginning of a stop
+            string is held back until it is decided.
 
         Raises
         ------
         ValueError, TypeError
-            As for `Model.sample`.
+            What `Model.sample` refuses.
         """
         return sampling.stream(self, self.text_vocabulary, length, dict(settings))
 
     def copy(self) -> Model:
-        """Another model with the same parameters, state and history."""
+        """A copy of the model with its parameters, state and history."""
         other = Model(self.vocabulary or self.sizes, reservoir=self.reservoir, **self.config)
         other.block[:], other.state[:] = self.block, self.state
         other.history, other.known = self.history.copy(), self.known
         return other
 
     def in_float64(self) -> Model:
-        """Another model of the same parameters in float64, without a history."""
+        """A copy with the parameters in float64, a zero state and an empty history."""
         twin = Model(self.vocabulary or self.sizes, **self.config | {"dtype": "float64"})
         twin.block[:] = self.block
         return twin
@@ -399,17 +394,21 @@ class Model(Network):
         raise TypeError("a Model is not pickled: use model.save(path) and fastrnn.load(path)")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to a ``.safetensors`` file; `fastrnn.load` reads it.
+        """Write the model to a ``.safetensors`` file, which `fastrnn.load` reads.
+
+        Parameters
+        ----------
+        path : str or path-like
 
         Raises
         ------
         OSError
-            The file cannot be written; one that was there is still whole.
+            The file cannot be written; an earlier one stays unchanged.
         """
         store.write(path, *self.stored())
 
     def stored(self) -> tuple[store.Tensors, dict[str, Any]]:
-        """What a file keeps of this model: tensors, and JSON."""
+        """The tensors and the JSON of a file that stores this model."""
         tensors, about = storing.stored(self, self.history, self.known)
         return tensors, about | {
             "vocabulary": self.vocabulary and self.vocabulary.to_dict(),
@@ -417,7 +416,7 @@ class Model(Network):
 
     @classmethod
     def from_stored(cls, tensors: store.Tensors, about: dict[str, Any]) -> Model:
-        """The model that `stored` tells of. What a file holds may be anything: errors are among
+        """The model that `stored` describes; a damaged file raises one of
         `fastrnn.files.store.DAMAGE`."""
         vocabulary = (Sizes(**about["sizes"]) if about["vocabulary"] is None
                       else Vocabulary.from_dict(about["vocabulary"]))

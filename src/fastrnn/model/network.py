@@ -1,4 +1,4 @@
-"""The network: its parameters, its unroll and its gradients. It knows no text."""
+"""The network: parameters, forward and backward pass, sampling of symbol ids."""
 
 from __future__ import annotations
 
@@ -27,33 +27,12 @@ RESERVOIR = declared(ReservoirSettings)
 class Network:
     """Inputs that are one-hot, embedded or numbers, recurrent layers, and a linear head.
 
-    Parameters
-    ----------
-    sizes : Sizes
-        What is read and predicted.
-    settings : dict
-        Those of `ModelSettings` that are given.
-    reservoir : Reservoir, optional
-        The layer of an esn where it is there already.
+    `settings` are `ModelSettings`; `config` has all of them, defaults filled in. `params` are views
+    of `block`, as `parameter_shapes` lists them. Scoring and sampling of a text start from `state`
+    (1, P). An esn has its untrained layer in `reservoir`: the given one, or a random one."""
 
-    Attributes
-    ----------
-    sizes : Sizes
-    config : dict
-        All settings, with what their defaults stand for.
-    block : ndarray, shape (size,)
-        All parameters, one after the other.
-    params : dict of str -> ndarray
-        Writable views of `block`, see `parameter_shapes`.
-    reservoir : Reservoir or None
-        For an esn: its layer, which is not trained.
-    state : ndarray, shape (1, P)
-        Where scoring and sampling of a text start.
-    """
-
-    def __init__(
-        self, sizes: Sizes, settings: dict[str, Any], reservoir: Reservoir | None = None
-    ) -> None:
+    def __init__(self, sizes: Sizes, settings: dict[str, Any],
+                 reservoir: Reservoir | None = None) -> None:
         self.sizes = sizes
         self.config = _configuration(sizes, settings)
         shapes = parameter_shapes(sizes, self.config)
@@ -88,13 +67,13 @@ class Network:
                 p[H : 2 * H] = config["forget_bias"]
 
     def views(self, block: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """A block laid out as the parameters, as a dict of name -> view."""
+        """Views of a block that is laid out as the parameters: a dict of name -> array."""
         return {name: block[start : start + prod(self._shapes[name])].reshape(self._shapes[name])
                 for name, start in self._offsets.items()}
 
     def network(self, seq_length: int, batch_size: int, loss: str | None = None) -> kernels.Network:
-        """The compiled network, with workspace for unrolls of up to seq_length steps of batch_size
-        rows; it computes the model's loss where no other is named."""
+        """The compiled network, with workspace for up to seq_length time steps of batch_size
+        sequences; it computes `loss`, by default the model's."""
         loss = loss or self.config["loss"]
         key = (seq_length, batch_size, loss)
         network = self._networks.get(key)
@@ -110,8 +89,18 @@ class Network:
         return network
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:
-        """The state before anything is read: zeros of the model's dtype, shape (N, P). P numbers:
-        for each layer its hidden state h (H), for an LSTM followed by its c (H)."""
+        """A zero state for each of N = batch_size sequences.
+
+        Parameters
+        ----------
+        batch_size : int
+
+        Returns
+        -------
+        ndarray, shape (N, P)
+            Of the model's dtype. P numbers: for each layer its hidden state h (H), for an LSTM
+            followed by its cell state c (H).
+        """
         layer = kernel_cell(self.config["cell"]).states * self.config["hidden_size"]
         return np.zeros((batch_size, self.config["num_layers"] * layer), self.config["dtype"])
 
@@ -120,7 +109,8 @@ class Network:
         mask: ArrayLike | None = None, lengths: ArrayLike | None = None,
         labels: Any = None, generators: Sequence[np.random.Generator] | None = None,
     ) -> tuple[float, dict[str, NDArray[Any]], NDArray[Any]]:
-        """Forward and backward through one unroll; nothing is clipped, no parameter changes.
+        """The loss of a batch of sequences and its gradient with respect to all parameters, by
+        back-propagation through time. Nothing is clipped, and no parameter changes.
 
         Parameters
         ----------
@@ -129,29 +119,30 @@ class Network:
         state : array_like, shape (N, P), optional
             The state before the first step; zeros where not given.
         mask : array_like of bool, shape (N, T), optional
-            Which steps count in the loss; all where not given.
+            True for the steps whose predictions are part of the loss; all where not given.
         lengths : array_like of int, shape (N,), optional
-            Steps of each sequence; what lies behind is padding. T where not given.
-        labels : a label for all rows, or a sequence of N labels, optional
-            For a model with labels; each a str, or a dict of label -> weight.
+            Number of steps of each sequence; later ones are padding. T where not given.
+        labels : label, or sequence of N labels, optional
+            For a model with labels: one for all sequences or one for each, a str or a dict of
+            label -> weight.
         generators : sequence of numpy.random.Generator, optional
-            Dropout is applied only where they are given: one for each slice of the batch, which
-            ``model.network(T, N).slices`` tells.
+            One for each slice of the batch in ``model.network(T, N).slices``; without them there
+            is no dropout.
 
         Returns
         -------
         loss : float
             The model's loss (nats, or squared error), summed over time and averaged over the batch.
         grads : dict of str -> ndarray
-            Keyed and shaped as `params`.
+            Names and shapes as in `params`.
         state : ndarray, shape (N, P)
-            After the last step of each sequence.
+            The state after the last step of each sequence.
 
         Raises
         ------
         ValueError, TypeError
-            Shapes that do not fit (both are named), ids outside the vocabulary, and what
-            `Sequences` refuses.
+            Shapes that do not fit (both are named), ids outside the vocabulary, numbers that are
+            not finite, or an unknown label.
         """
         block = np.empty_like(self.block)
         losses, state = self._unroll(
@@ -165,13 +156,13 @@ class Network:
     ) -> NDArray[np.float64]:
         """The loss of each prediction.
 
-        Parameters and errors are those of `loss_and_gradients`, whose loss is the sum of these
-        over time and their mean over the batch.
+        The parameters and errors are those of `Model.loss_and_gradients`, whose loss is the sum of
+        these over time and the mean over the batch.
 
         Returns
         -------
         ndarray of float64, shape (N, T)
-            Nats, or squared errors; 0 where a prediction does not count.
+            Nats, or squared errors; 0 in padding and where `mask` is False.
         """
         return self._unroll(inputs, targets, state, None, mask, lengths, labels, generators)[0]
 
@@ -199,11 +190,29 @@ class Network:
         rng: np.random.Generator, top_k: int = 0, top_p: float = 1.0,
         labels: NDArray[Any] | None = None, never: Collection[int] = (),
     ) -> NDArray[np.int32]:
-        """Ids (length, N) drawn after the ids `symbols` (N,) are read in state (N, P), which moves
-        on.
+        """Sample symbol ids, each fed back as the next input.
 
-        top_k 0 and top_p 1 leave out nothing; labels (N, C) are probabilities; ids in `never` are
-        not drawn."""
+        Parameters
+        ----------
+        length : int
+        state : ndarray, shape (N, P)
+            The state before `symbols` are read; updated in place.
+        symbols : array_like of int, shape (N,)
+            The first inputs.
+        temperature : float
+            Ids are sampled from softmax(scores / temperature); 0 takes the likeliest.
+        rng : numpy.random.Generator
+        top_k, top_p : int, float
+            Sample only from the likeliest symbols; 0 and 1 mean from all.
+        labels : ndarray, shape (N, C), optional
+            Probabilities of the labels of each row.
+        never : collection of int
+            Ids that are never sampled.
+
+        Returns
+        -------
+        ndarray of int32, shape (length, N)
+        """
         block = self.block
         if never:
             block = kernels.aligned_zeros(block.size, block.dtype)
@@ -215,7 +224,7 @@ class Network:
                 rng.random((length, len(state))), top_k, top_p, labels)
 
     def _checked_ids(self, name: str, ids: ArrayLike) -> ArrayLike:
-        """Ids as a vocabulary wants them, where there is one."""
+        """Ids, checked against a vocabulary by networks that have one."""
         return ids
 
     def _checked_state(self, state: ArrayLike | None, N: int) -> NDArray[Any]:
@@ -229,7 +238,7 @@ class Network:
 
 
 def _configuration(sizes: Sizes, settings: dict[str, Any]) -> dict[str, Any]:
-    """All settings of a network, checked one by one and together."""
+    """All settings of a network, each checked, and together."""
     config = checked(ModelSettings, settings, "Model")
     cell = config["cell"]
     config["init"] = choice("init", config["init"] or CELLS[cell].init, INIT_SCALES)
@@ -254,13 +263,7 @@ def _configuration(sizes: Sizes, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def parameter_shapes(sizes: Sizes, config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The one table of the parameters: name -> shape, in the order of the block.
-
-    G gates side by side: ``embedding.W`` (V, E) where there is one; for each layer ``layer0.Wx``
-    (D, G H), ``layer0.Wh`` (H, G H), ``layer0.b`` (G H) and what else its cell has;
-    ``layer0.Wc`` (C, G H) where there are labels; ``head.W`` (H, K), ``head.b`` (K). D is V or E in
-    the first layer, or that of the inputs, then H.
-    """
+    """All parameters, name -> shape, in the order of the block; `Model` documents them."""
     cell, H, E = config["cell"], config["hidden_size"], config["embedding_size"]
     V, K = sizes.input_symbols, sizes.outputs
     if E and not V:

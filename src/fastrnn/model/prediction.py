@@ -1,4 +1,4 @@
-"""What a network outputs at each step, and what comes next when outputs are fed back as inputs."""
+"""The outputs of a network at each step, and predictions that are fed back as inputs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .network import Network
 
 
 def predict(network: Network, inputs: ArrayLike | Source) -> NDArray[Any]:
-    """Probabilities or numbers (N, T, K) for each step, from the zero state; NaN in padding."""
+    """Probabilities or numbers (N, T, K) at each step, from the zero state; NaN in padding."""
     found, _, lengths = outputs(network, *_checked(network, inputs))
     found[np.arange(found.shape[1]) >= lengths[:, None]] = np.nan
     return found if network.sizes.output_size else softmax(found, axis=2)
 
 
 def extrapolate(network: Network, inputs: ArrayLike | Source, steps: int) -> NDArray[Any]:
-    """Predictions (N, steps, K), or the likeliest symbols (N, steps), each the next input."""
+    """Predicted numbers (N, steps, K) or likeliest symbols (N, steps), each the next input."""
     positive_int("steps", steps)
     sizes, numbers = network.sizes, network.sizes.output_size > 0
     if (sizes.input_symbols, sizes.input_size) != (sizes.output_symbols, sizes.output_size):
@@ -38,10 +38,9 @@ def extrapolate(network: Network, inputs: ArrayLike | Source, steps: int) -> NDA
     return np.concatenate(predicted, axis=1)
 
 
-def _checked(
-    network: Network, given: ArrayLike | Source
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Ids (N, T) or numbers (N, T, D) that the network reads, and the length of each row."""
+def _checked(network: Network,
+             given: ArrayLike | Source) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Ids (N, T) or numbers (N, T, D) that the network can read, and the length of each row."""
     lengths = None
     if isinstance(given, Source):
         given.check_fits(None, network.sizes, None)
@@ -60,8 +59,8 @@ def outputs(
     network: Network, x: NDArray[Any], lengths: NDArray[np.int64],
     state: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
-    """The outputs of the head (N, T, K) for ids or numbers x, read from a state (N, P) or zero; the
-    last state, and the lengths."""
+    """The outputs of the head (N, T, K) for ids or numbers x, from a state (N, P), by default zero;
+    the last state, and the lengths."""
     N, T = x.shape[:2]
     numbers, dtype = x.ndim == 3, network.block.dtype
     found = np.empty((N, T, network.sizes.outputs), dtype)
@@ -76,7 +75,7 @@ def outputs(
                 network.block, np.ascontiguousarray(x[part]) if numbers else time_major(x[part]),
                 now, out=out, mask=inside.astype(np.uint8),
                 lengths=np.ascontiguousarray(lengths[part]))
-            fresh = slice(start - part.start, None)  # the last part may have some once more
+            fresh = slice(start - part.start, None)  # the last part may repeat some
             found[start : part.stop] = out[fresh]
             state[start : part.stop] = now[fresh]
     return found, state, lengths

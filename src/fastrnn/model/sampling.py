@@ -1,4 +1,4 @@
-"""Generating text: symbol after symbol, drawn from the probabilities that a network gives."""
+"""Generating text: each symbol is sampled from the network's probabilities and read next."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ..validate import positive_int
 from .labels import probabilities
 from .network import Network
 
-# Symbols drawn at a time. The texts do not depend on it.
-PIECE = 10_000  # so that Ctrl-C is heard
+# Symbols sampled in one call; the texts do not depend on it.
+PIECE = 10_000  # not more, so that Ctrl-C takes effect
 STOP_PIECE = 64  # where a stop string may end the text
-STREAM_PIECES = (1, 2, 4, 8, 16, 32)  # the last of them for ever: the first symbols come at once
+STREAM_PIECES = (1, 2, 4, 8, 16, 32)  # then 32 each time: the first symbols come at once
 
 
 def sample(
     network: Network, vocabulary: Vocabulary, length: int, n: int | None, settings: dict[str, Any]
 ) -> list[str]:
-    """n texts (one where n is None) of `length` symbols; `settings` are `SampleSettings`."""
+    """A list of n texts (one where n is None) of `length` symbols, with `SampleSettings`."""
     how = checked(SampleSettings, settings, "sample")
     length = positive_int("length", length, least=0)
     streams = 1 if n is None else positive_int("n", n)
@@ -44,7 +44,7 @@ def sample(
 def stream(
     network: Network, vocabulary: Vocabulary, length: int | None, settings: dict[str, Any]
 ) -> Iterator[str]:
-    """The symbols of one text, of which there may be no end."""
+    """The symbols of one text, without end where length is None."""
     how = checked(SampleSettings, settings, "stream")
     if length is not None:
         length = positive_int("length", length, least=0)
@@ -57,7 +57,7 @@ def stream(
 def read_prime(
     network: Network, ids: NDArray[Any], state: NDArray[Any], labels: NDArray[Any] | None = None
 ) -> None:
-    """Read ids (n,) in state (1, P), which moves on."""
+    """Read ids (n,), updating state (1, P) in place."""
     with one_thread():
         for start in range(0, len(ids), READ_STEPS):
             network.network(READ_STEPS, 1, network.sizes.loss).unroll(
@@ -69,10 +69,10 @@ def _pieces(
     network: Network, vocabulary: Vocabulary, length: int | None, n: int, how: dict[str, Any],
     sizes: Iterable[int],
 ) -> Iterator[NDArray[np.int32]]:
-    """Read the prime; the iterator draws, so many of the `length` symbols of n texts at a time as
-    `sizes` says: ids (size, n)."""
+    """Read the prime; then an iterator over pieces (size, n) of the ids of n texts, of `length`
+    symbols in all, in the `sizes` given."""
     if not np.isfinite(network.block).all():
-        raise ValueError("the model's parameters are not finite, so it cannot write: load an "
+        raise ValueError("the model's parameters are not finite, so it cannot generate: load an "
                          "earlier checkpoint, or train anew with a lower learning_rate")
     p = 1.0 if how["top_p"] is None else how["top_p"]
     if not 0 < p <= 1:
@@ -89,7 +89,7 @@ def _pieces(
         for row in range(n if len(given) > 1 else 0):  # each with its own label
             read_prime(network, given[:-1], state[row : row + 1],
                        None if labels is None else labels[row : row + 1])
-    # no record has a start symbol in it, nor is one empty
+    # a record contains no start symbol, and is not empty
     ids = vocabulary.symbols.index
     never = {ids(vocabulary.start)} - {ids(vocabulary.stop)} if record else set()
     at_first = never | ({ids(vocabulary.stop)} if record and len(given) == 1 else set())
@@ -118,7 +118,7 @@ def _pieces(
 def _record(
     vocabulary: Vocabulary, pieces: Iterable[NDArray[np.int32]], i: int
 ) -> Iterator[NDArray[np.int32]]:
-    """The ids of text i, of a record those before its stop symbol."""
+    """The ids of text i, up to the stop symbol of a record."""
     stop = -1 if vocabulary.stop is None else vocabulary.symbols.index(vocabulary.stop)
     for ids in pieces:
         end = np.flatnonzero(ids[:, i] == stop)[:1]
@@ -141,8 +141,8 @@ def _stop_strings(stop: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _until(stops: tuple[str, ...], symbols: Iterator[str]) -> Iterator[str]:
-    """Yield symbols up to the first place in their text where a stop string stands; those that
-    may belong to one are held back."""
+    """Yield symbols up to the first stop string in their text, holding back those that may belong
+    to one."""
     if not stops:
         yield from symbols
         return
@@ -156,7 +156,7 @@ def _until(stops: tuple[str, ...], symbols: Iterator[str]) -> Iterator[str]:
             held.append(symbol)
         text = "".join(held)
         end = min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))
-        # from here on it may become one, which then comes before those that are there
+        # the end of the text may be the beginning of a stop string, before any that was found
         sure = len(text) if symbol is None else min(
             (len(text) - k for stop in stops for k in range(1, min(len(stop), len(text) + 1))
              if text.endswith(stop[:k])), default=len(text))

@@ -1,4 +1,4 @@
-"""How well a network predicts: losses and accuracy, over whatever a source holds."""
+"""Losses and accuracy of a network on a source, and what follows from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..validate import positive_int
 from .labels import probabilities
 from .network import Network
 
-# a batch, the loss of each of its predictions, and whether each is right; both (T, rows)
+# a batch, the loss of each prediction, and whether each is right; both (T, rows)
 Read = tuple[Batch, NDArray[np.float64], NDArray[np.uint8]]
 
 
@@ -26,12 +26,11 @@ def read(
     network: Network, source: Source, state: NDArray[Any], weights: NDArray[Any] | None = None, *,
     threads: int = 1, streams: int = 1, steps: int = READ_STEPS,
 ) -> Iterator[Read]:
-    """Read all of a source, without dropout, one batch after the other.
+    """Read all of a source batch by batch, without dropout.
 
-    Losses are the cross-entropy in nats whatever the network was trained with, or of numbers the
-    squared error. Streams of a text go on from `state` (streams, P); the rows of other sources
-    begin at the zero state. `weights` (rows, C) are the probabilities of the rows' labels.
-    """
+    Losses are the cross-entropy in nats, whatever the loss of training, or the squared error of
+    numbers. Streams of a text continue from `state` (streams, P); other sources are read from the
+    zero state. `weights` (rows, C) are the label probabilities of the rows."""
     carried = None
     for batch in source.batches(network.block.dtype, streams=streams, steps=steps):
         N, n = batch.N, len(batch.rows)
@@ -61,8 +60,8 @@ def row_weights(network: Network, source: Source) -> NDArray[Any] | None:
 def to_read(
     network: Network, vocabulary: Vocabulary | None, given: Any, label: Any = None
 ) -> tuple[Source, NDArray[Any] | None]:
-    """What is to be scored as a source that fits the network, with its label probabilities: a
-    Source, or a text, which is one record where the vocabulary is one of records."""
+    """A source or a text (one record where the vocabulary is of records) as a source that fits the
+    network, and its label probabilities."""
     if isinstance(given, Source):
         given.check_fits(vocabulary, network.sizes, network.config["labels"])
         if label is not None:
@@ -86,7 +85,7 @@ def to_read(
 
 
 def not_for_text() -> ValueError:
-    """What a model without a vocabulary says where a text is asked of it."""
+    """The error of a model without a vocabulary that is asked for a text."""
     return ValueError("this model was made for sequences, not for a text: it can predict, "
                       "extrapolate and score sequences")
 
@@ -94,7 +93,7 @@ def not_for_text() -> ValueError:
 def mean_loss(
     network: Network, source: Source, state: NDArray[Any], weights: NDArray[Any] | None = None
 ) -> float:
-    """Mean loss of a prediction."""
+    """Mean loss of one prediction."""
     total, count = 0.0, 0
     for batch, losses, _ in read(network, source, state, weights):
         total, count = total + float(losses.sum()), count + batch.predictions
@@ -105,11 +104,11 @@ def accuracy(
     network: Network, source: Source, state: NDArray[Any], weights: NDArray[Any] | None = None,
     last: int | None = None, threads: int = 1, streams: int = 1, steps: int = READ_STEPS,
 ) -> float:
-    """The fraction of symbols that the network, given those before, finds likeliest; with `last`
-    only the last so many steps that count of each sequence are looked at."""
+    """Fraction of target symbols to which the network gives the highest probability, of each
+    sequence only the `last` unmasked ones where that is given."""
     if not network.sizes.output_symbols:
         raise ValueError("accuracy is for targets that are symbols: these are numbers, and score "
-                         "tells their mean squared error")
+                         "gives their mean squared error")
     if last is not None:
         if source.vocabulary is not None:
             raise ValueError("last is for sequences: leave it out for a text")
@@ -121,15 +120,15 @@ def accuracy(
             hits, count = hits + int(right.sum()), count + batch.predictions
             continue
         mask = batch.arrays["mask"][:, : right.shape[1]].astype(np.int64)  # (T, rows)
-        counted = (mask > 0) & (np.cumsum(mask[::-1], axis=0)[::-1] <= last)
-        hits, count = hits + int(right[counted].sum()), count + int(counted.sum())
+        chosen = (mask > 0) & (np.cumsum(mask[::-1], axis=0)[::-1] <= last)
+        hits, count = hits + int(right[chosen].sum()), count + int(chosen.sum())
     return hits / count
 
 
 def label_losses(network: Network, vocabulary: Vocabulary, text: str | bytes) -> tuple[
         NDArray[np.float64], NDArray[np.float64], int]:
-    """The loss of a whole record (nats) with each of the C labels, the probability of each label
-    by Bayes' rule, all equally likely before; and the predictions of the record."""
+    """The loss of a whole record (nats) with each of the C labels, the posterior probability of
+    each label under a uniform prior, and the number of predictions in the record."""
     names = network.config["labels"]
     if names is None:
         raise ValueError("this model was trained without labels, so it has none to rank")
@@ -144,7 +143,7 @@ def label_losses(network: Network, vocabulary: Vocabulary, text: str | bytes) ->
 def novelty(
     known: NDArray[np.uint64], vocabulary: Vocabulary, samples: Sequence[str]
 ) -> NDArray[np.bool_]:
-    """Which samples are not among the records whose digests, sorted, are known."""
+    """Whether each sample is new: its digest is not among `known`, sorted."""
     if isinstance(samples, str | bytes):
         raise TypeError("samples must be a list of texts, not one: put it into a list")
     if not known.size:

@@ -1,10 +1,9 @@
-"""What a file keeps of a model.
+"""The tensors and the JSON in a file that stores a model.
 
-Tensors: each parameter by its name, ``state`` (N, P), ``known`` (digests of records), and
-``history.loss``, ``history.smooth_loss``, ``history.valid_loss``, ``history.valid_updates``,
-``history.accuracy``; ``reservoir.Win`` and so on of an esn. JSON: ``model`` (its settings),
-``vocabulary`` or ``sizes``, ``history``. A training run adds to both
-(`fastrnn.training.checkpoint`).
+Tensors: each parameter by its name, ``state`` (N, P), ``known`` (digests of records), the arrays of
+the history (``history.loss`` and so on), and those of an esn's reservoir (``reservoir.Win`` and so
+on). JSON: ``model`` (its settings), ``vocabulary`` or ``sizes``, ``history``. A training run adds
+to both (`fastrnn.training.checkpoint`).
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from .history import MEASURES, History
 from .network import Network, parameter_shapes
 
 HISTORY = {"loss": "float64", "smooth_loss": "float64", "valid_loss": "float64",
-           "valid_updates": "int64", "accuracy": "float64"}  # its arrays
+           "valid_updates": "int64", "accuracy": "float64"}  # arrays and their dtypes
 
 
 def stored(
     network: Network, history: History, known: NDArray[np.uint64]
 ) -> tuple[Tensors, dict[str, Any]]:
-    """Tensors and JSON of a network, its history and the records that it knows."""
+    """Tensors and JSON of a network, its history and the digests of its training records."""
     tensors = dict(network.params) | {"state": network.state, "known": known}
     if network.reservoir is not None:
         tensors |= {f"reservoir.{name}": array
@@ -38,8 +37,8 @@ def stored(
 
 
 def check_parameters(tensors: Tensors, sizes: Sizes, config: dict[str, Any]) -> Reservoir | None:
-    """Raise ValueError unless every parameter is there; the reservoir of an esn."""
-    if config["num_layers"] > len(tensors):  # nor may a number fill the memory
+    """Raise ValueError unless every parameter is there; returns the reservoir of an esn."""
+    if config["num_layers"] > len(tensors):  # a large number must not fill the memory
         raise ValueError(f"{config['num_layers']} layers in {len(tensors)} tensors")
     for name, shape in parameter_shapes(sizes, config).items():
         expect(tensors, name, shape, config["dtype"])
@@ -53,7 +52,7 @@ def check_parameters(tensors: Tensors, sizes: Sizes, config: dict[str, Any]) -> 
 def restore(
     network: Network, tensors: Tensors, about: dict[str, Any]
 ) -> tuple[History, NDArray[np.uint64]]:
-    """Fill the parameters and the state; the history, and the records that it knows."""
+    """Fill in parameters and state; returns the history and the digests of training records."""
     P = network.state.shape[1]
     expect(tensors, "state", (*tensors["state"].shape[:1], P), network.block.dtype)
     expect(tensors, "known", (tensors["known"].size,), "uint64")
