@@ -1,4 +1,4 @@
-"""The mathematics of `fastrnn.checks.reference`, plain NumPy, as a peer: sequences and single layers."""
+"""The mathematics of `fastrnn.checks.reference`, plain NumPy: sequences and single layers."""
 
 from collections.abc import Callable
 
