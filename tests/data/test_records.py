@@ -7,11 +7,11 @@ import re
 
 import numpy as np
 import pytest
-from networks import KINDS, cell_of, generators_of, wide
+from networks import KINDS, cell_of, generators_of, network_of, wide
 from test_kernels import assert_close, tolerance
 
 import fastrnn
-from fastrnn import Corpus, Sequences, Sizes, kernels
+from fastrnn import Corpus, Sequences, Sizes
 from fastrnn.checks import reference
 from fastrnn.cli import main
 from fastrnn.data.records import digest
@@ -68,8 +68,7 @@ def test_losses_and_gradients(isa, kind, dtype, loss):
         x, y, mask, lengths, shares, state = window_of(model, N, T)
         s = Sequences(x, y, mask, lengths, symbols=9)
         masks = None
-        networks = [kernels.Network(model.config, 9, 0, 9, model._offsets, model.block.size, T, N,
-                                  packed) for packed in (True, False)]
+        networks = [network_of(model, T, N, packed) for packed in (True, False)]
         if model.config["dropout"]:
             masks = reference.dropout_masks(generators_of(model, networks[0]), networks[0].slices,
                                             T, N, 7, 2, 0.3)
@@ -576,9 +575,9 @@ def test_labels_it_does_not_know(trained):
     known = "the known ones are 'Chile', 'Iran', 'Poland'"
     for label, message in (("Irann", known + "; did you mean 'Iran'"), ({"Iran": 1, "X": 1}, known),
                            (None, "needs a label: 'Chile', 'Iran', 'Poland'"),
-                           ({}, "a weight above 0"), ({"Iran": 0}, "a share above 0"),
-                           ({"Iran": float("inf")}, "label's share must be"),
-                           ({"Iran": -1}, "label's share must be"),
+                           ({}, "a weight above 0"), ({"Iran": 0}, "a weight above 0"),
+                           ({"Iran": float("inf")}, "label's weight must be"),
+                           ({"Iran": -1}, "label's weight must be"),
                            (["Iran", "Chile"], "2 labels for 1 rows")):
         for ask in (lambda label=label: trained.score("anna", label=label),
                     lambda label=label: trained.sample(label=label)):

@@ -7,11 +7,11 @@ import itertools
 
 import numpy as np
 import pytest
-from networks import KINDS, cell_of, generators_of, wide
+from networks import KINDS, cell_of, generators_of, network_of, wide
 from test_kernels import assert_close, tolerance
 
 import fastrnn
-from fastrnn import Sequences, Sizes, kernels
+from fastrnn import Sequences, Sizes
 from fastrnn.checks import reference
 from fastrnn.kernels.blas import one_thread
 
@@ -60,10 +60,8 @@ def assert_unroll(kind, reads, predicts, dtype, N, T, **settings):
     sequences = Sequences(x, y, mask, lengths,
                           symbols=model.sizes.input_symbols or model.sizes.output_symbols or None)
     limit = 2 * tolerance(dtype, 7, T * N)
-    params, cell, s = wide(model.params), model.config["cell"], model.sizes
-    networks = [kernels.Network(model.config, s.input_symbols, s.input_size, s.outputs,
-                              model._offsets, model.block.size, T, N, packed)
-                for packed in (True, False)]
+    params, cell = wide(model.params), model.config["cell"]
+    networks = [network_of(model, T, N, packed) for packed in (True, False)]
     masks = None
     if model.config["dropout"]:
         masks = reference.dropout_masks(

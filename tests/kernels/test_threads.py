@@ -23,7 +23,8 @@ BATCHES = (1, 2, 7, 8, 9, 50, 65, 130)  # one slice, two and more
 
 def in_a_process(script, **environment):
     """What a script prints; a deadlock there ends in an error here."""
-    places = [str(Path(__file__).parent), str(Path(fastrnn.__file__).parents[1])]
+    here = Path(__file__).parent
+    places = [str(here), str(here.parent), str(Path(fastrnn.__file__).parents[1])]
     environment = os.environ | environment | {"PYTHONPATH": os.pathsep.join(places)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
                           timeout=300, env=environment)
