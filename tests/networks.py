@@ -12,7 +12,7 @@ from fastrnn.data.source import time_major
 from fastrnn.kernels.blas import one_thread
 from fastrnn.model.model import Model
 
-KINDS = ("rnn", "relu", "lstm", "gru", "memory", "gru, reset before")  # that are trained whole
+KINDS = ("rnn", "relu", "lstm", "gru", "memory", "gru, reset before", "mgu")
 EVERY_KIND = (*KINDS, "esn")
 
 

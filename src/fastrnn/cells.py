@@ -43,6 +43,10 @@ columns of the weights in the order r, z, n: r, z = s(x_t Wx + h_{t-1} Wh + b);
 n = tanh(x_t Wx + b + r o (h_{t-1} Wh + bhn)), or without reset_after
 n = tanh(x_t Wx + b + (r o h_{t-1}) Wh); h_t = (1 - z) o n + z o h_{t-1} (Cho et al. 2014)""",
                 "xavier"),
+    "mgu": Cell("the minimal gated unit", """\
+columns of the weights in the order f, n: f = s(x_t Wf + h_{t-1} Uf + bf),
+n = tanh(x_t Wn + (f o h_{t-1}) Un + bn); h_t = (1 - f) o h_{t-1} + f o n (Zhou et al. 2016)""",
+                "xavier"),
     "memory": Cell("a ReLU layer with an additive memory", """\
 u_t = max(0, x_t Wx + m_{t-1} Wh + b), m_t = m_{t-1} + u_t Wm + bm; the output of the layer
 is u_t"""),

@@ -417,7 +417,7 @@ def test_gradcheck_fails_where_a_number_is_not_one(call, monkeypatch):
     assert call("gradcheck")[0] == 1
 
 
-@pytest.mark.parametrize("cell", ["rnn", "relu", "lstm", "gru", "memory"])
+@pytest.mark.parametrize("cell", ["rnn", "relu", "lstm", "gru", "memory", "mgu"])
 @pytest.mark.parametrize("more", [
     [], ["--num-layers", 2, "--dropout"], ["--num-layers", 3, "--embedding-size", 4]])
 def test_gradcheck_of_each_cell(call, cell, more):

@@ -349,6 +349,7 @@ SEEDS = {
     "gru": (0, 2, 0, 0, 5, 2, 5, 1, 27, 14, 3, 12),
     "memory": (0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0),
     "gru, reset before": (0, 2, 1, 0, 0, 2, 1, 3, 23, 2, 0, 22),
+    "mgu": (0,) * 12,
     "esn": (0,) * 12,
 }
 
@@ -514,7 +515,7 @@ ALL_RULES = pytest.mark.parametrize("rule", RULES)
 NETWORKS = {  # streams, more; the classic network has one stream and nothing more
     "rnn": (1, {}), "relu": (3, {}), "lstm": (9, RICH), "gru": (1, {"num_layers": 2}),
     "memory": (9, {"embedding_size": 4}), "gru, reset before": (1, {"dropout": 0.2}),
-    "esn": (9, {"dropout": 0.2}),
+    "mgu": (9, {"embedding_size": 4}), "esn": (9, {"dropout": 0.2}),
 }
 
 
@@ -548,7 +549,7 @@ def reference_run(kind, rule, clip):
 
 @pytest.mark.parametrize(("kind", "clip"), [
     *itertools.product(("rnn", "relu"), CLIPS),
-    *itertools.product(("lstm", "gru", "gru, reset before", "memory"), ("value", "norm of some"))])
+    *itertools.product(KINDS[2:], ("value", "norm of some"))])
 @ALL_RULES
 @DTYPES
 def test_training_equals_the_reference(isa, dtype, rule, kind, clip):

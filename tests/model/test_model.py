@@ -51,7 +51,7 @@ def log_likelihoods(model, inputs, targets, state):
 
 def shapes(kind, L, E):
     """Names and shapes in the order of the block, written out."""
-    G = {"lstm": 4, "gru": 3, "gru, reset before": 3}.get(kind, 1)
+    G = {"lstm": 4, "gru": 3, "gru, reset before": 3, "mgu": 2}.get(kind, 1)
     more = {"gru": {"bhn": (H,)}, "memory": {"Wm": (H, H), "bm": (H,)}}.get(kind, {})
     out = {"embedding.W": (K, E)} if E else {}
     for layer, D in enumerate([E or K, H, H][:L]):
@@ -189,7 +189,7 @@ def test_the_classic_defaults():
 
 @pytest.mark.parametrize(("cell", "init", "scale"), [
     ("rnn", "normal", 0.01), ("relu", "normal", 0.01), ("memory", "normal", 0.01),
-    ("lstm", "xavier", 1.0), ("gru", "xavier", 1.0)])
+    ("lstm", "xavier", 1.0), ("gru", "xavier", 1.0), ("mgu", "xavier", 1.0)])
 def test_the_start_where_none_is_named(cell, init, scale):
     model, named = (fastrnn.Model(fastrnn.Vocabulary(SYMBOLS), cell=cell, hidden_size=H, **settings)
                     for settings in ({}, {"init": init, "init_scale": scale}))

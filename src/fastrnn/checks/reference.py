@@ -149,6 +149,44 @@ def gru_backward(
     return dx, carried, dWx, dWh, db, *(() if bhn is None else (dbhn,))
 
 
+def mgu_forward(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array) -> tuple[Array, ...]:
+    """f_t = sigmoid(x_t Wf + h_{t-1} Uf + bf), n_t = tanh(x_t Wn + (f_t h_{t-1}) Un + bn),
+    h_t = (1 - f_t) h_{t-1} + f_t n_t   (Zhou et al. 2016)
+
+    x (N, T, D), h0 (N, H), Wx = [Wf Wn] (D, 2H), Wh (H, 2H), b (2H) -> h (N, T, H), gates
+    (N, T, 2H)
+    """
+    H, h, out = len(Wh), h0, []
+    for t in range(x.shape[1]):
+        a = x[:, t] @ Wx + b  # (N, 2H)
+        f = sigmoid(a[:, :H] + h @ Wh[:, :H])
+        n = np.tanh(a[:, H:] + (f * h) @ Wh[:, H:])
+        h = (1 - f) * h + f * n  # (N, H)
+        out.append((h, np.hstack([f, n])))
+    return tuple(np.stack(steps, axis=1) for steps in zip(*out, strict=True))
+
+
+def mgu_backward(
+    dh: Array, x: Array, h0: Array, h: Array, gates: Array, Wx: Array, Wh: Array
+) -> tuple[Array, ...]:
+    """Returns dx (N, T, D), dh0 (N, H), dWx (D, 2H), dWh (H, 2H), db (2H)."""
+    H, dx, carried = len(Wh), np.empty_like(x), np.zeros_like(h0)
+    dWx, dWh, db = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wh[0])
+    for t in reversed(range(x.shape[1])):
+        f, n = np.split(gates[:, t], 2, axis=1)
+        before, dout = h[:, t - 1] if t > 0 else h0, dh[:, t] + carried
+        dn = dout * f * (1 - n**2)  # (N, H), before the tanh
+        back = dn @ Wh[:, H:].T  # with respect to f h_{t-1}
+        df = (dout * (n - before) + back * before) * f * (1 - f)
+        da = np.hstack([df, dn])  # (N, 2H)
+        dx[:, t] = da @ Wx.T
+        dWx += x[:, t].T @ da
+        dWh += np.hstack([before.T @ df, (f * before).T @ dn])
+        db += da.sum(axis=0)
+        carried = dout * (1 - f) + back * f + df @ Wh[:, :H].T
+    return dx, carried, dWx, dWh, db
+
+
 def memory_forward(
     x: Array, m0: Array, Wx: Array, Wh: Array, b: Array, Wm: Array, bm: Array
 ) -> tuple[Array, ...]:
@@ -232,6 +270,7 @@ CELLS = {
     "lstm": Twin(lstm_forward, lstm_backward, states=2),
     "gru": Twin(gru_forward, gru_backward, ("Wx", "Wh", "bhn")),
     "memory": Twin(memory_forward, memory_backward, ("Wx", "Wh", "Wm"), first=1),
+    "mgu": Twin(mgu_forward, mgu_backward),
     "esn": Twin(esn_forward, None),
 }
 

@@ -1,0 +1,120 @@
+/* mgu.h - the cell "mgu", the minimal gated unit (Zhou et al. 2016):
+ *
+ *     f_t = sigmoid(x_t Wf + h_{t-1} Uf + bf),    n_t = tanh(x_t Wn + (f_t o h_{t-1}) Un + bn),
+ *     h_t = (1 - f_t) o h_{t-1} + f_t o n_t
+ *
+ * The columns of Wx, Wh and b come in the order f, n. Slots of z: 0 f, 1 n, 2 f o h_{t-1}; then
+ * df, dn, and in 3 what of df does not come through n.
+ */
+#ifndef FASTRNN_MGU_H
+#define FASTRNN_MGU_H
+
+#include "../cell.h"
+
+static void mgu_forward(const layer *l) {
+    const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    group sum;
+    const tiles first = walk(1, n, H, H, l->W[0]);
+    const tiles second = walk(1, n, H, H, l->W[1]);
+    for (int t = 0; t < l->T; t++) {
+        const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
+        real *now = l->h + (ptrdiff_t)(t + 1) * n * row;          /* [n][row] */
+        real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
+        if (!l->packed) add_plain(l, before, row, WH, 0, 1, z, zrow);
+        tiles w = walk_at(&first, t);
+        touch(&w, z, zrow, 3, row);
+        while (next_tile(&w)) {
+            product(&w, l->packed, H, before, 0, row, sum);
+            EACH_VECTOR(w) {
+                const int i = w.row + r, j = w.unit + u * LANES;
+                real *gate = z + (ptrdiff_t)i * zrow + j;
+                const vec new = input_sum(l, t, i, j, 1);
+                vec f = input_sum(l, t, i, j, 0) + sum[w.place][r][u];
+                sigmoids(1, &f);
+                store(gate, f);
+                store(gate + row, new);                /* without (f o h) Un */
+                store(gate + 2 * row, f * load(before + (ptrdiff_t)i * row + j));
+            }
+        }
+        if (!l->packed) add_plain(l, z + 2 * row, zrow, WH, 1, 1, z + row, zrow);
+        for (tiles w = walk_at(&second, t); next_tile(&w);) {
+            product(&w, l->packed, H, z + 2 * row, 0, zrow, sum);
+            EACH_VECTOR(w) {
+                const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
+                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
+                vec new = load(gate + row) + sum[w.place][r][u];
+                tanhs(1, &new);
+                store(gate + row, new);
+                const vec keep = (real)1 - load(gate);
+                store(now + at, new + keep * (load(before + at) - new));
+            }
+        }
+    }
+}
+
+/* dn_t = dh_t o f_t o (1 - n_t^2),  d(f o h)_t = dn_t Un^T,
+ * df_t = (dh_t o (n_t - h_{t-1}) + d(f o h)_t o h_{t-1}) o f_t o (1 - f_t);
+ * `carry` holds dh_{t+1} o (1 - f_{t+1}) + d(f o h)_{t+1} o f_{t+1} */
+static void mgu_backward(const layer *l) {
+    const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    group sum;
+    const tiles first = walk(1, n, H, H, l->WT[0]);
+    const tiles second = walk(1, n, H, H, l->WT[1]);
+    for (int t = l->T - 1; t >= 0; t--) {
+        const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
+        real *dh = l->dh + (ptrdiff_t)t * n * row;                /* [n][row] */
+        real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
+        const real *after = z + (ptrdiff_t)n * zrow;              /* [n][zrow]: gradients at t+1 */
+        const int more = t < l->T - 1;
+        if (more && !l->packed) add_plain_transposed(l, after, zrow, WH, 0, 1, dh, row);
+        tiles w = walk_at(&first, t);
+        touch(&w, z, zrow, 4, row);
+        touch(&w, before, row, 1, 0);
+        touch(&w, dh, row, 1, 0);
+        while (next_tile(&w)) {
+            product(&w, more && l->packed, H, after, 0, zrow, sum);
+            EACH_VECTOR(w) {
+                const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
+                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
+                const vec f = load(gate), new = load(gate + row);
+                const vec d = load(dh + at) + load(l->carry + at) + sum[w.place][r][u];
+                store(l->carry + at, d * ((real)1 - f));
+                store(gate + row, d * f * ((real)1 - new * new));
+                store(gate + 3 * row, d * (new - load(before + at)));
+                store(dh + at, all(0));      /* from here on d(f o h) */
+            }
+        }
+        if (!l->packed) add_plain_transposed(l, z + row, zrow, WH, 1, 1, dh, row);
+        for (tiles w = walk_at(&second, t); next_tile(&w);) {
+            product(&w, l->packed, H, z + row, 0, zrow, sum);
+            EACH_VECTOR(w) {
+                const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
+                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
+                const vec f = load(gate), d = load(dh + at) + sum[w.place][r][u];
+                store(l->carry + at, load(l->carry + at) + d * f);
+                store(gate, (load(gate + 3 * row) + d * load(before + at)) * f * ((real)1 - f));
+            }
+        }
+    }
+}
+
+static void mgu_gradients(const layer *l, const gradients_of *to) {
+    const factor both[2] = {{l->H, l->row, l->h, to->tensor[WH]}, to->x};
+    const factor kept[2] = {{l->H, l->zrow, l->z + 2 * l->row, to->tensor[WH]}, to->x};
+    gate_gradients(l, 0, 1, l->z, both, 1 + to->inputs, to->tensor[B], to->picked);
+    gate_gradients(l, 1, 1, l->z + l->row, kept, 1 + to->inputs, to->tensor[B], to->picked);
+}
+
+static void mgu_start_gradient(const layer *l, real *dstart) {
+    start_from_products(l, 1, 0, 1, dstart);
+}
+
+static const cell mgu_cell = {
+    .is = {.name = "mgu", .gates = 2, .states = 1, .state_is_output = 1, .trained = 1,
+           .bounded = 1, .tensors = {FIRST_TENSORS}},
+    .slots = 4, .packs = {{WH, 0, 1}, {WH, 1, 1}},
+    .forward = mgu_forward, .backward = mgu_backward,
+    .gradients = mgu_gradients, .start_gradient = mgu_start_gradient,
+};
+
+#endif
