@@ -1,0 +1,34 @@
+"""Small runs whose checkpoints several test files look at."""
+import numpy as np
+import pytest
+
+import fastrnn
+
+RNG = np.random.default_rng(0)
+TEXT = "".join(RNG.choice([*"abcdefgh \n"], 700))
+WORDS = " ".join(RNG.choice("to be or not that is the question".split(), 400))
+BYTES = "".join(RNG.choice([*"aäöéß€"], 300))
+SIZES = {"hidden_size": 9, "seed": 1, "seq_length": 6}
+
+
+def corpus_of(unit="char"):
+    return fastrnn.Corpus.from_text({"char": TEXT, "word": WORDS, "byte": BYTES}[unit], unit)
+
+
+@pytest.fixture
+def corpus():
+    return corpus_of()
+
+
+def train(corpus, **settings):
+    return fastrnn.train(corpus, **({"progress": False} | settings))
+
+
+@pytest.fixture
+def run(tmp_path, corpus):
+    """A checkpoint of a run, which no refusal may change."""
+    path = tmp_path / "run.safetensors"
+    train(corpus, **SIZES, updates=150, checkpoint=path, valid_fraction=0.1, valid_every=50)
+    before = path.read_bytes()
+    yield path
+    assert path.read_bytes() == before
