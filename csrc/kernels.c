@@ -39,7 +39,7 @@ static int spin(int64_t n, void *out) {
 }
 
 const fastrnn_kernels FASTRNN_TABLE = {
-    FASTRNN_ISA, (int)sizeof(real), LANES, cell_at, slices, workspace_size, unroll,
+    FASTRNN_ISA, LANES, cell_at, slices, workspace_size, unroll,
     backward, run, sample, series_work, run_series,
     optimizer_step, help, dismiss, map, spin,
 };

@@ -1,6 +1,5 @@
 /* losses.h - which steps of a batch count, and the losses with their gradients. */
-#ifndef FASTRNN_LOSSES_H
-#define FASTRNN_LOSSES_H
+#pragma once
 
 #include "fastrnn.h"
 #include "tile.h"
@@ -136,5 +135,3 @@ static void squared_error(const fastrnn_batch *b, int first, int n, int N, int K
         losses[at] = sum / K;
     }
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* optimizer.h - clipping and the optimizers, one pass over a block. */
-#ifndef FASTRNN_OPTIMIZER_H
-#define FASTRNN_OPTIMIZER_H
+#pragma once
 
 #include "fastrnn.h"
 #include "vecmath.h"
@@ -118,5 +117,3 @@ static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double ra
 #undef RMSPROP
 #undef ADAM
 #undef SGD
-
-#endif

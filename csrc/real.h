@@ -4,8 +4,7 @@
  * register of LANES numbers. Where the compiler has no vector types it is one number, and the same
  * bodies compile to scalar code.
  */
-#ifndef FASTRNN_REAL_H
-#define FASTRNN_REAL_H
+#pragma once
 
 #include <float.h>
 #include <math.h>
@@ -222,6 +221,4 @@ INLINE void restore(control before) { __asm__ volatile("msr fpcr, %0" : : "r"(be
 typedef int control;
 INLINE control flush_subnormals(void) { return 0; }
 INLINE void restore(control before) { (void)before; }
-#endif
-
 #endif

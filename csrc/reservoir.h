@@ -9,8 +9,7 @@
  * strip by strip has no zeros in them. The weights are float in either precision, which halves what
  * is read.
  */
-#ifndef FASTRNN_RESERVOIR_H
-#define FASTRNN_RESERVOIR_H
+#pragma once
 
 #include "fastrnn.h"
 #include "real.h"
@@ -247,6 +246,5 @@ static void run_series(const reservoir *w, fastrnn_team *team, fastrnn_series *s
     repeat_first(w->H, r.x[0]);
     share_out(team, drive_part, &r, r.parts);
     memcpy(s->state, r.x[s->T & 1], (size_t)w->H * sizeof(real));
+    dismiss(team);
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* sampling.h - draws symbols from the softmax of a network's scores, each read as the next input. */
-#ifndef FASTRNN_SAMPLING_H
-#define FASTRNN_SAMPLING_H
+#pragma once
 
 #include "unroll.h"
 
@@ -80,5 +79,3 @@ static void sample(const network *net, const void *params, void *work, void *sta
     state_out(&u, 0, state);
     restore(before);
 }
-
-#endif

@@ -5,8 +5,7 @@
  * core it stands back. The leader waits for jobs, not for helpers: one that has lost its core to
  * another program while it looked for work keeps nobody waiting.
  */
-#ifndef FASTRNN_TEAM_H
-#define FASTRNN_TEAM_H
+#pragma once
 
 #include "fastrnn.h"
 
@@ -80,5 +79,3 @@ static void help(fastrnn_team *team) {
 }
 
 static void dismiss(fastrnn_team *team) { WRITE(&team->dismissed, 1); }
-
-#endif

@@ -8,8 +8,7 @@
  * it there. One row alone takes wider panels, so that the sums still fill the registers; hence the
  * packed form depends on N, the rows that will meet it.
  */
-#ifndef FASTRNN_TILE_H
-#define FASTRNN_TILE_H
+#pragma once
 
 #include "real.h"
 
@@ -369,5 +368,3 @@ static void gradient(int rows, int K, int count, const real *d, int d_row, int d
         }
     }
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* training.h - the training loop: batch, unroll, clip, step. */
-#ifndef FASTRNN_TRAINING_H
-#define FASTRNN_TRAINING_H
+#pragma once
 
 #include "optimizer.h"
 #include "unroll.h"
@@ -229,8 +228,7 @@ static int64_t run(training *t, int64_t updates) {
     }
     if (!t->starts) state_out(&u, 0, t->state);
     else memset(t->state, 0, (size_t)net->N * state_size(net) * sizeof(real));  /* not carried */
+    dismiss(t->team);
     restore(before);
     return done;
 }
-
-#endif

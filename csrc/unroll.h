@@ -1,7 +1,6 @@
 /* unroll.h - inputs that are one-hot, embedded or numbers, recurrent layers, a linear head and its
  * loss, over T steps forward and back. */
-#ifndef FASTRNN_UNROLL_H
-#define FASTRNN_UNROLL_H
+#pragma once
 
 #include "losses.h"
 #include "workspace.h"
@@ -389,6 +388,7 @@ static void unroll(const network *net, fastrnn_team *team, const void *params, v
     share_out(team, unroll_slice, (void *)&u, at.slices);
     if (grads) add_slices(&u, 0, net->size);
     state_out(&u, batch->T, state);
+    dismiss(team);
     restore(before);
 }
 
@@ -402,7 +402,6 @@ static void backward(const network *net, fastrnn_team *team, const void *params,
     pack_weights(&u);
     share_out(team, unroll_slice, (void *)&u, at.slices);
     add_slices(&u, 0, net->size);
+    dismiss(team);
     restore(before);
 }
-
-#endif

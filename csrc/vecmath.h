@@ -10,8 +10,7 @@
  * exp takes x <= 0, and is 0 below EXP_LOW, where sigmoid stays what it is there, about the smallest
  * normal number; a NaN stays a NaN.
  */
-#ifndef FASTRNN_VECMATH_H
-#define FASTRNN_VECMATH_H
+#pragma once
 
 #include "real.h"
 
@@ -142,5 +141,3 @@ INLINE vec vec_rsqrt(vec x) {
     return y + y * ((real)0.5 - (real)0.5 * x * y * y);
 #endif
 }
-
-#endif

@@ -1,7 +1,6 @@
 /* workspace.h - how a batch is cut into slices, what lies where in the workspace, and the packing of
  * the weights. */
-#ifndef FASTRNN_WORKSPACE_H
-#define FASTRNN_WORKSPACE_H
+#pragma once
 
 #include "cells.h"
 #include "fastrnn.h"
@@ -246,5 +245,3 @@ static void pack_weights(const unrolled *u) {
         u->work[u->at->head_b + k] = k < net->K ? u->params[net->head_b + k] : NEVER;
     }
 }
-
-#endif

@@ -4,8 +4,7 @@
  *
  * Slot of z: 0 x_t Win.
  */
-#ifndef FASTRNN_ESN_H
-#define FASTRNN_ESN_H
+#pragma once
 
 #include "../cell.h"
 
@@ -33,5 +32,3 @@ static const cell esn_cell = {
     .is = {.name = "esn", .gates = 1, .states = 1, .state_is_output = 1, .bounded = 1},
     .slots = 1, .forward = esn_forward,
 };
-
-#endif
