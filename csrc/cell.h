@@ -7,8 +7,8 @@
  * numbers (H rounded up; those after H are never read), and a row of z has `slots` of them side by
  * side. Each cell's file says what they hold.
  *
- * The matrices that are multiplied by the state are packed (tile.h); where `packed` is 0, plain BLAS
- * adds the products before the same loops finish the cell: simpler, to compare with.
+ * The matrices that are multiplied by the state are packed (tile.h); where `packed` is 0, BLAS adds
+ * the products before the same loops finish the cell: simpler, to compare with.
  */
 #pragma once
 
@@ -130,7 +130,7 @@ INLINE vec input_sum(const layer *l, int t, int r, int unit, int gate) {
 #define TOGETHER 2
 #define PAIR 1
 #endif
-#define ALL_OF(count) UNROLL(4) for (int p = 0; p < count; p++)
+#define ALL_OF(count) EACH(p, count)
 
 /* Loops over the vectors of a tile. */
 #define EACH_VECTOR(w) for (int r = 0; r < (w).R; r++) for (int u = 0; u < (w).U; u++)

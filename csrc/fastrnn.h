@@ -5,9 +5,9 @@
  * variant. Arrays are `void *`: they hold float for a float table and double for a double table.
  *
  * Letters: T time steps, N batch, V symbols that are read, D input size, H hidden size, K output
- * size, C labels, E embedding size, L layers, G gates of the cell, P numbers of state (for each layer
- * its h, or m; for lstm h and then c). Arrays are row-major and contiguous, do not overlap unless
- * said, and the caller has checked every size and every id.
+ * size, C labels, E embedding size, L layers, G gates of the cell, P numbers of state (for each
+ * layer its h, or m; for lstm h and then c). Arrays are row-major and contiguous, do not overlap
+ * unless said, and the caller has checked every size and every id.
  */
 #pragma once
 
@@ -20,10 +20,7 @@ typedef void (*fastrnn_gemm)(int transpose_a, int transpose_b, int M, int N, int
                              int lda, const void *B, int ldb, int accumulate, void *C, int ldc);
 
 /* A source of random bits, as in NumPy's bit generators. */
-typedef struct {
-    void *state;
-    uint64_t (*next)(void *state);
-} fastrnn_bits;
+typedef struct { void *state; uint64_t (*next)(void *state); } fastrnn_bits;
 
 enum { FASTRNN_ADAGRAD, FASTRNN_RMSPROP, FASTRNN_ADAM, FASTRNN_SGD };     /* optimizer kind */
 enum { FASTRNN_CROSS_ENTROPY, FASTRNN_SQUARED_ERROR, FASTRNN_BINARY_CROSS_ENTROPY };  /* loss */
@@ -32,11 +29,8 @@ enum { FASTRNN_MOST_LAYERS = 32, FASTRNN_MOST_TENSORS = 6 };  /* tensors: of a l
 enum { FASTRNN_RUN = 16, FASTRNN_STRIP = 64, FASTRNN_MOST_PARTS = 16 };  /* of a reservoir */
 enum { FASTRNN_CHUNK = 16384 };  /* elements of a block that one job of an update takes */
 
-/* A tensor of a layer: rows and columns are 'D', 'H', 'G' (for G H numbers) or '1' (for a vector). */
-typedef struct {
-    const char *name;
-    char rows, columns;
-} fastrnn_tensor;
+/* A tensor of a layer: rows and columns are 'D', 'H', 'G' (G H numbers) or '1' (of a vector). */
+typedef struct { const char *name; char rows, columns; } fastrnn_tensor;
 
 /* What callers must know of a cell. */
 typedef struct {
@@ -49,8 +43,8 @@ typedef struct {
     fastrnn_tensor tensors[FASTRNN_MOST_TENSORS];    /* the parameters, then one without a name */
 } fastrnn_cell;
 
-/* A recurrent layer that is not trained, of H units; reservoir.h says how W lies in strips. 64 bytes
- * after the end of each array may be read. */
+/* A recurrent layer that is not trained, of H units; reservoir.h says how W lies in strips. After
+ * the end of each array 64 bytes may be read. */
 typedef struct {
     int H, D, K;             /* K: numbers that are fed back, or 0 */
     double leak_rate;        /* a */
@@ -79,7 +73,7 @@ typedef struct {
 /* Where the tensors of a layer start in the flat block, in elements. */
 typedef struct {
     int D;
-    int tensors[FASTRNN_MOST_TENSORS];   /* in the order of the cell: Wx (D, G H), of which a one-hot
+    int tensors[FASTRNN_MOST_TENSORS];   /* in the cell's order: Wx (D, G H), of which a one-hot
                                           * input picks a row, Wh (H, G H), b (G H) and others */
     int Wc;              /* (C, G H), of the first layer where there are labels */
 } fastrnn_layer;
@@ -147,7 +141,7 @@ typedef struct {
     void *params, *grads;        /* blocks; grads is scratch */
     void *memory, *memory2;      /* blocks of the optimizer (Adam: both; SGD: with momentum one) */
     void *work;                  /* workspace_size(net) elements, zero at first, 64-byte aligned */
-    int32_t *window;             /* 2*T*N + 2*V, zero at first: inputs [T][N], targets [T][N], rows */
+    int32_t *window;             /* 2 T N + 2 V, zero at first: inputs, targets [T][N], rows */
     uint8_t *marks;              /* [T][N], scratch */
     void *label_weights;         /* [N][C], scratch */
     /* What is learned from, step by step. A text is N streams of `length` symbols, one after the
@@ -163,9 +157,9 @@ typedef struct {
                                   * from zero where its position is 0 */
     int64_t position;            /* of the next window in each stream; with starts: updates of this
                                   * epoch that are done */
-    const int64_t *starts;       /* of the windows or sequences of this call, [updates][N], each from
+    const int64_t *starts;       /* [updates][N] of the windows or sequences of this call, each from
                                   * the zero state; NULL: the streams are read from left to right */
-    const int64_t *lengths;      /* of the sequences or records, [updates][N], 0 where there is none;
+    const int64_t *lengths;      /* [updates][N] of the sequences or records, 0 where there is none;
                                   * NULL: windows of T steps */
     const int32_t *labels;       /* of the records, [updates][N], below C, where there are labels */
     int64_t epoch_updates;       /* of an epoch with starts */
@@ -206,9 +200,10 @@ typedef struct {
                    uint8_t *right, void *out, const fastrnn_bits *bits);
 
     /* Back through the last unroll of a network without a head, whose workspace and T these are and
-     * whose inputs were numbers, from the gradients with respect to its outputs (dout [N][T][H]) and
-     * to the last state's c or m (dstate [N][P]; that of its h belongs into dout): dx [N][T][D],
-     * dstate with respect to the first state, and the whole block grads, summed over the batch. */
+     * whose inputs were numbers, from the gradients with respect to its outputs (dout [N][T][H])
+     * and to the last state's c or m (dstate [N][P]; that of its h belongs into dout): dx
+     * [N][T][D], dstate with respect to the first state, and the whole block grads, summed over the
+     * batch. */
     void (*backward)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *work,
                      int T, const void *dout, void *dx, void *dstate, void *grads);
 

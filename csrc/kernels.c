@@ -26,14 +26,9 @@ static int spin(int64_t n, void *out) {
     enum { SUMS = REGISTERS == 32 ? 24 : 12 };
     vec sum[SUMS];
     const vec a = load(out);
-    UNROLL(24)
-    for (int i = 0; i < SUMS; i++) sum[i] = all((real)i);
-    for (int64_t k = 0; k < n; k++) {
-        UNROLL(24)
-        for (int i = 0; i < SUMS; i++) sum[i] = sum[i] * a + a;
-    }
-    UNROLL(24)
-    for (int i = 1; i < SUMS; i++) sum[0] += sum[i];
+    EACH(i, SUMS) sum[i] = all((real)i);
+    for (int64_t k = 0; k < n; k++) EACH(i, SUMS) sum[i] = sum[i] * a + a;
+    EACH(i, SUMS - 1) sum[0] += sum[i + 1];
     store(out, sum[0]);
     return 2 * SUMS * LANES;
 }

@@ -4,8 +4,8 @@
 #include "fastrnn.h"
 #include "vecmath.h"
 
-/* Does `each` for the n numbers at p, a register at a time; the first few, up to where p is
- * aligned, and the last few travel through a part of one. */
+/* Does `each` for the n numbers at p, a register at a time; of the first, up to where p is aligned,
+ * and the last only a part is used. */
 #define FOR_EACH_VEC(n, p, each)                                                                  \
     do {                                                                                          \
         int64_t i = 0;                                                                            \
@@ -18,7 +18,7 @@
 #define LOAD_PART(p) load_part(p, part)
 #define STORE_PART(p, x) store_part(p, x, part)
 
-/* Gradients of this norm are as good as infinite: the memories could not hold their squares. */
+/* Gradients of this norm count as infinite: the memories could not hold their squares. */
 #define EXPLODED (sizeof(real) == 4 ? 1e15 : 1e150)
 
 /* How many of the n numbers at p lie before the first aligned register. */
@@ -95,8 +95,7 @@ static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double ra
                            int64_t n, void *params, const void *grads, void *memory,
                            void *memory2) {
     real *p = params, *m = memory, *v = memory2;
-    const real *dp = grads;
-    const real scale = (real)scale_, c = (real)o->clip_value;
+    const real *dp = grads, scale = (real)scale_, c = (real)o->clip_value;
     const real rate = (real)rate_, epsilon = (real)o->epsilon;
     const real keep = (real)o->decay, take = (real)(1 - o->decay);
     const real keep2 = (real)o->decay2, take2 = (real)(1 - o->decay2);
@@ -112,8 +111,3 @@ static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double ra
     case FASTRNN_SGD: FOR_EACH_VEC(n, p, SGD); break;
     }
 }
-#undef CLIPPED
-#undef ADAGRAD
-#undef RMSPROP
-#undef ADAM
-#undef SGD

@@ -68,7 +68,7 @@ static void gru_before_forward(const layer *l) {
     }
 }
 
-/* dn_t and dz_t as of a GRU,  d(r o h)_t = dn_t Un^T,  dr_t = d(r o h)_t o h_{t-1} o r_t o (1 - r_t);
+/* dn_t, dz_t as in gru.h,  d(r o h)_t = dn_t Un^T,  dr_t = d(r o h)_t o h_{t-1} o r_t o (1 - r_t);
  * `carry` holds dh_{t+1} o z_{t+1} + d(r o h)_{t+1} o r_{t+1} */
 static void gru_before_backward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;

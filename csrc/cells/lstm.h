@@ -29,8 +29,7 @@ static void lstm_forward(const layer *l) {
                 vec i[4 * PAIR], *f = i + PAIR, *o = f + PAIR, *g = o + PAIR, c[PAIR], tanh_c[PAIR];
                 ALL_OF(PAIR) {
                     const spot here = next_vector(&w, sum);
-                    UNROLL(4)
-                    for (int k = 0; k < 4; k++) {
+                    EACH(k, 4) {
                         i[k * PAIR + p] = input_sum(l, t, here.row, here.unit, k)
                                           + here.sum[k * w.U];
                     }
