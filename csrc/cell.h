@@ -8,8 +8,7 @@
  * side. Each cell's file says what they hold.
  *
  * The matrices that are multiplied by the state are packed (tile.h); where `packed` is 0, BLAS adds
- * the products before the same loops finish the cell: simpler, to compare with.
- */
+ * the products before the same loops finish the cell: simpler, to compare with. */
 #pragma once
 
 #include "fastrnn.h"
@@ -34,8 +33,7 @@ typedef struct {
     const real *W[MOST_PACKS], *WT[MOST_PACKS];    /* the cell's packs, and their transposes */
     const reservoir *reservoir;  /* esn */
     real *states;                /* [2][n][state_row(H)], esn: scratch */
-    real *h, *c;                 /* [T+1][n][row]: states, from the one before the first step on; c
-                                  * of cells with two arrays of state */
+    real *h, *c;                 /* [T+1][n][row]: states, from before the first step on */
     real *z;                     /* [T][n][zrow] */
     real *dh;                    /* [T][n][row]: gradients with respect to the output */
     real *carry;                 /* [n][row]: gradient that passes to the step before without a
@@ -83,7 +81,7 @@ static void add_plain(const layer *l, const real *A, int a_row, int tensor, int 
     }
 }
 
-/* C [n][c_row] += the slots A [n][count][row] times the transposes of such gates. */
+/* C [n][c_row] += the slots A [n][count][row] times the transposes of these gates, summed. */
 static void add_plain_transposed(const layer *l, const real *A, int a_row, int tensor, int first,
                                  int count, real *C, int c_row) {
     const int ldw = columns(l->cell, tensor, l->H);
@@ -109,16 +107,15 @@ INLINE step step_at(const layer *l, int t) {
     return (step){h, c, h + size, c + size, z, z + slots, t < l->T - 1, l->dh + t * size};
 }
 
-/* x_t Wx of stream r, [G][H]; the gates are products_step(l) apart. */
+/* x_t Wx of stream r: G gates, row apart, or H where it is a row of Wx. */
 INLINE const real *products(const layer *l, int t, int r) {
     return l->ids ? l->tensor[WX] + (ptrdiff_t)l->ids[t * l->N + r] * l->G * l->H
                   : l->z + ((ptrdiff_t)t * l->n + r) * l->zrow;
 }
-INLINE int products_step(const layer *l) { return l->ids ? l->H : l->row; }
 
 /* x_t Wx + b of a gate, at a vector of the tile. */
 INLINE vec input_sum(const layer *l, int t, int r, int unit, int gate) {
-    return load(products(l, t, r) + gate * products_step(l) + unit)
+    return load(products(l, t, r) + gate * (l->ids ? l->H : l->row) + unit)
            + load(l->b + (ptrdiff_t)r * l->b_row + gate * l->H + unit);
 }
 

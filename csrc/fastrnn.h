@@ -7,8 +7,7 @@
  * Letters: T time steps, N batch, V symbols that are read, D input size, H hidden size, K output
  * size, C labels, E embedding size, L layers, G gates of the cell, P numbers of state (for each
  * layer its h, or m; for lstm h and then c). Arrays are row-major and contiguous, do not overlap
- * unless said, and the caller has checked every size and every id.
- */
+ * unless said, and the caller has checked every size and every id. */
 #pragma once
 
 #include <stddef.h>
@@ -35,8 +34,7 @@ typedef struct { const char *name; char rows, columns; } fastrnn_tensor;
 /* What callers must know of a cell. */
 typedef struct {
     const char *name;
-    int gates;               /* G */
-    int states;              /* arrays (H) of state: 2 of an lstm, h and c; else 1, h or m */
+    int gates, states;       /* G; arrays (H) of state: 2 of an lstm, h and c; else 1, h or m */
     int state_is_output;     /* whether the first of them is the output of the layer */
     int trained;
     int bounded;             /* whether states and outputs are, whatever the weights */
@@ -107,9 +105,8 @@ typedef struct {
     const int32_t *targets;  /* [T][N], where they are symbols */
     const void *y;           /* numbers in their place */
     const int64_t *starts;   /* [N]; NULL: n T */
-    const int64_t *lengths;  /* [N], 0 to T, with a mask: the steps after them are padding and have
-                              * no effect; NULL: T. The loss is the mean over the rows whose length
-                              * is not 0. */
+    const int64_t *lengths;  /* [N], 0 to T, with a mask: later steps are padding without effect;
+                              * NULL: T. The loss is the mean over rows of a length above 0. */
     const void *labels;      /* [N][C]: the probability of each label, where there are any */
     const uint8_t *mask;     /* [T][N]: whether a prediction counts, 0 in padding; NULL: all do */
 } fastrnn_batch;
@@ -127,8 +124,7 @@ typedef struct {
 
 typedef struct {
     int kind;
-    double decay;                /* RMSProp's gamma, Adam's beta1, SGD's momentum */
-    double decay2;               /* Adam's beta2 */
+    double decay, decay2;        /* RMSProp's gamma, Adam's betas, SGD's momentum */
     double epsilon;
     double clip_norm, clip_value;    /* infinity: no clipping */
 } fastrnn_optimizer;
@@ -177,17 +173,11 @@ typedef struct {
 typedef struct {
     const char *isa;             /* "baseline", "avx2" or "avx512" */
     int lanes;                   /* elements in one vector register */
-
-    /* The cells, from index 0 on; NULL after the last one. */
-    const fastrnn_cell *(*cell)(int index);
-
+    const fastrnn_cell *(*cell)(int index);      /* from 0 on; NULL after the last one */
     /* Slices that the batch is cut into: they depend on these sizes alone, so that results do not
      * depend on the number of threads. Slice s takes streams from N s / slices on. */
     int (*slices)(int N, int H);
-
-    /* Elements of workspace that the other functions need for this network. */
-    int64_t (*workspace_size)(const fastrnn_network *net);
-
+    int64_t (*workspace_size)(const fastrnn_network *net);       /* elements */
     /* Read a batch (T <= net->T) from `state` [N][P], in and out. Each of these may be NULL: losses
      * [T][N] receives that of each prediction (the cross-entropy in nats; the binary cross-entropy,
      * in nats, of the K probabilities of the softmax; or the squared error, the mean of its K
@@ -198,19 +188,15 @@ typedef struct {
     void (*unroll)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *grads,
                    void *work, const fastrnn_batch *batch, void *state, double *losses,
                    uint8_t *right, void *out, const fastrnn_bits *bits);
-
-    /* Back through the last unroll of a network without a head, whose workspace and T these are and
-     * whose inputs were numbers, from the gradients with respect to its outputs (dout [N][T][H])
-     * and to the last state's c or m (dstate [N][P]; that of its h belongs into dout): dx
-     * [N][T][D], dstate with respect to the first state, and the whole block grads, summed over the
-     * batch. */
+    /* Back through the last unroll, of this workspace and T, of a network without a head whose
+     * inputs were numbers: from the gradients with respect to its outputs (dout [N][T][H]) and to
+     * the last state's c or m (dstate [N][P]; that of h belongs into dout) to dx [N][T][D], dstate
+     * with respect to the first state, and the whole block grads, summed over the batch. */
     void (*backward)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *work,
                      int T, const void *dout, void *dx, void *dstate, void *grads);
-
     /* At most `updates` updates: batch, unroll, clip, step. Returns how many were done: fewer only
      * where the loss of the next one, or its gradient, is not finite; it is not applied. */
     int64_t (*run)(fastrnn_training *training, int64_t updates);
-
     /* Sample n ids for each of the N streams from softmax(scores / temperature), each with its
      * uniform number in [0, 1) ([n][N]), after reading ids [N] in `state` [N][P], in and out; the
      * streams have the probabilities `labels` [N][C] of labels, where there are any. Temperature 0
@@ -219,24 +205,17 @@ typedef struct {
     void (*sample)(const fastrnn_network *net, const void *params, void *work, void *state,
                    const int32_t *ids, const void *labels, double temperature, int top_k,
                    double top_p, const double *uniforms, int64_t n, int32_t *out);
-
     /* Drive a reservoir with a series, from `state` and `last` on. */
     int64_t (*series_work)(const fastrnn_reservoir *reservoir);
-    void (*run_series)(const fastrnn_reservoir *reservoir, fastrnn_team *team,
-                       fastrnn_series *series);
-
+    void (*run_series)(const fastrnn_reservoir *reservoir, fastrnn_team *team, fastrnn_series *s);
     /* One optimizer step over n elements; `update` counts from 1. The gradient is multiplied by
      * `scale`, then clipped to clip_value; it is not written. */
     void (*step)(const fastrnn_optimizer *optimizer, int64_t update, double rate, double scale,
                  int64_t n, void *params, const void *grads, void *memory, void *memory2);
-
-    /* What a helping thread does until the team is dismissed. */
-    void (*help)(fastrnn_team *team);
+    void (*help)(fastrnn_team *team);    /* what a helper does until its team is dismissed */
     void (*dismiss)(fastrnn_team *team);
-
     /* y = f(x) with one of the vector functions (exp: x <= 0), for the tests of their error. */
     void (*map)(int function, int64_t n, const void *x, void *y);
-
     /* n rounds of multiply-adds in registers, to measure the processor's peak; returns how many
      * floating point operations one round has. */
     int (*spin)(int64_t n, void *out);
@@ -246,5 +225,4 @@ typedef struct {
  * isa NULL: the best that runs here. */
 const fastrnn_kernels *fastrnn_select(const char *isa, int bytes);
 
-/* Name and version of the compiler that built them. */
-const char *fastrnn_compiler(void);
+const char *fastrnn_compiler(void);      /* its name and version */

@@ -1,5 +1,4 @@
-/* kernels.c - the table of functions that fastrnn.h promises. setup.py compiles it once for each
- * precision and instruction set. */
+/* kernels.c - the table of fastrnn.h; compiled once for each precision and instruction set. */
 #include "fastrnn.h"
 #include "reservoir.h"
 #include "sampling.h"

@@ -23,8 +23,8 @@
 
 /* How many of the n numbers at p lie before the first aligned register. */
 static int before_aligned(int64_t n, const real *p) {
-    const int behind = (int)((uintptr_t)p / sizeof(real) % LANES);
-    return behind ? least((int)(n < LANES ? n : LANES), LANES - behind) : 0;
+    const int after = (int)((uintptr_t)p / sizeof(real) % LANES);
+    return after ? least((int)(n < LANES ? n : LANES), LANES - after) : 0;
 }
 
 /* The sum of squares of n numbers, in double so that a large block loses nothing. */
@@ -81,14 +81,11 @@ static double sum_of_squares(int64_t n, const real *x) {
         store(p + i, load(p + i) - rate * step);                                                  \
     }
 
-/* Whether all n numbers are finite: 0 times one that is not is a NaN. */
+/* Whether all n numbers are finite: x - x is a NaN where x is not. */
 static int all_finite(int n, const real *x) {
-    vec sums = all(0);
-    int i = 0;
-    for (; i + LANES <= n; i += LANES) sums += (real)0 * load(x + i);
-    real sum = sum_lanes(sums);
-    for (; i < n; i++) sum += 0 * x[i];
-    return sum == 0;
+    int finite = 1;
+    for (int i = 0; i < n; i++) finite &= x[i] - x[i] == 0;
+    return finite;
 }
 
 static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double rate_, double scale_,

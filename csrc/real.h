@@ -2,8 +2,7 @@
  *
  * FASTRNN_DOUBLE chooses double; the compiler's own macros give the instruction set. `vec` is one
  * register of LANES numbers. Where the compiler has no vector types it is one number, and the same
- * functions compile to scalar code.
- */
+ * functions compile to scalar code. */
 #pragma once
 
 #include <float.h>
@@ -28,8 +27,7 @@ typedef int32_t lane;
 #define SQRT sqrtf
 #endif
 
-#define ALIGNMENT 64             /* bytes: rows in the workspace start at multiples of this */
-#define ROW_STEP (ALIGNMENT / REAL_BYTES)
+#define ROW_STEP (64 / REAL_BYTES)   /* rows in the workspace start at multiples of 64 bytes */
 
 #if defined(__GNUC__)
 #if defined(__AVX512F__)
@@ -180,6 +178,12 @@ INLINE real combine_lanes(vec x, const int add) {
 }
 INLINE real sum_lanes(vec x) { return combine_lanes(x, 1); }
 INLINE real largest_lane(vec x) { return combine_lanes(x, 0); }
+
+/* to += scale x, n numbers. */
+INLINE void add_scaled(int64_t n, real scale, const real *x, real *to) {
+    if (scale == 0) return;
+    for (int64_t i = 0; i < n; i++) to[i] += scale * x[i];
+}
 
 INLINE int round_up(int n, int step) { return (n + step - 1) / step * step; }
 INLINE int64_t round_up64(int64_t n, int64_t step) { return (n + step - 1) / step * step; }

@@ -6,9 +6,7 @@
  * lie in strips, of RUNS pieces of diagonals, RUN long: W[STRIP p + m RUN + i][(at + i) mod H] for
  * m < RUNS and i < RUN, which all are multiplied by the same RUN numbers of x. The strips of a
  * panel p of STRIP units lie one after another. Any matrix can be laid out so; one that was drawn
- * strip by strip has no zeros in them. The weights are float in either precision: half of the bytes
- * to read.
- */
+ * strip by strip has no zeros in them. The weights are always float: fewer bytes to read. */
 #pragma once
 
 #include "fastrnn.h"
@@ -163,16 +161,11 @@ typedef struct {
 /* Units from `from` to `to` of drive = Win u_t + Wfb y_{t-1}. */
 static void add_up(const reservoir *w, const real *u, const real *y, int from, int to,
                    real *drive) {
-    for (int j = from; j < to; j++) drive[j] = 0;
-    for (int d = 0; d < w->D; d++) {
-        const real *Win = (const real *)w->Win + (ptrdiff_t)d * w->H;
-        if (u[d] == 0) continue;
-        for (int j = from; j < to; j++) drive[j] += u[d] * Win[j];
-    }
-    for (int k = 0; k < w->K; k++) {
-        const real *Wfb = (const real *)w->Wfb + (ptrdiff_t)k * w->H;
-        for (int j = from; j < to; j++) drive[j] += y[k] * Wfb[j];
-    }
+    const real *Win = (const real *)w->Win + from, *Wfb = (const real *)w->Wfb + from;
+    drive += from;
+    memset(drive, 0, (size_t)(to - from) * sizeof(real));
+    for (int d = 0; d < w->D; d++, Win += w->H) add_scaled(to - from, u[d], Win, drive);
+    for (int k = 0; k < w->K; k++, Wfb += w->H) add_scaled(to - from, y[k], Wfb, drive);
 }
 
 /* y = Wout [1; u; x] */
@@ -194,7 +187,6 @@ static void read_out(const fastrnn_series *s, int D, int H, const real *u, const
 
 /* Job: a part of the units through all steps; after each step it waits for the others. */
 static void drive_part(void *context, int part) {
-    const control before = flush_subnormals();
     driven *r = context;
     const reservoir *w = r->w;
     fastrnn_series *s = r->s;
@@ -225,12 +217,12 @@ static void drive_part(void *context, int part) {
         }
     }
     if (part == 0 && last != s->last) memcpy(s->last, last, (size_t)s->outputs * sizeof(real));
-    restore(before);
 }
 
 static int64_t series_work(const reservoir *w) { return 3 * (int64_t)state_row(w->H); }
 
 static void run_series(const reservoir *w, fastrnn_team *team, fastrnn_series *s) {
+    const control before = flush_subnormals();
     const int row = state_row(w->H);
     real *work = s->work;
     driven r = {w, s, {work, work + row}, work + 2 * row, s->parts, {{0}}};
@@ -239,4 +231,5 @@ static void run_series(const reservoir *w, fastrnn_team *team, fastrnn_series *s
     share_out(team, drive_part, &r, r.parts);
     memcpy(s->state, r.x[s->T & 1], (size_t)w->H * sizeof(real));
     dismiss(team);
+    restore(before);
 }

@@ -35,9 +35,8 @@ static double keep_likely(int K, int top_k, double top_p, real *weights, real *s
     return sum;
 }
 
-/* The symbol at which the sum of the K weights passes `uniform` of their total. */
-static int draw(int K, int temperature_zero, double uniform, double total, const real *weights) {
-    double rest = temperature_zero ? 0 : uniform * total;  /* 0: the first whose weight is not 0 */
+/* The symbol at which the sum of the K weights passes `rest`; 0: the first of a weight above 0. */
+static int draw(int K, double rest, const real *weights) {
     int last = 0;                /* the last possible symbol takes what rounding leaves over */
     for (int id = 0; id < K; id++) {
         if (weights[id] > 0) last = id;
@@ -69,7 +68,7 @@ static void sample(const network *net, const void *params, void *work, void *sta
                 if (top_k < K || top_p < 1) {
                     total = keep_likely(K, top_k, top_p, scores, u.work + at.sorted);
                 }
-                out[stream] = draw(K, temperature == 0, uniforms[stream], total, scores);
+                out[stream] = draw(K, temperature == 0 ? 0 : uniforms[stream] * total, scores);
                 scores += at.wide;
             }
         }

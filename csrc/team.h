@@ -3,11 +3,11 @@
  * They are the caller's: each enters help() and stays until the leader dismisses the team. Between
  * jobs a helper waits for microseconds, so it polls rather than sleeps; where other threads want
  * its core it yields. The leader waits for jobs, not for helpers: one that has lost its core to
- * another program while it waited for work delays nobody.
- */
+ * another program while it waited for work delays nobody. */
 #pragma once
 
 #include "fastrnn.h"
+#include "real.h"
 
 #if defined(__GNUC__)
 #define READ(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
@@ -50,7 +50,8 @@ static void do_jobs(fastrnn_team *team) {
     }
 }
 
-/* job(context, 0), ..., job(context, count - 1), in any order and some at the same time. */
+/* job(context, 0), ..., job(context, count - 1), in any order and some at the same time. Helpers
+ * flush subnormals; the caller does so before. */
 static void share_out(fastrnn_team *team, void (*job)(void *, int), void *context, int count) {
     if (!team || team->helpers < 1 || count < 2) {
         for (int i = 0; i < count; i++) job(context, i);
@@ -66,6 +67,7 @@ static void share_out(fastrnn_team *team, void (*job)(void *, int), void *contex
 }
 
 static void help(fastrnn_team *team) {
+    const control before = flush_subnormals();
     int polls = 0;
     while (!READ(&team->dismissed)) {
         const uint64_t ticket = READ(&team->ticket);
@@ -76,6 +78,7 @@ static void help(fastrnn_team *team) {
             wait_a_moment(&polls);
         }
     }
+    restore(before);
 }
 
 static void dismiss(fastrnn_team *team) { WRITE(&team->dismissed, 1); }

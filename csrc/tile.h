@@ -6,8 +6,7 @@
  * each other, row after row, so that a tile has all the gates of its units at once. A tile of up to
  * TILE_ROWS(G) rows and one panel stays in registers while it runs down K, and the caller finishes
  * it there. One row alone takes wider panels, so that the sums still fill the registers; hence the
- * packed form depends on N, the rows that it will be multiplied by.
- */
+ * packed form depends on N, the rows that it will be multiplied by. */
 #pragma once
 
 #include "real.h"
@@ -57,8 +56,7 @@ static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packe
     }
 }
 
-/* packed <- the transpose of B (M, K), whose rows are ldb apart. Reads after its end as pack
- * does. */
+/* packed <- the transpose of B (M, K), whose rows are ldb apart; else as pack. */
 static void pack_transposed(int N, int K, int M, const real *B, int ldb, real *packed) {
     const int step = panel_units(1, N, M);
     for (int first = 0; first < M; first += step) {
@@ -142,8 +140,7 @@ typedef struct {
     int touches;
 } tiles;
 
-/* Tiles of one panel that are multiplied together while the nearest cache holds a part of the
- * panel; and the size of that part. */
+/* Tiles that are multiplied by a part of a panel while the nearest cache holds it; and its size. */
 #define GROUP 6
 #define NEAR_BYTES (LANES * REAL_BYTES == 64 ? 32768 : 16384)
 typedef sums group[GROUP];
@@ -249,8 +246,7 @@ static void product(const tiles *w, int count, int K, const real *A, ptrdiff_t s
 
 /* ---- sums over all rows: the gradients of matrices and of a bias ---- */
 
-/* The input of a product x W, x [..][row], M wide; and where the gradient of W, C (M, ...),
- * belongs. */
+/* The input of a product x W, x [..][row], M wide; and C (M, ...), the gradient of W. */
 typedef struct { int M, row; const real *x; real *C; } factor;
 
 /* Inputs that picked a row of W, and the gradient of W, C of `size` numbers: row t * n + stream of

@@ -55,8 +55,7 @@ static int distinct_rows(const int32_t *inputs, int count, int32_t *rows, int32_
 }
 
 /* A run of updates. Where a row without a gradient does not change (`skip`), only the `count`
- * picked rows that `rows` lists are visited, and the other tensors, from `dense` on; else dense is
- * 0. */
+ * picked rows in `rows` are visited, and the other tensors, from `dense` on; else dense is 0. */
 typedef struct {
     training *t;
     unrolled *u;
@@ -70,8 +69,7 @@ typedef struct {
 static int chunks(const updates_of *s) {
     return (int)((s->u->net->size - s->dense + FASTRNN_CHUNK - 1) / FASTRNN_CHUNK);
 }
-/* Elements that a job visits together: chunk i of the dense part, or the picked rows after the last
- * chunk, one after the other. */
+/* What job i visits: a chunk of the dense part, or after the last one each of the picked rows. */
 typedef struct { int64_t start, size; } range;
 
 static int ranges(const updates_of *s, int i) { return i < chunks(s) ? 1 : s->count; }
@@ -83,7 +81,6 @@ static range range_at(const updates_of *s, int i, int r) {
 
 /* Job: add the slices' gradients of a chunk, and their squares. */
 static void reduce_chunk(void *context, int i) {
-    const control before = flush_subnormals();
     const updates_of *s = context;
     double norm = 0;
     for (int r = 0; r < ranges(s, i); r++) {
@@ -92,12 +89,10 @@ static void reduce_chunk(void *context, int i) {
         norm += sum_of_squares(part.size, s->u->grads + part.start);
     }
     s->t->norms[i] = norm;
-    restore(before);
 }
 
 /* Job: the optimizer's step over a chunk. */
 static void step_chunk(void *context, int i) {
-    const control before = flush_subnormals();
     const updates_of *s = context;
     const training *t = s->t;
     real *params = t->params, *memory = t->memory, *memory2 = t->memory2;
@@ -107,7 +102,6 @@ static void step_chunk(void *context, int i) {
                        s->u->grads + part.start, memory ? memory + part.start : NULL,
                        memory2 ? memory2 + part.start : NULL);
     }
-    restore(before);
 }
 
 /* Whether the gradients of all biases are finite. */
@@ -151,8 +145,7 @@ static void clear_picked(updates_of *s) {
     }
 }
 
-/* Adds the slices' gradients and finds the scale that clips their norm; returns whether they are
- * finite. */
+/* Adds the slices' gradients, finds the scale to clip their norm; returns whether it is finite. */
 static int clip(updates_of *s, int jobs) {
     const fastrnn_optimizer *o = s->t->optimizer;
     double norm = 0;

@@ -30,12 +30,11 @@ static void multiply(int G, int rows, int M, int count, int K, const real *A, in
  * the source serves four, lowest bits first. */
 static void drop_out(const layer *a, const fastrnn_bits *bits, int limit, real *mask,
                      real *dropped) {
-    const real *x = output(a);
-    const int x_row = output_row(a);
-    const real scale = (real)(65536.0 / (65536 - limit));
+    const rows out = output(a);
+    const real *x = out.x, scale = (real)(65536.0 / (65536 - limit));
     uint64_t numbers = 0;
     int left = 0;
-    for (int i = 0; i < a->T * a->n; i++, x += x_row, mask += a->row, dropped += a->row) {
+    for (int i = 0; i < a->T * a->n; i++, x += out.row, mask += a->row, dropped += a->row) {
         for (int j = 0; j < a->H; j++, left--, numbers >>= 16) {
             if (!left) {
                 numbers = bits->next(bits->state);
@@ -110,9 +109,7 @@ static void label_biases(const unrolled *u, int slice) {
         const real *weights = (const real *)u->in.labels + (int64_t)n * net->C;
         memcpy(row, u->params + net->layers[0].tensors[B], (size_t)size * sizeof(real));
         for (int c = 0; c < net->C; c++) {
-            const real *Wc = u->params + net->layers[0].Wc + (int64_t)c * size;
-            if (weights[c] == 0) continue;
-            for (int j = 0; j < size; j++) row[j] += weights[c] * Wc[j];
+            add_scaled(size, weights[c], u->params + net->layers[0].Wc + (int64_t)c * size, row);
         }
     }
 }
@@ -128,16 +125,12 @@ static void label_gradients(const unrolled *u, const layer *a, int slice, const 
     for (int i = 0; i < a->T * a->n; i++) {
         real *to = sum + (ptrdiff_t)(i % a->n) * u->at->b_row;
         const real *from = dz + (ptrdiff_t)i * a->zrow;
-        for (int g = 0; g < a->G; g++) {
-            for (int j = 0; j < H; j++) to[g * H + j] += from[g * a->row + j];
-        }
+        for (int g = 0; g < a->G; g++) add_scaled(H, 1, from + g * a->row, to + g * H);
     }
     for (int n = 0; n < a->n; n++, sum += u->at->b_row) {
         const real *weights = (const real *)u->in.labels + (int64_t)(first + n) * net->C;
         for (int c = 0; c < net->C; c++) {
-            real *dWc = grads + net->layers[0].Wc + (int64_t)c * size;
-            if (weights[c] == 0) continue;
-            for (int j = 0; j < size; j++) dWc[j] += weights[c] * sum[j];
+            add_scaled(size, weights[c], sum, grads + net->layers[0].Wc + (int64_t)c * size);
         }
     }
 }
@@ -152,9 +145,8 @@ static void forward(const unrolled *u, int slice) {
         if (l == 0) read_inputs(u, &a, slice);
         if (l == 0 && net->C) label_biases(u, slice);
         if (factor_size(net, l)) {
-            int x_row;
-            const real *x = input(u, slice, l, &x_row);
-            multiply(at->G, a.T * a.n, net->H, 1, net->layers[l].D, x, x_row, 0,
+            const rows x = input(u, slice, l);
+            multiply(at->G, a.T * a.n, net->H, 1, net->layers[l].D, x.x, x.row, 0,
                      u->work + at->Wx[l][0], a.z, a.zrow, a.row);
         }
         a.cell->forward(&a);
@@ -170,9 +162,8 @@ static real *head(const unrolled *u, int slice) {
     const network *net = u->net;
     const int n = first_row(net, slice + 1) - first_row(net, slice);
     real *scores = slice_of(u, slice) + u->at->scores;
-    int row;
-    const real *x = input(u, slice, net->L, &row);
-    multiply(1, u->in.T * n, net->K, 1, net->H, x, row, 0, u->work + u->at->head_W[0], scores,
+    const rows x = input(u, slice, net->L);
+    multiply(1, u->in.T * n, net->K, 1, net->H, x.x, x.row, 0, u->work + u->at->head_W[0], scores,
              u->at->wide, 0);
     return scores;
 }
@@ -186,17 +177,14 @@ static void head_backward(const unrolled *u, int slice, real *grads) {
     const int K = net->K, H = net->H;
     const real *scores = slice_of(u, slice) + at->scores;
     const layer top = layer_of(u, slice, net->L - 1);
-    const int rows = top.T * top.n, tiled = net->packed && rows >= ROWS_THAT_PAY;
-    int x_row = 0;
-    const real *x = input(u, slice, net->L, &x_row);
-    const factor factors = {H, x_row, x, grads + net->head_W};
-    gradient(rows, K, 1, scores, at->wide, 0, 0, &factors, tiled, K, grads + net->head_b, NULL,
+    const int count = top.T * top.n, tiled = net->packed && count >= ROWS_THAT_PAY;
+    const rows x = input(u, slice, net->L);
+    const factor in = {H, x.row, x.x, grads + net->head_W};
+    gradient(count, K, 1, scores, at->wide, 0, 0, &in, tiled, K, grads + net->head_b, NULL,
              top.scratch);
-    if (!tiled) {
-        net->gemm(1, 0, H, K, rows, x, x_row, scores, at->wide, 0, grads + net->head_W, K);
-    }
+    if (!tiled) net->gemm(1, 0, H, K, count, in.x, in.row, scores, at->wide, 0, in.C, K);
     if (at->cell->is.trained) {
-        multiply(1, rows, H, 1, K, scores, at->wide, 0, u->work + at->head_W[1], top.dh, top.row,
+        multiply(1, count, H, 1, K, scores, at->wide, 0, u->work + at->head_W[1], top.dh, top.row,
                  0);
     }
 }
@@ -223,9 +211,8 @@ static void parameter_gradients(const unrolled *u, const layer *a, int slice, in
     for (int i = 0; i < FASTRNN_MOST_TENSORS; i++) to.tensor[i] = grads + offsets->tensors[i];
     const picks rows_of_Wx = {u->in.inputs + first_row(net, slice), a->n, net->N,
                               (int64_t)net->V * a->G * a->H, to.tensor[WX]};
-    int row = 0;
-    const real *x = to.inputs ? input(u, slice, l, &row) : NULL;
-    to.x = (factor){offsets->D, row, x, to.tensor[WX]};
+    const rows x = input(u, slice, l);
+    to.x = (factor){offsets->D, x.row, x.x, to.tensor[WX]};
     if (!to.inputs) to.picked = &rows_of_Wx;
     a->cell->gradients(a, &to);
 }
@@ -235,9 +222,8 @@ static void embedding_gradients(const unrolled *u, const layer *a, int slice, co
                                 real *grads) {
     const int E = u->net->E, start = first_row(u->net, slice);
     for (int i = 0; i < a->T * a->n; i++) {
-        const int id = u->in.inputs[i / a->n * u->net->N + start + i % a->n];
-        real *dW = grads + u->net->embedding + (int64_t)id * E;
-        for (int j = 0; j < E; j++) dW[j] += x[(int64_t)i * u->at->xrow + j];
+        const int64_t id = u->in.inputs[i / a->n * u->net->N + start + i % a->n];
+        add_scaled(E, 1, x + (int64_t)i * u->at->xrow, grads + u->net->embedding + id * E);
     }
 }
 
@@ -287,20 +273,19 @@ static void read_head(const unrolled *u, int slice) {
 
 /* Job: one slice through the unroll, or back through the last one from dout. */
 static void unroll_slice(void *context, int slice) {
-    const control before = flush_subnormals();
     const unrolled *u = context;
     const layer top = layer_of(u, slice, u->net->L - 1);
+    const rows out = output(&top);
     const int first = first_row(u->net, slice);
     real *grads = slice_grads(u, slice);
     if (u->dout) rows_in(&u->in, top.n, top.H, u->dout, first, top.dh, top.row);
     else forward(u, slice);
     if (u->losses || (u->out && u->net->K)) read_head(u, slice);
-    else if (u->out) rows_out(top.T, top.n, top.H, output(&top), output_row(&top), u->out, first);
+    else if (u->out) rows_out(top.T, top.n, top.H, out.x, out.row, u->out, first);
     if (u->backward) {
         if (!u->dout) head_backward(u, slice, grads);
         if (top.cell->is.trained) layers_backward(u, slice, grads);
     }
-    restore(before);
 }
 
 /* ---- the state ---- */
@@ -354,10 +339,8 @@ static void state_on(const unrolled *u) {
 
 /* Adds n elements, from `start` on, of the other slices' gradients to the first's, in order. */
 static void add_slices(const unrolled *u, int64_t start, int64_t n) {
-    real *sum = u->grads + start;
     for (int s = 1; s < u->at->slices; s++) {
-        const real *more = slice_grads(u, s) + start;
-        for (int64_t i = 0; i < n; i++) sum[i] += more[i];
+        add_scaled(n, 1, slice_grads(u, s) + start, u->grads + start);
     }
 }
 

@@ -8,8 +8,7 @@
  *     sigmoid     2.38    2.31
  *     rsqrt       3.34    1.50    (AVX-512: 1.05, 1.25)
  * exp takes x <= 0, and is 0 below EXP_LOW; there sigmoid stays at its value at EXP_LOW, about the
- * smallest normal number. A NaN stays a NaN.
- */
+ * smallest normal number. A NaN stays a NaN. */
 #pragma once
 
 #include "real.h"
@@ -126,17 +125,15 @@ INLINE void tanhs(const int n, vec *x) {
 /* 1 / sqrt(x) for normal x > 0: the processor's estimate where it has one, made exact by Newton's
  * y <- y + y (1 - x y y) / 2, each of which doubles the number of good bits. */
 INLINE vec vec_rsqrt(vec x) {
-#if defined(X86) && VEC_BYTES == 64
+#if defined(X86) && (VEC_BYTES == 64 || !defined(FASTRNN_DOUBLE))
+#if VEC_BYTES == 64
     vec y = (vec)X86(rsqrt14)(x);
-#elif defined(X86) && !defined(FASTRNN_DOUBLE)
+#else
     vec y = (vec)X86(rsqrt)(x);
+#endif
+    EACH(i, REAL_BYTES / 4) y = y + y * ((real)0.5 - (real)0.5 * x * y * y);
+    return y;
 #else
     return (real)1 / square_root(x);
-#endif
-#if defined(X86) && (VEC_BYTES == 64 || !defined(FASTRNN_DOUBLE))
-#ifdef FASTRNN_DOUBLE
-    y = y + y * ((real)0.5 - (real)0.5 * x * y * y);
-#endif
-    return y + y * ((real)0.5 - (real)0.5 * x * y * y);
 #endif
 }

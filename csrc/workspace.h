@@ -1,5 +1,4 @@
-/* workspace.h - how a batch is cut into slices, where each array lies in the workspace, and the
- * packing of the weights. */
+/* workspace.h - the slices of a batch, the arrays of the workspace, the packing of the weights. */
 #pragma once
 
 #include "cells.h"
@@ -66,10 +65,9 @@ typedef struct {
 
 static layout lay_out(const network *net) {
     const cell *cell = cell_of(net);
-    layout at = {.cell = cell, .G = cell->is.gates, .slices = slices(net->N, net->H)};
-    at.row = round_up(net->H, ROW_STEP);
-    at.wide = round_up(net->K, ROW_STEP);
-    at.xrow = round_up(input_size(net), ROW_STEP);
+    layout at = {.cell = cell, .G = cell->is.gates, .slices = slices(net->N, net->H),
+                 .row = round_up(net->H, ROW_STEP), .wide = round_up(net->K, ROW_STEP),
+                 .xrow = round_up(input_size(net), ROW_STEP)};
     at.zrow = cell->slots * at.row;
     at.b_row = net->C ? round_up(at.G * net->H, ROW_STEP) + ROW_STEP : 0;
 
@@ -108,7 +106,6 @@ static layout lay_out(const network *net) {
     PLACE(scores, Tn * at.wide);
     PLACE(scratch, Tn * PANEL * LANES);
     PLACE(grads, at.slices > 1 ? net->size : 0);
-#undef PLACE
     at.slice_size = end;
     at.size = at.first + at.slices * end;
     return at;
@@ -167,18 +164,22 @@ static layer layer_of(const unrolled *u, int slice, int l) {
     return a;
 }
 
-/* A layer's output before dropout: h, or slot 0 of z; its rows are output_row() apart. */
-static real *output(const layer *a) {
-    return a->cell->is.state_is_output ? a->h + (ptrdiff_t)a->n * a->row : a->z;
-}
-static int output_row(const layer *a) { return a->cell->is.state_is_output ? a->row : a->zrow; }
+/* Rows of numbers, [T][n][row]. */
+typedef struct { real *x; int row; } rows;
 
-/* The inputs of layer l (from 1 on, or where they are numbers) [T][n][*row]. */
-static real *input(const unrolled *u, int slice, int l, int *row) {
-    const layer below = layer_of(u, slice, l ? l - 1 : 0);
-    *row = l == 0 ? u->at->xrow : u->bits ? u->at->row : output_row(&below);
-    if (l && !u->bits) return output(&below);
-    return slice_of(u, slice) + (l ? u->at->dropped[l - 1] : u->at->x);
+/* A layer's output before dropout: h, or slot 0 of z. */
+static rows output(const layer *a) {
+    if (!a->cell->is.state_is_output) return (rows){a->z, a->zrow};
+    return (rows){a->h + (ptrdiff_t)a->n * a->row, a->row};
+}
+
+/* The inputs of layer l; of the first one where they are numbers or embedded. */
+static rows input(const unrolled *u, int slice, int l) {
+    real *mine = slice_of(u, slice);
+    if (l == 0) return (rows){mine + u->at->x, u->at->xrow};
+    if (u->bits) return (rows){mine + u->at->dropped[l - 1], u->at->row};
+    const layer below = layer_of(u, slice, l - 1);
+    return output(&below);
 }
 
 /* ---- packing the weights ---- */

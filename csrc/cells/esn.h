@@ -2,8 +2,7 @@
  *
  *     h_t = (1 - a) h_{t-1} + a tanh(x_t Win + b + W h_{t-1})
  *
- * Slot of z: 0 x_t Win.
- */
+ * Slot of z: 0 x_t Win. */
 #pragma once
 
 #include "../cell.h"

@@ -1,11 +1,10 @@
-/* gru.h - the cell "gru" (Cho et al. 2014), which resets behind the product, as PyTorch and cuDNN:
+/* gru.h - the cell "gru" (Cho et al. 2014), reset after the product, as in PyTorch and cuDNN:
  *
  *     r_t, z_t = sigmoid(x_t Wx + h_{t-1} Wh + b),
  *     n_t = tanh(x_t Wxn + bn + r_t o (h_{t-1} Un + bhn)),    h_t = (1 - z_t) o n_t + z_t o h_{t-1}
  *
  * Wxn, Un and bn are the third gate of Wx, Wh and b. Slots of z: 0 r, 1 z, 2 n, 3 h_{t-1} Un + bhn;
- * then dr, dz, dn, dn o r. In the code r, z and n are reset, keep and new.
- */
+ * then dr, dz, dn, dn o r. In the code r, z and n are reset, keep and new. */
 #pragma once
 
 #include "../cell.h"

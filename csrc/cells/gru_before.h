@@ -4,8 +4,7 @@
  *     n_t = tanh(x_t Wxn + bn + (r_t o h_{t-1}) Un),    h_t = (1 - z_t) o n_t + z_t o h_{t-1}
  *
  * Wxn, Un and bn are the third gate of Wx, Wh and b. Slots of z: 0 r, 1 z, 2 n, 3 r o h_{t-1}; then
- * dr, dz, dn. In the code r, z and n are reset, keep and new.
- */
+ * dr, dz, dn. In the code r, z and n are reset, keep and new. */
 #pragma once
 
 #include "../cell.h"
@@ -95,9 +94,7 @@ static void gru_before_backward(const layer *l) {
                 store(s.dh + at, all(0));      /* from here on d(r o h) */
             }
         }
-        if (!l->packed) {
-            add_plain_transposed(l, s.z + 2 * row, zrow, WH, 2, 1, s.dh, row);
-        }
+        if (!l->packed) add_plain_transposed(l, s.z + 2 * row, zrow, WH, 2, 1, s.dh, row);
         for (tiles w = walk_at(&second, t); next_tile(&w);) {
             product(&w, l->packed, H, s.z + 2 * row, 0, zrow, sum);
             EACH_VECTOR(w) {

@@ -2,13 +2,24 @@
  *
  *     u_t = max(0, x_t Wx + m_{t-1} Wh + b),    m_t = m_{t-1} + u_t Wm + bm
  *
- * Slots of z: 0 u; then u, dz, dm. h is m.
- */
+ * Slots of z: 0 u; then u, dz, dm. h is m. */
 #pragma once
 
 #include "../cell.h"
 
 enum { WM = 3, BM };
+
+/* to [n][row] += the slot A [n][zrow] times the matrix of a walk, unless BLAS has added it. */
+static void add_packed(const layer *l, const tiles *all, int t, const real *A, real *to) {
+    group sum;
+    for (tiles w = walk_at(all, t); next_tile(&w);) {
+        product(&w, l->packed, l->H, A, 0, l->zrow, sum);
+        EACH_VECTOR(w) {
+            real *x = to + (ptrdiff_t)(w.row + r) * l->row + w.unit + u * LANES;
+            store(x, load(x) + sum[w.place][r][u]);
+        }
+    }
+}
 
 static void memory_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
@@ -33,13 +44,7 @@ static void memory_forward(const layer *l) {
             }
         }
         if (!l->packed) add_plain(l, s.z, zrow, WM, 0, 1, s.now, row);
-        for (tiles w = walk_at(&second, t); next_tile(&w);) {
-            product(&w, l->packed, H, s.z, 0, zrow, sum);
-            EACH_VECTOR(w) {
-                real *m = s.now + (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                store(m, load(m) + sum[w.place][r][u]);
-            }
-        }
+        add_packed(l, &second, t, s.z, s.now);
     }
 }
 
@@ -65,16 +70,8 @@ static void memory_backward(const layer *l) {
                 store(gate + 2 * row, load(l->carry + at));
             }
         }
-        if (!l->packed) {
-            add_plain_transposed(l, s.z + row, zrow, WH, 0, 1, l->carry, row);
-        }
-        for (tiles w = walk_at(&second, t); next_tile(&w);) {
-            product(&w, l->packed, H, s.z + row, 0, zrow, sum);
-            EACH_VECTOR(w) {
-                real *dm = l->carry + (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                store(dm, load(dm) + sum[w.place][r][u]);
-            }
-        }
+        if (!l->packed) add_plain_transposed(l, s.z + row, zrow, WH, 0, 1, l->carry, row);
+        add_packed(l, &second, t, s.z + row, l->carry);
     }
 }
 

@@ -2,8 +2,7 @@
  *
  *     z_t = x_t Wx + h_{t-1} Wh + b,    h_t = tanh(z_t)  or  max(0, z_t)
  *
- * Slot of z: 0 z, then dz.
- */
+ * Slot of z: 0 z, then dz. */
 #pragma once
 
 #include "../cell.h"

@@ -30,25 +30,14 @@ RUN, STRIP = FASTRNN_RUN, FASTRNN_STRIP
 
 
 class CellInfo(NamedTuple):
-    """A row of the compiled table of cells (csrc/cells.h).
-
-    Attributes
-    ----------
-    name : str
-    gates, states : int
-        Gates G, and arrays (H) of state that a layer carries.
-    state_is_output, trained : bool
-        Whether the first array of state is the layer's output; whether the cell has parameters.
-    tensors : tuple of (name, rows, columns)
-        The parameters; rows and columns are "D", "H", "G" for G H numbers, or "1" for a vector.
-    """
+    """A row of the compiled table of cells (csrc/cells.h)."""
 
     name: str
-    gates: int
-    states: int
-    state_is_output: bool
-    trained: bool
-    tensors: tuple
+    gates: int  # G
+    states: int  # arrays (H) of state that a layer carries
+    state_is_output: bool  # whether the first of them is the layer's output
+    trained: bool  # whether the cell has parameters
+    tensors: tuple  # name, rows, columns of each; these are "D", "H", "G" for G H numbers, or "1"
 
 
 def _cell_table():
@@ -129,8 +118,8 @@ cdef padded(array, dtype):
 
 
 def aligned_zeros(int64_t size, dtype):
-    """A zero array that begins at a multiple of 64 bytes, for fast vector loads, and behind whose
-    end 64 bytes more may be read."""
+    """A zero array that begins at a multiple of 64 bytes, for fast vector loads, and after whose end
+    64 bytes more may be read."""
     item = np.dtype(dtype).itemsize
     raw = np.zeros(size * item + 128, np.uint8)
     start = -raw.ctypes.data % 64

@@ -1,6 +1,6 @@
 # What Cython must know of csrc/fastrnn.h, which says what each name means. An array is an `address`
 # here, whatever it holds: its dtype and size were checked by `data` in border.pyx.
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 ctypedef void *address
 
@@ -11,12 +11,8 @@ cdef extern from "numpy/random/bitgen.h":
 
 cdef extern from "fastrnn.h" nogil:
     enum:
-        FASTRNN_MOST_LAYERS
-        FASTRNN_MOST_TENSORS
-        FASTRNN_CHUNK
-        FASTRNN_RUN
-        FASTRNN_STRIP
-        FASTRNN_MOST_PARTS
+        FASTRNN_MOST_LAYERS, FASTRNN_MOST_TENSORS, FASTRNN_MOST_PARTS
+        FASTRNN_CHUNK, FASTRNN_RUN, FASTRNN_STRIP
 
     ctypedef void (*fastrnn_gemm)(int, int, int, int, int, const void *, int, const void *, int,
                                   int, void *, int) noexcept nogil
@@ -28,7 +24,6 @@ cdef extern from "fastrnn.h" nogil:
     ctypedef struct fastrnn_tensor:
         const char *name
         char rows, columns
-
     ctypedef struct fastrnn_cell:
         const char *name
         int gates, states, state_is_output, trained
@@ -38,7 +33,6 @@ cdef extern from "fastrnn.h" nogil:
         int H, D, K
         double leak_rate
         address first, at, strips, Win, Wfb, b
-
     ctypedef struct fastrnn_series:
         int64_t T, states_row
         int outputs, parts
@@ -47,24 +41,20 @@ cdef extern from "fastrnn.h" nogil:
     ctypedef struct fastrnn_layer:
         int D, Wc
         int *tensors
-
     ctypedef struct fastrnn_network:
         int cell, loss, K, E, H, L, V, D, C, T, N, dropout, packed, embedding, head_W, head_b, size
         fastrnn_layer *layers
         const fastrnn_reservoir *reservoir
         fastrnn_gemm gemm
-
     ctypedef struct fastrnn_batch:
         int T
         address inputs, x, targets, y, lengths, labels, mask
 
     ctypedef struct fastrnn_team:
         int helpers
-
     ctypedef struct fastrnn_optimizer:
         int kind
         double decay, decay2, epsilon, clip_norm, clip_value
-
     ctypedef struct fastrnn_training:
         const fastrnn_network *net
         const fastrnn_optimizer *optimizer

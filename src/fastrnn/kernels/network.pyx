@@ -32,10 +32,8 @@ cdef class Network:
     size, T, N : int
         Elements of the block, longest unroll, batch.
     packed : bool, optional
-        Whether the recurrence runs on packed weights, or on plain BLAS; by default whichever is
-        faster (bench/NOTES.md).
-    reservoir : Reservoir, optional
-        Of the cell "esn".
+        Packed weights in the recurrence, or plain BLAS; by default the faster (bench/NOTES.md).
+    reservoir : Reservoir, of the cell "esn"
     """
     def __init__(self, config, int V, int D, int K, offsets, int size, int T, int N,
                  packed=None, Reservoir reservoir=None):
@@ -55,7 +53,7 @@ cdef class Network:
         if <int64_t> T * N >= 2**30 or T < 1 or N < 1:
             raise ValueError(f"{T} time steps of {N} sequences are too many for one unroll: give a "
                              "smaller batch_size, or shorter sequences")
-        if packed is None:  # one stream meets a large matrix too seldom to lay it out for it
+        if packed is None:  # one stream uses a large matrix too seldom to pay for packing
             packed = N > 1 or net.H < 200 or config["cell"] not in ("rnn", "relu")
         self.reservoir = reservoir
         if reservoir is not None:
@@ -139,7 +137,7 @@ cdef class Network:
             if (mask is None or lengths.min() < 0 or lengths.max() > batch.T
                     or (mask.reshape(batch.T, net.N)
                         & (np.arange(batch.T)[:, None] >= lengths)).any()):
-                raise ValueError(f"lengths must be 0 to {batch.T}, and the mask 0 behind them")
+                raise ValueError(f"lengths must be 0 to {batch.T}, and the mask 0 after them")
         return 0
 
     def unroll(self, params, inputs, state, targets=None, grads=None, generators=None,

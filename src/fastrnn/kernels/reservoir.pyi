@@ -1,11 +1,10 @@
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 class Reservoir:
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
+    dtype: Final[np.dtype[Any]]
     def __init__(self, dtype: DTypeLike, leak_rate: float, Win: NDArray[Any], Wfb: NDArray[Any],
                  b: NDArray[Any], first: NDArray[Any], at: NDArray[Any],
                  strips: NDArray[np.float32]) -> None: ...

@@ -14,17 +14,9 @@ from .border import aligned_zeros
 
 
 cdef class Reservoir:
-    """A recurrent layer that is not trained, laid out for the kernels.
-
-    Parameters
-    ----------
-    dtype
-    leak_rate : float
-    Win, Wfb : arrays (D, H) and (K, H); K is 0 where nothing is fed back
-    b : array (H)
-    first, at, strips : arrays [panels + 1], [strips] and [strips][STRIP]
-        W, see csrc/reservoir.h.
-    """
+    """A recurrent layer that is not trained, as the kernels read it: Win (D, H), Wfb (K, H), where
+    K is 0 if nothing is fed back, b (H), and W as first [panels + 1], at [strips] and strips
+    [strips][STRIP] (csrc/reservoir.h)."""
 
     def __init__(self, dtype, double leak_rate, Win, Wfb, b, first, at, strips):
         cdef int panels = (b.size + FASTRNN_STRIP - 1) // FASTRNN_STRIP

@@ -20,27 +20,24 @@ cdef class Training:
     network : Network
     optimizer : Optimizer
     params, best : flat blocks
-        `best` receives the parameters of the lowest smoothed loss, which is compared every
+        `best` receives the parameters at the lowest smoothed loss, of those at multiples of
         `best_every` updates.
-    memories : list of flat blocks, as many as the optimizer keeps
-    state : array [N][P], carried from window to window
+    memories, state : a list of the optimizer's blocks; array [N][P], carried between windows
     ids : 1-D array of unsigned ids, or None
-        A text: N equal streams lie in it one after the other, or, where an epoch has
-        `epoch_updates` updates, windows or records start anywhere. With `targets` the inputs of
-        sequences.
+        A text: N equal streams, one after the other, or, where an epoch has `epoch_updates`
+        updates, windows or records that start anywhere. With `targets` the inputs of sequences.
     targets : ids of the type of `ids`, or where the loss asks for them numbers [steps][K]
     x : array [steps][D], the inputs of sequences in place of ids
     mask : bool [steps], whether a step of sequences counts; None: all
     generators : list of numpy.random.Generator, one for each slice, where there is dropout
-    threads : int
-        At most; the numbers do not depend on it.
+    threads : int, at most; the numbers do not depend on it
     """
     cdef Network network
     cdef Optimizer optimizer
     cdef fastrnn_training t
     cdef int threads
     cdef bint text              # whether a symbol's target is the next symbol
-    cdef object arrays          # that the addresses in t point to
+    cdef list arrays            # that the addresses in t point to
 
     def __init__(self, Network network, Optimizer optimizer, params, memories, state, best,
                  ids=None, generators=None, int threads=1, int64_t best_every=100,
@@ -52,30 +49,27 @@ cdef class Training:
         self.t.net, self.t.optimizer, self.t.work = net, &optimizer.rule, network.workspace
         self.t.epoch_updates, self.t.best_every = epoch_updates, best_every
         self.t.best_loss = float("inf")
-        grads = aligned_zeros(params.size, params.dtype)
-        window = np.zeros(2 * net.T * net.N + 2 * net.V, np.int32)
-        marks = np.zeros(net.T * net.N, np.uint8)
-        weights = np.zeros(net.N * net.C, dtype)
-        losses, norms = np.empty((net.T, net.N)), np.empty(net.size // FASTRNN_CHUNK + 2)
-        sources = None if generators is None else network.sources(generators)
-        self.arrays = (params, grads, memories, state, best, window, marks, weights, losses, norms,
-                       generators, sources, ids, targets, x, mask)
-        self.t.losses = data(losses, np.float64, losses.size, "losses")
-        self.t.norms = data(norms, np.float64, norms.size, "norms")
+        self.arrays = [params, memories, state, best, generators, ids, targets, x, mask]
         self.t.params = data(params, dtype, net.size, "params")
-        self.t.grads = data(grads, dtype, net.size, "grads")
         self.t.best = data(best, dtype, net.size, "best")
         self.t.state = data(state, dtype, <int64_t> net.N * network.P, "state")
-        self.t.window = data(window, np.int32, window.size, "window")
-        self.t.marks = data(marks, np.uint8, marks.size, "marks")
-        if net.C:
-            self.t.label_weights = data(weights, dtype, weights.size, "label weights")
-        if sources is not None:
-            self.t.bits = data(sources, np.uintp, sources.size, "sources")
         optimizer.addresses(memories, dtype, net.size, m)
         self.t.memory, self.t.memory2 = m[0], m[1]
+        self.t.grads = self.keep(aligned_zeros(net.size, dtype))
+        self.t.window = self.keep(np.zeros(2 * net.T * net.N + 2 * net.V, np.int32))
+        self.t.marks = self.keep(np.zeros(net.T * net.N, np.uint8))
+        self.t.label_weights = self.keep(np.zeros(net.N * net.C, dtype))
+        self.t.losses = self.keep(np.empty(net.T * net.N))
+        self.t.norms = self.keep(np.empty(net.size // FASTRNN_CHUNK + 2))
+        if generators is not None:
+            self.t.bits = self.keep(network.sources(generators))
         self.text = targets is None
         self.read(ids, targets, x, mask)
+
+    cdef address keep(self, array) except NULL:
+        """The address of an array that lives as long as the run."""
+        self.arrays.append(array)
+        return data(array, array.dtype, array.size, "array")
 
     cdef int read(self, ids, targets, x, mask) except -1:
         """Set, checked, what is learned from: a text, or steps that have targets of their own."""
