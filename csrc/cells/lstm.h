@@ -3,7 +3,7 @@
  *     i_t, f_t, o_t = sigmoid(x_t Wx + h_{t-1} Wh + b),    g_t = tanh(x_t Wx + h_{t-1} Wh + b),
  *     c_t = f_t o c_{t-1} + i_t o g_t,    h_t = o_t o tanh(c_t)
  *
- * Each gate has its own part of Wx, Wh and b. Slots of z: 0 i, 1 f, 2 o, 3 g, 4 tanh c; then di, df, do, dg. */
+ * Gates have parts of Wx, Wh, b. Slots of z: 0 i, 1 f, 2 o, 3 g, 4 tanh c; then di, df, do, dg. */
 #pragma once
 
 #include "../cell.h"
