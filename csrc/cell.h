@@ -1,17 +1,15 @@
-/* cell.h - what a recurrent cell is, and what the cells in cells/ share.
+/* cell.h - what a recurrent cell is, and what the cells in cells/ have in common.
  *
  * A cell runs a layer over all T steps of an unroll. `forward` finds x_t Wx, the products of the
  * inputs, in the first G slots of z, or picks rows of Wx itself where the inputs are symbols. It
  * adds b and the products with the state, and leaves in the slots what `backward` needs; backward
- * puts in their place the gradients with respect to the sums in the gates. A slot is a row of `row`
- * numbers (H rounded up; what lies behind H is never read), and a row of z has `slots` of them side
- * by side. Each cell's file says what they hold.
+ * replaces that by the gradients with respect to the sums in the gates. A slot is a row of `row`
+ * numbers (H rounded up; those after H are never read), and a row of z has `slots` of them side by
+ * side. Each cell's file says what they hold.
  *
- * The matrices that meet the state are packed (tile.h), or, where `packed` is 0, plain BLAS adds
- * their products before the same tiles finish the cell: the twin to read and to measure with.
- */
-#ifndef FASTRNN_CELL_H
-#define FASTRNN_CELL_H
+ * The matrices that are multiplied by the state are packed (tile.h); where `packed` is 0, BLAS adds
+ * the products before the same loops finish the cell: simpler, to compare with. */
+#pragma once
 
 #include "fastrnn.h"
 #include "reservoir.h"
@@ -30,18 +28,17 @@ typedef struct {
     const int32_t *ids;          /* [T][N]: rows of Wx that are the products, or NULL */
     int N;
     const real *tensor[FASTRNN_MOST_TENSORS];   /* parameters, as the cell lists them; esn: Win */
-    const real *b;               /* (G H), or for each stream its own, b_row apart: then that is > 0 */
+    const real *b;               /* (G H), or one for each stream, b_row apart: then b_row > 0 */
     int b_row;
     const real *W[MOST_PACKS], *WT[MOST_PACKS];    /* the cell's packs, and their transposes */
     const reservoir *reservoir;  /* esn */
     real *states;                /* [2][n][state_row(H)], esn: scratch */
-    real *h;                     /* [T+1][n][row], from the state before the first step on */
-    real *c;                     /* [T+1][n][row], of cells with two arrays of state */
+    real *h, *c;                 /* [T+1][n][row]: states, from before the first step on */
     real *z;                     /* [T][n][zrow] */
     real *dh;                    /* [T][n][row]: gradients with respect to the output */
     real *carry;                 /* [n][row]: gradient that passes to the step before without a
-                                  * product; at first that with respect to the last state which is
-                                  * not the output (lstm: c, memory: m), or 0 */
+                                  * product; at first with respect to the last state which is not
+                                  * the output (lstm: c, memory: m), or 0 */
     real *scratch;               /* a panel of gradient() */
     fastrnn_gemm gemm;
 } layer;
@@ -65,7 +62,7 @@ typedef struct cell {
     void (*forward)(const layer *l);
     void (*backward)(const layer *l);
     void (*gradients)(const layer *l, const gradients_of *to);
-    void (*start_gradient)(const layer *l, real *dstart);  /* [n][row]: with respect to the first h */
+    void (*start_gradient)(const layer *l, real *dstart);  /* [n][row]: of the first h */
 } cell;
 
 /* Columns of a tensor. */
@@ -84,7 +81,7 @@ static void add_plain(const layer *l, const real *A, int a_row, int tensor, int 
     }
 }
 
-/* C [n][c_row] += the slots A [n][count][row] times the transposes of such gates. */
+/* C [n][c_row] += the slots A [n][count][row] times the transposes of these gates, summed. */
 static void add_plain_transposed(const layer *l, const real *A, int a_row, int tensor, int first,
                                  int count, real *C, int c_row) {
     const int ldw = columns(l->cell, tensor, l->H);
@@ -94,16 +91,31 @@ static void add_plain_transposed(const layer *l, const real *A, int a_row, int t
     }
 }
 
-/* x_t Wx of stream r, [G][H]; the gates are products_step(l) apart. */
+/* The arrays at step t. */
+typedef struct {
+    const real *before, *c_before;   /* [n][row]: states of the step before */
+    real *now, *c_now;               /* [n][row]: states */
+    real *z;                         /* [n][zrow]: slots */
+    const real *after;               /* [n][zrow]: slots of the next step, where there is `more` */
+    int more;
+    real *dh;                        /* [n][row] */
+} step;
+
+INLINE step step_at(const layer *l, int t) {
+    const ptrdiff_t size = (ptrdiff_t)l->n * l->row, slots = (ptrdiff_t)l->n * l->zrow;
+    real *h = l->h + t * size, *c = l->c + t * size, *z = l->z + t * slots;
+    return (step){h, c, h + size, c + size, z, z + slots, t < l->T - 1, l->dh + t * size};
+}
+
+/* x_t Wx of stream r: G gates, row apart, or H where it is a row of Wx. */
 INLINE const real *products(const layer *l, int t, int r) {
     return l->ids ? l->tensor[WX] + (ptrdiff_t)l->ids[t * l->N + r] * l->G * l->H
                   : l->z + ((ptrdiff_t)t * l->n + r) * l->zrow;
 }
-INLINE int products_step(const layer *l) { return l->ids ? l->H : l->row; }
 
 /* x_t Wx + b of a gate, at a vector of the tile. */
 INLINE vec input_sum(const layer *l, int t, int r, int unit, int gate) {
-    return load(products(l, t, r) + gate * products_step(l) + unit)
+    return load(products(l, t, r) + gate * (l->ids ? l->H : l->row) + unit)
            + load(l->b + (ptrdiff_t)r * l->b_row + gate * l->H + unit);
 }
 
@@ -115,17 +127,15 @@ INLINE vec input_sum(const layer *l, int t, int r, int unit, int gate) {
 #define TOGETHER 2
 #define PAIR 1
 #endif
-#define ALL_OF(count) UNROLL(4) for (int p = 0; p < count; p++)
+#define ALL_OF(count) EACH(p, count)
 
 /* Loops over the vectors of a tile. */
-#define EACH_VECTOR(w)                                                                            \
-    for (int r = 0; r < (w).R; r++)                                                               \
-        for (int u = 0; u < (w).U; u++)
+#define EACH_VECTOR(w) for (int r = 0; r < (w).R; r++) for (int u = 0; u < (w).U; u++)
 
-/* Over fewer rows BLAS is faster than gradient(). */
+/* With fewer rows than this BLAS is faster than gradient(). */
 #define ROWS_THAT_PAY 64
 
-/* gradient() of `count` slots dz, for gates `gate` and on of G, or the same by plain BLAS. */
+/* gradient() of `count` slots dz, for gates `gate` and on of G, by tiles or by plain BLAS. */
 static void gate_gradients(const layer *l, int gate, int count, const real *dz,
                            const factor *factors, int n, real *db, const picks *picked) {
     const int H = l->H, ldc = l->G * H, rows = l->T * l->n;
@@ -140,8 +150,8 @@ static void gate_gradients(const layer *l, int gate, int count, const real *dz,
     }
 }
 
-/* dWh = sum over t of h_{t-1}^T dz_t,  dWx = sum of x_t^T dz_t,  db = sum of dz_t: of cells whose
- * gates all meet the state as it is. */
+/* dWh = sum over t of h_{t-1}^T dz_t,  dWx = sum of x_t^T dz_t,  db = sum of dz_t: of cells all of
+ * whose gates are multiplied by h_{t-1} itself. */
 static void plain_gradients(const layer *l, const gradients_of *to) {
     const factor both[2] = {{l->H, l->row, l->h, to->tensor[WH]}, to->x};
     gate_gradients(l, 0, l->G, l->z + l->cell->dz * l->row, both, 1 + to->inputs, to->tensor[B],
@@ -149,7 +159,7 @@ static void plain_gradients(const layer *l, const gradients_of *to) {
 }
 
 /* dstart [n][row] = dz_1 times the transpose of pack 0, whose first `count` gates belong to the
- * first slots of z and the one behind them, where there is one, to slot `last`; plus carry where
+ * first slots of z, and a gate after them, where there is one, to slot `last`; plus carry where
  * `carried`. */
 static void start_from_products(const layer *l, int count, int last, int carried, real *dstart) {
     const int n = l->n, H = l->H, row = l->row, all_gates = l->cell->packs[0].count;
@@ -173,9 +183,7 @@ static void start_from_products(const layer *l, int count, int last, int carried
         }
     }
 }
-/* Of cells whose gates all meet the state as it is, and whose h is not carried. */
+/* Of cells all of whose gates are multiplied by h_{t-1} itself, and whose h is not carried. */
 static void plain_start_gradient(const layer *l, real *dstart) {
     start_from_products(l, l->G, 0, 0, dstart);
 }
-
-#endif

@@ -12,16 +12,14 @@ extern const fastrnn_kernels fastrnn_avx512_f32, fastrnn_avx512_f64;
 const fastrnn_kernels *fastrnn_select(const char *isa, int bytes) {
 #ifdef FASTRNN_X86_VARIANTS
     __builtin_cpu_init();
-    if (!isa || !strcmp(isa, "avx512")) {
-        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
-            && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma")) {
-            return bytes == 4 ? &fastrnn_avx512_f32 : &fastrnn_avx512_f64;
-        }
+    if ((!isa || !strcmp(isa, "avx512")) && __builtin_cpu_supports("avx512f")
+        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
+        && __builtin_cpu_supports("fma")) {
+        return bytes == 4 ? &fastrnn_avx512_f32 : &fastrnn_avx512_f64;
     }
-    if (!isa || !strcmp(isa, "avx2")) {
-        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-            return bytes == 4 ? &fastrnn_avx2_f32 : &fastrnn_avx2_f64;
-        }
+    if ((!isa || !strcmp(isa, "avx2")) && __builtin_cpu_supports("avx2")
+        && __builtin_cpu_supports("fma")) {
+        return bytes == 4 ? &fastrnn_avx2_f32 : &fastrnn_avx2_f64;
     }
 #endif
     if (!isa || !strcmp(isa, "baseline")) {

@@ -1,17 +1,14 @@
-/* fastrnn.h - the contract between the compiled bodies and their callers.
+/* fastrnn.h - the contract between the C functions and their callers.
  *
- * The bodies know no Python and allocate nothing. Each is written once, in `real` (real.h), and
- * compiled for float and double and for each instruction set; fastrnn_select() hands out the table
- * of one such variant. Arrays travel as `void *` because the caller chooses the precision together
- * with the table: they hold float for a float table and double for a double table.
+ * They know no Python and allocate nothing. Each is written once, in `real` (real.h), and compiled
+ * for float and double and for each instruction set; fastrnn_select() returns the table of one such
+ * variant. Arrays are `void *`: they hold float for a float table and double for a double table.
  *
  * Letters: T time steps, N batch, V symbols that are read, D input size, H hidden size, K output
- * size, C labels, E embedding size, L layers, G gates of the cell, P numbers of state (for each layer
- * its h, or m; for lstm h and then c). Arrays are row-major and contiguous, do not
- * overlap unless said, and the caller has checked every size and every id.
- */
-#ifndef FASTRNN_H
-#define FASTRNN_H
+ * size, C labels, E embedding size, L layers, G gates of the cell, P numbers of state (for each
+ * layer its h, or m; for lstm h and then c). Arrays are row-major and contiguous, do not overlap
+ * unless said, and the caller has checked every size and every id. */
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,11 +18,8 @@
 typedef void (*fastrnn_gemm)(int transpose_a, int transpose_b, int M, int N, int K, const void *A,
                              int lda, const void *B, int ldb, int accumulate, void *C, int ldc);
 
-/* A source of random bits, as NumPy's bit generators hand it out. */
-typedef struct {
-    void *state;
-    uint64_t (*next)(void *state);
-} fastrnn_bits;
+/* A source of random bits, as in NumPy's bit generators. */
+typedef struct { void *state; uint64_t (*next)(void *state); } fastrnn_bits;
 
 enum { FASTRNN_ADAGRAD, FASTRNN_RMSPROP, FASTRNN_ADAM, FASTRNN_SGD };     /* optimizer kind */
 enum { FASTRNN_CROSS_ENTROPY, FASTRNN_SQUARED_ERROR, FASTRNN_BINARY_CROSS_ENTROPY };  /* loss */
@@ -34,35 +28,31 @@ enum { FASTRNN_MOST_LAYERS = 32, FASTRNN_MOST_TENSORS = 6 };  /* tensors: of a l
 enum { FASTRNN_RUN = 16, FASTRNN_STRIP = 64, FASTRNN_MOST_PARTS = 16 };  /* of a reservoir */
 enum { FASTRNN_CHUNK = 16384 };  /* elements of a block that one job of an update takes */
 
-/* A tensor of a layer: rows and columns are 'D', 'H', 'G' (for G H numbers) or '1' (for a vector). */
-typedef struct {
-    const char *name;
-    char rows, columns;
-} fastrnn_tensor;
+/* A tensor of a layer: rows and columns are 'D', 'H', 'G' (G H numbers) or '1' (of a vector). */
+typedef struct { const char *name; char rows, columns; } fastrnn_tensor;
 
 /* What callers must know of a cell. */
 typedef struct {
     const char *name;
-    int gates;               /* G */
-    int states;              /* arrays (H) that a layer carries: h; of an lstm h and c; m */
-    int state_is_output;     /* whether the output of a layer is the first of them */
+    int gates, states;       /* G; arrays (H) of state: 2 of an lstm, h and c; else 1, h or m */
+    int state_is_output;     /* whether the first of them is the output of the layer */
     int trained;
     int bounded;             /* whether states and outputs are, whatever the weights */
-    fastrnn_tensor tensors[FASTRNN_MOST_TENSORS];    /* that are trained; behind the last name NULL */
+    fastrnn_tensor tensors[FASTRNN_MOST_TENSORS];    /* the parameters, then one without a name */
 } fastrnn_cell;
 
-/* A recurrent layer that is not trained, of H units; reservoir.h says how W lies in strips. Behind
- * each array 64 bytes may be read. */
+/* A recurrent layer that is not trained, of H units; reservoir.h says how W lies in strips. After
+ * the end of each array 64 bytes may be read. */
 typedef struct {
-    int H, D, K;             /* K: numbers that are fed back, 0 where there are none */
+    int H, D, K;             /* K: numbers that are fed back, or 0 */
     double leak_rate;        /* a */
     const int64_t *first;    /* of each panel of FASTRNN_STRIP units its first strip; and the end */
-    const int32_t *at;       /* of each strip the unit that it begins to read at */
+    const int32_t *at;       /* of each strip the first unit that it reads */
     const float *strips;     /* [..][FASTRNN_STRIP] */
     const void *Win, *Wfb, *b;   /* (D, H), (K, H), (H) */
 } fastrnn_reservoir;
 
-/* A series that drives a reservoir, and what comes of it. */
+/* A series that drives a reservoir, and the results. */
 typedef struct {
     int64_t T;
     const void *u;           /* [T][D]; NULL: the output of the step before, D being `outputs` */
@@ -74,21 +64,21 @@ typedef struct {
     int64_t states_row;      /* numbers from one of these rows to the next */
     void *out;               /* [T][outputs], where there is a Wout */
     void *work;              /* series_work() elements, 64-byte aligned */
-    int parts;               /* of the units, which wait for each other: the team must have a helper
-                              * for all but one of them; 1 where outputs are computed */
+    int parts;               /* of the units, which wait for each other: all but one need a helper
+                              * of the team; 1 where outputs are computed */
 } fastrnn_series;
 
 /* Where the tensors of a layer start in the flat block, in elements. */
 typedef struct {
     int D;
-    int tensors[FASTRNN_MOST_TENSORS];   /* in the order of the cell: Wx (D, G H), of which a one-hot
+    int tensors[FASTRNN_MOST_TENSORS];   /* in the cell's order: Wx (D, G H), of which a one-hot
                                           * input picks a row, Wh (H, G H), b (G H) and others */
     int Wc;              /* (C, G H), of the first layer where there are labels */
 } fastrnn_layer;
 
 /* A model's sizes, and where each tensor starts in its flat block of `size` elements. Parameters,
- * gradients and optimizer memories are blocks of this one shape; the tensor that inputs pick rows
- * of (embedding, or the first Wx) comes first. Behind a parameter block 64 bytes may be read. */
+ * gradients and optimizer memories are such blocks; the tensor that inputs pick rows of (embedding,
+ * or the first Wx) comes first. 64 bytes after the end of a block of parameters may be read. */
 typedef struct {
     int cell;            /* its place in the table of cells */
     int loss;
@@ -96,20 +86,18 @@ typedef struct {
     int V, D;            /* inputs are V symbols, one-hot or embedded, or D numbers: one is 0 */
     int C;               /* labels, of which each row has one or a mixture; 0: none */
     int T, N;            /* the largest unroll and the batch that the workspace must hold */
-    int dropout;         /* chance to be dropped, in 1/65536 */
+    int dropout;         /* probability to be dropped, in 1/65536 */
     int packed;          /* whether the recurrence runs on packed matrices, or on plain BLAS */
     int embedding;       /* (V, E) */
     fastrnn_layer layers[FASTRNN_MOST_LAYERS];
-    const fastrnn_reservoir *reservoir;  /* of the cell esn, in place of the layer: then only the head
-                                          * has parameters */
-    int head_W;          /* (H, K) */
-    int head_b;          /* (K) */
+    const fastrnn_reservoir *reservoir;  /* the layer of the cell esn: only the head is trained */
+    int head_W, head_b;  /* (H, K), (K) */
     int size;
     fastrnn_gemm gemm;   /* of the same precision */
 } fastrnn_network;
 
-/* What an unroll reads and what it is to predict: N rows of T steps. Symbols lie time-major, as the kernels
- * take them; numbers as users have them, D (or K) for each step, a row from step starts[n] on. */
+/* What an unroll reads and is to predict: N rows of T steps. Symbols are time-major; numbers are as
+ * users have them, D (or K) for each step, row n from step starts[n] on. */
 typedef struct {
     int T;
     const int32_t *inputs;   /* [T][N], where inputs are symbols */
@@ -117,14 +105,14 @@ typedef struct {
     const int32_t *targets;  /* [T][N], where they are symbols */
     const void *y;           /* numbers in their place */
     const int64_t *starts;   /* [N]; NULL: n T */
-    const int64_t *lengths;  /* [N], 0 to T, and mask with it: what lies behind is padding, which has
-                              * no part in anything; NULL: T. The loss is the mean over the rows
-                              * whose length is not 0. */
+    const int64_t *lengths;  /* [N], 0 to T, with a mask: later steps are padding without effect;
+                              * NULL: T. The loss is the mean over rows of a length above 0. */
     const void *labels;      /* [N][C]: the probability of each label, where there are any */
     const uint8_t *mask;     /* [T][N]: whether a prediction counts, 0 in padding; NULL: all do */
 } fastrnn_batch;
 
-/* Threads at work together; all zero at first but for `helpers`, threads that are in help(). */
+/* Threads that work together; all zero at first but for `helpers`, threads that are in help().
+ * Functions that take a team dismiss it at their end. */
 typedef struct {
     int helpers;
     int done;                    /* jobs of this round that are finished */
@@ -136,11 +124,9 @@ typedef struct {
 
 typedef struct {
     int kind;
-    double decay;            /* RMSProp's gamma, Adam's beta1, SGD's momentum */
-    double decay2;           /* Adam's beta2 */
+    double decay, decay2;        /* RMSProp's gamma, Adam's betas, SGD's momentum */
     double epsilon;
-    double clip_norm;        /* infinity: no clipping */
-    double clip_value;       /* infinity: no clipping */
+    double clip_norm, clip_value;    /* infinity: no clipping */
 } fastrnn_optimizer;
 
 /* Everything one training run reads and writes; `run` leaves it ready for the next call. */
@@ -151,12 +137,12 @@ typedef struct {
     void *params, *grads;        /* blocks; grads is scratch */
     void *memory, *memory2;      /* blocks of the optimizer (Adam: both; SGD: with momentum one) */
     void *work;                  /* workspace_size(net) elements, zero at first, 64-byte aligned */
-    int32_t *window;             /* 2*T*N + 2*V, zero at first: inputs [T][N], targets [T][N], rows */
+    int32_t *window;             /* 2 T N + 2 V, zero at first: inputs, targets [T][N], rows */
     uint8_t *marks;              /* [T][N], scratch */
     void *label_weights;         /* [N][C], scratch */
     /* What is learned from, step by step. A text is N streams of `length` symbols, one after the
-     * other, and target_ids the same one symbol on; of sequences x and y take the place of symbols
-     * where they are numbers. */
+     * other, and target_ids the same from its second symbol on; of sequences x and y take the place
+     * of symbols where they are numbers. */
     const void *ids, *target_ids;
     int id_bytes;                /* 1, 2 or 4: ids are unsigned */
     int64_t length;
@@ -165,16 +151,15 @@ typedef struct {
     const fastrnn_bits *bits;    /* a source for each slice; NULL: no dropout */
     void *state;                 /* [N][P] after the last window; the next one starts from it, or
                                   * from zero where its position is 0 */
-    int64_t position;            /* of the next window in each stream; with starts: windows that a
-                                  * place in the batch has had in this epoch */
-    const int64_t *starts;       /* of the windows or sequences of this call, [updates][N], each from
+    int64_t position;            /* of the next window in each stream; with starts: updates of this
+                                  * epoch that are done */
+    const int64_t *starts;       /* [updates][N] of the windows or sequences of this call, each from
                                   * the zero state; NULL: the streams are read from left to right */
-    const int64_t *lengths;      /* of the sequences or records, [updates][N], 0 where there is none;
+    const int64_t *lengths;      /* [updates][N] of the sequences or records, 0 where there is none;
                                   * NULL: windows of T steps */
     const int32_t *labels;       /* of the records, [updates][N], below C, where there are labels */
     int64_t epoch_updates;       /* of an epoch with starts */
-    int64_t epoch;               /* epochs completed */
-    int64_t update;              /* updates completed */
+    int64_t epoch, update;       /* completed */
     double smooth_loss;          /* nats per unroll; read when update > 0 */
     void *best;                  /* block: the parameters at best_loss */
     double best_loss;            /* lowest smoothed loss seen at a multiple of best_every updates */
@@ -187,68 +172,50 @@ typedef struct {
 
 typedef struct {
     const char *isa;             /* "baseline", "avx2" or "avx512" */
-    int bytes;                   /* of one element: 4 float, 8 double */
     int lanes;                   /* elements in one vector register */
-
-    /* The cells, from index 0 on; NULL behind the last one. */
-    const fastrnn_cell *(*cell)(int index);
-
+    const fastrnn_cell *(*cell)(int index);      /* from 0 on; NULL after the last one */
     /* Slices that the batch is cut into: they depend on these sizes alone, so that results do not
      * depend on the number of threads. Slice s takes streams from N s / slices on. */
     int (*slices)(int N, int H);
-
-    /* Elements of workspace that the other functions need for this network. */
-    int64_t (*workspace_size)(const fastrnn_network *net);
-
-    /* Read a batch (T <= net->T) from `state` [N][P], in and out. losses [T][N], where not NULL,
-     * receives that of each prediction: the cross-entropy in nats; the binary cross-entropy, in
-     * nats, of the K probabilities of the softmax; or the squared error, the mean of its K numbers.
-     * right [T][N], where not NULL, receives whether the target was the likeliest symbol; and grads,
-     * where not NULL, the gradient of the loss, which is the sum of the losses over time and their
-     * mean over the batch. out, in place of losses, receives the outputs of the head [N][T][K], or
-     * where there is none those of the last layer [N][T][H]. With neither the state moves, and
-     * nothing else. With `bits`, a source for each slice, dropout acts on the outputs of layers. */
+    int64_t (*workspace_size)(const fastrnn_network *net);       /* elements */
+    /* Read a batch (T <= net->T) from `state` [N][P], in and out. Each of these may be NULL: losses
+     * [T][N] receives that of each prediction (the cross-entropy in nats; the binary cross-entropy,
+     * in nats, of the K probabilities of the softmax; or the squared error, the mean of its K
+     * numbers); right [T][N] whether the target was the likeliest symbol; grads the gradient of the
+     * sum of the losses over time, their mean over the batch; out, in place of losses, the outputs
+     * of the head [N][T][K], or where there is none of the last layer [N][T][H]. With `bits`, a
+     * source for each slice, dropout acts on the outputs of layers. */
     void (*unroll)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *grads,
                    void *work, const fastrnn_batch *batch, void *state, double *losses,
                    uint8_t *right, void *out, const fastrnn_bits *bits);
-
-    /* Back through the last unroll of a network without a head, whose workspace and T these are and
-     * whose inputs were numbers, from the gradients with respect to its outputs (dout [N][T][H]) and
-     * to the last state's c or m (dstate [N][P]; that of its h belongs into dout): dx [N][T][D],
-     * dstate with respect to the first state, and the whole block grads, summed over the batch. */
+    /* Back through the last unroll, of this workspace and T, of a network without a head whose
+     * inputs were numbers: from the gradients with respect to its outputs (dout [N][T][H]) and to
+     * the last state's c or m (dstate [N][P]; that of h belongs into dout) to dx [N][T][D], dstate
+     * with respect to the first state, and the whole block grads, summed over the batch. */
     void (*backward)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *work,
                      int T, const void *dout, void *dx, void *dstate, void *grads);
-
     /* At most `updates` updates: batch, unroll, clip, step. Returns how many were done: fewer only
      * where the loss of the next one, or its gradient, is not finite; it is not applied. */
     int64_t (*run)(fastrnn_training *training, int64_t updates);
-
-    /* Draw n ids for each of the N streams from softmax(scores / temperature), each with its
+    /* Sample n ids for each of the N streams from softmax(scores / temperature), each with its
      * uniform number in [0, 1) ([n][N]), after reading ids [N] in `state` [N][P], in and out; the
      * streams have the probabilities `labels` [N][C] of labels, where there are any. Temperature 0
-     * takes the likeliest symbol. Only the top_k likeliest symbols are drawn, and of these the
+     * takes the likeliest symbol. Only the top_k likeliest symbols can come, and of these the
      * likeliest whose probabilities sum to top_p (1: all). out [n][N] */
     void (*sample)(const fastrnn_network *net, const void *params, void *work, void *state,
                    const int32_t *ids, const void *labels, double temperature, int top_k,
                    double top_p, const double *uniforms, int64_t n, int32_t *out);
-
     /* Drive a reservoir with a series, from `state` and `last` on. */
     int64_t (*series_work)(const fastrnn_reservoir *reservoir);
-    void (*run_series)(const fastrnn_reservoir *reservoir, fastrnn_team *team,
-                       fastrnn_series *series);
-
+    void (*run_series)(const fastrnn_reservoir *reservoir, fastrnn_team *team, fastrnn_series *s);
     /* One optimizer step over n elements; `update` counts from 1. The gradient is multiplied by
      * `scale`, then clipped to clip_value; it is not written. */
     void (*step)(const fastrnn_optimizer *optimizer, int64_t update, double rate, double scale,
                  int64_t n, void *params, const void *grads, void *memory, void *memory2);
-
-    /* What a helping thread does until the leader dismisses the team. */
-    void (*help)(fastrnn_team *team);
+    void (*help)(fastrnn_team *team);    /* what a helper does until its team is dismissed */
     void (*dismiss)(fastrnn_team *team);
-
     /* y = f(x) with one of the vector functions (exp: x <= 0), for the tests of their error. */
     void (*map)(int function, int64_t n, const void *x, void *y);
-
     /* n rounds of multiply-adds in registers, to measure the processor's peak; returns how many
      * floating point operations one round has. */
     int (*spin)(int64_t n, void *out);
@@ -258,7 +225,4 @@ typedef struct {
  * isa NULL: the best that runs here. */
 const fastrnn_kernels *fastrnn_select(const char *isa, int bytes);
 
-/* Name and version of the compiler that built the bodies. */
-const char *fastrnn_compiler(void);
-
-#endif
+const char *fastrnn_compiler(void);      /* its name and version */

@@ -1,5 +1,4 @@
-/* kernels.c - the table of functions that fastrnn.h promises. setup.py compiles it once for each
- * precision and instruction set. */
+/* kernels.c - the table of fastrnn.h; compiled once for each precision and instruction set. */
 #include "fastrnn.h"
 #include "reservoir.h"
 #include "sampling.h"
@@ -26,20 +25,15 @@ static int spin(int64_t n, void *out) {
     enum { SUMS = REGISTERS == 32 ? 24 : 12 };
     vec sum[SUMS];
     const vec a = load(out);
-    UNROLL(24)
-    for (int i = 0; i < SUMS; i++) sum[i] = all((real)i);
-    for (int64_t k = 0; k < n; k++) {
-        UNROLL(24)
-        for (int i = 0; i < SUMS; i++) sum[i] = sum[i] * a + a;
-    }
-    UNROLL(24)
-    for (int i = 1; i < SUMS; i++) sum[0] += sum[i];
+    EACH(i, SUMS) sum[i] = all((real)i);
+    for (int64_t k = 0; k < n; k++) EACH(i, SUMS) sum[i] = sum[i] * a + a;
+    EACH(i, SUMS - 1) sum[0] += sum[i + 1];
     store(out, sum[0]);
     return 2 * SUMS * LANES;
 }
 
 const fastrnn_kernels FASTRNN_TABLE = {
-    FASTRNN_ISA, (int)sizeof(real), LANES, cell_at, slices, workspace_size, unroll,
+    FASTRNN_ISA, LANES, cell_at, slices, workspace_size, unroll,
     backward, run, sample, series_work, run_series,
     optimizer_step, help, dismiss, map, spin,
 };

@@ -1,12 +1,11 @@
 /* losses.h - which steps of a batch count, and the losses with their gradients. */
-#ifndef FASTRNN_LOSSES_H
-#define FASTRNN_LOSSES_H
+#pragma once
 
 #include "fastrnn.h"
 #include "tile.h"
 #include "vecmath.h"
 
-#define NEVER ((real)-1e30)      /* the score of the columns behind K: their exp is 0 */
+#define NEVER ((real)-1e30)      /* the score of columns from K on: their exp is 0 */
 #define FOUR 4                   /* registers that go through exp side by side */
 
 /* Where step t of row n lies in the numbers of a batch; -1 in padding. */
@@ -49,12 +48,12 @@ INLINE real exponentials(int width, real sharpness, const real *bias, real *o, r
     return sum_lanes(total);
 }
 
-/* What the binary cross-entropy has besides the -log p of the target, the sum of -log(1 - p_k) over
- * the other symbols, which it returns; and it turns e [K], p = e / their sum, into the gradient of
- * both by the scores: with r_k = p_k / (1 - p_k) and S = the sum of the others' r_k - 1 it is r_k - p_k S,
- * and -1 - p_k S at the target, over `rows`. Only the likeliest symbol may have a p near 1, where
- * 1 - p would be rounding: it is taken as the share of all others, and r_k - p_k S as p_k (2 - R), R
- * being the sum of the other r. */
+/* Returns what the binary cross-entropy has besides the target's -log p, the sum of -log(1 - p_k)
+ * over the other symbols; and e [K], of which p = e / their sum, becomes the gradient of both with
+ * respect to the scores, over `rows`: with r_k = p_k / (1 - p_k) and S = (the sum of the other
+ * symbols' r_k) - 1 it is r_k - p_k S, and -1 - p_k S at the target. Only the likeliest symbol may
+ * have a p near 1, where 1 - p would be rounding: for it 1 - p is the sum of the other p, and
+ * r_k - p_k S is p_k (2 - R), R being the sum of r without it. */
 static double binary_part(int K, int target, double rows, real *e) {
     int likeliest = 0;
     double rest = 0, R = 0, loss = 0;
@@ -75,19 +74,18 @@ static double binary_part(int K, int target, double rows, real *e) {
     }
     for (int k = 0; k < K; k++) {
         const double p = (double)e[k] / sum;
-        e[k] = (real)((k == target ? -1 - p * S : k == likeliest ? p * (2 - R) : p / (1 - p) - p * S)
-                      / rows);
+        const double other = k == likeliest ? p * (2 - R) : p / (1 - p) - p * S;
+        e[k] = (real)((k == target ? -1 - p * S : other) / rows);
     }
     return loss;
 }
 
-/* The two functions below take what the head hands on for the n rows from `first` on of a batch of
- * N, o [T][n][row] without its bias [row], and leave the gradient in its place; losses [T][N]
- * receives that of each step. Where the mask is 0 loss and gradient are 0. */
+/* The two functions below take the output of the head for n rows, from `first` on, of a batch of N,
+ * o [T][n][row] without its bias [row], and replace it by the gradient; losses [T][N] receives the
+ * loss of each step. Where the mask is 0 both are 0. */
 
 /* o becomes (softmax(o) - one-hot target) / rows, or the gradient of the binary cross-entropy;
- * losses are in nats; right [T][N], where not NULL, receives whether no score is above the target's.
- * bias is NEVER behind K. */
+ * right [T][N], where not NULL, receives whether no score is above the target's. */
 static void cross_entropy(const fastrnn_batch *b, int first, int n, int N, int K, int row,
                           int binary, const real *bias, real *o, double *losses, uint8_t *right) {
     const real rows = (real)rows_that_count(b, N);
@@ -109,8 +107,8 @@ static void cross_entropy(const fastrnn_batch *b, int first, int n, int N, int K
             losses[at] += binary_part(K, target, (double)rows, o);
             continue;
         }
-        const real share = (real)1 / (sum * rows);
-        for (int k = 0; k < width; k += LANES) store(o + k, load(o + k) * share);
+        const real scale = (real)1 / (sum * rows);
+        for (int k = 0; k < width; k += LANES) store(o + k, load(o + k) * scale);
         o[target] -= (real)1 / rows;
     }
 }
@@ -136,5 +134,3 @@ static void squared_error(const fastrnn_batch *b, int first, int n, int N, int K
         losses[at] = sum / K;
     }
 }
-
-#endif

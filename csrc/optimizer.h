@@ -1,12 +1,11 @@
 /* optimizer.h - clipping and the optimizers, one pass over a block. */
-#ifndef FASTRNN_OPTIMIZER_H
-#define FASTRNN_OPTIMIZER_H
+#pragma once
 
 #include "fastrnn.h"
 #include "vecmath.h"
 
-/* Does `each` for the n numbers at p, a register at a time; the first few, up to where p is
- * aligned, and the last few travel through a part of one. */
+/* Does `each` for the n numbers at p, a register at a time; of the first, up to where p is aligned,
+ * and the last only a part is used. */
 #define FOR_EACH_VEC(n, p, each)                                                                  \
     do {                                                                                          \
         int64_t i = 0;                                                                            \
@@ -19,13 +18,13 @@
 #define LOAD_PART(p) load_part(p, part)
 #define STORE_PART(p, x) store_part(p, x, part)
 
-/* Gradients of this norm are as good as infinite: the memories could not hold their squares. */
+/* Gradients of this norm count as infinite: the memories could not hold their squares. */
 #define EXPLODED (sizeof(real) == 4 ? 1e15 : 1e150)
 
 /* How many of the n numbers at p lie before the first aligned register. */
 static int before_aligned(int64_t n, const real *p) {
-    const int behind = (int)((uintptr_t)p / sizeof(real) % LANES);
-    return behind ? least((int)(n < LANES ? n : LANES), LANES - behind) : 0;
+    const int after = (int)((uintptr_t)p / sizeof(real) % LANES);
+    return after ? least((int)(n < LANES ? n : LANES), LANES - after) : 0;
 }
 
 /* The sum of squares of n numbers, in double so that a large block loses nothing. */
@@ -82,22 +81,18 @@ static double sum_of_squares(int64_t n, const real *x) {
         store(p + i, load(p + i) - rate * step);                                                  \
     }
 
-/* Whether all n numbers are finite: 0 times one that is not is a NaN. */
+/* Whether all n numbers are finite: x - x is a NaN where x is not. */
 static int all_finite(int n, const real *x) {
-    vec sums = all(0);
-    int i = 0;
-    for (; i + LANES <= n; i += LANES) sums += (real)0 * load(x + i);
-    real sum = sum_lanes(sums);
-    for (; i < n; i++) sum += 0 * x[i];
-    return sum == 0;
+    int finite = 1;
+    for (int i = 0; i < n; i++) finite &= x[i] - x[i] == 0;
+    return finite;
 }
 
 static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double rate_, double scale_,
                            int64_t n, void *params, const void *grads, void *memory,
                            void *memory2) {
     real *p = params, *m = memory, *v = memory2;
-    const real *dp = grads;
-    const real scale = (real)scale_, c = (real)o->clip_value;
+    const real *dp = grads, scale = (real)scale_, c = (real)o->clip_value;
     const real rate = (real)rate_, epsilon = (real)o->epsilon;
     const real keep = (real)o->decay, take = (real)(1 - o->decay);
     const real keep2 = (real)o->decay2, take2 = (real)(1 - o->decay2);
@@ -113,10 +108,3 @@ static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double ra
     case FASTRNN_SGD: FOR_EACH_VEC(n, p, SGD); break;
     }
 }
-#undef CLIPPED
-#undef ADAGRAD
-#undef RMSPROP
-#undef ADAM
-#undef SGD
-
-#endif

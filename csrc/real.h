@@ -1,11 +1,9 @@
 /* real.h - the precision and the vector register of the variant being compiled.
  *
- * FASTRNN_DOUBLE chooses double; the compiler's own macros tell the instruction set. `vec` is one
+ * FASTRNN_DOUBLE chooses double; the compiler's own macros give the instruction set. `vec` is one
  * register of LANES numbers. Where the compiler has no vector types it is one number, and the same
- * bodies compile to scalar code.
- */
-#ifndef FASTRNN_REAL_H
-#define FASTRNN_REAL_H
+ * functions compile to scalar code. */
+#pragma once
 
 #include <float.h>
 #include <math.h>
@@ -29,8 +27,7 @@ typedef int32_t lane;
 #define SQRT sqrtf
 #endif
 
-#define ALIGNMENT 64             /* bytes: rows in the workspace start at multiples of this */
-#define ROW_STEP (ALIGNMENT / REAL_BYTES)
+#define ROW_STEP (64 / REAL_BYTES)   /* rows in the workspace start at multiples of 64 bytes */
 
 #if defined(__GNUC__)
 #if defined(__AVX512F__)
@@ -49,7 +46,7 @@ typedef int32_t lane;
 #define LANES (VEC_BYTES / REAL_BYTES)
 #define INLINE static inline __attribute__((always_inline))
 #define PRAGMA(text) _Pragma(#text)
-#define UNROLL(n) PRAGMA(GCC unroll n)
+#define UNROLL PRAGMA(GCC unroll 32)
 #define PREFETCH(p) __builtin_prefetch(p, 0, 2)          /* into the second-level cache */
 #define PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1, 3)
 typedef real vec __attribute__((vector_size(VEC_BYTES)));
@@ -59,7 +56,7 @@ typedef lane ivec __attribute__((vector_size(VEC_BYTES)));
 #else
 #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
 #endif
-typedef real vec_in_memory __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)), may_alias));
+typedef real vec_in_memory __attribute__((vector_size(VEC_BYTES), aligned(REAL_BYTES), may_alias));
 
 INLINE vec load(const real *p) { return *(const vec_in_memory *)p; }
 INLINE void store(real *p, vec x) { *(vec_in_memory *)p = x; }
@@ -72,7 +69,7 @@ INLINE vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~m
 #define REGISTERS 16
 #define LANES 1
 #define INLINE static inline
-#define UNROLL(n)
+#define UNROLL
 #define PREFETCH(p) ((void)(p))
 #define PREFETCH_TO_WRITE(p) ((void)(p))
 typedef real vec;
@@ -86,7 +83,10 @@ INLINE vec from_bits(ivec x) { vec y; memcpy(&y, &x, sizeof y); return y; }
 INLINE vec choose(ivec mask, vec a, vec b) { return mask ? a : b; }
 #endif
 
-/* The first n lanes of x, zeros behind them. */
+/* A loop that is unrolled; `count`, up to 32, is a constant where it is inlined. */
+#define EACH(i, count) UNROLL for (int i = 0; i < (count); i++)
+
+/* The first n lanes of x, then zeros. */
 INLINE vec first_lanes(vec x, int n) {
     static const lane index[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     ivec i;
@@ -110,25 +110,20 @@ INLINE void transpose_square(vec rows[LANES]) {
 #define LOW 0, 2
 #define HIGH 1, 3
 #endif
-    UNROLL(4)
-    for (int stage = 1; stage < LANES; stage *= 2) {
+    UNROLL for (int stage = 1; stage < LANES; stage *= 2) {
         vec mixed[LANES];
-        UNROLL(8)
-        for (int i = 0; i < LANES / 2; i++) {
+        EACH(i, LANES / 2) {
             mixed[2 * i] = SHUFFLE(rows[i], rows[i + LANES / 2], LOW);
             mixed[2 * i + 1] = SHUFFLE(rows[i], rows[i + LANES / 2], HIGH);
         }
-        UNROLL(16)
-        for (int i = 0; i < LANES; i++) rows[i] = mixed[i];
+        EACH(i, LANES) rows[i] = mixed[i];
     }
-#undef LOW
-#undef HIGH
 #else
     (void)rows;
 #endif
 }
 
-/* The first n numbers at p (n < LANES), zeros behind them; and the way back. */
+/* The first n numbers at p (n < LANES), then zeros; and the way back. */
 INLINE vec load_part(const real *p, int n) {
     vec x = all(0);
     memcpy(&x, p, (size_t)n * sizeof(real));
@@ -164,32 +159,30 @@ INLINE vec larger(vec a, vec b) { return choose(a > b, a, b); }
 INLINE vec square_root(vec x) {
     real y[LANES];
     store(y, x);
-    for (int i = 0; i < LANES; i++) y[i] = SQRT(y[i]);
+    EACH(i, LANES) y[i] = SQRT(y[i]);
     return load(y);
 }
 #endif
 
-/* The sum of the lanes of x, and the largest: in a tree, as fast as it gets without naming instructions. */
-INLINE real sum_lanes(vec x) {
+/* The sum of the lanes of x, or the largest: in a tree, which compiles to few instructions. */
+INLINE real combine_lanes(vec x, const int add) {
     real y[LANES];
     store(y, x);
-    UNROLL(4)
-    for (int width = LANES / 2; width > 0; width /= 2) {
-        UNROLL(8)
-        for (int i = 0; i < width; i++) y[i] += y[i + width];
+    UNROLL for (int width = LANES / 2; width > 0; width /= 2) {
+        EACH(i, width) {
+            const real a = y[i], b = y[i + width];
+            y[i] = add ? a + b : a > b ? a : b;
+        }
     }
     return y[0];
 }
+INLINE real sum_lanes(vec x) { return combine_lanes(x, 1); }
+INLINE real largest_lane(vec x) { return combine_lanes(x, 0); }
 
-INLINE real largest_lane(vec x) {
-    real y[LANES];
-    store(y, x);
-    UNROLL(4)
-    for (int width = LANES / 2; width > 0; width /= 2) {
-        UNROLL(8)
-        for (int i = 0; i < width; i++) y[i] = y[i] > y[i + width] ? y[i] : y[i + width];
-    }
-    return y[0];
+/* to += scale x, n numbers. */
+INLINE void add_scaled(int64_t n, real scale, const real *x, real *to) {
+    if (scale == 0) return;
+    for (int64_t i = 0; i < n; i++) to[i] += scale * x[i];
 }
 
 INLINE int round_up(int n, int step) { return (n + step - 1) / step * step; }
@@ -222,6 +215,4 @@ INLINE void restore(control before) { __asm__ volatile("msr fpcr, %0" : : "r"(be
 typedef int control;
 INLINE control flush_subnormals(void) { return 0; }
 INLINE void restore(control before) { (void)before; }
-#endif
-
 #endif

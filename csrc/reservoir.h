@@ -4,13 +4,10 @@
  *
  * W is sparse. To gather a number of x for each weight would take longer than all else, so weights
  * lie in strips, of RUNS pieces of diagonals, RUN long: W[STRIP p + m RUN + i][(at + i) mod H] for
- * m < RUNS and i < RUN. All of them meet the same numbers of x, which lie side by side. A panel p of
- * STRIP units has its strips one after another. Any matrix can be laid out so; one that was drawn
- * strip by strip has no zeros in them. The weights are float in either precision, which halves what
- * is read.
- */
-#ifndef FASTRNN_RESERVOIR_H
-#define FASTRNN_RESERVOIR_H
+ * m < RUNS and i < RUN, which all are multiplied by the same RUN numbers of x. The strips of a
+ * panel p of STRIP units lie one after another. Any matrix can be laid out so; one that was drawn
+ * strip by strip has no zeros in them. The weights are always float: fewer bytes to read. */
+#pragma once
 
 #include "fastrnn.h"
 #include "real.h"
@@ -22,7 +19,7 @@
 #define STRIP FASTRNN_STRIP
 #define RUNS (STRIP / RUN)
 #define PIECES (RUN / LANES)     /* vectors in a run */
-/* Of these V are summed at a time, for up to R streams, in RUNS R V registers. */
+/* Of these V are summed at a time, for up to R streams, in SUMMED = RUNS R V registers. */
 #define SUMMED (REGISTERS == 32 ? 16 : 8)
 #define V_PIECES (PIECES < SUMMED / RUNS ? PIECES : SUMMED / RUNS)
 #define R_STREAMS (SUMMED / RUNS / V_PIECES < 4 ? SUMMED / RUNS / V_PIECES : 4)
@@ -32,8 +29,7 @@
 typedef fastrnn_reservoir reservoir;
 typedef vec strip_sums[RUNS][8];         /* of each run, by pieces */
 
-/* A row of states has its first RUN numbers once more behind its H, for a run that begins near the
- * end. */
+/* A row of states repeats its first RUN numbers after its H, for a run that begins near the end. */
 INLINE int state_row(int H) { return round_up(H + RUN, ROW_STEP); }
 
 INLINE void repeat_first(int H, real *x) {
@@ -56,8 +52,8 @@ INLINE vec load_floats(const float *p) {
 #endif
 }
 
-/* sum[r][m][v] = the part of W x_r that belongs to piece `first` + v of run m of a panel, for R rows
- * of states x, `row` apart. R and V are constants where this is inlined. */
+/* sum[r][m][v] = W x_r of piece `first` + v of run m of a panel, for R rows of states x, `row`
+ * apart. R and V are constants where this is inlined. */
 INLINE void panel_sums(const int R, const int V, const reservoir *w, int panel, int first,
                        const real *x, int row, strip_sums *sum) {
     const int64_t end = w->first[panel + 1];
@@ -66,12 +62,11 @@ INLINE void panel_sums(const int R, const int V, const reservoir *w, int panel, 
     const float *strip = w->strips + j * STRIP + first * LANES;
     vec s[4][RUNS][8];           /* of streams, or of strips side by side */
     x += first * LANES;
-#define EACH(count) UNROLL(4) for (int r = 0; r < count; r++)
-#define EACH_RUN UNROLL(4) for (int m = 0; m < RUNS; m++)
-#define EACH_PIECE UNROLL(8) for (int v = 0; v < V; v++)
-    EACH(4) EACH_RUN EACH_PIECE s[r][m][v] = all(0);
+#define EACH_RUN EACH(m, RUNS)
+#define EACH_PIECE EACH(v, V)
+    EACH(r, 4) EACH_RUN EACH_PIECE s[r][m][v] = all(0);
     for (; beside > 1 && j + beside <= end; j += beside, strip += beside * STRIP) {
-        EACH(beside) EACH_PIECE {
+        EACH(r, beside) EACH_PIECE {
             const vec y = load(x + w->at[j + r] + v * LANES);
             EACH_RUN s[r][m][v] += load_floats(strip + r * STRIP + m * RUN + v * LANES) * y;
         }
@@ -80,17 +75,14 @@ INLINE void panel_sums(const int R, const int V, const reservoir *w, int panel, 
         EACH_PIECE {
             vec weights[RUNS];
             EACH_RUN weights[m] = load_floats(strip + m * RUN + v * LANES);
-            EACH(R) {
+            EACH(r, R) {
                 const vec y = load(x + (ptrdiff_t)r * row + w->at[j] + v * LANES);
                 EACH_RUN s[r][m][v] += weights[m] * y;
             }
         }
     }
     if (beside > 1) EACH_RUN EACH_PIECE s[0][m][v] += s[1][m][v];
-    EACH(R) EACH_RUN EACH_PIECE sum[r][m][v] = s[r][m][v];
-#undef EACH
-#undef EACH_RUN
-#undef EACH_PIECE
+    EACH(r, R) EACH_RUN EACH_PIECE sum[r][m][v] = s[r][m][v];
 }
 
 /* The first numbers of x, up to LANES of them, to `to`. */
@@ -108,9 +100,8 @@ INLINE void activate(const int n, int j, real a, const real *drive, const real *
     ABREAST store(y + j + v * LANES, ((real)1 - a) * load(x + j + v * LANES) + a * s[v]);
 }
 
-/* Panels `from` to `to` of the next states, `now`, of n rows; drive[r] [H] and b [H] are added. The
- * panels come from the left where t is even and from the right where it is odd: a step finds the
- * strips that the one before left in the nearest cache. */
+/* Panels `from` to `to` of the next states, `now`, of n rows; drive[r] [H] and b [H] are added.
+ * Steps go through the panels in turn from the left and from the right, as walk_at() does. */
 static void reservoir_step(const reservoir *w, int t, int n, const real *const *drive,
                            const real *before, real *now, int row, int from, int to) {
     enum { V = V_PIECES, R = R_STREAMS, ABREAST_AT_MOST = REGISTERS == 32 ? 4 : 2 };
@@ -146,7 +137,7 @@ static void reservoir_step(const reservoir *w, int t, int n, const real *const *
             activate(ABREAST_AT_MOST, j, a, drive[r], b, x, y);
         }
         for (; j + LANES <= end; j += LANES) activate(1, j, a, drive[r], b, x, y);
-        if (j < end) {           /* behind the last numbers lie others */
+        if (j < end) {           /* what lies after the last numbers is not ours */
             real last[LANES] = {0};
             memcpy(last, y + j, (size_t)(end - j) * sizeof(real));
             activate(1, 0, a, drive[r] + j, b + j, x + j, last);
@@ -168,17 +159,13 @@ typedef struct {
 } driven;
 
 /* Units from `from` to `to` of drive = Win u_t + Wfb y_{t-1}. */
-static void add_up(const reservoir *w, const real *u, const real *y, int from, int to, real *drive) {
-    for (int j = from; j < to; j++) drive[j] = 0;
-    for (int d = 0; d < w->D; d++) {
-        const real *Win = (const real *)w->Win + (ptrdiff_t)d * w->H;
-        if (u[d] == 0) continue;
-        for (int j = from; j < to; j++) drive[j] += u[d] * Win[j];
-    }
-    for (int k = 0; k < w->K; k++) {
-        const real *Wfb = (const real *)w->Wfb + (ptrdiff_t)k * w->H;
-        for (int j = from; j < to; j++) drive[j] += y[k] * Wfb[j];
-    }
+static void add_up(const reservoir *w, const real *u, const real *y, int from, int to,
+                   real *drive) {
+    const real *Win = (const real *)w->Win + from, *Wfb = (const real *)w->Wfb + from;
+    drive += from;
+    memset(drive, 0, (size_t)(to - from) * sizeof(real));
+    for (int d = 0; d < w->D; d++, Win += w->H) add_scaled(to - from, u[d], Win, drive);
+    for (int k = 0; k < w->K; k++, Wfb += w->H) add_scaled(to - from, y[k], Wfb, drive);
 }
 
 /* y = Wout [1; u; x] */
@@ -191,10 +178,7 @@ static void read_out(const fastrnn_series *s, int D, int H, const real *u, const
         int j = 0;
         for (int d = 0; d < D; d++) total += row[1 + d] * u[d];
         for (; j + 4 * LANES <= H; j += 4 * LANES) {
-            UNROLL(4)
-            for (int c = 0; c < 4; c++) {
-                sum[c] += load(of_x + j + c * LANES) * load(x + j + c * LANES);
-            }
+            EACH(c, 4) sum[c] += load(of_x + j + c * LANES) * load(x + j + c * LANES);
         }
         for (; j < H; j++) total += of_x[j] * x[j];
         y[k] = total + sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3]));
@@ -203,7 +187,6 @@ static void read_out(const fastrnn_series *s, int D, int H, const real *u, const
 
 /* Job: a part of the units through all steps; after each step it waits for the others. */
 static void drive_part(void *context, int part) {
-    const control before = flush_subnormals();
     driven *r = context;
     const reservoir *w = r->w;
     fastrnn_series *s = r->s;
@@ -226,20 +209,20 @@ static void drive_part(void *context, int part) {
         }
         if (K && s->y) last = (const real *)s->y + t * K;
         if (r->parts > 1) {
-            int looks = 0;
+            int polls = 0;
             WRITE(&r->done[part].steps, t + 1);
             for (int p = 0; p < r->parts; p++) {
-                while (READ(&r->done[p].steps) < t + 1) if (++looks > 10000) stand_back();
+                while (READ(&r->done[p].steps) < t + 1) if (++polls > 10000) yield();
             }
         }
     }
     if (part == 0 && last != s->last) memcpy(s->last, last, (size_t)s->outputs * sizeof(real));
-    restore(before);
 }
 
 static int64_t series_work(const reservoir *w) { return 3 * (int64_t)state_row(w->H); }
 
 static void run_series(const reservoir *w, fastrnn_team *team, fastrnn_series *s) {
+    const control before = flush_subnormals();
     const int row = state_row(w->H);
     real *work = s->work;
     driven r = {w, s, {work, work + row}, work + 2 * row, s->parts, {{0}}};
@@ -247,6 +230,6 @@ static void run_series(const reservoir *w, fastrnn_team *team, fastrnn_series *s
     repeat_first(w->H, r.x[0]);
     share_out(team, drive_part, &r, r.parts);
     memcpy(s->state, r.x[s->T & 1], (size_t)w->H * sizeof(real));
+    dismiss(team);
+    restore(before);
 }
-
-#endif

@@ -1,6 +1,5 @@
-/* sampling.h - draws symbols from the softmax of a network's scores, each read as the next input. */
-#ifndef FASTRNN_SAMPLING_H
-#define FASTRNN_SAMPLING_H
+/* sampling.h - samples symbols from the softmax of the scores, each read as the next input. */
+#pragma once
 
 #include "unroll.h"
 
@@ -16,8 +15,8 @@ static void sort_down(int n, real *x) {
     }
 }
 
-/* Sets to 0 all of the K weights but the top_k largest, and of these all but the largest whose sum
- * is the fraction top_p of theirs; returns the sum of what is left. Of equal ones the first stay. */
+/* Of the K weights keeps the top_k largest, and of these the largest that sum to the fraction top_p
+ * of them; sets the others to 0 and returns the sum. Of equal ones the first stay. */
 static double keep_likely(int K, int top_k, double top_p, real *weights, real *sorted) {
     double total = 0, sum = 0;
     int kept = 0;
@@ -36,10 +35,9 @@ static double keep_likely(int K, int top_k, double top_p, real *weights, real *s
     return sum;
 }
 
-/* The symbol at which the sum of the K weights passes `uniform` of their total. */
-static int draw(int K, int temperature_zero, double uniform, double total, const real *weights) {
-    double rest = temperature_zero ? 0 : uniform * total;  /* 0: the first whose weight is not 0 */
-    int last = 0;                /* the last symbol that may come takes what rounding leaves over */
+/* The symbol at which the sum of the K weights passes `rest`; 0: the first of a weight above 0. */
+static int draw(int K, double rest, const real *weights) {
+    int last = 0;                /* the last possible symbol takes what rounding leaves over */
     for (int id = 0; id < K; id++) {
         if (weights[id] > 0) last = id;
         if ((rest -= (double)weights[id]) < 0) return id;
@@ -55,7 +53,7 @@ static void sample(const network *net, const void *params, void *work, void *sta
     unrolled u = {.net = net, .at = &at, .params = params, .work = work,
                   .in = {.T = 1, .inputs = ids, .labels = labels}};
     const int K = net->K;
-    /* Colder, the likeliest symbol has all the probability already; warmer, all have the same. */
+    /* beyond these temperatures one symbol has all the probability, or all have the same */
     const real sharpness = (real)(1 / fmin(fmax(temperature, 1e-30), 1e9));
     pack_weights(&u);
     state_in(&u, state);
@@ -70,7 +68,7 @@ static void sample(const network *net, const void *params, void *work, void *sta
                 if (top_k < K || top_p < 1) {
                     total = keep_likely(K, top_k, top_p, scores, u.work + at.sorted);
                 }
-                out[stream] = draw(K, temperature == 0, uniforms[stream], total, scores);
+                out[stream] = draw(K, temperature == 0 ? 0 : uniforms[stream] * total, scores);
                 scores += at.wide;
             }
         }
@@ -80,5 +78,3 @@ static void sample(const network *net, const void *params, void *work, void *sta
     state_out(&u, 0, state);
     restore(before);
 }
-
-#endif

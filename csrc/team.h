@@ -1,14 +1,13 @@
-/* team.h - threads that share out the jobs of an update.
+/* team.h - threads that share the jobs of an update.
  *
- * The caller's own threads: each enters help() and stays until the leader dismisses it. Between
- * jobs a helper waits for microseconds, so it looks rather than sleeps; where others want its
- * core it stands back. The leader waits for jobs, not for helpers: one that has lost its core to
- * another program while it looked for work keeps nobody waiting.
- */
-#ifndef FASTRNN_TEAM_H
-#define FASTRNN_TEAM_H
+ * They are the caller's: each enters help() and stays until the leader dismisses the team. Between
+ * jobs a helper waits for microseconds, so it polls rather than sleeps; where other threads want
+ * its core it yields. The leader waits for jobs, not for helpers: one that has lost its core to
+ * another program while it waited for work delays nobody. */
+#pragma once
 
 #include "fastrnn.h"
+#include "real.h"
 
 #if defined(__GNUC__)
 #define READ(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
@@ -21,22 +20,22 @@
 #endif
 
 #if defined(_WIN32)
-static void stand_back(void) {}
+static void yield(void) {}
 #else
 #include <sched.h>
-static void stand_back(void) { sched_yield(); }
+static void yield(void) { sched_yield(); }
 #endif
 
-/* One look in a row of them. */
-static void look_again(int *looks) {
+/* Waits a moment, before the next of a row of polls. */
+static void wait_a_moment(int *polls) {
 #if defined(__GNUC__) && defined(__SSE2__)
     __builtin_ia32_pause();
 #endif
-    if (++*looks > 1000) stand_back();
+    if (++*polls > 1000) yield();
 }
 
-/* A job that nobody has yet, or -1. The ticket is the jobs of the round, shifted by 32, plus those
- * given away: one word, so that what is taken belongs to the round of which it says so. */
+/* The next job to do, or -1. The ticket is the jobs of the round << 32, plus those given away: one
+ * word, so that a job that is taken belongs to the round whose number of jobs was read. */
 static int take(fastrnn_team *team) {
     uint64_t ticket = READ(&team->ticket);
     if ((uint32_t)ticket < ticket >> 32) ticket = ADD(&team->ticket, 1);
@@ -51,34 +50,35 @@ static void do_jobs(fastrnn_team *team) {
     }
 }
 
-/* job(context, 0), ..., job(context, count - 1), in any order and at the same time. */
+/* job(context, 0), ..., job(context, count - 1), in any order and some at the same time. Helpers
+ * flush subnormals; the caller does so before. */
 static void share_out(fastrnn_team *team, void (*job)(void *, int), void *context, int count) {
     if (!team || team->helpers < 1 || count < 2) {
         for (int i = 0; i < count; i++) job(context, i);
         return;
     }
-    int looks = 0;
+    int polls = 0;
     team->job = job;
     team->context = context;
     team->done = 0;
     WRITE(&team->ticket, (uint64_t)count << 32);
     do_jobs(team);
-    while (READ(&team->done) < count) look_again(&looks);
+    while (READ(&team->done) < count) wait_a_moment(&polls);
 }
 
 static void help(fastrnn_team *team) {
-    int looks = 0;
+    const control before = flush_subnormals();
+    int polls = 0;
     while (!READ(&team->dismissed)) {
         const uint64_t ticket = READ(&team->ticket);
         if ((uint32_t)ticket < ticket >> 32) {
             do_jobs(team);
-            looks = 0;
+            polls = 0;
         } else {
-            look_again(&looks);
+            wait_a_moment(&polls);
         }
     }
+    restore(before);
 }
 
 static void dismiss(fastrnn_team *team) { WRITE(&team->dismissed, 1); }
-
-#endif

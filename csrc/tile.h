@@ -1,15 +1,13 @@
 /* tile.h - products with a matrix that is packed once and used at every time step.
  *
- * BLAS lays out its operands anew in each call. In a recurrence the same matrix meets a few rows at
- * a time, T times over, so we lay it out once per update. A matrix B (K, G M) holds G gates side by
- * side, M units each. A panel is a few vectors of units, G of them (one per gate) next to each
- * other, row after row, so that a tile has all the gates of its units at once. A tile of up to
- * TILE_ROWS(G) rows and one panel stays in registers while it runs down K, and its owner finishes
+ * BLAS lays out its operands anew in each call. In a recurrence the same matrix is multiplied by a
+ * few rows at a time, T times over, so we lay it out once per update. A matrix B (K, G M) holds G
+ * gates side by side, M units each. A panel is a few vectors of units, those of its G gates next to
+ * each other, row after row, so that a tile has all the gates of its units at once. A tile of up to
+ * TILE_ROWS(G) rows and one panel stays in registers while it runs down K, and the caller finishes
  * it there. One row alone takes wider panels, so that the sums still fill the registers; hence the
- * packed form depends on N, the rows that will meet it.
- */
-#ifndef FASTRNN_TILE_H
-#define FASTRNN_TILE_H
+ * packed form depends on N, the rows that it will be multiplied by. */
+#pragma once
 
 #include "real.h"
 
@@ -42,7 +40,7 @@ INLINE int panel_units(int G, int N, int M) {
 }
 
 /* packed <- B (K, G M), whose rows are ldb apart, for N rows. Reads, but does not use, up to a
- * register behind B's end. */
+ * register after B's end. */
 static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packed) {
     const int step = panel_units(G, N, M);
     for (int first = 0; first < M; first += step) {
@@ -58,7 +56,7 @@ static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packe
     }
 }
 
-/* packed <- the transpose of B (M, K), whose rows are ldb apart. Reads behind B's end as pack does. */
+/* packed <- the transpose of B (M, K), whose rows are ldb apart; else as pack. */
 static void pack_transposed(int N, int K, int M, const real *B, int ldb, real *packed) {
     const int step = panel_units(1, N, M);
     for (int first = 0; first < M; first += step) {
@@ -68,77 +66,47 @@ static void pack_transposed(int N, int K, int M, const real *B, int ldb, real *p
                 const real *from = B + (ptrdiff_t)(first + m) * ldb + k;
                 const int rows = least(LANES, M - first - m), columns = least(LANES, K - k);
                 vec square[LANES];
-                UNROLL(16)
-                for (int i = 0; i < LANES; i++) {
-                    square[i] = i < rows ? load(from + (ptrdiff_t)i * ldb) : all(0);
-                }
+                EACH(i, LANES) square[i] = i < rows ? load(from + (ptrdiff_t)i * ldb) : all(0);
                 transpose_square(square);
                 real *to = packed + (ptrdiff_t)k * width + m;
-                UNROLL(16)
-                for (int i = 0; i < LANES; i++) {
-                    if (i < columns) store(to + (ptrdiff_t)i * width, square[i]);
-                }
+                EACH(i, LANES) if (i < columns) store(to + (ptrdiff_t)i * width, square[i]);
             }
         }
         packed += (ptrdiff_t)K * width;
     }
 }
 
-/* sum[r][v] = or, where `more`, += A (R, K) times one panel of V vectors; the rows of A are `stride`
- * apart, or, where it is `turned`, its columns. Fetches K lines from `coming` on. R, V and `turned`
+/* sum[r][v] = or, where `more`, += A (R, K) times one panel of V vectors; A's rows, or where it is
+ * `turned` its columns, are `stride` apart. Prefetches K lines from `coming` on. R, V and `turned`
  * are constants where this is inlined, so that the sums are registers. */
 INLINE void tile(const int R, const int V, const int turned, int more, int K, const real *A,
                  ptrdiff_t stride, const real *panel, const real *coming, sums sum) {
     sums s;
-    UNROLL(6)
-    for (int r = 0; r < R; r++) {
-        UNROLL(8)
-        for (int v = 0; v < V; v++) s[r][v] = more ? sum[r][v] : all(0);
-    }
     int k = 0;
+    EACH(r, R) EACH(v, V) s[r][v] = more ? sum[r][v] : all(0);
     if (R == 1 && !turned) {     /* too few sums to hide the latency of one chain each */
-        const int chains = V * CHAINS <= REGISTERS * 3 / 4 ? CHAINS : CHAINS / 2;
-        vec other[CHAINS][MOST_VECTORS];
-        UNROLL(4)
-        for (int c = 1; c < chains; c++) {
-            UNROLL(8)
-            for (int v = 0; v < V; v++) other[c][v] = all(0);
-        }
-        for (; k + chains <= K; k += chains, panel += chains * V * LANES) {
-            UNROLL(8)
-            for (int v = 0; v < V; v++) s[0][v] += A[k] * load(panel + v * LANES);
-            UNROLL(4)
-            for (int c = 1; c < chains; c++) {
-                UNROLL(8)
-                for (int v = 0; v < V; v++) {
-                    other[c][v] += A[k + c] * load(panel + (c * V + v) * LANES);
-                }
+        const int others = (V * CHAINS <= REGISTERS * 3 / 4 ? CHAINS : CHAINS / 2) - 1;
+        vec other[CHAINS - 1][MOST_VECTORS];
+        EACH(c, others) EACH(v, V) other[c][v] = all(0);
+        for (; k + others < K; k += 1 + others, panel += (1 + others) * V * LANES) {
+            EACH(v, V) s[0][v] += A[k] * load(panel + v * LANES);
+            EACH(c, others) EACH(v, V) {
+                other[c][v] += A[k + 1 + c] * load(panel + ((1 + c) * V + v) * LANES);
             }
         }
-        UNROLL(4)
-        for (int c = 1; c < chains; c++) {
-            UNROLL(8)
-            for (int v = 0; v < V; v++) s[0][v] += other[c][v];
-        }
+        EACH(c, others) EACH(v, V) s[0][v] += other[c][v];
     }
     for (; k < K; k++, panel += V * LANES) {
         vec b[MOST_VECTORS];
-        UNROLL(8)
-        for (int v = 0; v < V; v++) b[v] = load(panel + v * LANES);
+        EACH(v, V) b[v] = load(panel + v * LANES);
         if (turned) PREFETCH(A + (k + AHEAD) * stride);
         else PREFETCH(coming + k * ROW_STEP);
-        UNROLL(6)
-        for (int r = 0; r < R; r++) {
+        EACH(r, R) {
             const real a = turned ? A[k * stride + r] : A[r * stride + k];
-            UNROLL(8)
-            for (int v = 0; v < V; v++) s[r][v] += a * b[v];
+            EACH(v, V) s[r][v] += a * b[v];
         }
     }
-    UNROLL(6)
-    for (int r = 0; r < R; r++) {
-        UNROLL(8)
-        for (int v = 0; v < V; v++) sum[r][v] = s[r][v];
-    }
+    EACH(r, R) EACH(v, V) sum[r][v] = s[r][v];
 }
 
 /* tile() for any R and V that a panel has. */
@@ -146,8 +114,7 @@ static void any_tile(int R, int V, int turned, int more, int K, const real *A, p
                      const real *panel, const real *coming, sums sum) {
 #define CASE(R, V, TURNED)                                                                        \
     case (TURNED) * 128 + (R) * 16 + (V):                                                         \
-        tile(R, V, TURNED, more, K, A, stride, panel, coming, sum);                               \
-        break;
+        tile(R, V, TURNED, more, K, A, stride, panel, coming, sum); break;
 #define CASES(R, TURNED)                                                                          \
     CASE(R, 1, TURNED) CASE(R, 2, TURNED) CASE(R, 3, TURNED) CASE(R, 4, TURNED)
     switch (turned * 128 + R * 16 + V) {
@@ -155,8 +122,6 @@ static void any_tile(int R, int V, int turned, int more, int K, const real *A, p
         CASES(2, 0) CASES(3, 0) CASES(4, 0) CASES(5, 0) CASES(6, 0)
         CASES(1, 1) CASES(2, 1) CASES(3, 1) CASES(4, 1) CASES(5, 1) CASES(6, 1)
     }
-#undef CASES
-#undef CASE
 }
 
 /* A walk over the tiles of a product of N rows with a packed (K, G M) matrix. */
@@ -165,23 +130,22 @@ typedef struct {
     int few, longer;             /* rows of a tile; the first `longer` tiles have one more */
     int next_panel, next;        /* panel and tile */
     const real *packed;
-    /* the tile at hand: R rows from `row` on, U vectors of units from `unit` on, which are G U
+    /* the current tile: R rows from `row` on, U vectors of units from `unit` on, which are G U
      * vectors of the panel; and its place in its group */
     int R, U, row, unit, place;
     int r, u;                    /* its next vector */
     const real *panel;
-    /* what the owner of the tile will read or write: `count` slots [N][row], `step` apart */
-    struct { const real *at; int row, count, step; } touched[4];
+    /* what the caller will read or write: `count` slots [N][row], `step` apart */
+    struct touched { const real *at; int row, count, step; } touched[4];
     int touches;
 } tiles;
 
-/* Tiles of one panel that are multiplied together, so that they share what the nearest cache holds
- * of it, and how much that is. */
+/* Tiles that are multiplied by a part of a panel while the nearest cache holds it; and its size. */
 #define GROUP 6
 #define NEAR_BYTES (LANES * REAL_BYTES == 64 ? 32768 : 16384)
 typedef sums group[GROUP];
 
-/* Rows are dealt out evenly. */
+/* The rows are divided evenly among the tiles. */
 static tiles walk(int G, int N, int M, int K, const real *packed) {
     tiles w = {.G = G, .M = M, .K = K, .packed = packed};
     w.step = panel_units(G, N, M);
@@ -192,31 +156,28 @@ static tiles walk(int G, int N, int M, int K, const real *packed) {
     return w;
 }
 
-/* The same walk at time t. The panels come from the left where t is even and from the right where it
- * is odd: a step finds the panel that the one before left in the cache. */
+/* A walk at time t: through the panels from the left where t is even, from the right where t is
+ * odd, so that a step begins with the panel that the one before left in the cache. */
 INLINE tiles walk_at(const tiles *all, int t) {
     tiles w = *all;
     w.turn = t & 1;
     return w;
 }
 
-/* The owner of the tiles will read or write these slots: they are fetched during the product, for
- * the caches do not foresee them. */
+/* Announces slots that the caller will read or write: they are prefetched during the product, since
+ * the processor does not foresee them. */
 static void touch(tiles *w, const real *at, int row, int count, int step) {
-    w->touched[w->touches].at = at;
-    w->touched[w->touches].row = row;
-    w->touched[w->touches].count = count;
-    w->touched[w->touches++].step = step;
+    const struct touched slots = {at, row, count, step};
+    w->touched[w->touches++] = slots;
 }
 
 static void fetch(const tiles *w, int row, int R) {
-    for (int t = 0; t < w->touches; t++) {
-        const real *at = w->touched[t].at + (ptrdiff_t)row * w->touched[t].row + w->unit;
-        for (int r = 0; r < R; r++, at += w->touched[t].row) {
-            for (int s = 0; s < w->touched[t].count; s++) {
-                for (int j = 0; j < w->U * LANES; j += ROW_STEP) {
-                    PREFETCH(at + s * w->touched[t].step + j);
-                }
+    for (int i = 0; i < w->touches; i++) {
+        const struct touched *t = w->touched + i;
+        const real *at = t->at + (ptrdiff_t)row * t->row + w->unit;
+        for (int r = 0; r < R; r++, at += t->row) {
+            for (int s = 0; s < t->count; s++) {
+                for (int j = 0; j < w->U * LANES; j += ROW_STEP) PREFETCH(at + s * t->step + j);
             }
         }
     }
@@ -240,8 +201,8 @@ static int next_tile(tiles *w) {
     return 1;
 }
 
-/* The vectors of the tile at hand, one after another; behind the last one it comes again. `sum` are
- * those of its gates, U apart. */
+/* The vectors of the current tile, one after another; then the last one again. `sum` are the sums
+ * of its gates, U apart. */
 typedef struct { int row, unit; const vec *sum; } spot;
 
 INLINE spot next_vector(tiles *w, group sum) {
@@ -251,9 +212,9 @@ INLINE spot next_vector(tiles *w, group sum) {
     return here;
 }
 
-/* sum[place][r][g U + u] += the product for rows from `first` of the matrix on, or = where that is
- * its beginning: A is `count` blocks (N, K), `step` apart, whose rows are `stride` apart. Done for
- * a whole group at its first tile. */
+/* sum[place][r][g U + u] += the product with rows `first` and on of the matrix, or = where `first`
+ * is 0: A is `count` blocks (N, K), `step` apart, whose rows are `stride` apart. Done for a whole
+ * group at its first tile. */
 static void add_product(const tiles *w, int first, int count, int K, const real *A, ptrdiff_t step,
                         ptrdiff_t stride, group sum) {
     if (w->place) return;
@@ -268,16 +229,15 @@ static void add_product(const tiles *w, int first, int count, int K, const real 
                 const int row = tile_row(w, i), R = tile_row(w, i + 1) - row;
                 const real *coming = panel + (ptrdiff_t)part * (V * LANES + (i - start) * ROW_STEP);
                 if (first + s + k == 0 && w->tiles > 1) fetch(w, row, R);
-                any_tile(R, V, 0, first + s + k > 0, part,
-                         A + row * stride + s * step + k, stride, panel, coming,
-                         sum[i - start]);
+                any_tile(R, V, 0, first + s + k > 0, part, A + row * stride + s * step + k, stride,
+                         panel, coming, sum[i - start]);
             }
             panel += (ptrdiff_t)part * V * LANES;
         }
     }
 }
 
-/* The same from the first row on: sum = the product, or zeros where count is 0. */
+/* sum = the product with all rows of the matrix, or zeros where count is 0. */
 static void product(const tiles *w, int count, int K, const real *A, ptrdiff_t step,
                     ptrdiff_t stride, group sum) {
     if (count) add_product(w, 0, count, K, A, step, stride, sum);
@@ -286,22 +246,12 @@ static void product(const tiles *w, int count, int K, const real *A, ptrdiff_t s
 
 /* ---- sums over all rows: the gradients of matrices and of a bias ---- */
 
-/* The input of a product x W whose gradient is known: x [..][row], M wide, and where that of W, C
- * (M, ...), belongs. */
-typedef struct {
-    int M, row;
-    const real *x;
-    real *C;
-} factor;
+/* The input of a product x W, x [..][row], M wide; and C (M, ...), the gradient of W. */
+typedef struct { int M, row; const real *x; real *C; } factor;
 
-/* Rows of a matrix C (`size` numbers) that were inputs' products: row ids[t * N + stream] that of
- * row t * n + stream. */
-typedef struct {
-    const int32_t *ids;
-    int n, N;
-    int64_t size;
-    real *C;
-} picks;
+/* Inputs that picked a row of W, and the gradient of W, C of `size` numbers: row t * n + stream of
+ * the unroll picked row ids[t * N + stream]. */
+typedef struct { const int32_t *ids; int n, N; int64_t size; real *C; } picks;
 
 /* The first `width` numbers of sum to c. */
 INLINE void store_row(real *c, const vec *sum, int width) {
@@ -312,7 +262,7 @@ INLINE void store_row(real *c, const vec *sum, int width) {
 /* From column `start` on C (M, count K) = x^T d for n factors, db (count K), where given, = the sum
  * of d's rows, and each picked row, where there are some, += its row of d, for `count` slots d
  * [rows][d_row], K wide and d_step apart. The rows of the Cs are ldc apart.
- * panel: rows * PANEL * LANES, scratch */
+ * panel [rows][PANEL * LANES] is scratch. */
 static void gradient(int rows, int K, int count, const real *d, int d_row, int d_step, int start,
                      const factor *factors, int n, int ldc, real *db, const picks *picked,
                      real *panel) {
@@ -320,7 +270,7 @@ static void gradient(int rows, int K, int count, const real *d, int d_row, int d
     for (int p = 0; p < count * panels; p++) {
         const int unit = p % panels * step, width = least(step, K - unit), U = vectors(width);
         const int column = start + p / panels * K + unit;
-        const int near = NEAR_BYTES * 3 / 4 / (U * LANES * REAL_BYTES);      /* rows; x needs room too */
+        const int near = NEAR_BYTES * 3 / 4 / (U * LANES * REAL_BYTES);    /* rows, beside x */
         const real *from = d + p / panels * d_step + unit;
         vec total[PANEL];
         for (int u = 0; u < U; u++) total[u] = all(0);
@@ -360,14 +310,10 @@ static void gradient(int rows, int K, int count, const real *d, int d_row, int d
                 }
                 for (int i = first; i < end; i++) {
                     const int m = tile_row(&w, i), R = tile_row(&w, i + 1) - m;
-                    for (int r = 0; r < R; r++) {
-                        store_row(left->C + (ptrdiff_t)(m + r) * ldc + column, sum[i - first][r],
-                                  width);
-                    }
+                    real *c = left->C + (ptrdiff_t)m * ldc + column;
+                    for (int r = 0; r < R; r++, c += ldc) store_row(c, sum[i - first][r], width);
                 }
             }
         }
     }
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* training.h - the training loop: batch, unroll, clip, step. */
-#ifndef FASTRNN_TRAINING_H
-#define FASTRNN_TRAINING_H
+#pragma once
 
 #include "optimizer.h"
 #include "unroll.h"
@@ -21,14 +20,11 @@ static fastrnn_batch read_batch(const training *t, int64_t update) {
     const int64_t *starts = t->starts ? t->starts + update * N : NULL;
     const int64_t *lengths = t->lengths ? t->lengths + update * N : NULL;
     int32_t *inputs = t->window, *targets = inputs + t->net->T * N;
-    fastrnn_batch b = {.T = t->net->T, .inputs = t->ids ? inputs : NULL, .x = t->x,
+    fastrnn_batch b = {.T = lengths ? 0 : t->net->T, .inputs = t->ids ? inputs : NULL, .x = t->x,
                        .targets = t->target_ids ? targets : NULL, .y = t->y, .starts = starts,
                        .lengths = lengths, .mask = lengths ? t->marks : NULL,
                        .labels = t->label_weights};
-    if (lengths) {
-        b.T = 0;
-        for (int n = 0; n < N; n++) b.T = lengths[n] > b.T ? (int)lengths[n] : b.T;
-    }
+    for (int n = 0; lengths && n < N; n++) b.T = lengths[n] > b.T ? (int)lengths[n] : b.T;
     for (int n = 0; n < N; n++) {
         const int64_t first = starts ? starts[n] : n * t->length + t->position;
         const int steps = lengths ? (int)lengths[n] : b.T;
@@ -58,70 +54,54 @@ static int distinct_rows(const int32_t *inputs, int count, int32_t *rows, int32_
     return found;
 }
 
-/* A run of updates. The tensor of picked rows comes first in a block; where a row without a gradient
- * stays as it is (`skip`), only the `count` rows that `rows` lists are visited, and the other tensors
- * from `dense` on; else dense is 0. */
+/* A run of updates. Where a row without a gradient does not change (`skip`), only the `count`
+ * picked rows in `rows` are visited, and the other tensors, from `dense` on; else dense is 0. */
 typedef struct {
     training *t;
     unrolled *u;
     int skip, count, width;
     int32_t *rows;
     int64_t dense;
-    int look;                    /* whether the norm of the gradients is computed */
+    int norm_needed;             /* whether the norm of the gradients is computed */
     double rate, scale;          /* of this update */
 } updates_of;
 
 static int chunks(const updates_of *s) {
     return (int)((s->u->net->size - s->dense + FASTRNN_CHUNK - 1) / FASTRNN_CHUNK);
 }
-/* Chunk i of the dense part; behind the last one come the picked rows. */
-static int64_t chunk_start(const updates_of *s, int i) {
-    return s->dense + (int64_t)i * FASTRNN_CHUNK;
-}
-static int64_t chunk_size(const updates_of *s, int i) {
-    const int64_t left = s->u->net->size - chunk_start(s, i);
-    return left < FASTRNN_CHUNK ? left : FASTRNN_CHUNK;
+/* What job i visits: a chunk of the dense part, or after the last one each of the picked rows. */
+typedef struct { int64_t start, size; } range;
+
+static int ranges(const updates_of *s, int i) { return i < chunks(s) ? 1 : s->count; }
+static range range_at(const updates_of *s, int i, int r) {
+    if (i == chunks(s)) return (range){(int64_t)s->rows[r] * s->width, s->width};
+    const int64_t start = s->dense + (int64_t)i * FASTRNN_CHUNK, left = s->u->net->size - start;
+    return (range){start, left < FASTRNN_CHUNK ? left : FASTRNN_CHUNK};
 }
 
-/* Adds the slices' gradients start, ..., start + n - 1; returns the sum of their squares. */
-static double reduce(const updates_of *s, int64_t start, int64_t n) {
-    add_slices(s->u, start, n);
-    return sum_of_squares(n, s->u->grads + start);
-}
-
-/* Job: add the slices' gradients of a chunk. */
+/* Job: add the slices' gradients of a chunk, and their squares. */
 static void reduce_chunk(void *context, int i) {
-    const control before = flush_subnormals();
     const updates_of *s = context;
     double norm = 0;
-    if (i < chunks(s)) {
-        norm = reduce(s, chunk_start(s, i), chunk_size(s, i));
-    } else {
-        for (int r = 0; r < s->count; r++) {
-            norm += reduce(s, (int64_t)s->rows[r] * s->width, s->width);
-        }
+    for (int r = 0; r < ranges(s, i); r++) {
+        const range part = range_at(s, i, r);
+        add_slices(s->u, part.start, part.size);
+        norm += sum_of_squares(part.size, s->u->grads + part.start);
     }
     s->t->norms[i] = norm;
-    restore(before);
 }
 
 /* Job: the optimizer's step over a chunk. */
 static void step_chunk(void *context, int i) {
-    const control before = flush_subnormals();
     const updates_of *s = context;
     const training *t = s->t;
     real *params = t->params, *memory = t->memory, *memory2 = t->memory2;
-#define STEP(start, n)                                                                            \
-    optimizer_step(t->optimizer, t->update, s->rate, s->scale, n, params + (start),               \
-                   s->u->grads + (start), memory ? memory + (start) : NULL,                       \
-                   memory2 ? memory2 + (start) : NULL)
-    if (i < chunks(s)) {
-        STEP(chunk_start(s, i), chunk_size(s, i));
-    } else {
-        for (int r = 0; r < s->count; r++) STEP((int64_t)s->rows[r] * s->width, s->width);
+    for (int r = 0; r < ranges(s, i); r++) {
+        const range part = range_at(s, i, r);
+        optimizer_step(t->optimizer, t->update, s->rate, s->scale, part.size, params + part.start,
+                       s->u->grads + part.start, memory ? memory + part.start : NULL,
+                       memory2 ? memory2 + part.start : NULL);
     }
-#undef STEP
-    restore(before);
 }
 
 /* Whether the gradients of all biases are finite. */
@@ -138,23 +118,24 @@ static updates_of plan(training *t, unrolled *u) {
     const fastrnn_optimizer *o = t->optimizer;
     updates_of s = {.t = t, .u = u, .rows = t->window + 2 * net->T * net->N};
     s.width = net->E ? net->E : u->at->G * net->H;
-    /* under these two a row without a gradient stays as it is */
+    /* with these two a row without a gradient does not change */
     s.skip = picked_size(net) && (o->kind == FASTRNN_ADAGRAD
                                   || (o->kind == FASTRNN_SGD && !t->memory));
     s.dense = s.skip ? picked_size(net) : 0;
-    /* With one slice there is nothing to add. Then the norm need not be known either, where states
-     * and inputs are bounded (the gradients that are not biases are sums of the biases' times those)
-     * and clipping keeps a large one out of the weights. */
-    s.look = u->at->slices > 1 || !u->at->cell->is.bounded || net->E || net->D
-             || o->clip_value > DBL_MAX || o->clip_norm <= DBL_MAX;
+    /* With one slice there is nothing to add, and no norm to know where clipping keeps large values
+     * out of the weights and states and inputs are bounded: the gradients of weights are sums of
+     * these times the biases' gradients, whose being finite is enough. */
+    s.norm_needed = u->at->slices > 1 || !u->at->cell->is.bounded || net->E || net->D
+                    || o->clip_value > DBL_MAX || o->clip_norm <= DBL_MAX;
     return s;
 }
 
-/* Sets to 0 the gradients of the rows that the next batch picks, to which they are added. */
+/* Sets to 0 the gradients of the rows that the batch picks: the unroll adds to them. */
 static void clear_picked(updates_of *s) {
     const unrolled *u = s->u;
     const network *net = u->net;
-    if (s->skip) s->count = distinct_rows(u->in.inputs, u->in.T * net->N, s->rows, s->rows + net->V);
+    const int picked = u->in.T * net->N;
+    if (s->skip) s->count = distinct_rows(u->in.inputs, picked, s->rows, s->rows + net->V);
     for (int i = 0; i < u->at->slices; i++) {
         real *grads = slice_grads(u, i);
         if (!s->skip) memset(grads, 0, (size_t)picked_size(net) * sizeof(real));
@@ -164,13 +145,12 @@ static void clear_picked(updates_of *s) {
     }
 }
 
-/* Adds the slices' gradients and finds the scale that clips their norm; returns whether they are
- * finite. */
+/* Adds the slices' gradients, finds the scale to clip their norm; returns whether it is finite. */
 static int clip(updates_of *s, int jobs) {
     const fastrnn_optimizer *o = s->t->optimizer;
     double norm = 0;
     s->scale = 1;
-    if (!s->look) return biases_finite(s->u->net, s->u->at->G, s->u->grads);
+    if (!s->norm_needed) return biases_finite(s->u->net, s->u->at->G, s->u->grads);
     share_out(s->t->team, reduce_chunk, s, jobs);
     for (int i = 0; i < jobs; i++) norm += s->t->norms[i];
     norm = sqrt(norm);
@@ -178,7 +158,7 @@ static int clip(updates_of *s, int jobs) {
     return norm <= DBL_MAX && fmin(norm * s->scale, o->clip_value) <= EXPLODED;
 }
 
-/* Notes the loss of update number `index` of this call, and the parameters where they are the best. */
+/* Stores the loss of update `index` of this call, and the parameters where they are the best. */
 static void note(training *t, int64_t index, double loss) {
     t->smooth_loss = t->update == 1 ? loss : 0.999 * t->smooth_loss + 0.001 * loss;
     t->loss[index] = loss;
@@ -190,7 +170,7 @@ static void note(training *t, int64_t index, double loss) {
     }
 }
 
-/* On to the next window, and behind the last one to the next epoch. */
+/* On to the next window, and after the last one to the next epoch. */
 static void move_on(training *t, int T) {
     t->position += t->starts ? 1 : T;
     if (t->starts ? t->position == t->epoch_updates : t->position + T + 1 >= t->length) {
@@ -229,8 +209,7 @@ static int64_t run(training *t, int64_t updates) {
     }
     if (!t->starts) state_out(&u, 0, t->state);
     else memset(t->state, 0, (size_t)net->N * state_size(net) * sizeof(real));  /* not carried */
+    dismiss(t->team);
     restore(before);
     return done;
 }
-
-#endif

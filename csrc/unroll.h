@@ -1,15 +1,13 @@
-/* unroll.h - inputs that are one-hot, embedded or numbers, recurrent layers, a linear head and its
- * loss, over T steps forward and back. */
-#ifndef FASTRNN_UNROLL_H
-#define FASTRNN_UNROLL_H
+/* unroll.h - inputs, recurrent layers, a linear head and its loss, T steps forward and back. */
+#pragma once
 
 #include "losses.h"
 #include "workspace.h"
 
 /* ---- forward ---- */
 
-/* C [rows][c_row], G gates c_step apart and M wide each, = the slots A [rows][a_row] (`count` of
- * them, a_step apart, K wide) times a packed (count K, G M) matrix. */
+/* C [rows][c_row], G gates c_step apart and M wide each, = `count` slots A [rows][a_row], a_step
+ * apart and K wide, times a packed (count K, G M) matrix. */
 static void multiply(int G, int rows, int M, int count, int K, const real *A, int a_row, int a_step,
                      const real *packed, real *C, int c_row, int c_step) {
     group sum;
@@ -28,16 +26,15 @@ static void multiply(int G, int rows, int M, int count, int K, const real *A, in
     }
 }
 
-/* dropped [T][n][row] = x [T][n][x_row] o mask; the masks take 16 bits for each unit, four from a
- * number of the source, lowest first. */
+/* dropped [T][n][row] = the layer's output o mask; a unit's mask takes 16 bits, so that a number of
+ * the source serves four, lowest bits first. */
 static void drop_out(const layer *a, const fastrnn_bits *bits, int limit, real *mask,
                      real *dropped) {
-    const real *x = output(a);
-    const int x_row = output_row(a);
-    const real scale = (real)(65536.0 / (65536 - limit));
+    const rows out = output(a);
+    const real *x = out.x, scale = (real)(65536.0 / (65536 - limit));
     uint64_t numbers = 0;
     int left = 0;
-    for (int i = 0; i < a->T * a->n; i++, x += x_row, mask += a->row, dropped += a->row) {
+    for (int i = 0; i < a->T * a->n; i++, x += out.row, mask += a->row, dropped += a->row) {
         for (int j = 0; j < a->H; j++, left--, numbers >>= 16) {
             if (!left) {
                 numbers = bits->next(bits->state);
@@ -49,8 +46,7 @@ static void drop_out(const layer *a, const fastrnn_bits *bits, int limit, real *
     }
 }
 
-/* Rows [T][n][row] of streams `start` on from the numbers of a batch, `width` a step; 0 in
- * padding. */
+/* rows [T][n][row] = a batch's numbers, `width` a step, of streams `start` on; 0 in padding. */
 static void rows_in(const fastrnn_batch *b, int n, int width, const real *all, int start,
                     real *rows, int row) {
     for (int i = 0; i < b->T * n; i++, rows += row) {
@@ -59,11 +55,16 @@ static void rows_in(const fastrnn_batch *b, int n, int width, const real *all, i
         else memcpy(rows, all + at * width, (size_t)width * sizeof(real));
     }
 }
-/* Rows [T][n][row] to those of streams `start` on of an array [N][T][width]. */
+/* Streams `start` on of all [N][T][width] = rows [T][n][row]. */
 static void rows_out(int T, int n, int width, const real *rows, int row, real *all, int start) {
-    for (int i = 0; i < T * n; i++) {
-        memcpy(all + ((int64_t)(start + i % n) * T + i / n) * width, rows + (ptrdiff_t)i * row,
-               (size_t)width * sizeof(real));
+    for (int i = 0; i < T * n; i++, rows += row) {
+        const int64_t at = (int64_t)(start + i % n) * T + i / n;
+        memcpy(all + at * width, rows, (size_t)width * sizeof(real));
+    }
+}
+static void copy_rows(int rows, int width, const real *from, int from_row, real *to, int to_row) {
+    for (int i = 0; i < rows; i++, from += from_row, to += to_row) {
+        memcpy(to, from, (size_t)width * sizeof(real));
     }
 }
 
@@ -78,21 +79,18 @@ static void read_inputs(const unrolled *u, const layer *a, int slice) {
         return;
     }
     for (int i = 0; !a->ids && i < a->T * a->n; i++) {
-        const int id = u->in.inputs[i / a->n * net->N + start + i % a->n];
+        const int64_t id = u->in.inputs[i / a->n * net->N + start + i % a->n];
         if (E) {
-            memcpy(x + (ptrdiff_t)i * u->at->xrow, u->params + net->embedding + (int64_t)id * E,
+            memcpy(x + (ptrdiff_t)i * u->at->xrow, u->params + net->embedding + id * E,
                    (size_t)E * sizeof(real));
-            continue;
-        }
-        for (int g = 0; g < G; g++) {
-            memcpy(a->z + (ptrdiff_t)i * a->zrow + g * a->row,
-                   a->tensor[WX] + ((int64_t)id * G + g) * H, (size_t)H * sizeof(real));
+        } else {
+            copy_rows(G, H, a->tensor[WX] + id * G * H, H, a->z + (ptrdiff_t)i * a->zrow, a->row);
         }
     }
 }
 
-/* States without bounds may overflow in padding, and infinity times a gradient of 0 is not 0: so
- * they and the outputs become 0 there. */
+/* Unbounded states may overflow in padding, and infinity times a gradient of 0 is not 0: so states
+ * and outputs become 0 there. */
 static void blank_padding(const unrolled *u, const layer *a, int slice) {
     const int64_t *lengths = u->in.lengths + first_row(u->net, slice);
     for (int i = 0; i < a->T * a->n; i++) {
@@ -111,14 +109,12 @@ static void label_biases(const unrolled *u, int slice) {
         const real *weights = (const real *)u->in.labels + (int64_t)n * net->C;
         memcpy(row, u->params + net->layers[0].tensors[B], (size_t)size * sizeof(real));
         for (int c = 0; c < net->C; c++) {
-            const real *Wc = u->params + net->layers[0].Wc + (int64_t)c * size;
-            if (weights[c] == 0) continue;
-            for (int j = 0; j < size; j++) row[j] += weights[c] * Wc[j];
+            add_scaled(size, weights[c], u->params + net->layers[0].Wc + (int64_t)c * size, row);
         }
     }
 }
 
-/* The gradient of Wc from the first layer's dz [T][n][zrow]; takes the biases' place. */
+/* The gradient of Wc from the first layer's dz [T][n][zrow]; overwrites the biases. */
 static void label_gradients(const unrolled *u, const layer *a, int slice, const real *dz,
                             real *grads) {
     const network *net = u->net;
@@ -129,16 +125,12 @@ static void label_gradients(const unrolled *u, const layer *a, int slice, const 
     for (int i = 0; i < a->T * a->n; i++) {
         real *to = sum + (ptrdiff_t)(i % a->n) * u->at->b_row;
         const real *from = dz + (ptrdiff_t)i * a->zrow;
-        for (int g = 0; g < a->G; g++) {
-            for (int j = 0; j < H; j++) to[g * H + j] += from[g * a->row + j];
-        }
+        for (int g = 0; g < a->G; g++) add_scaled(H, 1, from + g * a->row, to + g * H);
     }
     for (int n = 0; n < a->n; n++, sum += u->at->b_row) {
         const real *weights = (const real *)u->in.labels + (int64_t)(first + n) * net->C;
         for (int c = 0; c < net->C; c++) {
-            real *dWc = grads + net->layers[0].Wc + (int64_t)c * size;
-            if (weights[c] == 0) continue;
-            for (int j = 0; j < size; j++) dWc[j] += weights[c] * sum[j];
+            add_scaled(size, weights[c], sum, grads + net->layers[0].Wc + (int64_t)c * size);
         }
     }
 }
@@ -153,9 +145,8 @@ static void forward(const unrolled *u, int slice) {
         if (l == 0) read_inputs(u, &a, slice);
         if (l == 0 && net->C) label_biases(u, slice);
         if (factor_size(net, l)) {
-            int x_row;
-            const real *x = input(u, slice, l, &x_row);
-            multiply(at->G, a.T * a.n, net->H, 1, net->layers[l].D, x, x_row, 0,
+            const rows x = input(u, slice, l);
+            multiply(at->G, a.T * a.n, net->H, 1, net->layers[l].D, x.x, x.row, 0,
                      u->work + at->Wx[l][0], a.z, a.zrow, a.row);
         }
         a.cell->forward(&a);
@@ -168,20 +159,13 @@ static void forward(const unrolled *u, int slice) {
 
 /* Output scores [T][n][wide] of a slice, without the bias. */
 static real *head(const unrolled *u, int slice) {
-    const layer a = layer_of(u, slice, u->net->L - 1);
+    const network *net = u->net;
+    const int n = first_row(net, slice + 1) - first_row(net, slice);
     real *scores = slice_of(u, slice) + u->at->scores;
-    int row;
-    const real *x = input(u, slice, u->net->L, &row);
-    multiply(1, a.T * a.n, u->net->K, 1, a.H, x, row, 0, u->work + u->at->head_W[0], scores,
+    const rows x = input(u, slice, net->L);
+    multiply(1, u->in.T * n, net->K, 1, net->H, x.x, x.row, 0, u->work + u->at->head_W[0], scores,
              u->at->wide, 0);
     return scores;
-}
-
-static void copy_rows(int rows, int width, const real *from, int from_row, real *to, int to_row) {
-    for (int i = 0; i < rows; i++) {
-        memcpy(to + (ptrdiff_t)i * to_row, from + (ptrdiff_t)i * from_row,
-               (size_t)width * sizeof(real));
-    }
 }
 
 /* ---- backward ---- */
@@ -193,22 +177,20 @@ static void head_backward(const unrolled *u, int slice, real *grads) {
     const int K = net->K, H = net->H;
     const real *scores = slice_of(u, slice) + at->scores;
     const layer top = layer_of(u, slice, net->L - 1);
-    const int rows = top.T * top.n, tiled = net->packed && rows >= ROWS_THAT_PAY;
-    int x_row = 0;
-    const real *x = input(u, slice, net->L, &x_row);
-    const factor factors = {H, x_row, x, grads + net->head_W};
-    gradient(rows, K, 1, scores, at->wide, 0, 0, &factors, tiled, K, grads + net->head_b, NULL,
+    const int count = top.T * top.n, tiled = net->packed && count >= ROWS_THAT_PAY;
+    const rows x = input(u, slice, net->L);
+    const factor in = {H, x.row, x.x, grads + net->head_W};
+    gradient(count, K, 1, scores, at->wide, 0, 0, &in, tiled, K, grads + net->head_b, NULL,
              top.scratch);
-    if (!tiled) {
-        net->gemm(1, 0, H, K, rows, x, x_row, scores, at->wide, 0, grads + net->head_W, K);
-    }
+    if (!tiled) net->gemm(1, 0, H, K, count, in.x, in.row, scores, at->wide, 0, in.C, K);
     if (at->cell->is.trained) {
-        multiply(1, rows, H, 1, K, scores, at->wide, 0, u->work + at->head_W[1], top.dh, top.row, 0);
+        multiply(1, count, H, 1, K, scores, at->wide, 0, u->work + at->head_W[1], top.dh, top.row,
+                 0);
     }
 }
 
-/* Back through the steps of a layer: z becomes dz. With dstate [.][P], the gradients with respect to
- * the last state and then to the first one, of which `at` is where the layer's begin. */
+/* Back through the steps of a layer: z becomes dz, and in dstate [.][P], where given, the gradients
+ * with respect to the last state (the layer's begin at `at`) become those of the first. */
 static void steps_backward(const unrolled *u, const layer *a, int at, real *dstate) {
     const int n = a->n, H = a->H, P = state_size(u->net), states = a->cell->is.states;
     const int own = a->cell->is.state_is_output;     /* the first state that is not the output */
@@ -217,7 +199,7 @@ static void steps_backward(const unrolled *u, const layer *a, int at, real *dsta
     a->cell->backward(a);
     if (!dstate) return;
     if (states > 1) copy_rows(n, H, a->carry, a->row, dstate + at + H, P);
-    a->cell->start_gradient(a, a->dh);               /* which has done its service */
+    a->cell->start_gradient(a, a->dh);               /* whose contents were used */
     copy_rows(n, H, a->dh, a->row, dstate + at, P);
 }
 
@@ -229,13 +211,9 @@ static void parameter_gradients(const unrolled *u, const layer *a, int slice, in
     for (int i = 0; i < FASTRNN_MOST_TENSORS; i++) to.tensor[i] = grads + offsets->tensors[i];
     const picks rows_of_Wx = {u->in.inputs + first_row(net, slice), a->n, net->N,
                               (int64_t)net->V * a->G * a->H, to.tensor[WX]};
-    if (to.inputs) {
-        to.x.M = offsets->D;
-        to.x.x = input(u, slice, l, &to.x.row);
-        to.x.C = to.tensor[WX];
-    } else {
-        to.picked = &rows_of_Wx;
-    }
+    const rows x = input(u, slice, l);
+    to.x = (factor){offsets->D, x.row, x.x, to.tensor[WX]};
+    if (!to.inputs) to.picked = &rows_of_Wx;
     a->cell->gradients(a, &to);
 }
 
@@ -244,13 +222,12 @@ static void embedding_gradients(const unrolled *u, const layer *a, int slice, co
                                 real *grads) {
     const int E = u->net->E, start = first_row(u->net, slice);
     for (int i = 0; i < a->T * a->n; i++) {
-        const int id = u->in.inputs[i / a->n * u->net->N + start + i % a->n];
-        real *dW = grads + u->net->embedding + (int64_t)id * E;
-        for (int j = 0; j < E; j++) dW[j] += x[(int64_t)i * u->at->xrow + j];
+        const int64_t id = u->in.inputs[i / a->n * u->net->N + start + i % a->n];
+        add_scaled(E, 1, x + (int64_t)i * u->at->xrow, grads + u->net->embedding + id * E);
     }
 }
 
-/* Gradients of all other tensors, and where they are asked for dx and dstate, from dh. */
+/* Gradients of all tensors but the head's, and of dx and dstate, where given, from dh. */
 static void layers_backward(const unrolled *u, int slice, real *grads) {
     const network *net = u->net;
     const layout *at = u->at;
@@ -290,35 +267,33 @@ static void read_head(const unrolled *u, int slice) {
         squared_error(&u->in, first, n, net->N, net->K, u->at->wide, bias, scores, u->losses);
     } else {
         cross_entropy(&u->in, first, n, net->N, net->K, u->at->wide,
-                      net->loss == FASTRNN_BINARY_CROSS_ENTROPY, bias, scores, u->losses,
-                      u->right);
+                      net->loss == FASTRNN_BINARY_CROSS_ENTROPY, bias, scores, u->losses, u->right);
     }
 }
 
 /* Job: one slice through the unroll, or back through the last one from dout. */
 static void unroll_slice(void *context, int slice) {
-    const control before = flush_subnormals();
     const unrolled *u = context;
     const layer top = layer_of(u, slice, u->net->L - 1);
+    const rows out = output(&top);
     const int first = first_row(u->net, slice);
+    real *grads = slice_grads(u, slice);
     if (u->dout) rows_in(&u->in, top.n, top.H, u->dout, first, top.dh, top.row);
     else forward(u, slice);
     if (u->losses || (u->out && u->net->K)) read_head(u, slice);
-    else if (u->out) rows_out(top.T, top.n, top.H, output(&top), output_row(&top), u->out, first);
+    else if (u->out) rows_out(top.T, top.n, top.H, out.x, out.row, u->out, first);
     if (u->backward) {
-        if (!u->dout) head_backward(u, slice, slice_grads(u, slice));
-        if (top.cell->is.trained) layers_backward(u, slice, slice_grads(u, slice));
+        if (!u->dout) head_backward(u, slice, grads);
+        if (top.cell->is.trained) layers_backward(u, slice, grads);
     }
-    restore(before);
 }
 
 /* ---- the state ---- */
 
-/* One of the arrays that carry state: x [T+1][n][row], of the streams from `first` on, and where it
- * lies in their rows of P numbers. */
+/* An array of states: x [T+1][n][row], of streams `first` on, `at` its place in their P numbers. */
 typedef struct { real *x; int first, n, at; } carried;
 
-/* The arrays are numbered: of each slice for each layer its h, and c where there is one. */
+/* They are numbered: of each slice for each layer h, and c where there is one. */
 static int carried_arrays(const unrolled *u) {
     return u->at->slices * u->net->L * u->at->cell->is.states;
 }
@@ -333,14 +308,12 @@ static void state_in(const unrolled *u, const real *state) {
     const int P = state_size(u->net), H = u->net->H, row = u->at->row;
     for (int i = 0; i < carried_arrays(u); i++) {
         const carried a = carried_array(u, i);
-        for (int r = 0; r < a.n; r++) {
-            if (!state) memset(a.x + r * row, 0, H * sizeof(real));
-            else memcpy(a.x + r * row, state + (int64_t)(a.first + r) * P + a.at, H * sizeof(real));
-        }
+        if (state) copy_rows(a.n, H, state + (int64_t)a.first * P + a.at, P, a.x, row);
+        else memset(a.x, 0, (size_t)a.n * row * sizeof(real));
     }
 }
 
-/* The states behind step t, or in a padded row behind its last step, into state [N][P]. */
+/* The states after t steps, or in a padded row after its last step, into state [N][P]. */
 static void state_out(const unrolled *u, int t, real *state) {
     const int P = state_size(u->net);
     for (int i = 0; i < carried_arrays(u); i++) {
@@ -353,7 +326,7 @@ static void state_out(const unrolled *u, int t, real *state) {
     }
 }
 
-/* The states behind the last step become those before the first. */
+/* The states after the last step become those before the first. */
 static void state_on(const unrolled *u) {
     for (int i = 0; i < carried_arrays(u); i++) {
         const carried a = carried_array(u, i);
@@ -364,12 +337,10 @@ static void state_on(const unrolled *u) {
 
 /* ---- the calls of fastrnn.h ---- */
 
-/* Elements `start` and on of the gradients of all slices, added to the first's in their order. */
+/* Adds n elements, from `start` on, of the other slices' gradients to the first's, in order. */
 static void add_slices(const unrolled *u, int64_t start, int64_t n) {
-    real *sum = u->grads + start;
     for (int s = 1; s < u->at->slices; s++) {
-        const real *more = slice_grads(u, s) + start;
-        for (int64_t i = 0; i < n; i++) sum[i] += more[i];
+        add_scaled(n, 1, slice_grads(u, s) + start, u->grads + start);
     }
 }
 
@@ -389,6 +360,7 @@ static void unroll(const network *net, fastrnn_team *team, const void *params, v
     share_out(team, unroll_slice, (void *)&u, at.slices);
     if (grads) add_slices(&u, 0, net->size);
     state_out(&u, batch->T, state);
+    dismiss(team);
     restore(before);
 }
 
@@ -402,7 +374,6 @@ static void backward(const network *net, fastrnn_team *team, const void *params,
     pack_weights(&u);
     share_out(team, unroll_slice, (void *)&u, at.slices);
     add_slices(&u, 0, net->size);
+    dismiss(team);
     restore(before);
 }
-
-#endif

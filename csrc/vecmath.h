@@ -7,11 +7,9 @@
  *     tanh        2.61    1.93
  *     sigmoid     2.38    2.31
  *     rsqrt       3.34    1.50    (AVX-512: 1.05, 1.25)
- * exp takes x <= 0, and is 0 below EXP_LOW, where sigmoid stays what it is there, about the smallest
- * normal number; a NaN stays a NaN.
- */
-#ifndef FASTRNN_VECMATH_H
-#define FASTRNN_VECMATH_H
+ * exp takes x <= 0, and is 0 below EXP_LOW; there sigmoid stays at its value at EXP_LOW, about the
+ * smallest normal number. A NaN stays a NaN. */
+#pragma once
 
 #include "real.h"
 
@@ -30,14 +28,14 @@
 #define ROUNDER 0x1.8p23f
 #endif
 
-/* The functions below take n registers side by side, n being a constant where they are inlined: each
- * operation waits for the one before it, and the others fill that time. */
+/* The functions below take n registers side by side, n being a constant where they are inlined:
+ * each operation waits for the one before it, and the other registers fill that time. */
 #define SIDE_BY_SIDE 8           /* at most */
-#define ABREAST UNROLL(8) for (int v = 0; v < n; v++)
+#define ABREAST EACH(v, n)
 
-/* `times` x = k ln 2 + r with |r| <= ln 2 / 2: exp(r) - 1 - r in tail, r in rest and 2^k in scale. In
- * float (exp(r) - 1 - r) / r^2 is the polynomial that errs least at worst, by 2e-8 of exp(r) - 1;
- * in double, where 2 ulp are promised, Taylor's, and what rounding takes from r is put back. */
+/* `times` x = k ln 2 + r with |r| <= ln 2 / 2: exp(r) - 1 - r in tail, r in rest and 2^k in scale.
+ * In float (exp(r) - 1 - r) / r^2 is the polynomial that errs least at worst, by 2e-8 of exp(r) -
+ * 1; in double, where 2 ulp are promised, Taylor's, and what rounding takes from r is put back. */
 INLINE void reduced_exps(const int n, const real times, const vec *x, vec *tail, vec *rest,
                          vec *scale) {
 #ifdef FASTRNN_DOUBLE
@@ -57,8 +55,7 @@ INLINE void reduced_exps(const int n, const real times, const vec *x, vec *tail,
     ABREAST rest[v] = near[v] - k[v] * (real)LN2_LOW;
     ABREAST scale[v] = from_bits((bits(scale[v]) + EXPONENT_BIAS) << MANTISSA_BITS);
     ABREAST tail[v] = rest[v] * terms[0] + terms[1];
-    UNROLL(16)
-    for (int i = 2; i < (int)(sizeof terms / sizeof *terms); i++) {
+    UNROLL for (int i = 2; i < (int)(sizeof terms / sizeof *terms); i++) {
         ABREAST tail[v] = tail[v] * rest[v] + terms[i];
     }
 #ifdef FASTRNN_DOUBLE
@@ -76,8 +73,8 @@ INLINE void exps(const int n, vec *x) {
     ABREAST x[v] = from_bits(bits(tail[v]) & ~(ivec)(x[v] < (real)EXP_LOW));
 }
 
-/* a <- a / b for b in [1, 2^126]: a division takes as long as a dozen other operations, so where the
- * processor estimates 1/b well enough the quotient is mended by what is left of a. */
+/* a <- a / b for b in [1, 2^126]: a division takes as long as a dozen other operations, so where
+ * the processor estimates 1/b well enough the quotient is mended by what is left of a. */
 INLINE void quotients(const int n, vec *a, const vec *b) {
 #if defined(X86) && VEC_BYTES == 64 && !defined(FASTRNN_DOUBLE)
     vec r[SIDE_BY_SIDE], q[SIDE_BY_SIDE];
@@ -128,19 +125,15 @@ INLINE void tanhs(const int n, vec *x) {
 /* 1 / sqrt(x) for normal x > 0: the processor's estimate where it has one, made exact by Newton's
  * y <- y + y (1 - x y y) / 2, each of which doubles the number of good bits. */
 INLINE vec vec_rsqrt(vec x) {
-#if defined(X86) && VEC_BYTES == 64
+#if defined(X86) && (VEC_BYTES == 64 || !defined(FASTRNN_DOUBLE))
+#if VEC_BYTES == 64
     vec y = (vec)X86(rsqrt14)(x);
-#elif defined(X86) && !defined(FASTRNN_DOUBLE)
+#else
     vec y = (vec)X86(rsqrt)(x);
+#endif
+    EACH(i, REAL_BYTES / 4) y = y + y * ((real)0.5 - (real)0.5 * x * y * y);
+    return y;
 #else
     return (real)1 / square_root(x);
 #endif
-#if defined(X86) && (VEC_BYTES == 64 || !defined(FASTRNN_DOUBLE))
-#ifdef FASTRNN_DOUBLE
-    y = y + y * ((real)0.5 - (real)0.5 * x * y * y);
-#endif
-    return y + y * ((real)0.5 - (real)0.5 * x * y * y);
-#endif
 }
-
-#endif

@@ -1,7 +1,5 @@
-/* workspace.h - how a batch is cut into slices, what lies where in the workspace, and the packing of
- * the weights. */
-#ifndef FASTRNN_WORKSPACE_H
-#define FASTRNN_WORKSPACE_H
+/* workspace.h - the slices of a batch, the arrays of the workspace, the packing of the weights. */
+#pragma once
 
 #include "cells.h"
 #include "fastrnn.h"
@@ -12,8 +10,8 @@ typedef fastrnn_network network;
 
 /* ---- slices: streams that one thread takes through a whole unroll ---- */
 
-/* Fewer streams in a slice: more threads can work, and a slice's numbers stay nearer; more: the
- * weights, which each step reads anew, serve more rows, which counts where they are large. */
+/* With fewer streams in a slice more threads can work, and its numbers fit nearer caches; with more
+ * the weights, which each step reads anew, serve more rows, which counts where they are large. */
 #define SLICE_ROWS(H) ((H) > 256 ? MOST_STREAMS : MOST_STREAMS / 2)
 
 static int slices(int N, int H) {
@@ -45,22 +43,20 @@ typedef struct {
     int row, wide, xrow;         /* H, K and input_size rounded up to multiples of ROW_STEP */
     const cell *cell;
     int G, zrow;
-    int b_row;                   /* G H rounded up, and a step more for what is read behind it */
+    int b_row;                   /* G H rounded up, and a step more, which may be read */
     int slices;
-    /* of each layer, packed, and the same transposed: Wx (D, G H) and the cell's packs */
+    /* of each layer, packed, and packed transposed: Wx (D, G H) and the cell's packs */
     int64_t Wx[FASTRNN_MOST_LAYERS][2], W[FASTRNN_MOST_LAYERS][MOST_PACKS][2];
     int64_t head_W[2];           /* packed (H, K) and (K, H) */
-    int64_t head_b;              /* [wide]: NEVER behind K */
-    int64_t sorted;              /* [wide] */
+    int64_t head_b, sorted;      /* [wide]: NEVER from K on; scratch */
     int64_t first;               /* where the first slice starts; each has, n being its streams: */
     int64_t x;                   /* [T][n][xrow]: inputs, where they are numbers or embedded */
     int64_t h[FASTRNN_MOST_LAYERS], c[FASTRNN_MOST_LAYERS], z[FASTRNN_MOST_LAYERS];   /* cell.h */
     int64_t bias;                /* [n][b_row]: the first layer's, where there are labels */
     int64_t mask[FASTRNN_MOST_LAYERS];       /* [T][n][row]: 0 or 1 / (1 - dropout) */
     int64_t dropped[FASTRNN_MOST_LAYERS];    /* [T][n][row]: the layer's output times the mask */
-    int64_t dh;                  /* [T][n][row or xrow]: gradients with respect to a layer's output */
-    int64_t carry;               /* [n][row] */
-    int64_t states;              /* cell.h */
+    int64_t dh;                  /* [T][n][row or xrow]: gradients of a layer's output */
+    int64_t carry, states;       /* cell.h */
     int64_t scores;              /* [T][n][wide]: output scores, then their gradients */
     int64_t scratch;             /* a panel of gradient() */
     int64_t grads;               /* a block; the first slice writes to the caller's */
@@ -69,13 +65,11 @@ typedef struct {
 
 static layout lay_out(const network *net) {
     const cell *cell = cell_of(net);
-    layout at = {.cell = cell, .G = cell->is.gates};
-    at.row = round_up(net->H, ROW_STEP);
-    at.wide = round_up(net->K, ROW_STEP);
-    at.xrow = round_up(input_size(net), ROW_STEP);
+    layout at = {.cell = cell, .G = cell->is.gates, .slices = slices(net->N, net->H),
+                 .row = round_up(net->H, ROW_STEP), .wide = round_up(net->K, ROW_STEP),
+                 .xrow = round_up(input_size(net), ROW_STEP)};
     at.zrow = cell->slots * at.row;
     at.b_row = net->C ? round_up(at.G * net->H, ROW_STEP) + ROW_STEP : 0;
-    at.slices = slices(net->N, net->H);
 
     int64_t end = 0;
 #define PLACE(name, count) (at.name = end, end += round_up64(count, ROW_STEP))
@@ -112,7 +106,6 @@ static layout lay_out(const network *net) {
     PLACE(scores, Tn * at.wide);
     PLACE(scratch, Tn * PANEL * LANES);
     PLACE(grads, at.slices > 1 ? net->size : 0);
-#undef PLACE
     at.slice_size = end;
     at.size = at.first + at.slices * end;
     return at;
@@ -129,12 +122,12 @@ typedef struct {
     real *grads, *work;
     fastrnn_batch in;
     int backward;
-    double *losses;                    /* [T][N] */
-    uint8_t *right;                    /* [T][N] or NULL */
+    double *losses;              /* [T][N] */
+    uint8_t *right;              /* [T][N] or NULL */
     const fastrnn_bits *bits;
-    real *out;                         /* [N][T][K], without a head [N][T][H], or NULL */
-    const real *dout;                  /* in place of a head: [N][T][H] */
-    real *dx, *dstate;                 /* [N][T][D], [N][P] */
+    real *out;                   /* [N][T][K], without a head [N][T][H], or NULL */
+    const real *dout;            /* in place of a head: [N][T][H] */
+    real *dx, *dstate;           /* [N][T][D], [N][P] */
 } unrolled;
 
 /* Where a slice's arrays start, and its block of gradients. */
@@ -149,15 +142,18 @@ static real *slice_grads(const unrolled *u, int slice) {
 static layer layer_of(const unrolled *u, int slice, int l) {
     const network *net = u->net;
     const layout *at = u->at;
-    const fastrnn_layer *offsets = net->layers + l;
+    const int first = first_row(net, slice);
     real *mine = slice_of(u, slice);
-    layer a = {.cell = at->cell, .T = u->in.T, .H = net->H, .G = at->G, .row = at->row,
-               .zrow = at->zrow, .packed = net->packed, .N = net->N, .reservoir = net->reservoir,
-               .gemm = net->gemm};
-    a.n = first_row(net, slice + 1) - first_row(net, slice);
-    /* plain BLAS adds to z, so that there read_inputs() puts the rows */
-    a.ids = l || input_size(net) || !net->packed ? NULL : u->in.inputs + first_row(net, slice);
-    for (int i = 0; i < FASTRNN_MOST_TENSORS; i++) a.tensor[i] = u->params + offsets->tensors[i];
+    layer a = {.cell = at->cell, .T = u->in.T, .n = first_row(net, slice + 1) - first, .N = net->N,
+               .H = net->H, .G = at->G, .row = at->row, .zrow = at->zrow, .packed = net->packed,
+               .reservoir = net->reservoir, .h = mine + at->h[l], .c = mine + at->c[l],
+               .z = mine + at->z[l], .dh = mine + at->dh, .carry = mine + at->carry,
+               .states = mine + at->states, .scratch = mine + at->scratch, .gemm = net->gemm};
+    /* plain BLAS adds to z, so that there read_inputs() copies the rows into it */
+    a.ids = l || input_size(net) || !net->packed ? NULL : u->in.inputs + first;
+    for (int i = 0; i < FASTRNN_MOST_TENSORS; i++) {
+        a.tensor[i] = u->params + net->layers[l].tensors[i];
+    }
     if (a.reservoir) a.tensor[WX] = a.reservoir->Win;
     a.b = net->C && l == 0 ? mine + at->bias : a.tensor[B];
     a.b_row = l == 0 ? at->b_row : 0;
@@ -165,36 +161,25 @@ static layer layer_of(const unrolled *u, int slice, int l) {
         a.W[i] = u->work + at->W[l][i][0];
         a.WT[i] = u->work + at->W[l][i][1];
     }
-    a.h = mine + at->h[l];
-    a.c = mine + at->c[l];
-    a.z = mine + at->z[l];
-    a.dh = mine + at->dh;
-    a.carry = mine + at->carry;
-    a.states = mine + at->states;
-    a.scratch = mine + at->scratch;
     return a;
 }
 
-/* A layer's output before dropout: h, or slot 0 of z. */
-static real *output(const layer *a) {
-    return a->cell->is.state_is_output ? a->h + (ptrdiff_t)a->n * a->row : a->z;
-}
-static int output_row(const layer *a) { return a->cell->is.state_is_output ? a->row : a->zrow; }
+/* Rows of numbers, [T][n][row]. */
+typedef struct { real *x; int row; } rows;
 
-/* The inputs of layer l (from 1 on, or where they are numbers) [T][n][*row]. */
-static real *input(const unrolled *u, int slice, int l, int *row) {
+/* A layer's output before dropout: h, or slot 0 of z. */
+static rows output(const layer *a) {
+    if (!a->cell->is.state_is_output) return (rows){a->z, a->zrow};
+    return (rows){a->h + (ptrdiff_t)a->n * a->row, a->row};
+}
+
+/* The inputs of layer l; of the first one where they are numbers or embedded. */
+static rows input(const unrolled *u, int slice, int l) {
     real *mine = slice_of(u, slice);
-    if (l == 0) {
-        *row = u->at->xrow;
-        return mine + u->at->x;
-    }
-    if (u->bits) {
-        *row = u->at->row;
-        return mine + u->at->dropped[l - 1];
-    }
-    const layer a = layer_of(u, slice, l - 1);
-    *row = output_row(&a);
-    return output(&a);
+    if (l == 0) return (rows){mine + u->at->x, u->at->xrow};
+    if (u->bits) return (rows){mine + u->at->dropped[l - 1], u->at->row};
+    const layer below = layer_of(u, slice, l - 1);
+    return output(&below);
 }
 
 /* ---- packing the weights ---- */
@@ -202,7 +187,7 @@ static real *input(const unrolled *u, int slice, int l, int *row) {
 enum { PACKED = 2 * (1 + MOST_PACKS) };      /* matrices of each layer; the head has two more */
 
 /* W (K, G M), whose rows are ldw apart, to the workspace for `rows` rows, or where `back` its
- * transpose, which serves the backward pass only. */
+ * transpose, which only the backward pass needs. */
 static void pack_matrix(const unrolled *u, int back, int rows, int G, int K, int M, const real *W,
                         int ldw, const int64_t to[2]) {
     if (!back) pack(G, rows, K, M, W, ldw, u->work + to[0]);
@@ -215,7 +200,7 @@ static void pack_one(void *context, int index) {
     const network *net = u->net;
     const layout *at = u->at;
     const int K = net->K, H = net->H, G = at->G, back = index % 2;
-    /* a product over all time steps at once meets T n rows, and one for each step n: one row alone
+    /* a product over all time steps at once has T n rows, and one for each step n: one row alone
      * only where T or N is 1 */
     const int rows = u->in.T * net->N;
     if (index >= net->L * PACKED) {
@@ -223,9 +208,9 @@ static void pack_one(void *context, int index) {
         return;
     }
     const int l = index / PACKED, which = index % PACKED / 2 - 1, D = factor_size(net, l);
-    const fastrnn_layer *layer = net->layers + l;
+    const int *tensors = net->layers[l].tensors;
     if (which < 0) {
-        const real *Wx = net->reservoir ? net->reservoir->Win : u->params + layer->tensors[WX];
+        const real *Wx = net->reservoir ? net->reservoir->Win : u->params + tensors[WX];
         if (D && (!back || at->cell->is.trained)) {
             pack_matrix(u, back, rows, G, D, H, Wx, G * H, at->Wx[l]);
         }
@@ -233,8 +218,7 @@ static void pack_one(void *context, int index) {
     }
     const pack_of p = at->cell->packs[which];
     if (p.count && net->packed) {
-        pack_matrix(u, back, net->N, p.count, H, H,
-                    u->params + layer->tensors[p.tensor] + p.first * H,
+        pack_matrix(u, back, net->N, p.count, H, H, u->params + tensors[p.tensor] + p.first * H,
                     columns(at->cell, p.tensor, H), at->W[l][which]);
     }
 }
@@ -246,5 +230,3 @@ static void pack_weights(const unrolled *u) {
         u->work[u->at->head_b + k] = k < net->K ? u->params[net->head_b + k] : NEVER;
     }
 }
-
-#endif

@@ -2,10 +2,8 @@
  *
  *     h_t = (1 - a) h_{t-1} + a tanh(x_t Win + b + W h_{t-1})
  *
- * Slot of z: 0 x_t Win.
- */
-#ifndef FASTRNN_ESN_H
-#define FASTRNN_ESN_H
+ * Slot of z: 0 x_t Win. */
+#pragma once
 
 #include "../cell.h"
 
@@ -33,5 +31,3 @@ static const cell esn_cell = {
     .is = {.name = "esn", .gates = 1, .states = 1, .state_is_output = 1, .bounded = 1},
     .slots = 1, .forward = esn_forward,
 };
-
-#endif

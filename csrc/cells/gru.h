@@ -1,13 +1,11 @@
-/* gru.h - the cell "gru" (Cho et al. 2014), which resets behind the product, as PyTorch and cuDNN:
+/* gru.h - the cell "gru" (Cho et al. 2014), reset after the product, as in PyTorch and cuDNN:
  *
  *     r_t, z_t = sigmoid(x_t Wx + h_{t-1} Wh + b),
  *     n_t = tanh(x_t Wxn + bn + r_t o (h_{t-1} Un + bhn)),    h_t = (1 - z_t) o n_t + z_t o h_{t-1}
  *
  * Wxn, Un and bn are the third gate of Wx, Wh and b. Slots of z: 0 r, 1 z, 2 n, 3 h_{t-1} Un + bhn;
- * then dr, dz, dn, dn o r. In the code r, z and n are reset, keep and new.
- */
-#ifndef FASTRNN_GRU_H
-#define FASTRNN_GRU_H
+ * then dr, dz, dn, dn o r. In the code r, z and n are reset, keep and new. */
+#pragma once
 
 #include "../cell.h"
 
@@ -18,19 +16,17 @@ static void gru_forward(const layer *l) {
     group sum;
     const tiles first = walk(3, n, H, H, l->W[0]);
     for (int t = 0; t < l->T; t++) {
-        const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
-        real *now = l->h + (ptrdiff_t)(t + 1) * n * row;          /* [n][row] */
-        real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
+        const step s = step_at(l, t);
         if (!l->packed) {
-            for (int i = 0; i < n; i++) memset(z + i * zrow + 3 * row, 0, H * sizeof(real));
-            add_plain(l, before, row, WH, 0, 2, z, zrow);
-            add_plain(l, before, row, WH, 2, 1, z + 3 * row, zrow);
+            for (int i = 0; i < n; i++) memset(s.z + i * zrow + 3 * row, 0, H * sizeof(real));
+            add_plain(l, s.before, row, WH, 0, 2, s.z, zrow);
+            add_plain(l, s.before, row, WH, 2, 1, s.z + 3 * row, zrow);
         }
         tiles w = walk_at(&first, t);
-        touch(&w, z, zrow, 4, row);
-        touch(&w, now, row, 1, 0);
+        touch(&w, s.z, zrow, 4, row);
+        touch(&w, s.now, row, 1, 0);
         while (next_tile(&w)) {
-            product(&w, l->packed, H, before, 0, row, sum);
+            product(&w, l->packed, H, s.before, 0, row, sum);
             for (int m = 0; m < w.R * w.U; m += PAIR) {
                 ptrdiff_t at[PAIR];
                 real *gate[PAIR];
@@ -39,7 +35,7 @@ static void gru_forward(const layer *l) {
                     const spot here = next_vector(&w, sum);
                     const int i = here.row, j = here.unit;
                     at[p] = (ptrdiff_t)i * row + j;
-                    gate[p] = z + (ptrdiff_t)i * zrow + j;
+                    gate[p] = s.z + (ptrdiff_t)i * zrow + j;
                     reset[p] = input_sum(l, t, i, j, 0) + here.sum[0];
                     keep[p] = input_sum(l, t, i, j, 1) + here.sum[w.U];
                     new[p] = input_sum(l, t, i, j, 2);
@@ -54,7 +50,7 @@ static void gru_forward(const layer *l) {
                     store(gate[p] + row, keep[p]);
                     store(gate[p] + 2 * row, new[p]);
                     store(gate[p] + 3 * row, own[p]);
-                    store(now + at[p], new[p] + keep[p] * (load(before + at[p]) - new[p]));
+                    store(s.now + at[p], new[p] + keep[p] * (load(s.before + at[p]) - new[p]));
                 }
             }
         }
@@ -68,32 +64,28 @@ static void gru_backward(const layer *l) {
     group sum;
     const tiles first = walk(1, n, H, 3 * H, l->WT[0]);
     for (int t = l->T - 1; t >= 0; t--) {
-        const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
-        real *dh = l->dh + (ptrdiff_t)t * n * row;                /* [n][row] */
-        real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
-        const real *after = z + (ptrdiff_t)n * zrow;              /* [n][zrow]: gradients at t+1 */
-        const int more = t < l->T - 1;
-        if (more && !l->packed) {
-            add_plain_transposed(l, after, zrow, WH, 0, 2, dh, row);
-            add_plain_transposed(l, after + 3 * row, zrow, WH, 2, 1, dh, row);
+        const step s = step_at(l, t);
+        if (s.more && !l->packed) {
+            add_plain_transposed(l, s.after, zrow, WH, 0, 2, s.dh, row);
+            add_plain_transposed(l, s.after + 3 * row, zrow, WH, 2, 1, s.dh, row);
         }
         tiles w = walk_at(&first, t);
-        touch(&w, z, zrow, 4, row);
-        touch(&w, before, row, 1, 0);
-        touch(&w, dh, row, 1, 0);
+        touch(&w, s.z, zrow, 4, row);
+        touch(&w, s.before, row, 1, 0);
+        touch(&w, s.dh, row, 1, 0);
         while (next_tile(&w)) {
-            product(&w, more && l->packed ? 2 : 0, H, after, row, zrow, sum);
-            if (more && l->packed) add_product(&w, 2, 1, H, after + 3 * row, 0, zrow, sum);
+            product(&w, s.more && l->packed ? 2 : 0, H, s.after, row, zrow, sum);
+            if (s.more && l->packed) add_product(&w, 2, 1, H, s.after + 3 * row, 0, zrow, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
+                real *gate = s.z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
                 const vec reset = load(gate), keep = load(gate + row), new = load(gate + 2 * row);
                 const vec own = load(gate + 3 * row);
-                const vec d = load(dh + at) + load(l->carry + at) + sum[w.place][r][u];
+                const vec d = load(s.dh + at) + load(l->carry + at) + sum[w.place][r][u];
                 const vec dnew = d * ((real)1 - keep) * ((real)1 - new * new);
                 store(l->carry + at, d * keep);
                 store(gate, dnew * own * reset * ((real)1 - reset));
-                store(gate + row, d * (load(before + at) - new) * keep * ((real)1 - keep));
+                store(gate + row, d * (load(s.before + at) - new) * keep * ((real)1 - keep));
                 store(gate + 2 * row, dnew);
                 store(gate + 3 * row, dnew * reset);
             }
@@ -120,5 +112,3 @@ static const cell gru_cell = {
     .forward = gru_forward, .backward = gru_backward, .gradients = gru_gradients,
     .start_gradient = gru_start_gradient,
 };
-
-#endif

@@ -4,10 +4,8 @@
  *     n_t = tanh(x_t Wxn + bn + (r_t o h_{t-1}) Un),    h_t = (1 - z_t) o n_t + z_t o h_{t-1}
  *
  * Wxn, Un and bn are the third gate of Wx, Wh and b. Slots of z: 0 r, 1 z, 2 n, 3 r o h_{t-1}; then
- * dr, dz, dn. In the code r, z and n are reset, keep and new.
- */
-#ifndef FASTRNN_GRU_BEFORE_H
-#define FASTRNN_GRU_BEFORE_H
+ * dr, dz, dn. In the code r, z and n are reset, keep and new. */
+#pragma once
 
 #include "../cell.h"
 
@@ -17,14 +15,12 @@ static void gru_before_forward(const layer *l) {
     const tiles first = walk(2, n, H, H, l->W[0]);
     const tiles second = walk(1, n, H, H, l->W[1]);
     for (int t = 0; t < l->T; t++) {
-        const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
-        real *now = l->h + (ptrdiff_t)(t + 1) * n * row;          /* [n][row] */
-        real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
-        if (!l->packed) add_plain(l, before, row, WH, 0, 2, z, zrow);
+        const step s = step_at(l, t);
+        if (!l->packed) add_plain(l, s.before, row, WH, 0, 2, s.z, zrow);
         tiles w = walk_at(&first, t);
-        touch(&w, z, zrow, 4, row);
+        touch(&w, s.z, zrow, 4, row);
         while (next_tile(&w)) {
-            product(&w, l->packed, H, before, 0, row, sum);
+            product(&w, l->packed, H, s.before, 0, row, sum);
             for (int m = 0; m < w.R * w.U; m += PAIR) {
                 ptrdiff_t at[PAIR];
                 real *gate[PAIR];
@@ -33,7 +29,7 @@ static void gru_before_forward(const layer *l) {
                     const spot here = next_vector(&w, sum);
                     const int i = here.row, j = here.unit;
                     at[p] = (ptrdiff_t)i * row + j;
-                    gate[p] = z + (ptrdiff_t)i * zrow + j;
+                    gate[p] = s.z + (ptrdiff_t)i * zrow + j;
                     reset[p] = input_sum(l, t, i, j, 0) + here.sum[0];
                     keep[p] = input_sum(l, t, i, j, 1) + here.sum[w.U];
                     new[p] = input_sum(l, t, i, j, 2);
@@ -43,13 +39,13 @@ static void gru_before_forward(const layer *l) {
                     store(gate[p], reset[p]);
                     store(gate[p] + row, keep[p]);
                     store(gate[p] + 2 * row, new[p]);      /* without (r o h) Un */
-                    store(gate[p] + 3 * row, reset[p] * load(before + at[p]));
+                    store(gate[p] + 3 * row, reset[p] * load(s.before + at[p]));
                 }
             }
         }
-        if (!l->packed) add_plain(l, z + 3 * row, zrow, WH, 2, 1, z + 2 * row, zrow);
+        if (!l->packed) add_plain(l, s.z + 3 * row, zrow, WH, 2, 1, s.z + 2 * row, zrow);
         for (tiles w = walk_at(&second, t); next_tile(&w);) {
-            product(&w, l->packed, H, z + 3 * row, 0, zrow, sum);
+            product(&w, l->packed, H, s.z + 3 * row, 0, zrow, sum);
             for (int m = 0; m < w.R * w.U; m += TOGETHER) {
                 ptrdiff_t at[TOGETHER];
                 real *gate[TOGETHER];
@@ -57,21 +53,21 @@ static void gru_before_forward(const layer *l) {
                 ALL_OF(TOGETHER) {
                     const spot here = next_vector(&w, sum);
                     at[p] = (ptrdiff_t)here.row * row + here.unit;
-                    gate[p] = z + (ptrdiff_t)here.row * zrow + here.unit;
+                    gate[p] = s.z + (ptrdiff_t)here.row * zrow + here.unit;
                     new[p] = load(gate[p] + 2 * row) + here.sum[0];
                 }
                 tanhs(TOGETHER, new);
                 ALL_OF(TOGETHER) {
                     store(gate[p] + 2 * row, new[p]);
                     const vec keep = load(gate[p] + row);
-                    store(now + at[p], new[p] + keep * (load(before + at[p]) - new[p]));
+                    store(s.now + at[p], new[p] + keep * (load(s.before + at[p]) - new[p]));
                 }
             }
         }
     }
 }
 
-/* dn_t and dz_t as of a GRU,  d(r o h)_t = dn_t Un^T,  dr_t = d(r o h)_t o h_{t-1} o r_t o (1 - r_t);
+/* dn_t, dz_t as in gru.h,  d(r o h)_t = dn_t Un^T,  dr_t = d(r o h)_t o h_{t-1} o r_t o (1 - r_t);
  * `carry` holds dh_{t+1} o z_{t+1} + d(r o h)_{t+1} o r_{t+1} */
 static void gru_before_backward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
@@ -79,40 +75,34 @@ static void gru_before_backward(const layer *l) {
     const tiles first = walk(1, n, H, 2 * H, l->WT[0]);
     const tiles second = walk(1, n, H, H, l->WT[1]);
     for (int t = l->T - 1; t >= 0; t--) {
-        const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
-        real *dh = l->dh + (ptrdiff_t)t * n * row;                /* [n][row] */
-        real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
-        const real *after = z + (ptrdiff_t)n * zrow;              /* [n][zrow]: gradients at t+1 */
-        const int more = t < l->T - 1;
-        if (more && !l->packed) add_plain_transposed(l, after, zrow, WH, 0, 2, dh, row);
+        const step s = step_at(l, t);
+        if (s.more && !l->packed) add_plain_transposed(l, s.after, zrow, WH, 0, 2, s.dh, row);
         tiles w = walk_at(&first, t);
-        touch(&w, z, zrow, 3, row);
-        touch(&w, before, row, 1, 0);
-        touch(&w, dh, row, 1, 0);
+        touch(&w, s.z, zrow, 3, row);
+        touch(&w, s.before, row, 1, 0);
+        touch(&w, s.dh, row, 1, 0);
         while (next_tile(&w)) {
-            product(&w, more && l->packed ? 2 : 0, H, after, row, zrow, sum);
+            product(&w, s.more && l->packed ? 2 : 0, H, s.after, row, zrow, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
+                real *gate = s.z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
                 const vec keep = load(gate + row), new = load(gate + 2 * row);
-                const vec d = load(dh + at) + load(l->carry + at) + sum[w.place][r][u];
+                const vec d = load(s.dh + at) + load(l->carry + at) + sum[w.place][r][u];
                 store(l->carry + at, d * keep);
-                store(gate + row, d * (load(before + at) - new) * keep * ((real)1 - keep));
+                store(gate + row, d * (load(s.before + at) - new) * keep * ((real)1 - keep));
                 store(gate + 2 * row, d * ((real)1 - keep) * ((real)1 - new * new));
-                store(dh + at, all(0));      /* from here on d(r o h) */
+                store(s.dh + at, all(0));      /* from here on d(r o h) */
             }
         }
-        if (!l->packed) {
-            add_plain_transposed(l, z + 2 * row, zrow, WH, 2, 1, dh, row);
-        }
+        if (!l->packed) add_plain_transposed(l, s.z + 2 * row, zrow, WH, 2, 1, s.dh, row);
         for (tiles w = walk_at(&second, t); next_tile(&w);) {
-            product(&w, l->packed, H, z + 2 * row, 0, zrow, sum);
+            product(&w, l->packed, H, s.z + 2 * row, 0, zrow, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                const vec reset = load(gate), d = load(dh + at) + sum[w.place][r][u];
+                real *gate = s.z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
+                const vec reset = load(gate), d = load(s.dh + at) + sum[w.place][r][u];
                 store(l->carry + at, load(l->carry + at) + d * reset);
-                store(gate, d * load(before + at) * reset * ((real)1 - reset));
+                store(gate, d * load(s.before + at) * reset * ((real)1 - reset));
             }
         }
     }
@@ -137,5 +127,3 @@ static const cell gru_before_cell = {
     .forward = gru_before_forward, .backward = gru_before_backward,
     .gradients = gru_before_gradients, .start_gradient = gru_before_start_gradient,
 };
-
-#endif

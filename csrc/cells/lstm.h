@@ -1,12 +1,10 @@
 /* lstm.h - the cell "lstm" (Hochreiter and Schmidhuber 1997, with forget gates):
  *
- *     i_t, f_t, o_t = sigmoid(x_t Wx + h_{t-1} Wh + b),    g_t = tanh(the same),
+ *     i_t, f_t, o_t = sigmoid(x_t Wx + h_{t-1} Wh + b),    g_t = tanh(x_t Wx + h_{t-1} Wh + b),
  *     c_t = f_t o c_{t-1} + i_t o g_t,    h_t = o_t o tanh(c_t)
  *
- * Slots of z: 0 i, 1 f, 2 o, 3 g, 4 tanh c; then di, df, do, dg.
- */
-#ifndef FASTRNN_LSTM_H
-#define FASTRNN_LSTM_H
+ * Gates have parts of Wx, Wh, b. Slots of z: 0 i, 1 f, 2 o, 3 g, 4 tanh c; then di, df, do, dg. */
+#pragma once
 
 #include "../cell.h"
 
@@ -15,36 +13,31 @@ static void lstm_forward(const layer *l) {
     group sum;
     const tiles first = walk(4, n, H, H, l->W[0]);
     for (int t = 0; t < l->T; t++) {
-        const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
-        const real *c_before = l->c + (ptrdiff_t)t * n * row;     /* [n][row] */
-        real *now = l->h + (ptrdiff_t)(t + 1) * n * row;          /* [n][row] */
-        real *c_now = l->c + (ptrdiff_t)(t + 1) * n * row;        /* [n][row] */
-        real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
-        if (!l->packed) add_plain(l, before, row, WH, 0, 4, z, zrow);
+        const step s = step_at(l, t);
+        if (!l->packed) add_plain(l, s.before, row, WH, 0, 4, s.z, zrow);
         tiles w = walk_at(&first, t);
-        touch(&w, z, zrow, 5, row);
-        touch(&w, c_before, row, 1, 0);
-        touch(&w, c_now, row, 1, 0);
-        touch(&w, now, row, 1, 0);
+        touch(&w, s.z, zrow, 5, row);
+        touch(&w, s.c_before, row, 1, 0);
+        touch(&w, s.c_now, row, 1, 0);
+        touch(&w, s.now, row, 1, 0);
         while (next_tile(&w)) {
-            product(&w, l->packed, H, before, 0, row, sum);
+            product(&w, l->packed, H, s.before, 0, row, sum);
             for (int m = 0; m < w.R * w.U; m += PAIR) {
                 ptrdiff_t at[PAIR];
                 real *gate[PAIR];
                 vec i[4 * PAIR], *f = i + PAIR, *o = f + PAIR, *g = o + PAIR, c[PAIR], tanh_c[PAIR];
                 ALL_OF(PAIR) {
                     const spot here = next_vector(&w, sum);
-                    UNROLL(4)
-                    for (int k = 0; k < 4; k++) {
+                    EACH(k, 4) {
                         i[k * PAIR + p] = input_sum(l, t, here.row, here.unit, k)
                                           + here.sum[k * w.U];
                     }
                     at[p] = (ptrdiff_t)here.row * row + here.unit;
-                    gate[p] = z + (ptrdiff_t)here.row * zrow + here.unit;
+                    gate[p] = s.z + (ptrdiff_t)here.row * zrow + here.unit;
                 }
                 sigmoids(3 * PAIR, i);
                 tanhs(PAIR, g);
-                ALL_OF(PAIR) tanh_c[p] = c[p] = f[p] * load(c_before + at[p]) + i[p] * g[p];
+                ALL_OF(PAIR) tanh_c[p] = c[p] = f[p] * load(s.c_before + at[p]) + i[p] * g[p];
                 tanhs(PAIR, tanh_c);
                 ALL_OF(PAIR) {
                     store(gate[p], i[p]);
@@ -52,8 +45,8 @@ static void lstm_forward(const layer *l) {
                     store(gate[p] + 2 * row, o[p]);
                     store(gate[p] + 3 * row, g[p]);
                     store(gate[p] + 4 * row, tanh_c[p]);
-                    store(c_now + at[p], c[p]);
-                    store(now + at[p], o[p] * tanh_c[p]);
+                    store(s.c_now + at[p], c[p]);
+                    store(s.now + at[p], o[p] * tanh_c[p]);
                 }
             }
         }
@@ -66,28 +59,24 @@ static void lstm_backward(const layer *l) {
     group sum;
     const tiles first = walk(1, n, H, 4 * H, l->WT[0]);
     for (int t = l->T - 1; t >= 0; t--) {
-        const real *c_before = l->c + (ptrdiff_t)t * n * row;     /* [n][row] */
-        real *dh = l->dh + (ptrdiff_t)t * n * row;                /* [n][row] */
-        real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
-        const real *after = z + (ptrdiff_t)n * zrow;              /* [n][zrow]: gradients at t+1 */
-        const int more = t < l->T - 1;
-        if (more && !l->packed) add_plain_transposed(l, after, zrow, WH, 0, 4, dh, row);
+        const step s = step_at(l, t);
+        if (s.more && !l->packed) add_plain_transposed(l, s.after, zrow, WH, 0, 4, s.dh, row);
         tiles w = walk_at(&first, t);
-        touch(&w, z, zrow, 5, row);
-        touch(&w, c_before, row, 1, 0);
-        touch(&w, dh, row, 1, 0);
+        touch(&w, s.z, zrow, 5, row);
+        touch(&w, s.c_before, row, 1, 0);
+        touch(&w, s.dh, row, 1, 0);
         while (next_tile(&w)) {
-            product(&w, more && l->packed ? 4 : 0, H, after, row, zrow, sum);
+            product(&w, s.more && l->packed ? 4 : 0, H, s.after, row, zrow, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
+                real *gate = s.z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
                 const vec i = load(gate), f = load(gate + row), o = load(gate + 2 * row);
                 const vec g = load(gate + 3 * row), tanh_c = load(gate + 4 * row);
-                const vec d = load(dh + at) + sum[w.place][r][u];
+                const vec d = load(s.dh + at) + sum[w.place][r][u];
                 const vec dc = load(l->carry + at) + d * o * ((real)1 - tanh_c * tanh_c);
                 store(l->carry + at, dc * f);
                 store(gate, dc * g * i * ((real)1 - i));
-                store(gate + row, dc * load(c_before + at) * f * ((real)1 - f));
+                store(gate + row, dc * load(s.c_before + at) * f * ((real)1 - f));
                 store(gate + 2 * row, d * tanh_c * o * ((real)1 - o));
                 store(gate + 3 * row, dc * i * ((real)1 - g * g));
             }
@@ -102,5 +91,3 @@ static const cell lstm_cell = {
     .forward = lstm_forward, .backward = lstm_backward, .gradients = plain_gradients,
     .start_gradient = plain_start_gradient,
 };
-
-#endif

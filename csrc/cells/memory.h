@@ -2,14 +2,24 @@
  *
  *     u_t = max(0, x_t Wx + m_{t-1} Wh + b),    m_t = m_{t-1} + u_t Wm + bm
  *
- * Slots of z: 0 u; then u, dz, dm. h is m.
- */
-#ifndef FASTRNN_MEMORY_H
-#define FASTRNN_MEMORY_H
+ * Slots of z: 0 u; then u, dz, dm. h is m. */
+#pragma once
 
 #include "../cell.h"
 
 enum { WM = 3, BM };
+
+/* to [n][row] += the slot A [n][zrow] times the matrix of a walk, unless BLAS has added it. */
+static void add_packed(const layer *l, const tiles *all, int t, const real *A, real *to) {
+    group sum;
+    for (tiles w = walk_at(all, t); next_tile(&w);) {
+        product(&w, l->packed, l->H, A, 0, l->zrow, sum);
+        EACH_VECTOR(w) {
+            real *x = to + (ptrdiff_t)(w.row + r) * l->row + w.unit + u * LANES;
+            store(x, load(x) + sum[w.place][r][u]);
+        }
+    }
+}
 
 static void memory_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
@@ -17,32 +27,24 @@ static void memory_forward(const layer *l) {
     const tiles first = walk(1, n, H, H, l->W[0]);
     const tiles second = walk(1, n, H, H, l->W[1]);
     for (int t = 0; t < l->T; t++) {
-        const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row]: m_{t-1} */
-        real *now = l->h + (ptrdiff_t)(t + 1) * n * row;          /* [n][row]: m_t */
-        real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
-        if (!l->packed) add_plain(l, before, row, WH, 0, 1, z, zrow);
+        const step s = step_at(l, t);
+        if (!l->packed) add_plain(l, s.before, row, WH, 0, 1, s.z, zrow);
         tiles w = walk_at(&first, t);
-        touch(&w, z, zrow, 1, 0);
-        touch(&w, now, row, 1, 0);
+        touch(&w, s.z, zrow, 1, 0);
+        touch(&w, s.now, row, 1, 0);
         while (next_tile(&w)) {
-            product(&w, l->packed, H, before, 0, row, sum);
+            product(&w, l->packed, H, s.before, 0, row, sum);
             EACH_VECTOR(w) {
                 const int j = w.unit + u * LANES;
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + j;
-                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + j;
-                const vec s = input_sum(l, t, w.row + r, j, 0) + sum[w.place][r][u];
-                store(gate, larger(all(0), s));
-                store(now + at, load(before + at) + load(l->tensor[BM] + j));
+                real *gate = s.z + (ptrdiff_t)(w.row + r) * zrow + j;
+                const vec y = input_sum(l, t, w.row + r, j, 0) + sum[w.place][r][u];
+                store(gate, larger(all(0), y));
+                store(s.now + at, load(s.before + at) + load(l->tensor[BM] + j));
             }
         }
-        if (!l->packed) add_plain(l, z, zrow, WM, 0, 1, now, row);
-        for (tiles w = walk_at(&second, t); next_tile(&w);) {
-            product(&w, l->packed, H, z, 0, zrow, sum);
-            EACH_VECTOR(w) {
-                real *m = now + (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                store(m, load(m) + sum[w.place][r][u]);
-            }
-        }
+        if (!l->packed) add_plain(l, s.z, zrow, WM, 0, 1, s.now, row);
+        add_packed(l, &second, t, s.z, s.now);
     }
 }
 
@@ -53,32 +55,23 @@ static void memory_backward(const layer *l) {
     const tiles first = walk(1, n, H, H, l->WT[1]);
     const tiles second = walk(1, n, H, H, l->WT[0]);
     for (int t = l->T - 1; t >= 0; t--) {
-        real *dh = l->dh + (ptrdiff_t)t * n * row;                /* [n][row]: du_t */
-        real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
-        if (!l->packed) add_plain_transposed(l, l->carry, row, WM, 0, 1, dh, row);
+        const step s = step_at(l, t);
+        if (!l->packed) add_plain_transposed(l, l->carry, row, WM, 0, 1, s.dh, row);
         tiles w = walk_at(&first, t);
-        touch(&w, z, zrow, 3, row);
-        touch(&w, dh, row, 1, 0);
+        touch(&w, s.z, zrow, 3, row);
+        touch(&w, s.dh, row, 1, 0);
         while (next_tile(&w)) {
             product(&w, l->packed, H, l->carry, 0, row, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                const vec d = load(dh + at) + sum[w.place][r][u];
+                real *gate = s.z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
+                const vec d = load(s.dh + at) + sum[w.place][r][u];
                 store(gate + row, choose(load(gate) > 0, d, all(0)));
                 store(gate + 2 * row, load(l->carry + at));
             }
         }
-        if (!l->packed) {
-            add_plain_transposed(l, z + row, zrow, WH, 0, 1, l->carry, row);
-        }
-        for (tiles w = walk_at(&second, t); next_tile(&w);) {
-            product(&w, l->packed, H, z + row, 0, zrow, sum);
-            EACH_VECTOR(w) {
-                real *dm = l->carry + (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                store(dm, load(dm) + sum[w.place][r][u]);
-            }
-        }
+        if (!l->packed) add_plain_transposed(l, s.z + row, zrow, WH, 0, 1, l->carry, row);
+        add_packed(l, &second, t, s.z + row, l->carry);
     }
 }
 
@@ -99,5 +92,3 @@ static const cell memory_cell = {
     .forward = memory_forward, .backward = memory_backward, .gradients = memory_gradients,
     .start_gradient = memory_start_gradient,
 };
-
-#endif

@@ -1,21 +1,9 @@
 """The compiled kernels: what Python may call of csrc/, a file for each object."""
+# ruff: noqa: I001  several names a line
 
 from .border import (
-    CELL_TABLE,
-    CELLS,
-    FUNCTIONS,
-    ISAS,
-    LOSSES,
-    MOST_LAYERS,
-    OPTIMIZERS,
-    RUN,
-    STRIP,
-    CellInfo,
-    aligned_zeros,
-    available_isas,
-    compiler,
-    lanes,
-    running_isa,
+    CELL_TABLE, CELLS, FUNCTIONS, ISAS, LOSSES, MOST_LAYERS, OPTIMIZERS, RUN, STRIP, CellInfo,
+    aligned_zeros, available_isas, compiler, lanes, running_isa,
 )
 from .measure import map, peak
 from .network import Network

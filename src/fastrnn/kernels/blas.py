@@ -24,9 +24,9 @@ _before: list[int] = []  # threads of each library before the first of them
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """A context in which BLAS uses one thread: at our sizes a second one only costs time, and
-    sums would depend on the number of cores. The number belongs to the process, so the first
-    context sets it and the last to end gives it back."""
+    """A context in which BLAS uses one thread: at our sizes a second one only costs time, and sums
+    would depend on the number of cores. The number belongs to the process, so the first context
+    sets it and the last to end restores it."""
     global _inside, _before
     with _lock:
         if not _inside:
@@ -43,7 +43,7 @@ def one_thread() -> Iterator[None]:
 
 
 def _set_threads(numbers: list[int]) -> None:
-    # newer threadpoolctl obeys only the thread that came first, until it is told otherwise
+    # newer threadpoolctl obeys only the first thread that sets a number, unless that is cleared
     free = getattr(OpenBLASController, "clear_controlling_thread", lambda force: None)
     free(force=True)
     for library, number in zip(_controller().lib_controllers, numbers, strict=True):
@@ -57,7 +57,7 @@ def libraries() -> list[str]:
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

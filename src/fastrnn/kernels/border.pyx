@@ -1,9 +1,9 @@
-"""The border between Python and the compiled bodies in csrc/: which of them run here, and the
-addresses of the arrays that they are given.
+"""Between Python and the compiled C of csrc/: which variant of it runs here, and the addresses of
+the arrays that it is given.
 
-Everything that comes in is checked in this package, once, so that the bodies can trust it; the GIL
-is released around every call into them. csrc/fastrnn.h says what each body does. This is the only
-module that is linked with them: the others take their addresses from `select`.
+Everything that comes in is checked in this package, once, so that the C functions can trust it; the
+GIL is released around every call that takes long. csrc/fastrnn.h says what each does. Only this
+module is linked with them: the others take their addresses from `select`.
 """
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
@@ -11,7 +11,7 @@ from cpython.buffer cimport (
 from libc.stdint cimport int64_t
 
 from fastrnn.kernels.c cimport (
-    FASTRNN_MOST_LAYERS, FASTRNN_MOST_TENSORS, FASTRNN_RUN, FASTRNN_STRIP, fastrnn_cell,
+    FASTRNN_MOST_LAYERS, FASTRNN_MOST_TENSORS, FASTRNN_RUN, FASTRNN_STRIP, address, fastrnn_cell,
     fastrnn_compiler, fastrnn_kernels, fastrnn_select,
 )
 
@@ -30,25 +30,14 @@ RUN, STRIP = FASTRNN_RUN, FASTRNN_STRIP
 
 
 class CellInfo(NamedTuple):
-    """A row of the compiled table of cells (csrc/cells.h).
-
-    Attributes
-    ----------
-    name : str
-    gates, states : int
-        Gates G, and arrays (H) of state that a layer carries.
-    state_is_output, trained : bool
-        Whether the first of these is the output of the layer; whether there is anything to learn.
-    tensors : tuple of (name, rows, columns)
-        Trained ones; rows and columns are "D", "H", "G" for G H numbers, or "1" for a vector.
-    """
+    """A row of the compiled table of cells (csrc/cells.h)."""
 
     name: str
-    gates: int
-    states: int
-    state_is_output: bool
-    trained: bool
-    tensors: tuple
+    gates: int  # G
+    states: int  # arrays (H) of state that a layer carries
+    state_is_output: bool  # whether the first of them is the layer's output
+    trained: bool  # whether the cell has parameters
+    tensors: tuple  # name, rows, columns of each; these are "D", "H", "G" for G H numbers, or "1"
 
 
 def _cell_table():
@@ -78,16 +67,15 @@ def available_isas():
 cdef const fastrnn_kernels *select(dtype) except NULL:
     """The kernels for a dtype; the environment variable FASTRNN_ISA names another variant."""
     cdef int size = np.dtype(dtype).itemsize
-    cdef const fastrnn_kernels *kernels
     isa = os.environ.get("FASTRNN_ISA")
     if not isa:
         return fastrnn_select(NULL, size)
     name = isa.encode()
-    kernels = fastrnn_select(name, size)
+    cdef const fastrnn_kernels *kernels = fastrnn_select(name, size)
     if kernels == NULL:
         raise ImportError(
             f"FASTRNN_ISA={isa} does not run here: unset it, or choose one of "
-            f"{', '.join(available_isas())}")
+            + ", ".join(available_isas()))
     return kernels
 
 
@@ -106,7 +94,7 @@ def compiler():
     return fastrnn_compiler().decode()
 
 
-cdef void *data(array, dtype, int64_t size, name, bint written=True) except? NULL:
+cdef address data(array, dtype, int64_t size, name, bint written=True) except? NULL:
     """The address of an array that must be of this dtype and size, C-contiguous and, where it is
     written, writable. The caller keeps the array alive."""
     cdef Py_buffer view
@@ -114,11 +102,10 @@ cdef void *data(array, dtype, int64_t size, name, bint written=True) except? NUL
         try:
             PyObject_GetBuffer(
                 array, &view, PyBUF_C_CONTIGUOUS | (PyBUF_WRITABLE if written else 0))
-        except (ValueError, BufferError):
-            pass
-        else:
             PyBuffer_Release(&view)
             return view.buf
+        except (ValueError, BufferError):
+            pass
     raise ValueError(f"{name} must be a writable, C-contiguous {np.dtype(dtype)} array of "
                      f"{size} elements")
 
@@ -131,8 +118,8 @@ cdef padded(array, dtype):
 
 
 def aligned_zeros(int64_t size, dtype):
-    """A zero array whose first element lies at a multiple of 64 bytes, as vector loads like, and
-    behind which 64 bytes more may be read."""
+    """A zero array that begins at a multiple of 64 bytes, for fast vector loads, and after whose end
+    64 bytes more may be read."""
     item = np.dtype(dtype).itemsize
     raw = np.zeros(size * item + 128, np.uint8)
     start = -raw.ctypes.data % 64

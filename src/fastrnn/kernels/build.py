@@ -1,4 +1,4 @@
-"""What is running."""
+"""What this fastrnn is built from, and what it runs on."""
 
 from __future__ import annotations
 

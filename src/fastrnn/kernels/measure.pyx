@@ -1,4 +1,4 @@
-"""What tests and benchmarks ask of the kernels: their vector functions, and the processor's peak."""
+"""For tests and benchmarks: the vector functions of the kernels, and the processor's peak."""
 from libc.stdint cimport int64_t
 
 from fastrnn.kernels.border cimport data, select
@@ -15,18 +15,13 @@ def map(function, x):
     """f(x) for a contiguous array with one of FUNCTIONS, as the kernels compute it."""
     x = np.array(x)
     y = np.empty_like(x)
-    cdef int which = FUNCTIONS.index(function)
-    cdef const fastrnn_kernels *kernels = select(x.dtype)
-    cdef void *a = data(x, x.dtype, x.size, "x")
-    cdef void *b = data(y, x.dtype, x.size, "y")
-    cdef int64_t n = x.size
-    with nogil:
-        kernels.map(which, n, a, b)
+    select(x.dtype).map(FUNCTIONS.index(function), x.size, data(x, x.dtype, x.size, "x"),
+                        data(y, x.dtype, x.size, "y"))
     return y
 
 
 def peak(dtype, double seconds=0.05):
-    """Floating point operations per second of one core, multiplying and adding in registers."""
+    """Floating point operations per second of one core that multiplies and adds in registers."""
     cdef const fastrnn_kernels *kernels = select(dtype)
     cdef int64_t rounds = 1000
     cdef int operations

@@ -1,6 +1,4 @@
-from libc.stdint cimport int32_t, int64_t
-
-from fastrnn.kernels.c cimport fastrnn_batch, fastrnn_bits, fastrnn_kernels, fastrnn_network
+from fastrnn.kernels.c cimport address, fastrnn_batch, fastrnn_kernels, fastrnn_network
 from fastrnn.kernels.reservoir cimport Reservoir
 
 cdef class Network:
@@ -9,10 +7,10 @@ cdef class Network:
     cdef readonly object dtype
     cdef readonly int P         # numbers of state of one stream
     cdef object work
+    cdef address workspace      # of work
     cdef object lock            # one thread at a time may use the workspace
     cdef Reservoir reservoir
     cdef int forwarded          # time steps whose forward() the workspace holds; 0: none
-    cdef int place(self, offsets) except -1
-    cdef const int32_t *ids(self, array, int T, int count, name) except NULL
-    cdef const void *probabilities(self, labels) except? NULL
+    cdef address ids(self, array, int T, int count, name) except NULL
+    cdef address probabilities(self, labels) except? NULL
     cdef int read(self, fastrnn_batch *batch, inputs, targets, mask, lengths, labels) except -1

@@ -1,11 +1,11 @@
 """The kernels of a network: unroll, gradients, sampling."""
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from fastrnn.kernels.border cimport data, select
 from fastrnn.kernels.c cimport (
-    FASTRNN_MOST_LAYERS, bitgen_t, fastrnn_batch, fastrnn_bits, fastrnn_network,
+    FASTRNN_MOST_LAYERS, address, bitgen_t, fastrnn_batch, fastrnn_bits, fastrnn_network,
 )
 from fastrnn.kernels.gemm cimport gemm_double, gemm_float
 from fastrnn.kernels.reservoir cimport Reservoir
@@ -32,30 +32,28 @@ cdef class Network:
     size, T, N : int
         Elements of the block, longest unroll, batch.
     packed : bool, optional
-        Whether the recurrence runs on packed weights, or on plain BLAS; where not given what is
-        faster (bench/NOTES.md).
-    reservoir : Reservoir, optional
-        Of the cell "esn".
+        Packed weights in the recurrence, or plain BLAS; by default the faster (bench/NOTES.md).
+    reservoir : Reservoir, of the cell "esn"
     """
     def __init__(self, config, int V, int D, int K, offsets, int size, int T, int N,
                  packed=None, Reservoir reservoir=None):
         cdef fastrnn_network *net = &self.net
+        cdef int l, i
         self.dtype = np.dtype(config["dtype"])
         self.lock = threading.Lock()
         self.kernels = select(self.dtype)
         net.cell = CELLS.index(config["cell"])
         net.loss = LOSSES.index(config["loss"])
-        net.V, net.D, net.K = V, D, K
-        net.E = config["embedding_size"] or 0
+        net.V, net.D, net.K, net.T, net.N, net.size = V, D, K, T, N, size
         net.H, net.L = config["hidden_size"], config["num_layers"]
-        net.T, net.N, net.C = T, N, len(config.get("labels") or ())
+        net.E, net.C = config["embedding_size"] or 0, len(config.get("labels") or ())
         net.dropout = round(config["dropout"] * 65536)
         if not 1 <= net.L <= FASTRNN_MOST_LAYERS or not 0 <= net.dropout < 65536:
             raise ValueError(f"1 to {FASTRNN_MOST_LAYERS} layers, dropout from 0 to below 1")
         if <int64_t> T * N >= 2**30 or T < 1 or N < 1:
             raise ValueError(f"{T} time steps of {N} sequences are too many for one unroll: give a "
                              "smaller batch_size, or shorter sequences")
-        if packed is None:  # one stream meets a large matrix too seldom to lay it out for it
+        if packed is None:  # one stream uses a large matrix too seldom to pay for packing
             packed = N > 1 or net.H < 200 or config["cell"] not in ("rnn", "relu")
         self.reservoir = reservoir
         if reservoir is not None:
@@ -65,24 +63,18 @@ cdef class Network:
         elif config["cell"] == "esn":
             raise ValueError("the cell 'esn' needs a reservoir")
         net.packed = packed
-        net.size = size
         net.gemm = gemm_float if self.dtype.itemsize == 4 else gemm_double
-        self.place(offsets)
-        self.P = net.L * net.H * CELL_TABLE[net.cell].states
-        self.work = aligned_zeros(self.kernels.workspace_size(net), self.dtype)
-
-    cdef int place(self, offsets) except -1:
-        """Tell the kernels where each tensor starts in the block; 0 for those that are not there."""
-        cdef fastrnn_network *net = &self.net
-        cdef int l, i
-        net.embedding = offsets.get("embedding.W", 0)
+        cell = CELL_TABLE[net.cell]
+        net.embedding = offsets.get("embedding.W", 0)  # 0: the network has no such tensor
         net.head_W, net.head_b = offsets.get("head.W", 0), offsets.get("head.b", 0)
         for l in range(net.L):
             net.layers[l].D = net.H if l else net.D or net.E or net.V
             net.layers[l].Wc = offsets.get(f"layer{l}.Wc", 0)
-            for i, (name, _, _) in enumerate(CELL_TABLE[net.cell].tensors):
+            for i, (name, _, _) in enumerate(cell.tensors):
                 net.layers[l].tensors[i] = offsets[f"layer{l}.{name}"]
-        return 0
+        self.P = net.L * net.H * cell.states
+        self.work = aligned_zeros(self.kernels.workspace_size(net), self.dtype)
+        self.workspace = data(self.work, self.dtype, self.work.size, "work")
 
     @property
     def slices(self):
@@ -91,14 +83,14 @@ cdef class Network:
         starts = [self.net.N * s // count for s in range(count + 1)]
         return [(start, end - start) for start, end in zip(starts, starts[1:])]
 
-    cdef const int32_t *ids(self, array, int T, int count, name) except NULL:
+    cdef address ids(self, array, int T, int count, name) except NULL:
         """The address of int32 ids [T][N] below count."""
-        cdef const int32_t *p = <int32_t *> data(array, np.int32, <int64_t> T * self.net.N, name)
+        cdef address p = data(array, np.int32, <int64_t> T * self.net.N, name)
         if array.size and (array.min() < 0 or array.max() >= count):
             raise ValueError(f"{name} must hold ids from 0 to {count - 1}")
         return p
 
-    cdef const void *probabilities(self, labels) except? NULL:
+    cdef address probabilities(self, labels) except? NULL:
         """The address of the labels' probabilities [N][C]; NULL where there are none."""
         if (labels is None) != (self.net.C == 0):
             raise ValueError(f"this network has {self.net.C} labels: give the probability of each, "
@@ -111,11 +103,10 @@ cdef class Network:
         keeps the generators alive."""
         cdef int i
         cdef bitgen_t *source
-        cdef fastrnn_bits *bits
         if len(generators) != len(self.slices):
             raise ValueError(f"dropout needs {len(self.slices)} generators, not {len(generators)}")
         out = np.empty(2 * len(generators), np.uintp)
-        bits = <fastrnn_bits *> data(out, np.uintp, out.size, "sources")
+        cdef fastrnn_bits *bits = <fastrnn_bits *> data(out, np.uintp, out.size, "sources")
         for i, generator in enumerate(generators):
             source = <bitgen_t *> PyCapsule_GetPointer(generator.bit_generator.capsule,
                                                        "BitGenerator")
@@ -125,6 +116,7 @@ cdef class Network:
     cdef int read(self, fastrnn_batch *batch, inputs, targets, mask, lengths, labels) except -1:
         """Fill in what an unroll reads and is to predict, checked."""
         cdef fastrnn_network *net = &self.net
+        memset(batch, 0, sizeof(batch[0]))
         batch.T = inputs.shape[1] if net.D else len(inputs)
         cdef int64_t rows = <int64_t> batch.T * net.N
         if not 1 <= batch.T <= net.T:
@@ -139,111 +131,90 @@ cdef class Network:
         elif targets is not None:
             batch.y = data(targets, self.dtype, rows * net.K, "targets")
         if mask is not None:
-            batch.mask = <uint8_t *> data(mask, np.uint8, rows, "mask")
+            batch.mask = data(mask, np.uint8, rows, "mask")
         if lengths is not None:
-            batch.lengths = <int64_t *> data(lengths, np.int64, net.N, "lengths")
+            batch.lengths = data(lengths, np.int64, net.N, "lengths")
             if (mask is None or lengths.min() < 0 or lengths.max() > batch.T
                     or (mask.reshape(batch.T, net.N)
                         & (np.arange(batch.T)[:, None] >= lengths)).any()):
-                raise ValueError(f"lengths must be 0 to {batch.T}, and the mask 0 behind them")
+                raise ValueError(f"lengths must be 0 to {batch.T}, and the mask 0 after them")
         return 0
 
     def unroll(self, params, inputs, state, targets=None, grads=None, generators=None,
                int threads=1, right=None, mask=None, lengths=None, out=None, labels=None):
-        """Read inputs, ids [T][N] or numbers [N][T][D], from state [N][P], which moves on.
+        """Read inputs, ids [T][N] or numbers [N][T][D], from state [N][P], which becomes the last.
 
         With targets, ids [T][N] or numbers [N][T][K], return the loss of each prediction [T][N] and
         fill grads, where given, with the gradient of their sum over time and mean over the batch,
         and right, uint8 [T][N], with whether the target was the likeliest symbol. Without targets
-        fill out [N][T][K], where given, with the outputs of the head. Where mask, uint8 [T][N], is 0
-        a prediction does not count; lengths, int64 [N], end rows before T, and need a mask. A
-        network with labels needs the probability of each in each row, labels [N][C]. Dropout takes
-        a generator for each slice."""
+        fill out, where given, with the outputs of the head [N][T][K], or where there is none of the
+        last layer [N][T][H]. Where mask, uint8 [T][N], is 0 a prediction does not count; lengths,
+        int64 [N], end rows before T, and need a mask. A network with labels needs the probability
+        of each in each row, labels [N][C]. Dropout takes a generator for each slice."""
         cdef fastrnn_network *net = &self.net
         cdef fastrnn_batch batch
-        memset(&batch, 0, sizeof(batch))
-        if not net.K:
+        if not net.K and (targets is not None or out is None):
             raise ValueError("the network needs a head")
         if targets is None and grads is not None:
             raise ValueError("gradients need targets")
         self.read(&batch, inputs, targets, mask, lengths, labels)
         cdef int64_t rows = <int64_t> batch.T * net.N
-        cdef void *p = data(params, self.dtype, net.size, "params")
-        cdef void *g = NULL if grads is None else data(grads, self.dtype, net.size, "grads")
-        cdef void *h = data(state, self.dtype, <int64_t> net.N * self.P, "state")
-        cdef void *work = data(self.work, self.dtype, self.work.size, "work")
-        cdef fastrnn_bits *bits = NULL
+        cdef address p = data(params, self.dtype, net.size, "params")
+        cdef address g = NULL if grads is None else data(grads, self.dtype, net.size, "grads")
+        cdef address h = data(state, self.dtype, <int64_t> net.N * self.P, "state")
+        cdef address bits = NULL, each = NULL, hits = NULL, y = NULL
         if generators is not None:
             sources = self.sources(generators)
-            bits = <fastrnn_bits *> data(sources, np.uintp, sources.size, "sources")
-        cdef double *each = NULL
-        cdef uint8_t *hits = NULL
-        cdef void *y = NULL
+            bits = data(sources, np.uintp, sources.size, "sources")
         losses = np.zeros((batch.T, net.N))
         if targets is not None:
-            each = <double *> data(losses, np.float64, rows, "losses")
+            each = data(losses, np.float64, rows, "losses")
             if right is not None and batch.targets != NULL:
-                hits = <uint8_t *> data(right, np.uint8, rows, "right")
+                hits = data(right, np.uint8, rows, "right")
         elif out is not None:
-            y = data(out, self.dtype, rows * net.K, "out")
+            y = data(out, self.dtype, rows * (net.K or net.H), "out")
         cdef Team team = Team(len(self.slices), threads)
-        with self.lock, team:
-            with nogil:
-                self.kernels.unroll(net, &team.team, p, g, work, &batch, h, each, hits, y, bits)
-                self.kernels.dismiss(&team.team)
+        with self.lock, team, nogil:
+            self.kernels.unroll(net, &team.team, p, g, self.workspace, &batch, h, each, hits, y,
+                                bits)
+            self.forwarded = 0 if net.K else batch.T
         return losses
 
     def forward(self, params, x, state, int threads=1):
         """The outputs of the last layer [N][T][H] of a network without a head, for inputs x
-        [N][T][D] read from state [N][P], which moves on."""
-        cdef fastrnn_batch batch
-        memset(&batch, 0, sizeof(batch))
+        [N][T][D] read from state [N][P], which becomes the last."""
         if self.net.K or not self.net.D:
             raise ValueError("forward is for a network without a head that reads numbers")
-        self.read(&batch, x, None, None, None, None)
-        out = np.empty((self.net.N, batch.T, self.net.H), self.dtype)
-        cdef void *p = data(params, self.dtype, self.net.size, "params")
-        cdef void *work = data(self.work, self.dtype, self.work.size, "work")
-        cdef void *h = data(state, self.dtype, <int64_t> self.net.N * self.P, "state")
-        cdef void *y = data(out, self.dtype, out.size, "out")
-        cdef Team team = Team(len(self.slices), threads)
-        with self.lock, team:
-            with nogil:
-                self.kernels.unroll(&self.net, &team.team, p, NULL, work, &batch, h, NULL, NULL, y,
-                                    NULL)
-                self.kernels.dismiss(&team.team)
-            self.forwarded = batch.T
+        out = np.empty((self.net.N, x.shape[1], self.net.H), self.dtype)
+        self.unroll(params, x, state, out=out, threads=threads)
         return out
 
     def backward(self, params, dout, dstate, grads, int threads=1):
-        """Back through the last forward() from the gradients with respect to its result [N][T][H] and
-        to the last state's c or m, in dstate [N][P], which becomes the gradient with respect to the
-        first state. Fills grads, a block; returns the gradient with respect to x [N][T][D]. Once
-        after each forward()."""
+        """Back through the last forward(), once after each: from the gradients with respect to its
+        result, dout [N][T][H], and to the last state's c or m, in dstate [N][P], which becomes the
+        gradient with respect to the first state. Fills grads, a block; returns the gradient with
+        respect to x [N][T][D]."""
         cdef int T = dout.shape[1]
         if T < 1 or T != self.forwarded:
             raise ValueError(f"there is no forward of {T} time steps to go back through")
         dx = np.empty((self.net.N, T, self.net.D), self.dtype)
-        cdef void *p = data(params, self.dtype, self.net.size, "params")
-        cdef void *g = data(grads, self.dtype, self.net.size, "grads")
-        cdef void *work = data(self.work, self.dtype, self.work.size, "work")
-        cdef void *dy = data(dout, self.dtype, <int64_t> self.net.N * T * self.net.H, "dout")
-        cdef void *dh = data(dstate, self.dtype, <int64_t> self.net.N * self.P, "dstate")
-        cdef void *d = data(dx, self.dtype, dx.size, "dx")
+        cdef address p = data(params, self.dtype, self.net.size, "params")
+        cdef address g = data(grads, self.dtype, self.net.size, "grads")
+        cdef address dy = data(dout, self.dtype, <int64_t> self.net.N * T * self.net.H, "dout")
+        cdef address dh = data(dstate, self.dtype, <int64_t> self.net.N * self.P, "dstate")
+        cdef address d = data(dx, self.dtype, dx.size, "dx")
         cdef Team team = Team(len(self.slices), threads)
-        with self.lock, team:
+        with self.lock, team, nogil:
             self.forwarded = 0
-            with nogil:
-                self.kernels.backward(&self.net, &team.team, p, work, T, dy, d, dh, g)
-                self.kernels.dismiss(&team.team)
+            self.kernels.backward(&self.net, &team.team, p, self.workspace, T, dy, d, dh, g)
         return dx
 
     def sample(self, params, state, ids, double temperature, uniforms, int top_k=0,
                double top_p=1, labels=None):
-        """Draw n ids for each of N streams after reading ids [N] in state [N][P], which moves on;
-        each of the uniform numbers [n][N] in [0, 1) decides one draw. Of the symbols only the top_k
-        likeliest come (0: all), and of those the likeliest whose probabilities sum to top_p. Labels
-        as for `unroll`. Returns [n][N]."""
+        """Sample n ids for each of N streams after reading ids [N] in state [N][P], which becomes
+        the last; each of the uniform numbers [n][N] in [0, 1) decides one. Only the top_k likeliest
+        symbols can come (0: all), and of those the likeliest whose probabilities sum to top_p.
+        Labels as for `unroll`. Returns [n][N]."""
         cdef int64_t n = len(uniforms)
         out = np.empty((n, self.net.N), np.int32)
         if not 0 <= temperature < float("inf") or top_k < 0 or not 0 < top_p <= 1:
@@ -251,14 +222,14 @@ cdef class Network:
                              "top_p above 0 up to 1")
         if self.net.V != self.net.K:
             raise ValueError("sampling needs outputs that are the symbols which are read")
-        cdef const int32_t *x = self.ids(ids, 1, self.net.V, "ids")
-        cdef void *p = data(params, self.dtype, self.net.size, "params")
-        cdef void *h = data(state, self.dtype, <int64_t> self.net.N * self.P, "state")
-        cdef void *work = data(self.work, self.dtype, self.work.size, "work")
-        cdef double *u = <double *> data(uniforms, np.float64, out.size, "uniforms")
-        cdef int32_t *y = <int32_t *> data(out, np.int32, out.size, "ids")
+        cdef address x = self.ids(ids, 1, self.net.V, "ids")
+        cdef address p = data(params, self.dtype, self.net.size, "params")
+        cdef address h = data(state, self.dtype, <int64_t> self.net.N * self.P, "state")
+        cdef address u = data(uniforms, np.float64, out.size, "uniforms")
+        cdef address y = data(out, np.int32, out.size, "ids")
+        cdef address weights = self.probabilities(labels)
         cdef int k = top_k or self.net.K
-        cdef const void *weights = self.probabilities(labels)
         with self.lock, nogil:
-            self.kernels.sample(&self.net, p, work, h, x, weights, temperature, k, top_p, u, n, y)
+            self.kernels.sample(&self.net, p, self.workspace, h, x, weights, temperature, k, top_p,
+                                u, n, y)
         return out

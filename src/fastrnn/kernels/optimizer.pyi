@@ -1,16 +1,11 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
 class Optimizer:
-    @property
-    def memories(self) -> int: ...
-    def __init__(
-        self, kind: str, decay: float = 0, decay2: float = 0, epsilon: float = 1e-8,
-        clip_value: float | None = None, clip_norm: float | None = None,
-    ) -> None: ...
-    def step(
-        self, update: int, rate: float, params: NDArray[Any], grads: NDArray[Any],
-        memories: Sequence[NDArray[Any]],
-    ) -> None: ...
+    memories: Final[int]
+    def __init__(self, kind: str, decay: float = 0, decay2: float = 0, epsilon: float = 1e-8,
+                 clip_value: float | None = None, clip_norm: float | None = None) -> None: ...
+    def step(self, update: int, rate: float, params: NDArray[Any], grads: NDArray[Any],
+             memories: Sequence[NDArray[Any]]) -> None: ...

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t
 
 from fastrnn.kernels.border cimport data, select
-from fastrnn.kernels.c cimport fastrnn_kernels
+from fastrnn.kernels.c cimport address, fastrnn_kernels
 
 from .border import OPTIMIZERS
 
@@ -18,7 +18,8 @@ cdef class Optimizer:
         self.rule.clip_value = float("inf") if clip_value is None else clip_value
         self.rule.clip_norm = float("inf") if clip_norm is None else clip_norm
 
-    cdef int addresses(self, memories, dtype, int64_t size, void **out) except -1:
+    cdef int addresses(self, memories, dtype, int64_t size, address *out) except -1:
+        """Those of the memory blocks, checked; NULL for those that this optimizer does not keep."""
         if len(memories) != self.memories:
             raise ValueError(f"{OPTIMIZERS[self.rule.kind]} keeps {self.memories} memory blocks, "
                              f"not {len(memories)}")
@@ -33,9 +34,8 @@ cdef class Optimizer:
         dtype = params.dtype
         cdef const fastrnn_kernels *kernels = select(dtype)
         cdef int64_t n = params.size
-        cdef void *p = data(params, dtype, n, "params")
-        cdef void *g = data(grads, dtype, n, "grads")
-        cdef void *m[2]
+        cdef address p = data(params, dtype, n, "params"), g = data(grads, dtype, n, "grads")
+        cdef address m[2]
         self.addresses(memories, dtype, n, m)
         with nogil:
             kernels.step(&self.rule, update, rate, 1.0, n, p, g, m[0], m[1])

@@ -1,10 +1,10 @@
-"""Recurrent layers that are not trained, as the kernels read them."""
-from libc.stdint cimport int32_t, int64_t, uintptr_t
+"""Reservoirs: recurrent layers that are not trained."""
+from libc.stdint cimport int64_t, uintptr_t
 from libc.string cimport memset
 
 from fastrnn.kernels.border cimport data, padded, select
 from fastrnn.kernels.c cimport (
-    FASTRNN_MOST_PARTS, FASTRNN_STRIP, fastrnn_reservoir, fastrnn_series,
+    FASTRNN_MOST_PARTS, FASTRNN_STRIP, address, fastrnn_reservoir, fastrnn_series,
 )
 from fastrnn.kernels.team cimport Team
 
@@ -14,17 +14,9 @@ from .border import aligned_zeros
 
 
 cdef class Reservoir:
-    """A recurrent layer that is not trained, laid out for the kernels.
-
-    Parameters
-    ----------
-    dtype
-    leak_rate : float
-    Win, Wfb : arrays (D, H) and (K, H); K is 0 where nothing is fed back
-    b : array (H)
-    first, at, strips : arrays [panels + 1], [strips] and [strips][STRIP]
-        W, see csrc/reservoir.h.
-    """
+    """A recurrent layer that is not trained, as the kernels read it: Win (D, H), Wfb (K, H), where
+    K is 0 if nothing is fed back, b (H), and W as first [panels + 1], at [strips] and strips
+    [strips][STRIP] (csrc/reservoir.h)."""
 
     def __init__(self, dtype, double leak_rate, Win, Wfb, b, first, at, strips):
         cdef int panels = (b.size + FASTRNN_STRIP - 1) // FASTRNN_STRIP
@@ -40,17 +32,16 @@ cdef class Reservoir:
         self.w.Win = data(self.arrays[0], self.dtype, self.w.D * self.w.H, "Win")
         self.w.Wfb = data(self.arrays[1], self.dtype, self.w.K * self.w.H, "Wfb")
         self.w.b = data(self.arrays[2], self.dtype, self.w.H, "b")
-        self.w.first = <int64_t *> data(self.arrays[3], np.int64, panels + 1, "first")
-        self.w.at = <int32_t *> data(self.arrays[4], np.int32, at.size, "at")
-        self.w.strips = <float *> data(
-            self.arrays[5], np.float32, <int64_t> at.size * FASTRNN_STRIP, "strips")
+        self.w.first = data(self.arrays[3], np.int64, panels + 1, "first")
+        self.w.at = data(self.arrays[4], np.int32, at.size, "at")
+        self.w.strips = data(self.arrays[5], np.float32, at.size * FASTRNN_STRIP, "strips")
 
     def run(self, int64_t T, state, last, u=None, y=None, Wout=None, states=None, int threads=1):
-        """Drive the reservoir for T steps from state [H], which moves on, with u [T][D], or where
-        that is None with its own outputs, the first time `last`. With Wout (K, 1 + D + H) return
-        the outputs [T][K]. Fed back is y [T][K], or where that is None the outputs, one step later,
-        the first time `last` [K], which moves on too. states (T, H), whose rows may be apart,
-        receives the states."""
+        """Drive the reservoir for T steps from state [H] with inputs u [T][D], or where u is None
+        with its own output of the step before. With Wout (K, 1 + D + H) return the outputs [T][K].
+        Fed back is y [T][K], or where y is None the outputs, one step later. `last` [K] is the
+        output before the first step; it and the state become those of the last step. states (T, H),
+        whose rows may be apart, receives the states."""
         cdef fastrnn_series s
         cdef fastrnn_reservoir *w = &self.w
         memset(&s, 0, sizeof(s))
@@ -74,15 +65,13 @@ cdef class Reservoir:
                     or T and (states.strides[1] != states.itemsize
                               or states.strides[0] % states.itemsize)):
                 raise ValueError(f"states must be ({T}, {w.H})")
-            s.states = <void *> <uintptr_t> states.ctypes.data
+            s.states = <address> <uintptr_t> states.ctypes.data
             s.states_row = states.strides[0] // states.itemsize
         work = aligned_zeros(self.kernels.series_work(w), self.dtype)
         s.work = data(work, self.dtype, work.size, "work")
         cdef int panels = (w.H + FASTRNN_STRIP - 1) // FASTRNN_STRIP
         cdef Team team = Team(min(panels, FASTRNN_MOST_PARTS) if Wout is None else 1, threads)
-        with team:
+        with team, nogil:
             s.parts = 1 + team.team.helpers
-            with nogil:
-                self.kernels.run_series(w, &team.team, &s)
-                self.kernels.dismiss(&team.team)
+            self.kernels.run_series(w, &team.team, &s)
         return out

@@ -1,6 +1,4 @@
 """Threads that help one call into the kernels."""
-from libc.string cimport memset
-
 from fastrnn.kernels.border cimport select
 
 import threading
@@ -9,14 +7,11 @@ import numpy as np
 
 
 cdef class Team:
-    """Threads that help one call into the kernels: as a context, they wait inside it until the
-    call dismisses them."""
-
-    def __cinit__(self):
-        memset(&self.team, 0, sizeof(self.team))
+    """Threads that help one call into the kernels: a context, in which they wait for jobs until the
+    call, which dismisses them, ends."""
 
     def __init__(self, int jobs, int threads):
-        self.kernels = select(np.float32)    # in which its functions are the same as in the other
+        self.kernels = select(np.float32)    # help and dismiss do not depend on the dtype
         self.team.helpers = max(1, min(threads, jobs)) - 1
         self.threads = []
 
@@ -27,11 +22,11 @@ cdef class Team:
                 thread.start()
                 self.threads.append(thread)
         except RuntimeError:
-            # the system has no more, or Ctrl-C fell into start(), which cannot be told apart from
-            # here: nobody knows who helps, so nobody shall
+            # the system has no more threads, or Ctrl-C fell into start(), which looks the same from
+            # here: it is unknown which threads run, so none shall help
             self.kernels.dismiss(&self.team)
             self.team.helpers = 0
-        except BaseException:     # Ctrl-C: those that wait must not wait for ever
+        except BaseException:     # Ctrl-C: threads that wait must not wait for ever
             self.kernels.dismiss(&self.team)
             raise
         return self

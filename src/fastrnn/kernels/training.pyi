@@ -8,18 +8,15 @@ from .network import Network
 from .optimizer import Optimizer
 
 class Training:
-    def __init__(
-        self, network: Network, optimizer: Optimizer, params: NDArray[Any],
-        memories: Sequence[NDArray[Any]], state: NDArray[Any], best: NDArray[Any],
-        ids: NDArray[np.unsignedinteger] | None = None,
-        generators: Sequence[np.random.Generator] | None = None, threads: int = 1,
-        best_every: int = 100, epoch_updates: int = 0, targets: NDArray[Any] | None = None,
-        x: NDArray[Any] | None = None, mask: NDArray[np.bool_] | None = None,
-    ) -> None: ...
-    def run(
-        self, rates: NDArray[np.float64], starts: NDArray[np.int64] | None = None,
-        lengths: NDArray[np.int64] | None = None, labels: NDArray[np.int32] | None = None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+    def __init__(self, network: Network, optimizer: Optimizer, params: NDArray[Any],
+                 memories: Sequence[NDArray[Any]], state: NDArray[Any], best: NDArray[Any],
+                 ids: NDArray[np.unsignedinteger] | None = None,
+                 generators: Sequence[np.random.Generator] | None = None, threads: int = 1,
+                 best_every: int = 100, epoch_updates: int = 0, targets: NDArray[Any] | None = None,
+                 x: NDArray[Any] | None = None, mask: NDArray[np.bool_] | None = None) -> None: ...
+    def run(self, rates: NDArray[np.float64], starts: NDArray[np.int64] | None = None,
+            lengths: NDArray[np.int64] | None = None, labels: NDArray[np.int32] | None = None,
+            ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
     counters: dict[str, Any]
     @property
     def update(self) -> int: ...
