@@ -70,7 +70,7 @@ INLINE void exps(const int n, vec *x) {
     vec r[SIDE_BY_SIDE], scale[SIDE_BY_SIDE], tail[SIDE_BY_SIDE];
     reduced_exps(n, 1, x, tail, r, scale);
     ABREAST tail[v] = (tail[v] + r[v]) * scale[v] + scale[v];
-    ABREAST x[v] = from_bits(bits(tail[v]) & ~(ivec)(x[v] < (real)EXP_LOW));
+    ABREAST x[v] = choose((ivec)(x[v] < (real)EXP_LOW), all(0), tail[v]);
 }
 
 /* a <- a / b for b in [1, 2^126]: a division takes as long as a dozen other operations, so where
