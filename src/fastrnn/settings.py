@@ -18,8 +18,6 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache, partial
 from typing import Annotated, Any, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
-import numpy as np
-
 from . import kernels
 from .cells import CELLS
 from .validate import (
@@ -106,12 +104,6 @@ def _callback(name: str, value: Any) -> Any:
     return value
 
 
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
-    return bool(value)
-
-
 # ---- the model ----
 
 Seed = Annotated[int | None, whole(
@@ -131,8 +123,8 @@ class ShapeSettings(TypedDict, total=False):
         True, boolean, "GRU only: apply the reset gate after the product with Wh, as PyTorch and "
         "cuDNN do; False applies it before.")]
     labels: Annotated[Sequence[str] | None, Setting(
-        None, _labels, "The labels of records on which the model is conditioned; fastrnn.train "
-        "takes those of the corpus where not given.")]
+        None, _labels, "The labels of records, which are inputs of the model; fastrnn.train takes "
+        "those of the corpus where not given.")]
 
 
 SPECTRAL_RADIUS = Setting(
@@ -146,8 +138,7 @@ INPUT_SCALE = Setting(
     "between -input_scale and input_scale.")
 DENSITY = Setting(
     0.1, finite_float, "Fraction, above 0 and at most 1, of the recurrent weights of an echo state "
-    "network (esn) that are not 0. Their places are random runs of neighbours, so that a step is "
-    "fast.")
+    "network (esn) that are not 0.")
 
 
 class ReservoirSettings(TypedDict, total=False):
@@ -216,7 +207,7 @@ class EchoSettings:
     bias_scale: float = _field(Setting(
         0.0, finite_float, "The biases are uniform between -bias_scale and bias_scale."))
     feedback: bool = _field(Setting(
-        False, _flag, "Whether the outputs are fed back into the reservoir."))
+        False, boolean, "Whether the outputs are fed back into the reservoir."))
     ridge: float = _field(Setting(
         1e-6, partial(positive_float, zero=True), "Penalty on the sum of the squared output "
         "weights, beside the squared errors of all fitted steps. The bias of the output is "
@@ -279,7 +270,7 @@ class LoopSettings(TypedDict, total=False):
     updates: Annotated[int | None, whole(None, "Total number of updates, in place of epochs.")]
     minutes: Annotated[float | None, Setting(
         None, positive_float, "Training time in minutes, in place of epochs; the cosine schedule "
-        "follows it.")]
+        "is fitted to it.")]
     valid_fraction: Annotated[float, Setting(
         0.0, fraction, "Fraction, in [0, 1), of the data held out for validation: the end of a "
         "text or of sequences, or random records. The validation loss is computed after each "
@@ -290,7 +281,7 @@ class LoopSettings(TypedDict, total=False):
         None, "Early stopping after this many validations in a row without a lower loss. None: no "
               "early stopping.")]
     accuracy: Annotated[bool, Setting(
-        False, boolean, "Measure the accuracy on the training data after each epoch.")]
+        False, boolean, "Compute the accuracy on the training data after each epoch.")]
     threads: Annotated[int | None, whole(
         None, "Number of threads that share a batch; where not given as many as this process may "
               "use. The results are the same bits for any number.")]
@@ -350,9 +341,8 @@ class SampleSettings(TypedDict, total=False):
     """The keywords of `Model.sample` and `Model.stream`."""
 
     prime: Annotated[str | bytes, Setting(
-        "", anything, "Text that the model reads first; it is not part of the result, except as "
-        "the start of a record. Without it the first symbol is uniformly random and part of the "
-        "result.")]
+        "", anything, "Text that the model reads first; it is not part of the result. Without it "
+        "the first symbol of a text is uniformly random and part of the result.")]
     label: Annotated[Any, Setting(
         None, anything, "For models of records with labels: a label, or a mixture as a dict of "
         'label to weight, such as {"Netherlands": 0.5, "Poland": 0.5}; or a list of n of these.')]
@@ -464,7 +454,6 @@ def documented(settings: type) -> Callable[[Call], Call]:
     """Decorate a function or class that takes ``**settings`` of a TypedDict: its signature and its
     docstring then list every setting, for ``help()`` and for completion in a notebook. In the
     docstring they replace the line ``**settings`` and what is indented below it."""
-
     known = declared(settings)
 
     def add(call: Call) -> Call:

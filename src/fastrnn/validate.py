@@ -57,7 +57,9 @@ def fraction(name: str, value: Any) -> float:
 
 
 def boolean(name: str, value: Any) -> bool:
-    """Return value as True or False."""
+    """Return value, which must be True or False."""
+    if not isinstance(value, int | np.bool_) or value not in (0, 1):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
 
 
