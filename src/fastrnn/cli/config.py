@@ -7,6 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..data.texts import read_text
@@ -26,7 +27,7 @@ def read_config(path: str, known: Mapping[str, Declared]) -> dict[str, Any]:
         It is no TOML, has a name that is no setting (the message says which is nearest), a value of
         another type or one outside its range; each with its line.
     """
-    text = read_text(path)
+    text = read_text(Path(path))
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -36,8 +37,7 @@ def read_config(path: str, known: Mapping[str, Declared]) -> dict[str, Any]:
         try:
             found[name] = _checked(name, value, known)
         except (ValueError, TypeError) as error:
-            line = _line(text, name)
-            raise ValueError(f"{path}, line {line}: {error}") from None
+            raise ValueError(f"{path}, line {_line(text, name)}: {error}") from None
     return found
 
 
@@ -69,8 +69,6 @@ def _line(text: str, name: str) -> int:
 
 def write_config(values: Mapping[str, Any]) -> str:
     """A file with these settings; None is written as "none"."""
-    lines = []
-    for name, value in values.items():
-        shown = "none" if value is None else value
-        lines.append(f"{name} = {json.dumps(shown, ensure_ascii=False)}")
-    return "\n".join(lines) + "\n"
+    shown = {name: "none" if value is None else value for name, value in values.items()}
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
+                   for name, value in shown.items())

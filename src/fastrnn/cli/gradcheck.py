@@ -20,17 +20,17 @@ class RandomModel(TypedDict, total=False):
     """The model that is checked."""
 
     cell: Annotated[str, one_of("rnn", CELLS, "The recurrent cell.")]
-    hidden_size: Annotated[int, whole(5, "Size of the random model.")]
-    num_layers: Annotated[int, whole(1, "Size of the random model.")]
-    seq_length: Annotated[int, whole(7, "Size of the random model.")]
-    batch_size: Annotated[int, whole(3, "Size of the random model.")]
+    hidden_size: Annotated[int, whole(5, "Hidden units in each layer.")]
+    num_layers: Annotated[int, whole(1, "Recurrent layers.")]
+    seq_length: Annotated[int, whole(7, "Time steps.")]
+    batch_size: Annotated[int, whole(3, "Sequences in the batch.")]
     embedding_size: Annotated[int | None, whole(
-        None, "Size of its embedding; without it inputs are one-hot.")]
+        None, "Size of the embedding; where not given inputs are one-hot.")]
     dropout_fraction: Annotated[float, Setting(
         0.4, positive_float, "Probability with which --dropout drops.")]
-    reset_after: Annotated[bool, Setting(True, boolean, "Where its GRU resets.")]
+    reset_after: Annotated[bool, Setting(True, boolean, "GRU only: reset after the product.")]
     init_scale: Annotated[float, Setting(
-        0.3, positive_float, "Standard deviation of its weights.")]
+        0.3, positive_float, "Standard deviation of the weights.")]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

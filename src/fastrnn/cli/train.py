@@ -6,7 +6,8 @@ import argparse
 import os
 import shlex
 import sys
-from typing import Annotated, Any, TypedDict
+from pathlib import Path
+from typing import Annotated, Any
 
 from ..cells import CELLS
 from ..data import datasets
@@ -20,6 +21,7 @@ from ..settings import (
     Setting,
     TrainSettings,
     WordSettings,
+    anything,
     declared,
     given_to,
     one_of,
@@ -31,8 +33,8 @@ from ..validate import positive_float
 from .config import read_config
 from .flags import add_settings
 
-# char-rnn's flags that take a value and have no meaning here: where to compute, how often to print
-WITHOUT_MEANING = ["--gpuid", "--gpu", "--opencl", "--gpu_backend", "--print_every"]
+# char-rnn's flags that take a value and have no effect here: where to compute, how often to print
+WITHOUT_EFFECT = ["--gpuid", "--gpu", "--opencl", "--gpu_backend", "--print_every"]
 DEFAULT_CHECKPOINT = "model.safetensors"
 DEFAULT_TEXT = "pydoc-topics"
 DEFAULT_EPOCHS = 35  # of the first run, without a file: about half a minute
@@ -41,8 +43,8 @@ PLAN = ("epochs", "updates", "minutes")
 SOURCES = ("file", "data_dir", "records", "table", "dataset")
 
 
-def _text(text: str, default: str | None = None) -> Setting:
-    return Setting(default, lambda name, value: value, text)
+def _text(text: str) -> Setting:
+    return Setting(None, anything, text)
 
 
 class SourceSettings(WordSettings, total=False):
@@ -54,18 +56,12 @@ class SourceSettings(WordSettings, total=False):
     table: Annotated[str | None, _text(
         "A TSV or CSV file with such a text and its label in each row.")]
     separator: Annotated[str | None, _text("Between columns; where not given a tab, or a comma.")]
-    max_length: Annotated[int | None, whole(
-        None, "Symbols of the longest record that is let through.")]
+    max_length: Annotated[int | None, whole(None, "The most symbols that a record may have.")]
     too_long: Annotated[str, one_of("refuse", TOO_LONG, "What becomes of longer ones.")]
     unit: Annotated[str, one_of("char", UNITS, "What a symbol is.")]
     plot: Annotated[str | None, _text("Draw the smoothed loss into this file (PNG, PDF, SVG).")]
-
-
-class Extra(TypedDict, total=False):
-    """Settings that have no flag of the usual kind."""
-
     file: Annotated[str | None, _text("A text file in UTF-8.")]
-    columns: Annotated[list[str], Setting(["0", "1"], lambda name, value: value, "Of the table.")]
+    columns: Annotated[list[str], Setting(["0", "1"], anything, "Of the table.")]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="TOML", default=None,
                         help="a file with settings, by the names of these flags, such as "
                              "hidden_size = 200; a flag given beside it wins")
-    add_settings(parser, SourceSettings)
+    add_settings(parser, SourceSettings, leave_out={"file", "columns"})
     parser.add_argument("--columns", nargs=2, default=argparse.SUPPRESS, metavar=("TEXT", "LABEL"),
                         help="of the table, by their names in its first row or their places "
                              "(default: 0 1)")
@@ -88,12 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="as --learning-rate-decay-after and --learning-rate-decay-every")
     theirs.add_argument("--train-frac", "--train_frac", type=float, metavar="FRACTION",
                         help="without --valid-fraction: what it leaves is for validation")
-    theirs.add_argument(*WITHOUT_MEANING, dest="without_meaning", metavar="ANY",
-                        help="accepted, without meaning here")
+    theirs.add_argument(*WITHOUT_EFFECT, dest="without_effect", metavar="ANY",
+                        help="accepted, without effect")
 
 
 def run(config: str | None, lr_decay_every: int | None, train_frac: float | None,
-        without_meaning: Any, **given: Any) -> int:
+        without_effect: Any, **given: Any) -> int:
     if config is not None:
         given = _with_config(config, given)
     if lr_decay_every is not None:  # torch-rnn's first comes after as many epochs as each other
@@ -105,7 +101,7 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
     settings["checkpoint"] = (settings.get("checkpoint") or settings.get("resume")
                               or _new_name(DEFAULT_CHECKPOINT))
     corpus = _source(given, settings.get("resume"))
-    if _first_run(given) and not any(settings.get(plan) for plan in PLAN):
+    if not any(given.get(name) for name in (*SOURCES, "resume", *PLAN)):
         settings["epochs"] = DEFAULT_EPOCHS
     plot, progress = given.get("plot"), settings.get("progress", True)
     if plot is not None:
@@ -126,18 +122,12 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
 
 def _with_config(path: str, given: dict[str, Any]) -> dict[str, Any]:
     """The settings of a file, and those given beside it, which win."""
-    known = declared(TrainSettings) | declared(SourceSettings) | declared(Extra)
-    known = {name: one for name, one in known.items() if name != "callback"}
-    found = read_config(path, known)
+    known = declared(TrainSettings) | declared(SourceSettings)
+    found = read_config(path, {name: one for name, one in known.items() if name != "callback"})
     for rivals in (PLAN, SOURCES):
         if any(name in given for name in rivals):
             found = {name: value for name, value in found.items() if name not in rivals}
     return found | given
-
-
-def _first_run(given: dict[str, Any]) -> bool:
-    """Whether nobody says what to learn from."""
-    return not any(given.get(name) is not None for name in (*SOURCES, "resume"))
 
 
 def _source(given: dict[str, Any], resume: str | None) -> Corpus:
@@ -159,9 +149,10 @@ def _source(given: dict[str, Any], resume: str | None) -> Corpus:
         columns = [int(c) if c.isdecimal() else c for c in given.get("columns", ["0", "1"])]
         return Corpus.from_table(table, columns, given.get("separator"), **limits, **how)
     if "data_dir" in given:
-        return Corpus.from_file(os.path.join(given["data_dir"], "input.txt"), **how)
-    if given.get("file") is not None:
-        return Corpus.from_file(given["file"], **how)
+        return Corpus.from_file(Path(given["data_dir"], "input.txt"), **how)
+    file = given.get("file")
+    if file is not None:  # as a Path, since the error for a str speaks of Corpus.from_text
+        return Corpus.from_file(Path(file) if file else file, **how)
     dataset = given.get("dataset")
     if earlier:
         how = {"unit": earlier.text_vocabulary.unit} | words
