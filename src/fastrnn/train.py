@@ -25,21 +25,22 @@ from .training.trainer import Trainer
 
 @documented(TrainSettings)
 def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSettings]) -> Model:
-    """Train a model on a text or on sequences and return it: the last one, or with valid_fraction
-    the best one.
+    """Train a model on a text, on records or on sequences and return it; with valid_fraction, the
+    model with the lowest validation loss.
 
-    The defaults are the classic character model of karpathy's min-char-rnn and KTH's DD2424: a
-    tanh RNN of 100 units, 25 symbols an unroll, AdaGrad 0.1, entries clipped to 5, one epoch.
+    The defaults are the classic character model of karpathy's min-char-rnn and KTH's DD2424: a tanh
+    RNN of 100 units, windows of 25 symbols, AdaGrad with learning rate 0.1, each entry of the
+    gradient clipped to 5, one epoch.
 
     Ctrl-C ends the training early: the checkpoint is written where there is one, and the model as
-    it then is (with valid_fraction the best so far) comes back
-    (``model.history.stopped == "interrupted"``).
+    it is then (with valid_fraction the best so far) is returned, with ``model.history.stopped ==
+    "interrupted"``.
 
     Parameters
     ----------
     source : str, path-like, Corpus or Sequences
-        A UTF-8 text file, or a corpus. Or sequences of symbols or numbers with their targets, which
-        an epoch reads whole, each from the zero state, in a new random order.
+        A text file in UTF-8; a corpus; or sequences of symbols or numbers with their targets. Each
+        record or sequence is read whole, from the zero state.
     **settings
         `TrainSettings`.
 

@@ -1,8 +1,8 @@
 """Files of training runs: the model, and what a run needs to go on bit for bit.
 
-Besides what a model stores, the tensors ``state`` (N, P), ``best`` and ``best_state`` (the block,
-and the state (1, P) to generate from, of the best model, where there is one yet) and
-``optimizer.0`` and so on (its memories), and JSON under ``trainer``.
+Besides a model's tensors they hold the states ``state`` (N, P), the parameters ``best`` and the
+state ``best_state`` (1, P) of the best model so far, the sums of the optimizer ``optimizer.0`` and
+so on; and JSON under ``trainer``.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def load(path: str | os.PathLike[str], *, best: bool | None = None) -> Model:
 
 
 def run_of(path: str | os.PathLike[str], about: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint's JSON tells of its training run."""
+    """The part of a checkpoint's JSON that is about its training run."""
     if "trainer" not in about:
         raise ValueError(f"{str(path)!r} holds a model without a training run: it can be "
                          "loaded, but not resumed")

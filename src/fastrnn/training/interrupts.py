@@ -11,7 +11,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
-    """Inside, Ctrl-C only sets a flag that the yielded function tells, so that it cannot fall
+    """In this context Ctrl-C only makes the yielded function return True, so that it cannot come
     between an update and its record; a second one is raised at once."""
     pressed = False
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""What is due when in a training run: to stop, to show a sample, to save."""
+"""What is due when in a training run: to stop, to show a sample, to save a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from .validation import Validation
 
-PAUSE = 0.1  # seconds between looks at the clock, the keyboard and the progress bar
+PAUSE = 0.1  # seconds after which the compiled loop returns, for Ctrl-C, the clock and the bar
 CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints where checkpoint_every does not say
 SAMPLES = 10  # shown in a run where sample_every does not say
 NEVER = 2**62  # updates
 
 
 class Stopwatch:
-    """Seconds of `minutes` that runs have spent, in all and in the present one."""
+    """Seconds that the runs of a trainer with `minutes` have taken, the present one too."""
 
     def __init__(self) -> None:
-        self.spent = 0.0  # before the run that goes on
+        self.spent = 0.0  # before the present run
         self._started: float | None = None
 
     @property
@@ -34,28 +34,12 @@ class Stopwatch:
 
 
 class Plan:
-    """What one call of `Trainer.run` has before it.
+    """What one call of `Trainer.run` does when.
 
-    Parameters
-    ----------
-    config : dict
-        Of the trainer.
-    update : int
-        Updates made so far.
-    updates : int or None
-        To make now; None: to the end of what is planned.
-    planned : int or None
-        Updates in all; None where `minutes` decide.
-    epoch : int
-        Updates after which the compiled loop must return because an epoch ends; 0: it need not.
-    validation : Validation
-    watch : Stopwatch
-
-    Raises
-    ------
-    ValueError
-        More updates than planned under the cosine schedule: their rate would be 0.
-    """
+    `update` updates were made before it. It makes `updates` more; None: to the `planned` number, or
+    where that is None until the `minutes` of `config` are over. After each multiple of `epoch`
+    updates the compiled loop must return, where `epoch` is not 0. Raises ValueError for more
+    updates than planned under the cosine schedule, whose learning rate would be 0."""
 
     def __init__(
         self, config: dict[str, Any], update: int, updates: int | None, planned: int | None,
@@ -87,16 +71,16 @@ class Plan:
 
     @property
     def fraction(self) -> float:
-        """How much of the time is spent; 0 where it has no limit."""
+        """Fraction of the training time that is over; 0 where it has no limit."""
         return self._watch.seconds / self.budget
 
     @property
     def pace(self) -> float:
-        """Updates a second of the compiled loop."""
+        """Updates per second of the compiled loop."""
         return self._done / self._busy
 
     def _left(self) -> float:
-        """Seconds, less those of a last validation."""
+        """Seconds that remain for updates, a last validation set aside."""
         reserved = self._validation.seconds(self._pace) if self.whole else 0
         return self.budget - self._watch.seconds - reserved
 
@@ -104,7 +88,7 @@ class Plan:
         return update >= self.last or bool(update and self._left() <= 0)
 
     def show_is_due(self, update: int) -> bool:
-        """Whether a sample is, or a call of the callback."""
+        """Whether a sample is to be shown, or the callback to be called."""
         spent = self.fraction
         if update % self._show_every if self._show_every else spent < self._next_sample:
             return False
@@ -120,7 +104,7 @@ class Plan:
         self._saved = time.perf_counter()
 
     def updates(self, update: int) -> int:
-        """To make before something may be due again."""
+        """Number of updates until something may be due again."""
         n = min(self._chunk, self.last - update,
                 *(every - update % every for every in self._bounds))
         return max(1, int(min(n, self._left() / self._pace))) if self._pace else n

@@ -17,10 +17,9 @@ def learning_rates(
 
     learning_rate_decay, as in karpathy/char-rnn and jcjohnson/torch-rnn: the rate is multiplied
     by it when learning_rate_decay_after epochs are completed, and then once every
-    learning_rate_decay_every. Cosine: rate (1 + cos(pi s)) / 2, s from 0 to 1 (Loshchilov and
-    Hutter 2017, without restarts): from the end of the warm-up to `planned` updates, or where
-    nobody knows their number (None) the share of the time that is `spent`.
-    """
+    learning_rate_decay_every. Cosine: rate (1 + cos(pi s)) / 2 (Loshchilov and Hutter 2017, without
+    restarts), where s goes from 0 at the end of the warm-up to 1 at `planned` updates, or where
+    that is None is the fraction of the time that is `spent`."""
     done = np.arange(first, first + count)
     rates = np.full(count, config["learning_rate"])
     warmup = config["warmup"]

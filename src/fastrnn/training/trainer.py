@@ -29,7 +29,7 @@ from .plan import NEVER, Plan, Stopwatch
 from .schedule import learning_rates
 from .validation import Validation
 
-RECORDS = 5  # that a sample shows
+RECORDS = 5  # in a sample
 SEQ_LENGTH = declared(TrainerSettings)["seq_length"].setting.default
 
 
@@ -38,15 +38,15 @@ class Trainer:
     """Trains a model on a corpus or on sequences; `run` may be called again and goes on where it
     stopped.
 
-    The text is cut into batch_size equal streams, read side by side from left to right in windows
-    of seq_length; the state goes from window to window. An epoch ends when position + seq_length +
-    1 >= the stream's length; state and position then start again at zero. In the order "shuffled"
-    an epoch has the windows that start at every offset, batch_size of them in an update, in a new
-    random order, and each starts from the zero state; those left over at its end are left out.
+    A text is cut into batch_size equal streams, read side by side from left to right in windows of
+    seq_length symbols; the hidden state is carried from window to window. An epoch ends when
+    position + seq_length + 1 >= the stream's length; state and position then start again at zero.
+    In the order "shuffled" an epoch has the windows that start at every offset, batch_size of them
+    in an update, in a new random order, each from the zero state, without an incomplete last batch.
 
-    Of sequences or records an epoch has all, in a new random order, each from the zero state; one
-    batch has those that are left over, and the loss is the mean over them. A batch of records has
-    such of about the same length, so that little is padded.
+    Of records or sequences an epoch reads each once, in a new random order, each from the zero
+    state; the last batch has those that are left over. A batch has records of about the same
+    length, so that little is padded.
 
     Parameters
     ----------
@@ -61,23 +61,24 @@ class Trainer:
     ----------
     model, corpus
     config : dict
-        The settings, with what their defaults stand for.
+        The settings, with values in place of defaults that are None.
     history : History
         ``history.loss`` and ``history.smooth_loss``, an entry per update; ``history.valid_loss``.
     update, epoch, position : int
-        Updates and epochs completed; where in each stream the next window starts (symbols), or of
-        a shuffled text or sequences the updates of this epoch.
+        Updates and epochs completed; where in each stream the next window starts (symbols), or for
+        a shuffled text, records or sequences the number of updates of this epoch.
     updates_per_epoch : int
     seconds : float
-        Spent of `minutes` so far; 0 without them.
+        Training time so far, with `minutes`; 0 without.
     state : ndarray, shape (N, P)
-        After the last window (`Model.state` says what P is). The next one starts from it, or from
-        zero where position is 0.
+        The state after the last window (`Model.state` says what P is), from which the next one
+        starts, unless position is 0.
     best_loss : float
-        With valid_fraction the lowest validation loss (of a prediction), else the lowest smoothed
-        loss (of an unroll) at a multiple of 100 updates; infinity before the first.
+        With valid_fraction the lowest validation loss (nats per symbol, or squared error), else the
+        lowest smoothed loss (summed over a window) at a multiple of 100 updates; infinity before
+        the first.
     best_update : int
-        When that was; 0 before the first.
+        The update of the best loss; 0 before the first.
 
     Raises
     ------
@@ -172,9 +173,8 @@ class Trainer:
         return int(self._training.counters["best_update"])
 
     def best_model(self) -> Model:
-        """A copy of the model with the parameters of `best_loss`, or the present ones before.
-
-        With valid_fraction its `state` is the one that was carried then, else the last one."""
+        """A copy of the model with the parameters of `best_loss`, or the present ones while there is
+        none. With valid_fraction its `state` is from that update too, else the present one."""
         best = self.model.copy()
         best.history = self.history.copy()
         if self.best_update:
@@ -184,11 +184,11 @@ class Trainer:
         return best
 
     def run(self, updates: int | None = None) -> None:
-        """Train for so many updates, or where not given to the end of the plan: `planned` updates,
-        or `minutes` (whose end also ends a run of so many updates).
+        """Train for so many updates, or where not given up to `planned` updates or to the end of
+        `minutes`, which also ends a run of so many updates.
 
-        Ctrl-C is answered between updates: the checkpoint is written where there is one, then
-        KeyboardInterrupt is raised, and the trainer can go on.
+        Ctrl-C ends the run after the present updates: the checkpoint is written where there is one,
+        then KeyboardInterrupt is raised, and the trainer can go on.
 
         Raises
         ------
@@ -202,7 +202,7 @@ class Trainer:
         """
         if updates is not None:
             positive_int("updates", updates)
-        # the windows of an epoch are drawn together, and its end is waited for
+        # the order of an epoch is sampled at its start, so no call goes beyond its end
         epoch = self.updates_per_epoch if self.config["accuracy"] or self._reading.order else 0
         plan = Plan(self.config, self.update, updates, self.planned, epoch, self._validation,
                     self._watch)
@@ -228,7 +228,7 @@ class Trainer:
             self.callback(self)
 
     def _loop(self, plan: Plan, bar: tqdm[Any], interrupted: Callable[[], bool]) -> str:
-        """Why it ended; "" where Ctrl-C came."""
+        """Train; return why the run ended, "" after Ctrl-C."""
         while True:
             if self._validation.is_due(self.update) and not self._validate(interrupted):
                 return ""
@@ -265,9 +265,9 @@ class Trainer:
         return stop
 
     def sample(self, length: int = 200) -> str:
-        """Generate `length` symbols from the carried state and the first symbol of the window that
-        comes next (of the first stream), as min-char-rnn does; the trainer's generator draws. Of
-        records, some of at most so many symbols, a line each, after random labels.
+        """Generate `length` symbols from the state of the first stream and the first symbol of its
+        next window, as min-char-rnn does, with the trainer's random numbers. Of records,
+        five with random labels, a line each, of at most `length` symbols.
 
         Raises
         ------
@@ -289,7 +289,7 @@ class Trainer:
         return vocabulary.decode(ids[:, 0])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model and all that `train(..., resume=path)` needs to go on bit for bit.
+        """Write the model and all that ``train(..., resume=path)`` needs to go on bit for bit.
 
         Raises
         ------
@@ -301,7 +301,7 @@ class Trainer:
         write(path, tensors | more, about | {"trainer": run})
 
     def stored(self) -> tuple[Tensors, dict[str, Any]]:
-        """What a checkpoint stores of a run besides the model: tensors, and JSON."""
+        """The tensors and the JSON that a checkpoint stores of a run, besides the model's."""
         tensors = {f"optimizer.{i}": memory for i, memory in enumerate(self._memories)}
         tensors |= {"state": self.state, "best": self._best}
         tensors["best_state"] = self._best_state if self._validation.every else self.state[:1]
@@ -331,8 +331,8 @@ class Trainer:
         corpus : Corpus or Sequences
             The same text or sequences.
         **changes
-            Arguments of `Trainer` that may differ from the first part of the run: how long it
-            goes, what it shows and writes.
+            Arguments of `Trainer` that may differ from the first part of the run: epochs, updates
+            or minutes, patience, threads, and what it shows and writes.
 
         Raises
         ------
@@ -367,7 +367,7 @@ class Trainer:
         return trainer
 
     def _restore(self, tensors: Tensors, run: dict[str, Any]) -> None:
-        """Take over what `stored` told."""
+        """Set what `stored` returns."""
         for name, array in self.stored()[0].items():
             expect(tensors, name, array.shape, array.dtype)
             array[:] = tensors[name]
@@ -401,8 +401,8 @@ class Trainer:
                 f"{self.config['learning_rate']:g}, or with clip_norm or clip_value")
 
     def _rows(self, n: int) -> tuple[Any, ...]:
-        """Where what the next n updates read starts, all of this epoch, with lengths and labels: (n
-        N); nothing where the streams of a text are read."""
+        """Start, length and label of each row, n N of them, that the next n updates of this epoch
+        read; nothing where the streams of a text are read."""
         draw = self._reading.order
         if draw is None:
             return ()
@@ -414,8 +414,8 @@ class Trainer:
                      for rows in self._order[1])
 
     def _measure_accuracy(self) -> None:
-        """On what is trained on: a text in streams from the carried states, or shuffled in one go
-        from the zero state."""
+        """Add the accuracy on the training data: of a text in streams from the carried states, in
+        the order "shuffled" as one stream from the zero state."""
         shuffled = self._reading.order is not None
         self.history.add_accuracy(accuracy(
             self.model, self._source, self.model.zero_state() if shuffled else self.state,
@@ -424,7 +424,7 @@ class Trainer:
             steps=self.config["seq_length"]))
 
     def _validate(self, interrupted: Callable[[], bool]) -> bool:
-        """Take the validation loss, unless that is done, and keep the model if it is the best so
+        """Compute the validation loss, unless that is done, and keep the model if it is the best so
         far. False where Ctrl-C came in between."""
         if not self._validation.every or self.update in self.history.valid_updates[-1:]:
             return True
@@ -453,7 +453,7 @@ class Trainer:
         bar.update((min(self.seconds, plan.budget) if plan.timed else self.update) - bar.n)
 
     def _status(self, pace: float) -> str:
-        """The text behind the bar; pace in updates a second."""
+        """The text beside the bar; pace in updates per second."""
         unit, valid = self._source.unit, self.history.valid_loss
         symbols = self._reading.predictions * self.config["batch_size"]
         held_out = f", validation loss {valid[-1]:.3f} per {unit}" if valid.size else ""
@@ -500,7 +500,7 @@ def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
 
 
 def _check_fit(config: dict[str, Any], model: Model, source: Source) -> None:
-    """Raise ValueError where settings ask what model and source do not have."""
+    """Raise ValueError where settings need labels or symbols that are not there."""
     if source.row_labels() is None and (config["balance"] or model.config["labels"]):
         raise ValueError(f"labels and balance are for records with labels, and {source.name} has "
                          "none")

@@ -1,4 +1,4 @@
-"""The validation loss: how a model does on what it is not trained on, and when to ask."""
+"""The validation loss: when it is computed, and how."""
 
 from __future__ import annotations
 
@@ -16,21 +16,8 @@ from ..model.scoring import read, row_weights
 
 
 class Validation:
-    """When to take the validation loss, and how.
-
-    Parameters
-    ----------
-    source : Source or None
-        What is held out; None: a validation is never due.
-    config : dict
-        Of the trainer.
-    updates_per_epoch : int
-
-    Attributes
-    ----------
-    every : int
-        Updates between validations; 0: there are none.
-    """
+    """The validations of a trainer: one after each `every` updates, on the validation data
+    `source`; without data `every` is 0, and there are none."""
 
     def __init__(
         self, source: Source | None, config: dict[str, Any], updates_per_epoch: int
@@ -40,12 +27,12 @@ class Validation:
         self._seconds: float | None = None  # that the last one took
 
     def is_due(self, update: int) -> bool:
-        """Whether one is due after so many updates."""
+        """Whether a validation is due after so many updates."""
         return self.every > 0 and update > 0 and update % self.every == 0
 
     def patience_is_over(self, history: History) -> bool:
-        """Whether `patience` validations have passed since the lowest. One at the end of a run
-        counts only if it was due: so a run that was cut in two stops where a whole one does."""
+        """Whether `patience` validations have passed since the lowest loss. One at the end of a run
+        counts only if it was due: so a run in two parts stops where a whole one does."""
         if self._config["patience"] is None:
             return False
         losses = history.valid_loss[history.valid_updates % self.every == 0]
@@ -53,20 +40,20 @@ class Validation:
             losses.size - 1 - losses.argmin() >= self._config["patience"])
 
     def seconds(self, pace: float) -> float:
-        """How long one takes, where an update takes `pace` seconds."""
+        """How long a validation takes, where an update takes `pace` seconds."""
         if self._seconds is not None or not self._source:
             return self._seconds or 0.0
         learned = self._config["seq_length"] * self._config["batch_size"]
-        # only reading costs about a third of learning
+        # a forward pass costs about a third of an update
         return float(pace * self._source.predictions / learned / 2)
 
     def loss(
         self, model: Model, state: NDArray[Any], threads: int,
         stop: Callable[[], bool] = lambda: False,
     ) -> float | None:
-        """Mean loss of a prediction, without dropout; None where `stop`, asked before each batch,
-        says so. Streams of a text go on from the states (N, P) that training carried: from the
-        zero state, which it meets once an epoch, some would not find back to the text."""
+        """Mean loss of a prediction, without dropout; None when `stop()`, called before each batch,
+        is true. Streams of a text go on from the states (N, P) that training carried: from the zero
+        state, which training meets once an epoch, some networks never recover."""
         if not self._source:
             return None
         start, total, count = time.perf_counter(), 0.0, 0
