@@ -173,7 +173,7 @@ class Trainer:
         return int(self._training.counters["best_update"])
 
     def best_model(self) -> Model:
-        """A copy of the model with the parameters of `best_loss`, or the present ones while there is
+        """A copy of the model with the parameters of `best_loss`, or the present ones if there are
         none. With valid_fraction its `state` is from that update too, else the present one."""
         best = self.model.copy()
         best.history = self.history.copy()
