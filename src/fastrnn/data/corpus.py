@@ -33,9 +33,9 @@ GROUP = 50  # batches of records that are sorted by length together
 
 
 class Corpus(Source):
-    """A text to learn from or to score: one stream of ids, or records that begin anew each.
+    """A text to learn from or to score, as ids: one long text, or records that are read one by one.
 
-    Most are made by `from_file` or `from_text`, those of records by `from_records`, `from_lines` or
+    Usually made by `from_file` or `from_text`; of records by `from_records`, `from_lines` or
     `from_table`.
 
     Parameters
@@ -44,9 +44,9 @@ class Corpus(Source):
         At least one id of `vocabulary`.
     vocabulary : Vocabulary
     name : str
-        What messages call this text; for a file its name.
+        The name of this text in messages; for a file its name.
     records : Records, optional
-        Where records lie in the ids.
+        Where in the ids the records are.
 
     Attributes
     ----------
@@ -54,7 +54,8 @@ class Corpus(Source):
     vocabulary : Vocabulary
     name : str
     records : Records or None
-        Its starts, steps, labels, and how many blank or too long ones there were (`Records`).
+        The records' starts, numbers of predictions and labels, and how many texts were blank or
+        too long.
 
     Raises
     ------
@@ -82,7 +83,7 @@ class Corpus(Source):
         self.ids: NDArray[np.unsignedinteger] = np.ascontiguousarray(ids, vocabulary.dtype)
         self.vocabulary: Vocabulary = vocabulary
         self.name, self.records = name, records
-        self._left_out = 0  # symbols behind the end that are held out
+        self._left_out = 0  # symbols after the end that are validation data
 
     @classmethod
     @documented(WordSettings)
@@ -90,19 +91,19 @@ class Corpus(Source):
         cls, text: str | bytes, unit: str | None = None, vocabulary: Vocabulary | None = None, *,
         name: str = "text", **settings: Unpack[WordSettings],
     ) -> Corpus:
-        """Make a corpus of a text at hand.
+        """Make a corpus of a text.
 
         Parameters
         ----------
-        text : str, or for unit "byte" str (taken as UTF-8) or bytes
+        text : str, or for unit "byte" str (encoded as UTF-8) or bytes
         unit : {"char", "word", "byte"}, optional
-            What one symbol is, as in `Vocabulary`: the unit of `vocabulary` where that is given,
-            else "char".
+            What one symbol is, as in `Vocabulary`; where not given the unit of `vocabulary`, or
+            without one "char".
         vocabulary : Vocabulary, optional
-            The vocabulary to encode with, as that of a trained model; made from the text where
+            The vocabulary to encode with, such as that of a trained model; made from the text where
             not given.
         name : str
-            What messages call this text.
+            The name of this text in messages.
         **settings
             `WordSettings`: split, lower, min_count, for a vocabulary that is made here.
 
@@ -127,8 +128,7 @@ class Corpus(Source):
             if len(vocabulary) == 1:
                 raise ValueError(
                     f"{name} has only one distinct {unit}, {vocabulary.symbols[0]!r}, so there is "
-                    "nothing to learn: give a text with at least two"
-                )
+                    "nothing to learn: give a text with at least two")
         return cls(vocabulary.encode(text), vocabulary, name)
 
     @classmethod
@@ -139,8 +139,8 @@ class Corpus(Source):
     ) -> Corpus:
         """Read a text file: UTF-8 for unit "char" and "word", any bytes for "byte".
 
-        Line ends stay as they are. A byte order mark at the start is dropped, unless bytes are
-        the unit.
+        Line ends stay as they are. A byte order mark at the start is dropped, except for unit
+        "byte".
 
         Parameters
         ----------
@@ -153,10 +153,10 @@ class Corpus(Source):
         Raises
         ------
         FileNotFoundError, IsADirectoryError, PermissionError
-            A path that names no file, names a directory, or names a file that may not be read.
+            There is no such file, it is a directory, or it may not be read.
         ValueError
-            A file that is not UTF-8 (the message gives the byte offset), and all that `from_text`
-            refuses.
+            A file that is not UTF-8 (the message gives the byte offset), or a text that
+            `Corpus.from_text` refuses.
         """
         unit = _checked_unit(unit, vocabulary)
         text = read_bytes(path) if unit == "byte" else read_text(path)
@@ -173,8 +173,8 @@ class Corpus(Source):
     ) -> Corpus:
         """Make a corpus of short independent texts, such as names or messages.
 
-        Each is learned from the zero state, after a start symbol and up to a stop symbol. Blank
-        ones are skipped, and counted in ``corpus.records.counts``.
+        Each is read from the zero state and stands between a start symbol and a stop symbol. Blank
+        ones are left out, and counted in ``corpus.records.counts``.
 
         Parameters
         ----------
@@ -182,18 +182,18 @@ class Corpus(Source):
         labels : iterable of str, optional
             One for each record: an input of the first layer at every step.
         unit, vocabulary
-            As in `Corpus.from_text`; the vocabulary of a model that learned records has their start
-            and stop symbol.
+            As in `Corpus.from_text`; the vocabulary of a model of records has a start and a stop
+            symbol.
         start, stop : str (for unit "byte" also int), optional
             Symbols that no record has, or one symbol for both; where not given the control
             characters U+0002 and U+0003.
         max_length : int, optional
-            Symbols of the longest record that is let through.
+            The most symbols that a record may have.
         too_long : {"refuse", "cut", "drop", "keep"}
-            What becomes of longer ones: an error, their first max_length symbols, nothing, or all
-            of it; they are counted.
+            Longer records are an error, are cut to max_length symbols, are left out, or are kept;
+            they are counted.
         name : str
-            What messages call these records.
+            The name of these records in messages.
         **settings
             `WordSettings`: split, lower, min_count, for a vocabulary that is made here.
 
@@ -201,7 +201,7 @@ class Corpus(Source):
         ------
         ValueError
             No record, one that has the start or stop symbol or is too long (the message says
-            which), labels that are more or fewer than records, and what `from_text` refuses.
+            which), more or fewer labels than records, or a text that `Corpus.from_text` refuses.
         TypeError
             A record that is no text.
         """
@@ -214,18 +214,18 @@ class Corpus(Source):
     @classmethod
     def from_lines(cls, path: str | os.PathLike[str], **settings: Any) -> Corpus:
         """Read a file with one record on each line: UTF-8, or any bytes for unit "byte"; line ends
-        LF, CRLF or CR, with or without a byte order mark. Blank lines are skipped and counted.
+        LF, CRLF or CR, with or without a byte order mark. Blank lines are left out and counted.
 
         Parameters
         ----------
         path : str or path-like
         **settings
-            As for `from_records`.
+            Arguments of `Corpus.from_records`.
 
         Raises
         ------
         OSError, ValueError
-            As `from_file` and `from_records`.
+            As `Corpus.from_file` and `Corpus.from_records`.
         """
         settings = {"name": base_name(path)} | settings
         unit = _checked_unit(settings.get("unit"), settings.get("vocabulary"))
@@ -243,19 +243,19 @@ class Corpus(Source):
         ----------
         path : str or path-like
         columns : pair of int or str
-            Those of the text and of its label: their places from 0, or their names in the first
-            row. Places are for a table without a row of names.
+            The columns of the text and of its label: their positions from 0 in a table without a
+            header, or their names in the first row.
         separator : str, optional
             Between columns; where not given a tab if the first line has one, else a comma. Fields
-            may stand in quotes but where it is a tab; blanks around them are taken off.
+            may be quoted unless it is a tab; blanks around them are removed.
         **settings
-            As for `from_records`.
+            Arguments of `Corpus.from_records`.
 
         Raises
         ------
         OSError, ValueError
-            As `from_file` and `from_records`; a row with too few columns (the message says its
-            line), or a column that is not there.
+            As `Corpus.from_file` and `Corpus.from_records`; a row with too few columns (the message
+            says its line), or a column that is not there.
         """
         settings = {"name": base_name(path)} | settings
         texts, labels = table(read_text(path), separator, columns, settings["name"])
@@ -323,10 +323,7 @@ class Corpus(Source):
                              "Corpus.from_records, from_lines or from_table")
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 (hex) of the ids, their type and number: the same for the same text.
-
-        It does not cover the vocabulary, which can be compared itself.
-        """
+        """The SHA-256 (hex) of the ids, their type and number, without the vocabulary."""
         return self._sha().hexdigest()
 
     def _sha(self) -> hashlib._Hash:
@@ -336,14 +333,14 @@ class Corpus(Source):
         return sha
 
     def pieces(self, rows: NDArray[np.intp] | None = None) -> list[NDArray[np.unsignedinteger]]:
-        """The ids of each record, with start and stop, or of those of some rows."""
+        """The ids of each record, with start and stop symbol; of all, or of some rows."""
         raise ValueError(f"{self.name} is a text and has no records")
 
     def describe(self) -> str:
-        return (f"{self.name}: {len(self):,} {self.unit}s, {len(self.vocabulary)} distinct")
+        return f"{self.name}: {len(self):,} {self.unit}s, {len(self.vocabulary)} distinct"
 
     def __len__(self) -> int:
-        """Return the number of symbols in the text; of records with their starts and stops."""
+        """Number of symbols, those at the start and stop of records included."""
         return len(self.ids)
 
     def __repr__(self) -> str:
@@ -351,25 +348,22 @@ class Corpus(Source):
 
 
 class RecordCorpus(Corpus):
-    """A corpus of records: what `Corpus` makes where it is told where records lie.
-
-    Each is read by itself, from the zero state. Batches are of about equal lengths.
-    """
+    """A corpus of records, which `Corpus` makes when `records` is given. Each is read by itself,
+    from the zero state; a batch has records of about the same length."""
 
     records: Records
 
     def __init__(self, ids: ArrayLike, vocabulary: Vocabulary, name: str = "records",
                  records: Records | None = None) -> None:
         if records is None:
-            raise ValueError("a corpus of records needs to know where they lie: use "
-                             "Corpus.from_records")
+            raise ValueError("a RecordCorpus needs records: use Corpus.from_records")
         super().__init__(ids, vocabulary, name, records)
         self.steps = int(records.steps.max())
         self.labels = records.names
 
     @classmethod
     def of_pieces(cls, pieces: list[NDArray[Any]], vocabulary: Vocabulary) -> RecordCorpus:
-        """Of the ids of records, with start and stop."""
+        """Make a corpus of records whose ids, with start and stop symbol, are known."""
         return cls(np.concatenate(pieces), vocabulary, records=Records.of_pieces(pieces))
 
     @property
@@ -377,9 +371,8 @@ class RecordCorpus(Corpus):
         return int(self.records.steps.sum())
 
     def row_labels(self) -> list[str] | None:
-        if self.records.labels is None:
-            return None
-        return [self.labels[c] for c in self.records.labels]
+        of_rows = self.records.labels
+        return None if of_rows is None else [self.labels[c] for c in of_rows]
 
     def _part(self, rows: NDArray[np.intp]) -> RecordCorpus:
         return RecordCorpus(self.ids, self.vocabulary, self.name, self.records[np.sort(rows)])
@@ -387,7 +380,7 @@ class RecordCorpus(Corpus):
     def hold_out(self, valid_fraction: float, seed: int) -> tuple[Corpus, Corpus]:
         n = len(self.records)
         count = held_out_count(n, valid_fraction, 1, f"records of {self.name}")
-        # a table is often sorted, so that its tail is no sample of it
+        # a table is often sorted, so that its last rows are not like the others
         order = np.random.default_rng(seed).permutation(n)
         return self._part(order[: n - count]), self._part(order[n - count :])
 
@@ -406,7 +399,7 @@ class RecordCorpus(Corpus):
         updates = math.ceil(n / N)
 
         def order(rng: np.random.Generator) -> Order:
-            """Batches of about equal lengths; length 0 stands for a record that is not there."""
+            """Batches of about equal lengths; length 0 means that there is no record."""
             rows = np.full(updates * N, -1)
             rows[:n] = (rng.permutation(n) if not config["balance"] or places is None
                         else balanced(places, rng))
@@ -425,7 +418,6 @@ class RecordCorpus(Corpus):
     def batches(
         self, dtype: np.dtype[Any], *, streams: int = 1, steps: int = READ_STEPS
     ) -> Iterator[Batch]:
-        """Records of about the same length together."""
         pieces = self.pieces()
         counts = [len(ids) - 1 for ids in pieces]
         order = sorted(range(len(pieces)), key=counts.__getitem__)
@@ -472,8 +464,7 @@ class RecordCorpus(Corpus):
         return [self.ids[starts[i] : starts[i] + steps[i] + 1] for i in chosen]
 
     def describe(self) -> str:
-        counts = "".join(f", {count} {what}" for what, count in self.records.counts.items()
-                         if count)
+        counts = "".join(f", {n} {what}" for what, n in self.records.counts.items() if n)
         labels = f" with {len(self.labels)} labels" if self.labels else ""
         return f"{super().describe()}; {len(self.records):,} records{labels}{counts}"
 
@@ -484,8 +475,8 @@ class RecordCorpus(Corpus):
 
 
 def balanced(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.intp]:
-    """As many rows as there are, equally many of each label but for one; of rare labels some come
-    again and again."""
+    """As many rows as there are, of each label the same number or one more; rows of rare labels are
+    repeated."""
     pools = [np.flatnonzero(labels == c) for c in np.unique(labels)]
     counts = np.full(len(pools), len(labels) // len(pools))
     counts[rng.permutation(len(pools))[: len(labels) % len(pools)]] += 1
@@ -498,10 +489,8 @@ def balanced(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.
 
 def _check_vocabulary(vocabulary: Vocabulary) -> None:
     if not isinstance(vocabulary, Vocabulary):
-        raise TypeError(
-            f"vocabulary must be a fastrnn.Vocabulary, not {type(vocabulary).__name__}: "
-            "make one with Vocabulary.from_text"
-        )
+        raise TypeError("vocabulary must be a fastrnn.Vocabulary, not "
+                        f"{type(vocabulary).__name__}: make one with Vocabulary.from_text")
 
 
 def _checked_unit(unit: str | None, vocabulary: Vocabulary | None) -> str:
@@ -511,8 +500,6 @@ def _checked_unit(unit: str | None, vocabulary: Vocabulary | None) -> str:
         return unit or "char"
     _check_vocabulary(vocabulary)
     if unit not in (None, vocabulary.unit):
-        raise ValueError(
-            f'unit "{unit}" is not the vocabulary\'s, which is "{vocabulary.unit}": '
-            "give only one of the two"
-        )
+        raise ValueError(f'unit "{unit}" is not the vocabulary\'s, which is "{vocabulary.unit}": '
+                         "give only one of the two")
     return vocabulary.unit

@@ -15,26 +15,25 @@ from ..settings import TOO_LONG
 from ..validate import choice, positive_int
 from .vocabulary import START, STOP, Vocabulary
 
-AS_THEY_ARE = {"split": "blank", "lower": True, "min_count": 1}  # words, where nothing is asked
+AS_THEY_ARE = {"split": "blank", "lower": True, "min_count": 1}  # the defaults of WordSettings
 
 
 @dataclass(frozen=True)
 class Records:
-    """Where the records of a corpus lie, and what they are labelled.
+    """Where the records of a corpus are, and their labels.
 
     Attributes
     ----------
     starts : int64 ndarray, shape (n,)
-        Where in ``corpus.ids`` each record's start symbol lies; the stop symbol is its last.
+        Where in ``corpus.ids`` the start symbol of each record is.
     steps : int64 ndarray, shape (n,)
-        Predictions of each: its symbols and the stop symbol.
+        Number of predictions of each record: its symbols and the stop symbol.
     labels : int32 ndarray, shape (n,), or None
-        Which of `names` each has.
+        The label of each record, as a position in `names`.
     names : tuple of str
-        The labels, sorted.
+        The distinct labels, sorted.
     counts : dict of str -> int
-        How many texts were "blank", which are left out, and how many "too long" (above max_length),
-        whatever became of them.
+        How many texts were "blank", which are left out, and how many "too long" (above max_length).
     """
 
     starts: NDArray[np.int64]
@@ -44,11 +43,11 @@ class Records:
     counts: dict[str, int]
 
     def __len__(self) -> int:
-        """Return the number of records."""
+        """Number of records."""
         return len(self.starts)
 
     def __getitem__(self, rows: NDArray[np.intp]) -> Records:
-        """Some of them, by an array of rows."""
+        """Some of the records, by an array of rows."""
         return replace(self, starts=self.starts[rows], steps=self.steps[rows],
                        labels=None if self.labels is None else self.labels[rows])
 
@@ -57,7 +56,7 @@ class Records:
         cls, pieces: list[NDArray[Any]], labels: list[str] | None = None,
         counts: dict[str, int] | None = None,
     ) -> Records:
-        """Those whose ids, with start and stop, lie one after the other."""
+        """Records whose ids, with start and stop symbol, follow one after the other."""
         lengths = np.array([len(piece) for piece in pieces], np.int64)
         names = tuple(sorted(set(labels))) if labels is not None else ()
         places = {label: c for c, label in enumerate(names)}
@@ -72,7 +71,7 @@ def encode(
     words: dict[str, Any], name: str,
 ) -> tuple[NDArray[np.unsignedinteger], Vocabulary, Records]:
     """The ids of all records one after the other, each between its start and stop symbol; the
-    vocabulary, made from them where none is given; and where they lie."""
+    vocabulary, made from them where none is given; and where the records are."""
     choice("too_long", too_long, TOO_LONG)
     if max_length is not None:
         positive_int("max_length", max_length)
@@ -117,7 +116,7 @@ def encode(
 
 
 def digest(ids: NDArray[Any]) -> int:
-    """A number that tells a record from others, from its ids with start and stop."""
+    """A hash of a record's ids with start and stop symbol."""
     stored = np.ascontiguousarray(ids, "<u4").tobytes()
     return int.from_bytes(hashlib.blake2b(stored, digest_size=8).digest(), "little")
 
@@ -153,7 +152,7 @@ def _new_vocabulary(
 ) -> Vocabulary:
     start, stop = (_symbol(symbol, default, unit) for symbol, default in
                    ((start, START), (stop, STOP)))
-    between = "\n" if unit == "word" else ""  # words of two records must not grow together
+    between = "\n" if unit == "word" else ""  # two words must not become one
     joined = (b"".join(map(_octets, texts)) if unit == "byte" else between.join(texts))
     return Vocabulary.from_text(joined, unit, start=start, stop=stop, **words)
 

@@ -16,7 +16,7 @@ from .source import READ_STEPS, ROWS, Batch, Order, Reading, Sizes, Source, held
 
 
 class Sequences(Source):
-    """N sequences of T steps, each with a target to learn: a prediction is made at every step.
+    """N sequences of T steps, with a target at every step.
 
     Parameters
     ----------
@@ -26,28 +26,28 @@ class Sequences(Source):
         Symbols, int of shape (N, T): the loss is the cross-entropy in nats. Or numbers, float of
         shape (N, T, K): it is the squared error, the mean of a step's K numbers.
     mask : array_like of bool, shape (N, T), optional
-        Which steps count in the loss; all where not given. What the targets of the others are does
-        not matter.
+        True for the steps whose predictions are part of the loss; all where not given. The targets
+        of the others may be anything.
     lengths : array_like of int, shape (N,), optional
-        Steps of each sequence, 1 to T; what lies behind is padding and may hold anything. T where
-        not given.
+        Number of steps of each sequence, 1 to T; later ones are padding and may hold anything. T
+        where not given.
     symbols : int, optional
-        How many there are, where inputs or targets are symbols; one more than the largest where
-        not given. Inputs and targets have the same ones.
+        Number of symbols, the same for inputs and targets; one more than the largest where not
+        given.
     name : str
-        What messages call them.
+        The name of these sequences in messages.
 
     Attributes
     ----------
     inputs, targets : ndarray
-        Symbols of an unsigned type, numbers as float32 or float64; 0 where they do not matter.
+        Symbols of an unsigned type, numbers as float32 or float64; 0 in padding.
     mask : bool ndarray, shape (N, T)
-        Which steps count: none in padding.
+        True for the steps whose predictions are part of the loss; False in padding.
     lengths : int64 ndarray, shape (N,)
     ends : int64 ndarray, shape (N,)
-        Where the last step that counts ends; nothing behind it has a part in training.
+        One more than the last step whose prediction is part of the loss; training reads no further.
     sizes : Sizes
-        As `Model` takes them.
+        What `Model` needs to know of them.
 
     Raises
     ------
@@ -59,8 +59,8 @@ class Sequences(Source):
 
     Notes
     -----
-    ``sequences[:100]``, or with an array of rows, picks some of them. Sequences of different
-    lengths train exactly as if each were alone: padding has no part in loss or gradient.
+    ``sequences[:100]`` or ``sequences[rows]`` picks some of them. Padding has no part in loss or
+    gradient, so sequences of different lengths train exactly as if each were alone.
 
     >>> curves = fastrnn.Sequences(x[:, :-1, None], x[:, 1:, None])
     """
@@ -119,7 +119,7 @@ class Sequences(Source):
         updates = math.ceil(n / N)
 
         def order(rng: np.random.Generator) -> Order:
-            """A new order of the sequences; length 0 stands for one that is not there."""
+            """A new order of the sequences; length 0 means that there is none."""
             rows = np.full(updates * N, -1)
             rows[:n] = rng.permutation(n)
             return np.maximum(rows, 0) * T, np.where(rows < 0, 0, self.ends[rows]), None
@@ -143,7 +143,7 @@ class Sequences(Source):
         return self.inputs, self.lengths
 
     def batch(self, rows: NDArray[np.intp], dtype: Any) -> dict[str, Any]:
-        """The sequences of some rows as `kernels.Network.unroll` takes them; -1 stands for an empty
+        """The sequences of some rows as `kernels.Network.unroll` takes them; of row -1 an empty
         one."""
         mask, lengths = self.mask[rows], self.lengths[rows]
         mask[rows < 0], lengths[rows < 0] = False, 0
@@ -153,7 +153,6 @@ class Sequences(Source):
         return arrays | {"mask": np.ascontiguousarray(mask.T).view(np.uint8), "lengths": lengths}
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of all that is learned from: the same for the same sequences."""
         digest = hashlib.sha256(f"{self.sizes}\n".encode())
         for array in (self.inputs, self.targets, self.mask, self.lengths):
             digest.update(f"{array.dtype.name} {array.shape}\n".encode())
@@ -161,7 +160,7 @@ class Sequences(Source):
         return digest.hexdigest()
 
     def __len__(self) -> int:
-        """Return the number of sequences."""
+        """Number of sequences."""
         return len(self.inputs)
 
     def __getitem__(self, rows: Any) -> Sequences:
@@ -183,7 +182,7 @@ class Sequences(Source):
 
 
 def _array(name: str, value: ArrayLike) -> NDArray[Any]:
-    """Symbols (N, T) or numbers (N, T, .), neither of them checked for its values."""
+    """Symbols (N, T) or numbers (N, T, .) whose values are not yet checked."""
     try:
         array = np.asarray(value)
     except ValueError:  # rows of different lengths
@@ -235,7 +234,7 @@ def _mask(mask: ArrayLike | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
 def _kept(
     name: str, array: NDArray[Any], matters: NDArray[np.bool_], symbols: int
 ) -> NDArray[Any]:
-    """A copy with 0 where it does not matter, once the rest of it is found to be right."""
+    """A copy with 0 where the values do not matter; ValueError for a wrong value elsewhere."""
     if array.ndim == 3:
         wrong = matters & ~np.isfinite(array).all(axis=2)
         if wrong.any():

@@ -1,8 +1,8 @@
-"""What is learned from: the questions that a text, records and sequences all answer.
+"""Sources of data: what texts, records and sequences have in common.
 
-Training, scoring and the command line ask a `Source` and never which kind it is, so a new kind is
-one class. The compiled loops read flat arrays, step by step; a source tells where in them the rows
-of each update begin.
+Training, scoring and the command line call the methods of `Source` and never ask which kind it is,
+so a new kind is one class. The compiled loops read flat arrays, step by step; a source says where
+in them the rows of each update begin.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from ..validate import positive_int
 from .vocabulary import Vocabulary
 
-READ_STEPS = 256  # steps of a text that scoring reads in one unroll
-ROWS = 2**14  # time steps of all rows together that scoring reads in one unroll
+READ_STEPS = 256  # time steps of a text in a batch for scoring
+ROWS = 2**14  # time steps of all rows together in such a batch
 
-# where the rows of an epoch's batches begin, and where they differ their lengths and labels:
-# arrays (updates * N,), a length of 0 for a row that is not there
+# where the rows of an epoch's batches begin, their lengths if they differ, and their labels: arrays
+# (updates * N,), a length of 0 where there is no row
 Order = tuple[NDArray[np.int64], NDArray[np.int64] | None, NDArray[np.int32] | None]
 
 
@@ -33,10 +33,10 @@ class Sizes:
     Parameters
     ----------
     input_symbols, input_size : int
-        How many symbols there are, each read as one-hot or embedded; or the numbers of each input.
-        One of the two is 0.
+        How many symbols there are, one-hot or embedded; or how many numbers an input has. One of
+        the two is 0.
     output_symbols, output_size : int
-        How many symbols there are to predict; or the numbers of each prediction. One of the two
+        How many symbols there are to predict; or how many numbers a prediction has. One of the two
         is 0.
 
     Raises
@@ -62,17 +62,17 @@ class Sizes:
 
     @property
     def inputs(self) -> int:
-        """V symbols or D numbers that are read, whichever it is."""
+        """V, the number of input symbols, or D, the numbers of an input."""
         return self.input_symbols or self.input_size
 
     @property
     def outputs(self) -> int:
-        """K symbols or numbers that are predicted, whichever it is."""
+        """K, the number of output symbols or the numbers of a prediction."""
         return self.output_symbols or self.output_size
 
     @property
     def loss(self) -> str:
-        """The usual loss of such predictions."""
+        """The usual loss: "cross_entropy" for symbols, "mean_squared_error" for numbers."""
         return "cross_entropy" if self.output_symbols else "mean_squared_error"
 
     def __str__(self) -> str:
@@ -102,13 +102,13 @@ class Reading:
     ----------
     arrays : dict of str -> ndarray
         What `kernels.Training` reads, step by step: ``ids`` or numbers ``x``, ``targets`` where
-        they are not the next ids, ``mask`` where not every step counts.
+        they are not the next ids, ``mask`` where the loss leaves steps out.
     updates_per_epoch : int
     predictions : float
-        Of one row of a batch, those that count; their mean where rows differ.
+        Predictions in one row of a batch that are part of the loss; the mean where rows differ.
     order : callable or None
-        order(rng) draws an epoch's rows, each read from the zero state; None: the ids are cut into
-        equal streams, read from left to right with the state carried on.
+        order(rng) samples an epoch's rows, each read from the zero state; None: the ids are cut
+        into equal streams, read from left to right, the state carried from window to window.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -124,14 +124,14 @@ class Batch:
     Attributes
     ----------
     steps : int
-        The longest unroll of batches like this one.
+        The most time steps of a batch of this source.
     arrays : dict of str -> ndarray
         ``inputs`` and ``targets``, ids [T][N] or numbers [N][T][.]; and where rows differ in
         length ``mask`` [T][N] and ``lengths`` [N].
     rows : ndarray of int, shape (n,)
-        Which rows of the source the first n of the N are; the others are empty.
+        The rows of the source that are the first n of the N; the others are empty.
     goes_on : bool
-        Whether the state is carried on from the batch before, rather than zero.
+        Whether the state is that after the previous batch, not zero.
     """
 
     steps: int
@@ -146,7 +146,7 @@ class Batch:
 
     @property
     def predictions(self) -> int:
-        """Those that count."""
+        """Number of predictions that are part of the loss."""
         if "mask" in self.arrays:
             return int(self.arrays["mask"].sum())
         inputs = self.arrays["inputs"]
@@ -159,11 +159,11 @@ class Source(ABC):
     Attributes
     ----------
     name : str
-        What messages call it.
+        The name of this source in messages.
     kind : str
-        What messages call such a source: "text", "sequences".
+        The name of such a source in messages: "text", "sequences".
     unit : str
-        What one prediction is of: "char", "word", "byte" or "step".
+        What is predicted at a step: a "char", "word" or "byte"; "step" for other sources.
     sizes : Sizes
         What a network reads and predicts here.
     vocabulary : Vocabulary or None
@@ -171,9 +171,9 @@ class Source(ABC):
     steps : int or None
         T of the longest row where rows are read whole; None: the trainer's seq_length.
     labels : tuple of str
-        The distinct labels that its rows have; empty where they have none.
+        The distinct labels of its rows; empty where they have none.
     predictions : int
-        Those that count, in all rows.
+        Number of predictions that are part of the loss, in all rows.
     """
 
     name: str
@@ -193,42 +193,30 @@ class Source(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of all that is learned from: the same for the same data."""
+        """SHA-256 (hex) of the data."""
 
     @abstractmethod
     def hold_out(self, valid_fraction: float, seed: int) -> tuple[Source, Source]:
-        """The part to train on, and the part held out for validation.
-
-        Raises
-        ------
-        ValueError
-            One of the two would be too small; the message says what to give.
-        """
+        """Training data and validation data; ValueError where one of the two would be too small."""
 
     @abstractmethod
     def reading(
         self, config: Mapping[str, Any], labels: Sequence[str] | None, dtype: np.dtype[Any]
     ) -> Reading:
         """How a run with this configuration of the trainer, whose model has these labels and this
-        dtype, reads the source.
-
-        Raises
-        ------
-        ValueError
-            There is too little of it for seq_length and batch_size; the message says how much.
-        """
+        dtype, reads the source; ValueError where it is too short for seq_length and batch_size."""
 
     @abstractmethod
     def batches(
         self, dtype: np.dtype[Any], *, streams: int = 1, steps: int = READ_STEPS
     ) -> Iterator[Batch]:
-        """All of it once, for scoring. A text is read in so many streams (fewer where it is
-        short), `steps` at a time; the others choose batches of their own."""
+        """The whole source once, for scoring. A text is cut into so many streams (fewer where it is
+        short), `steps` symbols in a batch; other sources choose their own batches."""
 
     def check_fits(
         self, vocabulary: Vocabulary | None, sizes: Sizes, labels: Sequence[str] | None
     ) -> None:
-        """Raise ValueError unless a model with these can read and predict what is in here."""
+        """Raise ValueError unless a model of this vocabulary, sizes and labels fits this source."""
         own, other = asdict(sizes), asdict(self.sizes)
         if not all(other[name] == size or ("symbols" in name and 0 < other[name] < size)
                    for name, size in own.items()):
@@ -244,16 +232,16 @@ class Source(ABC):
         raise ValueError(f"{self.name} is no batch of sequences: give ids (N, T)")
 
     def digests(self) -> NDArray[np.uint64]:
-        """Numbers that tell its records apart, sorted; empty where there are none."""
+        """A hash of each distinct record, sorted; empty for other sources."""
         return np.empty(0, np.uint64)
 
     def describe(self) -> str:
-        """What a command says it learns from."""
+        """A line about this source, for the command line."""
         return f"{self.name}: {self.predictions:,} {self.unit}s to predict, {self.sizes}"
 
 
 def held_out_count(count: int, valid_fraction: float, least: int, what: str) -> int:
-    """How many of so many symbols or rows a fraction holds out, at least so many."""
+    """The number of symbols or rows that are validation data, at least `least`."""
     held_out = round(count * valid_fraction)
     if held_out < least:
         raise ValueError(

@@ -14,11 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from ..settings import SPLITS, UNITS
 from ..validate import choice, positive_int
 
-# Symbols (for words: characters) encoded at a time: what a chunk needs besides its ids stays in
-# the cache and does not grow with the text.
-CHUNK = 1 << 16
+CHUNK = 1 << 16  # symbols (for words: characters) encoded at a time, so that they fit the cache
 
-# ways to cut a text into words -> (where it may be cut for good, the words of a piece)
+# split -> (where a text may be cut into pieces, the words of a piece)
 _LINE_END_OR_BLANK = re.compile(r" |\r\n?|(?<!\r)\n")
 _WHITE_SPACE = re.compile(r"\s")
 SPLITTERS: dict[str, tuple[re.Pattern[str], Callable[[str], list[str]]]] = {
@@ -27,14 +25,14 @@ SPLITTERS: dict[str, tuple[re.Pattern[str], Callable[[str], list[str]]]] = {
     "mark": (_WHITE_SPACE, re.compile(r"\w+|[^\w\s]").findall),
 }
 UNKNOWN = "<unk>"
-# around a record where no others are named: ASCII's own "start of text" and "end of text"
+# default start and stop symbol of records: ASCII's "start of text" and "end of text"
 START, STOP = "\x02", "\x03"
 
 
 class Vocabulary:
-    """The distinct symbols of a text; a symbol's id is its place in `symbols`.
+    """The distinct symbols of a text; a symbol's id is its position in `symbols`.
 
-    A vocabulary does not change once made. Two are equal when unit and symbols are.
+    A vocabulary does not change. Two are equal when unit and symbols are.
 
     Parameters
     ----------
@@ -42,21 +40,20 @@ class Vocabulary:
         K distinct symbols: single characters for unit "char", words for "word", ints 0..255 for
         "byte".
     unit : {"char", "word", "byte"}
-        What one symbol is. "char": a character of a str, exactly as it stands. "word": see
-        `split`. "byte": a byte of the text in UTF-8.
+        What one symbol is. "char": a character of a str. "word": see `split`. "byte": a byte of
+        the text in UTF-8.
     split : {"blank", "space", "mark"}
-        Of unit "word". "blank": the text is cut at every blank and every line end, so that the
-        empty word stands between two of them (as ``re.split(" |\\n", text)``, the "Language
-        Modeling with RNNs" notebook). "space": words are what stands between runs of white space
-        of any kind, as ``text.split()``. "mark": runs of letters, digits and "_", and each other
-        mark by itself.
+        For unit "word". "blank": the text is split at every blank and line end, with an empty word
+        between two of them, as ``re.split(" |\\n", text)`` does (the notebook "Language Modeling
+        with RNNs"). "space": at runs of white space, as ``text.split()`` does. "mark": words are
+        runs of letters, digits and "_", and each other mark is a word.
     lower : bool
-        Of unit "word": whether the text is lower-cased first.
+        For unit "word": whether the text is lower-cased first.
     unknown : str, optional
-        Of unit "word": one of the symbols, which stands for every word that is not among them.
+        For unit "word": the symbol that stands for all words that are no symbols.
     start, stop : str or int, optional
-        Two of the symbols, or twice the same, of texts that are records: each begins after the one
-        and ends with the other, and neither comes inside.
+        For records: the symbols before and after each, which may be the same one. A record must not
+        have them inside.
 
     Attributes
     ----------
@@ -72,14 +69,8 @@ class Vocabulary:
     """
 
     def __init__(
-        self,
-        symbols: Sequence[str] | Sequence[int],
-        unit: str = "char",
-        *,
-        split: str = "blank",
-        lower: bool = True,
-        unknown: str | None = None,
-        start: str | int | None = None,
+        self, symbols: Sequence[str] | Sequence[int], unit: str = "char", *, split: str = "blank",
+        lower: bool = True, unknown: str | None = None, start: str | int | None = None,
         stop: str | int | None = None,
     ) -> None:
         check_unit(unit)
@@ -104,7 +95,7 @@ class Vocabulary:
         self.start, self.stop = start, stop
         self.dtype = np.min_scalar_type(len(self.symbols) - 1)
         if unit != "word":
-            # code of a symbol -> id, -1 where unknown; the last entry answers for all codes beyond
+            # code of a symbol -> id, -1 where unknown; the last entry is for all larger codes
             given: Any = self.symbols
             codes = map(ord, given) if unit == "char" else given
             self._codes = np.array([*codes], np.uint32)  # (K,)
@@ -125,8 +116,7 @@ class Vocabulary:
         split, lower
             As `Vocabulary`.
         min_count : int
-            Above 1, for unit "word": words that come less often than this are left out, and
-            "<unk>" stands for them and for all others.
+            For unit "word": words that occur less often become "<unk>", as all unknown ones do.
         start, stop : str or int, optional
             As `Vocabulary`; the text must not have them.
 
@@ -160,7 +150,7 @@ class Vocabulary:
 
         Parameters
         ----------
-        text : str, or for unit "byte" str (taken as UTF-8) or bytes
+        text : str, or for unit "byte" str (encoded as UTF-8) or bytes
 
         Returns
         -------
@@ -169,8 +159,8 @@ class Vocabulary:
         Raises
         ------
         ValueError
-            A symbol that the vocabulary does not have, where it has no `unknown`; its position is
-            counted in symbols from 0.
+            A symbol that the vocabulary does not have, if it has no `unknown`; the message gives
+            its position in symbols.
         TypeError
             A text of another type.
         """
@@ -192,12 +182,13 @@ class Vocabulary:
         return ids
 
     def encode_record(self, text: str | bytes) -> NDArray[np.unsignedinteger]:
-        """Return the ids of a record between those of the start and the stop symbol.
+        """Return the ids of a record with those of the start and the stop symbol around them.
 
         Raises
         ------
         ValueError, TypeError
-            As `encode`; the record has the start or stop symbol; or there are none.
+            As `Vocabulary.encode`; the record has the start or stop symbol, or the vocabulary has
+            none.
         """
         if self.start is None or self.stop is None:
             raise ValueError("this vocabulary has no start and stop symbol: make it with "
@@ -212,9 +203,8 @@ class Vocabulary:
         return np.concatenate([[start], ids, [stop]]).astype(self.dtype)
 
     def decode(self, ids: ArrayLike) -> str:
-        """Return the text of ids; the inverse of `encode`.
-
-        Words are joined by one blank. Bytes are read as UTF-8, with U+FFFD where they are not.
+        """Return the text of ids, the inverse of `Vocabulary.encode`. Words are joined by a blank;
+        bytes are decoded as UTF-8, with U+FFFD where they are not.
 
         Parameters
         ----------
@@ -236,11 +226,9 @@ class Vocabulary:
         return bytes(codes.astype("<u4", copy=False)).decode("utf-32-le", "surrogatepass")
 
     def iterdecode(self, pieces: Iterable[ArrayLike]) -> Iterator[str]:
-        """Yield the text of ids that come piece by piece, each symbol as soon as it is there.
-
-        Joined it is what `decode` gives for all of them: for unit "char" one character at a time,
-        for "word" a word, from the second on with the blank before it, for "byte" a character when
-        all its bytes are there.
+        """Yield the text of ids that come piece by piece, each symbol as soon as it is there: a
+        character, a word (from the second on with a blank before it), or for unit "byte" a
+        character when all its bytes are there. Joined they are what `Vocabulary.decode` gives.
 
         Parameters
         ----------
@@ -249,7 +237,7 @@ class Vocabulary:
         Raises
         ------
         ValueError, TypeError
-            As `decode`.
+            As `Vocabulary.decode`.
         """
         symbols = (self.symbols[i] for ids in pieces for i in self._flat_ids(ids).tolist())
         if self.unit == "char":
@@ -263,7 +251,7 @@ class Vocabulary:
                 yield from characters
 
     def check_ids(self, ids: ArrayLike) -> NDArray[np.integer]:
-        """Return ids as an integer array of their own shape, or raise if one is no id.
+        """Return ids as an integer array of the same shape, or raise an error if one is no id.
 
         Parameters
         ----------
@@ -272,7 +260,7 @@ class Vocabulary:
         Raises
         ------
         ValueError
-            An id outside 0..K-1; the message names it and its place.
+            An id outside 0..K-1; the message gives its position.
         TypeError
             Ids that are not integers.
         """
@@ -285,15 +273,13 @@ class Vocabulary:
         if ids.min() < 0 or ids.max() >= len(self):
             place = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= len(self)))[0])
             where = place[0] if len(place) == 1 else place
-            raise ValueError(
-                f"id {ids[place]} at position {where} is outside the vocabulary: "
-                f"ids go from 0 to {len(self) - 1}"
-            )
+            raise ValueError(f"id {ids[place]} at position {where} is outside the vocabulary: ids "
+                             f"go from 0 to {len(self) - 1}")
         return ids
 
     def to_dict(self) -> dict[str, Any]:
-        """Return unit and symbols, for words also split, lower and unknown, for records start and
-        stop, ready for JSON."""
+        """Return a dict for JSON: unit and symbols, for words also split, lower and unknown, for
+        records start and stop."""
         words = {"split": self.split, "lower": self.lower, "unknown": self.unknown}
         around = {"start": self.start, "stop": self.stop}
         return {"unit": self.unit, "symbols": list(self.symbols)} | (
@@ -301,13 +287,7 @@ class Vocabulary:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Vocabulary:
-        """Make the vocabulary that `to_dict` described.
-
-        Raises
-        ------
-        ValueError
-            Anything that `to_dict` cannot have written.
-        """
+        """Make a vocabulary of what `Vocabulary.to_dict` returned; ValueError for other things."""
         keys = {"unit", "symbols"}
         if isinstance(stored, dict) and stored.get("unit") == "word":
             keys |= {"split", "lower", "unknown"}
@@ -326,16 +306,14 @@ class Vocabulary:
         return ids
 
     def _encode_words(self, text: str) -> NDArray[np.unsignedinteger]:
-        pieces = [np.empty(0, self.dtype)]
-        position = 0
+        pieces, position = [np.empty(0, self.dtype)], 0
         unknown = -1 if self.unknown is None else self._ids[self.unknown]
         for words in _words(text, self.split, self.lower):
             found = [self._ids.get(word, unknown) for word in words]
             if -1 in found:
                 at = found.index(-1)
                 raise self._unknown(words[at], position + at)
-            ids = np.array(found, self.dtype)
-            pieces.append(ids)
+            pieces.append(np.array(found, self.dtype))
             position += len(words)
         return np.concatenate(pieces)
 
@@ -343,8 +321,7 @@ class Vocabulary:
         return ValueError(
             f"{self.unit} {symbol!r} at position {position} is not in the vocabulary of "
             f"{len(self)} symbols: take it out of the text, or use a vocabulary made from a text "
-            "that has it"
-        )
+            "that has it")
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -362,7 +339,7 @@ class Vocabulary:
 
 
 def _without(symbols: set[Any], around: set[Any]) -> set[Any]:
-    """The symbols of a text, once it is sure that the start and stop symbol are not among them."""
+    """The symbols of a text; ValueError if the start or stop symbol is among them."""
     for symbol in around & symbols:
         raise ValueError(f"the text has {symbol!r}, which is to be the start or stop symbol: take "
                          "it out, or name one that the text does not have")
@@ -376,13 +353,11 @@ def check_unit(unit: str) -> None:
 
 
 def _checked_text(text: str | bytes, unit: str) -> Any:
-    """Return text as what its unit is read from: str for char and word, bytes for byte."""
+    """The text as str, or for unit "byte" as bytes."""
     if unit != "byte":
         if not isinstance(text, str):
-            raise TypeError(
-                f'text for unit "{unit}" must be a str, not {type(text).__name__}: '
-                'decode it first, or use unit "byte"'
-            )
+            raise TypeError(f'text for unit "{unit}" must be a str, not {type(text).__name__}: '
+                            'decode it first, or use unit "byte"')
         return text
     if isinstance(text, str):
         try:
@@ -390,16 +365,13 @@ def _checked_text(text: str | bytes, unit: str) -> Any:
         except UnicodeEncodeError as error:
             raise ValueError(
                 f"character {text[error.start]!r} at position {error.start} has no UTF-8 form: "
-                "take the lone surrogate out of the text"
-            ) from None
+                "take the lone surrogate out of the text") from None
     if isinstance(text, (bytes, bytearray, memoryview)):
         return bytes(text)  # no copy where it is bytes already
     raise TypeError(f'text for unit "byte" must be a str or bytes, not {type(text).__name__}')
 
 
-def _check_word_options(
-    unit: str, split: str, lower: bool, unknown: str | None = None
-) -> None:
+def _check_word_options(unit: str, split: str, lower: bool, unknown: str | None = None) -> None:
     choice("split", split, SPLITS)
     if unit != "word" and (split != "blank" or not lower or unknown is not None):
         raise ValueError(f'split, lower and unknown are for unit "word", not "{unit}"')
@@ -408,14 +380,10 @@ def _check_word_options(
 
 
 def _words(text: str, split: str, lower: bool) -> Iterator[list[str]]:
-    """Yield the words of a text in pieces of about CHUNK characters.
-
-    Cut at blanks, the pieces give the words of the whole: no blank changes in lower case, nor how
-    the letters beyond it do.
-    """
+    """Yield the words of a text in pieces of about CHUNK characters. Cut at a blank, they are the
+    words of the whole text: lower case changes no blank, and no letter depends on one beyond."""
     cut, words = SPLITTERS[split]
-    start = 0
-    more = bool(text)
+    start, more = 0, bool(text)
     while more:
         blank = cut.search(text, start + CHUNK)
         piece = text[start : blank.start() if blank else len(text)]
