@@ -61,8 +61,8 @@ class Report:
         above the tolerance.
     wrong_steps : list of int or None
         Of a checked function of sequences (N, T, D): the time steps with such entries. Gradients
-        flow from the last step back to the first; where the last step is right and all before it
-        are wrong, the backward pass from one step to the step before it is wrong.
+        flow from the last step back to the first; where one step is right and all steps before it
+        are wrong, the backward pass from that step to the one before it is wrong.
     """
 
     worst: dict[str, Worst]
@@ -80,21 +80,19 @@ class Report:
         return self.worst[name].error
 
     def __str__(self) -> str:
-        lines = [f"{'tensor':12} {'checked':>13} {'worst error':>12}  at {'':10} "
+        lines = [f"{'tensor':12} {'checked':>13} {'worst error':>12}  {'at':13} "
                  f"{'analytic':>13} {'numerical':>13}"]
         for name, w in self.worst.items():
-            index = ", ".join(map(str, w.index))
             lines.append(f"{name:12} {f'{w.checked} of {w.size}':>13} {w.error:12.2e}  "
-                         f"[{index}]{'':{max(0, 11 - len(index))}} "
-                         f"{w.analytic:13.6e} {w.numeric:13.6e}")
+                         f"{list(w.index)!s:13} {w.analytic:13.6e} {w.numeric:13.6e}")
         lines.append(f"largest relative error {self.max_error:.2e} (step {self.step:g}; numerical "
                      f"gradients are rounded by about {self.rounding:.0e}, beyond which the error "
                      f"is {self.certain_error:.2e})")
         if self.first_wrong is not None:
             lines.append(f"first wrong entry: {list(self.first_wrong)}")
         if self.wrong_steps:
-            lines.append(f"wrong at time steps {', '.join(map(str, self.wrong_steps))}: first at "
-                         f"step {self.wrong_steps[0]}")
+            lines.append(f"wrong at time steps {str(self.wrong_steps)[1:-1]}: first at step "
+                         f"{self.wrong_steps[0]}")
         return "\n".join(lines)
 
     __repr__ = __str__  # notebooks show the table
@@ -145,11 +143,11 @@ def gradcheck(
         As `Model.loss_and_gradients`.
     """
     how = checked(GradcheckSettings, dict(settings), "gradcheck")
-    step, rng = how["step"], np.random.default_rng(how["seed"])
+    rng = np.random.default_rng(how["seed"])
     if not isinstance(model, Model):
         if not callable(model):
             raise TypeError(f"gradcheck takes a Model or a function, not {model!r}")
-        return _check_function(model, inputs, targets, dout, how, rng)
+        return _check_function(model, inputs, targets, dout, how)
     twin = model.in_float64()
     if state is None:
         state = rng.normal(0, 0.1, twin.zero_state(len(np.asarray(inputs))).shape)
@@ -163,16 +161,15 @@ def gradcheck(
 
     _, grads, _ = call(twin.loss_and_gradients)
     losses = call(twin.losses)  # (N, T)
-    rounding = float(EPS * np.abs(losses).max() / step)
-    found = {name: _compare(p, grads[name], lambda: call(twin.losses),
-                            lambda change: math.fsum(change.flat) / len(change), rounding, how, rng)
-             for name, p in twin.params.items()}
-    return _report({name: entries for name, entries in found.items() if entries}, step, rounding)
+    rounding = float(EPS * np.abs(losses).max() / how["step"])
+    return _report({name: _compare(p, grads[name], lambda: call(twin.losses),
+                                   lambda change: math.fsum(change.flat) / len(change), rounding,
+                                   how, rng)
+                    for name, p in twin.params.items()}, how["step"], rounding)
 
 
 def _check_function(f: Callable[[Array], ArrayLike], x: ArrayLike, df: ArrayLike,
-                    dout: ArrayLike | None, how: dict[str, Any],
-                    rng: np.random.Generator) -> Report:
+                    dout: ArrayLike | None, how: dict[str, Any]) -> Report:
     x = float_array("x", x, (...,), np.float64).copy()
     df = float_array("df", df, x.shape, np.float64)
     y = np.array(f(x.copy()), np.float64)
@@ -180,7 +177,8 @@ def _check_function(f: Callable[[Array], ArrayLike], x: ArrayLike, df: ArrayLike
     # each entry of f(x) is rounded by itself
     rounding = float(EPS * np.linalg.norm(y * weights) / how["step"])
     found = _compare(x, df, lambda: np.array(f(x.copy()), np.float64),
-                     lambda change: math.fsum((change * weights).flat), rounding, how, rng)
+                     lambda change: math.fsum((change * weights).flat), rounding, how,
+                     np.random.default_rng(how["seed"]))
     if not found:
         raise ValueError("x has no entries to check")
     report = _report({"x": found}, how["step"], rounding)
@@ -205,11 +203,13 @@ def _compare(p: Array, gradient: Array, values: Callable[[], Array],
         p[index] = high
         above = values()
         p[index] = low
-        # each loss's difference first: the sums are so large that they round it away
-        change = above - values()
+        change = above - values()  # before the sum, whose rounding would hide it
         p[index] = before
-        a, n = float(gradient[index]), total(change) / (high - low)
-        error, certain = _errors(a, n, rounding)
+        a, n = float(gradient[index]), float(total(change) / (high - low))
+        size = max(1e-12, abs(a) + abs(n))
+        error, certain = abs(a - n) / size, (abs(a - n) - 4 * rounding) / size
+        if not math.isfinite(a - n):  # a NaN would be lost in comparisons
+            error = certain = math.inf
         found.append((Worst(error, index, a, n, count, p.size), certain))
     return found
 
@@ -219,11 +219,3 @@ def _report(found: dict[str, list[tuple[Worst, float]]], step: float, rounding: 
              for name, entries in found.items()}
     certain = max(certain for entries in found.values() for _, certain in entries)
     return Report(worst, max(0.0, certain), step, rounding)
-
-
-def _errors(a: float, n: float, rounding: float) -> tuple[float, float]:
-    """The relative error, and the part of it that 4 times `rounding` does not explain."""
-    if not math.isfinite(a - n):  # a NaN would be lost in comparisons
-        return math.inf, math.inf
-    size = max(1e-12, abs(a) + abs(n))
-    return abs(a - n) / size, (abs(a - n) - 4 * rounding) / size
