@@ -370,11 +370,9 @@ def loss_and_gradients(params: Tensors, inputs: Array, targets: Array, state: Ar
     dout = dscores @ params["head.W"].T
     if cell == "esn":
         return total, grads, last
-    for layer in reversed(range(len(layers))):
-        if masks is not None:
-            dout = dout * masks[layer]
+    for layer, (x, start, kept) in reversed([*enumerate(layers)]):
         weights = layer_weights(params, layer)
-        x, start, kept = layers[layer]
+        dout = dout if masks is None else dout * masks[layer]
         dout, dweights = layer_backward(dout, x, start, kept, weights, cell)
         grads.update(zip((f"layer{layer}.{name}" for name in weights), dweights, strict=True))
     if labels is not None:
@@ -507,8 +505,8 @@ def sample(params: Tensors, state: Array, symbol: int, uniforms: Iterable[float]
     """Ids drawn from softmax(scores / temperature), one for each uniform number in [0, 1).
 
     state (P) is the state before `symbol` is read. Temperature 0 takes the likeliest symbol.
-    top_k keeps the top_k likeliest symbols (of equals the lowest ids); top_p then the fewest of
-    the likeliest whose probabilities sum to top_p (Holtzman et al. 2020).
+    top_k keeps the top_k likeliest symbols (of equals the lowest ids); top_p keeps the fewest of
+    these whose probabilities, scaled to sum to 1, reach top_p (Holtzman et al. 2020).
     """
     state, ids = state[None], []
     for u in uniforms:
