@@ -100,7 +100,7 @@ class Report:
 
 @documented(GradcheckSettings)
 def gradcheck(
-    model: Model | Callable[[Array], ArrayLike], inputs: ArrayLike, targets: ArrayLike, *,
+    model: Model | Callable[[NDArray[Any]], ArrayLike], inputs: ArrayLike, targets: ArrayLike, *,
     state: ArrayLike | None = None, mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None, labels: Any = None, dout: ArrayLike | None = None,
     **settings: Unpack[GradcheckSettings],
