@@ -164,9 +164,6 @@ class Memory(nn._Recurrent):
     def forward(self, x, m0):
         return self._run(x, (("m0", m0),))
 
-    def backward(self, du):
-        return self._run_back(du)
-
 
 def test_the_memory_cell_gives_dx_and_dm0(isa):
     layer = random_layer(Memory, 5, 6)

@@ -1,9 +1,9 @@
-"""Layers for a loop of one's own: arrays in, arrays out, with forward and backward passes written
-out, the recurrent ones on the compiled kernels.
+"""Layers for your own training loop: arrays in, arrays out, with separate forward and backward
+passes, the recurrent ones on the compiled kernels.
 
 Arrays are batch-first: N sequences, T time steps, then the features. Every layer has two dicts:
 ``params``, whose arrays may be written into or replaced by others of the same shape, and ``grads``
-with the same keys, which `backward` fills. A layer remembers what its last `forward` saw, so
+with the same keys, which `backward` fills. A layer stores what its last `forward` read, so
 `backward` belongs to that call.
 
 >>> rnn, head, loss = nn.LSTM(15, 100), nn.Linear(100, 778), nn.SoftmaxCrossEntropy()
@@ -42,8 +42,20 @@ Array = NDArray[Any]
 States = tuple[tuple[str, ArrayLike | None], ...]  # names and arrays, zero where they are None
 
 
-class Layer:
-    """What all layers have; those without parameters have empty dicts.
+class _Pass:
+    """A forward pass that stores what its backward pass needs."""
+
+    _seen: tuple[Array, ...] | None = None
+
+    def _last(self) -> tuple[Array, ...]:
+        if self._seen is None:
+            raise RuntimeError(f"{type(self).__name__}.backward has nothing to go back through: "
+                               "call forward first")
+        return self._seen
+
+
+class Layer(_Pass):
+    """Base of all layers; those without parameters have empty dicts.
 
     Attributes
     ----------
@@ -60,7 +72,6 @@ class Layer:
                                          for name, shape in self._shapes.items()}
         self.grads: dict[str, Array] = {}
         self.training = True
-        self._seen: Any = None  # what backward needs of the last forward
 
     def forward(self, x: Any) -> Any:
         raise NotImplementedError
@@ -80,14 +91,8 @@ class Layer:
                 draw_weights(init, scale, name, p, columns or p.shape[1], rng, picked)
 
     def _param(self, name: str) -> Array:
-        """A parameter, whichever array stands for it now."""
+        """A parameter, checked because users may replace the array."""
         return float_array(f'params["{name}"]', self.params[name], self._shapes[name], self.dtype)
-
-    def _last(self) -> Any:
-        if self._seen is None:
-            raise RuntimeError(f"{type(self).__name__}.backward has nothing to go back through: "
-                               "call forward first")
-        return self._seen
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {shape}" for name, shape in self._shapes.items())
@@ -95,23 +100,23 @@ class Layer:
 
 
 class _Recurrent(Layer):
-    """One recurrent layer on the kernels. The state of a sequence is (h) or (h, c), each (H)."""
+    """One recurrent layer on the kernels. The state of a sequence is h or, of an LSTM, h and c."""
 
-    kinds = 1  # arrays that a state has
-
-    def __init__(self, cell: str, D: int, H: int, *, reset_after: bool, init: str,
-                 init_scale: float | None, dtype: str, seed: int | None,
-                 threads: int | None) -> None:
+    def __init__(self, cell: str, D: int, H: int, init: str, init_scale: float | None, dtype: str,
+                 seed: int | None, threads: int | None, reset_after: bool = True) -> None:
         self.D, self.H = positive_int("D", D), positive_int("H", H)
         self.threads = cores() if threads is None else positive_int("threads", threads)
         super().__init__(tensor_shapes(cell, self.D, self.H, reset_after), dtype)
         self._start(init, init_scale, self.H, seed)
-        self._config = {"cell": kernel_cell(cell, reset_after).name, "hidden_size": self.H,
-                        "num_layers": 1, "dropout": 0.0, "embedding_size": None,
-                        "loss": "mean_squared_error", "dtype": self.dtype.name}
-        sizes = [prod(shape) for shape in self._shapes.values()]
-        self._offsets = dict(zip(self._shapes, accumulate(sizes, initial=0), strict=False))
-        self._block = kernels.aligned_zeros(sum(sizes), self.dtype)
+        info = kernel_cell(cell, reset_after)
+        self._states = info.states
+        self._config = {"cell": info.name, "hidden_size": self.H, "num_layers": 1, "dropout": 0.0,
+                        "embedding_size": None, "loss": "mean_squared_error",
+                        "dtype": self.dtype.name}
+        *starts, size = accumulate(map(prod, self._shapes.values()), initial=0)
+        self._offsets = {f"layer0.{name}": start
+                         for name, start in zip(self._shapes, starts, strict=True)}
+        self._block = kernels.aligned_zeros(size, self.dtype)
         self._networks: dict[tuple[int, int], kernels.Network] = {}
         self._inside: Array | None = None  # the x whose forward the kernels hold
 
@@ -124,51 +129,45 @@ class _Recurrent(Layer):
         return self._block
 
     def _network(self, N: int, T: int) -> kernels.Network:
-        network = self._networks.get((N, T))
-        if network is None:
+        if (N, T) not in self._networks:
             if len(self._networks) > 3:
                 self._networks.clear()
-            offsets = {f"layer0.{name}": start for name, start in self._offsets.items()}
-            network = self._networks[N, T] = kernels.Network(
-                self._config, 0, self.D, 0, offsets, self._block.size, T, N)
-        return network
+            self._networks[N, T] = kernels.Network(
+                self._config, 0, self.D, 0, self._offsets, self._block.size, T, N)
+        return self._networks[N, T]
 
     def _state(self, N: int, given: States) -> Array:
-        """(N, kinds H) from the arrays given, zero where they are None."""
-        state = np.zeros((N, self.kinds * self.H), self.dtype)
-        for k, (name, part) in enumerate(given):
-            if part is not None:
-                state[:, k * self.H : (k + 1) * self.H] = float_array(
-                    name, part, (N, self.H), self.dtype)
-        return state
+        """(N, P) from the arrays given, zero where they are None."""
+        return np.concatenate([np.zeros((N, self.H), self.dtype) if part is None else
+                               float_array(name, part, (N, self.H), self.dtype)
+                               for name, part in given], axis=1)
 
     def _parts(self, state: Array) -> tuple[Array, ...]:
-        return tuple(state[:, k * self.H : (k + 1) * self.H].copy() for k in range(self.kinds))
+        return tuple(part.copy() for part in np.split(state, self._states, axis=1))
 
     def _forward(self, block: Array, x: Array, start: Array) -> tuple[Array, Array]:
         """h (N, T, H) and the last state; the network keeps what `_backward` needs."""
         N, T, _ = x.shape
-        state = start.copy()
-        self._inside = x
+        state, self._inside = start.copy(), x
         with one_thread():
             return self._network(N, T).forward(block, x, state, self.threads), state
 
-    def _backward(self, block: Array, dh: Array, dstate: Array) -> tuple[Array, Array, Array]:
-        """dx, the gradient by the first state and that of the block, from the gradient by h and by
-        the last state."""
-        N, T, _ = dh.shape
+    def _backward(self, block: Array, x: Array, start: Array, dh: Array, dstate: Array
+                  ) -> tuple[Array, tuple[Array, ...], dict[str, Array]]:
+        """The gradients with respect to x, the first state and the parameters, from those with
+        respect to h and the last state; overwrites both."""
+        if self._inside is not x:  # a backward or another forward came in between
+            self._forward(block, x, start)
+        self._inside = None  # the kernels overwrite the values of forward with gradients
         dh[:, -1] += dstate[:, : self.H]
-        self._inside = None  # the kernels turn what forward left into gradients, in place
+        N, T, _ = dh.shape
         grads = np.empty_like(block)
         with one_thread():
             dx = self._network(N, T).backward(block, dh, dstate, grads, self.threads)
-        return dx, dstate, grads
-
-    def _named(self, block: Array) -> dict[str, Array]:
-        """A block as a dict of arrays."""
-        return {name: block[start : start + prod(shape)].reshape(shape)
-                for (name, shape), start in zip(
-                    self._shapes.items(), self._offsets.values(), strict=True)}
+        parts = np.split(grads, list(self._offsets.values())[1:])
+        return dx, self._parts(dstate), {
+            name: part.reshape(shape)
+            for (name, shape), part in zip(self._shapes.items(), parts, strict=True)}
 
     def _run(self, x: ArrayLike, given: States) -> Array:
         x = float_array("x", x, ("N", "T", self.D), self.dtype).copy()
@@ -177,30 +176,33 @@ class _Recurrent(Layer):
         self._seen = block, x, start, last
         return h
 
-    def _run_back(self, dh: ArrayLike) -> tuple[Array, ...]:
+    def backward(self, dh: ArrayLike) -> tuple[Array, ...]:
+        """The gradient with respect to h (N, T, H) -> with respect to x (N, T, D), h0 and, for an
+        LSTM, c0 (N, H); fills `grads`.
+
+        Raises
+        ------
+        RuntimeError
+            Before `forward`.
+        """
         block, x, start, _ = self._last()
-        N, T, _ = x.shape
-        dh = float_array("dh", dh, (N, T, self.H), self.dtype).copy()
-        if self._inside is not x:  # a backward, or a step, came in between
-            self._forward(block, x, start)
-        dx, dstate, grads = self._backward(block, dh, np.zeros_like(start))
-        self.grads = self._named(grads)
-        return dx, *self._parts(dstate)
+        dh = float_array("dh", dh, (*x.shape[:2], self.H), self.dtype).copy()
+        dx, dstates, self.grads = self._backward(block, x, start, dh, np.zeros_like(start))
+        return dx, *dstates
 
     def _one(self, x: ArrayLike, given: States) -> tuple[Any, ...]:
-        x = float_array("x", x, ("N", self.D), self.dtype)
+        x = float_array("x", x, ("N", self.D), self.dtype)[:, None].copy()
         block, start = self._parameters(), self._state(len(x), given)
-        _, last = self._forward(block, x[:, None], start)
-        return *self._parts(last), (block, x.copy(), start)
+        _, last = self._forward(block, x, start)
+        return *self._parts(last), (block, x, start)
 
-    def _one_back(self, gradients: States, cache: Any) -> tuple[Any, ...]:
+    def _one_back(self, gradients: States, cache: Any) -> tuple[Array, ...]:
         if not (isinstance(cache, tuple) and len(cache) == 3):
             raise TypeError("cache must be the one that step returned")
-        block, x, start = cache
-        dstate = self._state(len(x), gradients)
-        self._forward(block, x[:, None], start)
-        dx, dstate, grads = self._backward(block, np.zeros((len(x), 1, self.H), self.dtype), dstate)
-        return dx[:, 0], *self._parts(dstate), *self._named(grads).values()
+        N = len(cache[1])
+        dh, dstate = np.zeros((N, 1, self.H), self.dtype), self._state(N, gradients)
+        dx, dstates, grads = self._backward(*cache, dh, dstate)
+        return dx[:, 0], *dstates, *grads.values()
 
 
 class RNN(_Recurrent):
@@ -217,7 +219,7 @@ class RNN(_Recurrent):
         Of parameters and results; inputs are converted.
     seed : int or None
     threads : int or None
-        At most; None: as many as this process may use. Any number gives the same bits.
+        At most so many; None: as many as this process may use. Any number gives the same bits.
 
     Attributes
     ----------
@@ -236,104 +238,79 @@ class RNN(_Recurrent):
                  init_scale: float | None = None, dtype: str = "float64", seed: int | None = 0,
                  threads: int | None = None) -> None:
         cell = {"tanh": "rnn"}.get(choice("nonlinearity", nonlinearity, ("tanh", "relu")), "relu")
-        super().__init__(cell, D, H, reset_after=True, init=init, init_scale=init_scale,
-                         dtype=dtype, seed=seed, threads=threads)
+        super().__init__(cell, D, H, init, init_scale, dtype, seed, threads)
 
     def forward(self, x: ArrayLike, h0: ArrayLike | None = None) -> Array:
         """x (N, T, D), h0 (N, H) or zero -> h (N, T, H), the states after each step."""
         return self._run(x, (("h0", h0),))
-
-    def backward(self, dh: ArrayLike) -> tuple[Array, ...]:
-        """The gradient by h (N, T, H) -> those by x (N, T, D) and h0 (N, H); fills `grads`.
-
-        Raises
-        ------
-        RuntimeError
-            Before `forward`.
-        """
-        return self._run_back(dh)
 
     def step(self, x: ArrayLike, h_prev: ArrayLike) -> tuple[Array, Any]:
         """x (N, D), h_prev (N, H) -> h (N, H) and a cache for `step_backward`."""
         return self._one(x, (("h_prev", h_prev),))
 
     def step_backward(self, dh: ArrayLike, cache: Any) -> tuple[Array, ...]:
-        """The gradient by h (N, H) -> dx (N, D), dh_prev (N, H), dWx, dWh, db."""
+        """The gradient with respect to h (N, H) -> dx (N, D), dh_prev (N, H), dWx, dWh, db."""
         return self._one_back((("dh", dh),), cache)
 
 
 class GRU(RNN):
-    """r, z = s(x_t W + h_{t-1} U + b); with reset_after n = tanh(x_t Wn + bn + r o (h_{t-1} Un +
-    bhn)), otherwise n = tanh(x_t Wn + bn + (r o h_{t-1}) Un); h_t = (1 - z) o n + z o h_{t-1}.
+    """r, z = s(x_t W + h_{t-1} U + b); with reset_after n = tanh(x_t Wn + bn + r * (h_{t-1} Un +
+    bhn)), otherwise n = tanh(x_t Wn + bn + (r * h_{t-1}) Un); h_t = (1 - z) * n + z * h_{t-1}.
 
-    s is the logistic function, o the product entry by entry; Wx = [Wr Wz Wn] (D, 3 H), Wh = [Ur Uz
-    Un] (H, 3 H), b (3 H) and, with reset_after, ``bhn`` (H) (Cho et al. 2014; reset_after as
-    PyTorch and cuDNN). Methods, other parameters and errors as `RNN`; with reset_after
-    `step_backward` returns the gradient of bhn behind that of b.
+    s is the logistic sigmoid, * the elementwise product; Wx = [Wr Wz Wn] (D, 3 H), Wh = [Ur Uz Un]
+    (H, 3 H), b (3 H) and, with reset_after, ``bhn`` (H) (Cho et al. 2014; reset_after as in PyTorch
+    and cuDNN). Methods, other parameters and errors as `RNN`; with reset_after `step_backward`
+    returns the gradient of bhn after that of b.
     """
 
     def __init__(self, D: int, H: int, *, reset_after: bool = True, init: str = "xavier",
                  init_scale: float | None = None, dtype: str = "float64", seed: int | None = 0,
                  threads: int | None = None) -> None:
-        _Recurrent.__init__(self, "gru", D, H, reset_after=bool(reset_after), init=init,
-                            init_scale=init_scale, dtype=dtype, seed=seed, threads=threads)
+        _Recurrent.__init__(self, "gru", D, H, init, init_scale, dtype, seed, threads,
+                            bool(reset_after))
 
 
 class LSTM(_Recurrent):
-    """i, f, o = s(x_t W + h_{t-1} U + b), g = tanh(the same); c_t = f o c_{t-1} + i o g,
-    h_t = o o tanh(c_t).
+    """i, f, o = s(x_t W + h_{t-1} U + b), g = tanh(x_t Wg + h_{t-1} Ug + bg);
+    c_t = f * c_{t-1} + i * g, h_t = o * tanh(c_t).
 
-    s is the logistic function, o between arrays the product entry by entry; the columns of Wx
-    (D, 4 H), Wh (H, 4 H) and b (4 H) come in the order i, f, o, g (Hochreiter and Schmidhuber 1997,
-    with forget gates). Parameters and errors as `RNN`.
+    s is the logistic sigmoid, * the elementwise product; the columns of Wx (D, 4 H), Wh (H, 4 H)
+    and b (4 H) come in the order i, f, o, g (Hochreiter and Schmidhuber 1997, with forget gates).
+    The forget gates' b starts at forget_bias. Other parameters and errors as `RNN`.
 
     Attributes
     ----------
     c : ndarray, shape (N, H)
-        The cells after the last step of the last `forward`, to go on from.
+        The memory cells after the last step of the last `forward`, to continue from.
     """
-
-    kinds = 2
 
     def __init__(self, D: int, H: int, *, init: str = "xavier", init_scale: float | None = None,
                  forget_bias: float = 0.0, dtype: str = "float64", seed: int | None = 0,
                  threads: int | None = None) -> None:
-        super().__init__("lstm", D, H, reset_after=True, init=init, init_scale=init_scale,
-                         dtype=dtype, seed=seed, threads=threads)
+        super().__init__("lstm", D, H, init, init_scale, dtype, seed, threads)
         self.params["b"][self.H : 2 * self.H] = forget_bias
 
     @property
     def c(self) -> Array:
-        _, _, _, last = self._last()
-        return self._parts(last)[1]
+        return self._parts(self._last()[3])[1]
 
     def forward(self, x: ArrayLike, h0: ArrayLike | None = None,
                 c0: ArrayLike | None = None) -> Array:
         """x (N, T, D), h0 and c0 (N, H) or zero -> h (N, T, H)."""
         return self._run(x, (("h0", h0), ("c0", c0)))
 
-    def backward(self, dh: ArrayLike) -> tuple[Array, ...]:
-        """The gradient by h (N, T, H) -> those by x (N, T, D), h0 and c0 (N, H); fills `grads`.
-
-        Raises
-        ------
-        RuntimeError
-            Before `forward`.
-        """
-        return self._run_back(dh)
-
-    def step(self, x: ArrayLike, h_prev: ArrayLike,
-             c_prev: ArrayLike) -> tuple[Array, Array, Any]:
+    def step(self, x: ArrayLike, h_prev: ArrayLike, c_prev: ArrayLike) -> tuple[Array, Array, Any]:
         """x (N, D), h_prev and c_prev (N, H) -> h, c (N, H) and a cache for `step_backward`."""
         return self._one(x, (("h_prev", h_prev), ("c_prev", c_prev)))
 
     def step_backward(self, dh: ArrayLike, dc: ArrayLike, cache: Any) -> tuple[Array, ...]:
-        """The gradients by h and c (N, H) -> dx (N, D), dh_prev, dc_prev (N, H), dWx, dWh, db."""
+        """The gradients with respect to h and c (N, H) -> dx (N, D), dh_prev, dc_prev (N, H), dWx,
+        dWh, db."""
         return self._one_back((("dh", dh), ("dc", dc)), cache)
 
 
 class Embedding(Layer):
-    """y = W[id]: each of K ids stands for a row of W (K, D).
+    """y = W[id]: each of K ids selects a row of W (K, D).
 
     Parameters
     ----------
@@ -356,14 +333,14 @@ class Embedding(Layer):
             An id outside 0..K-1; the message names it and its place.
         """
         W = self._param("W")
-        self._seen = whole_numbers("ids", x, len(W)).copy()
-        rows: Array = W[self._seen]
+        ids = whole_numbers("ids", x, len(W)).copy()
+        self._seen = (ids,)
+        rows: Array = W[ids]
         return rows
 
     def backward(self, dout: ArrayLike) -> None:
-        """The gradient by the rows (N, T, D) fills `grads`; ids have none."""
-        ids = self._last()
-        shape = self._shapes["W"]
+        """The gradient with respect to the rows (N, T, D) fills `grads`; ids have none."""
+        (ids,), shape = self._last(), self._shapes["W"]
         dout = float_array("dout", dout, (*ids.shape, shape[1]), self.dtype)
         self.grads = {"W": np.zeros(shape, self.dtype)}
         np.add.at(self.grads["W"], ids, dout)
@@ -393,19 +370,18 @@ class Linear(Layer):
         return x @ W + self._param("b")
 
     def backward(self, dout: ArrayLike) -> Array:
-        """The gradient by y -> that by x; fills `grads`."""
+        """The gradient with respect to y -> with respect to x; fills `grads`."""
         x, W = self._last()
         D, M = W.shape
         dout = float_array("dout", dout, (*x.shape[:-1], M), self.dtype)
         rows = dout.reshape(-1, M)
         self.grads = {"W": x.reshape(-1, D).T @ rows, "b": rows.sum(0)}
-        dx: Array = dout @ W.T
-        return dx
+        return dout @ W.T
 
 
 class Dropout(Layer):
-    """While `training`, each number is 0 with probability p, and the others are divided by 1 - p
-    (Srivastava et al. 2014); otherwise nothing changes.
+    """In training each number becomes 0 with probability p, and the others are divided by 1 - p
+    (Srivastava et al. 2014); with `training` False nothing changes.
 
     Parameters
     ----------
@@ -428,43 +404,30 @@ class Dropout(Layer):
     def forward(self, x: ArrayLike) -> Array:
         """x of any shape -> the same shape; another mask in each call."""
         x = float_array("x", x, (...,), self.dtype)
-        self._seen = np.ones_like(x)
+        mask = np.ones_like(x)
         if self.training and self.p:
-            self._seen = (self._rng.random(x.shape) >= self.p) / self.dtype.type(1 - self.p)
-        y: Array = x * self._seen
+            mask = (self._rng.random(x.shape) >= self.p) / self.dtype.type(1 - self.p)
+        self._seen = (mask,)
+        y: Array = x * mask
         return y
 
     def backward(self, dout: ArrayLike) -> Array:
-        mask = self._last()
-        dx: Array = float_array("dout", dout, mask.shape, self.dtype) * mask
-        return dx
+        """The gradient with respect to y -> with respect to x, through the mask of `forward`."""
+        (mask,) = self._last()
+        return float_array("dout", dout, mask.shape, self.dtype) * mask
 
 
-class _Loss:
-    """What losses have: they remember their last `forward` for `backward`."""
-
-    _seen: Any = None
-
-    def _last(self) -> Any:
-        if self._seen is None:
-            raise RuntimeError(f"{type(self).__name__}.backward has nothing to go back through: "
-                               "call forward first")
-        return self._seen
-
-    @staticmethod
-    def _checked(
-        name: str, value: ArrayLike, mask: ArrayLike | None
-    ) -> tuple[Array, Array]:
-        """An array (N, T, M) and what each of its steps counts (N, T)."""
-        array = float_array(name, value, (...,))
-        if array.ndim < 2 or array.size == 0:
-            raise ValueError(f"{name} must be (N, T, M), not {array.shape}")
-        shape = array.shape[:-1]
-        return array, (np.ones(shape, array.dtype) if mask is None
-                       else float_array("mask", mask, shape, array.dtype))
+def _checked(name: str, value: ArrayLike, mask: ArrayLike | None) -> tuple[Array, Array]:
+    """An array (N, T, M) and the weight of each step in the loss (N, T)."""
+    array = float_array(name, value, (...,))
+    if array.ndim < 2 or array.size == 0:
+        raise ValueError(f"{name} must be (N, T, M), not {array.shape}")
+    shape = array.shape[:-1]
+    return array, (np.ones(shape, array.dtype) if mask is None
+                   else float_array("mask", mask, shape, array.dtype))
 
 
-class SoftmaxCrossEntropy(_Loss):
+class SoftmaxCrossEntropy(_Pass):
     """-log softmax(scores)[label], summed over time and averaged over the batch, in nats."""
 
     def forward(self, scores: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> float:
@@ -477,32 +440,31 @@ class SoftmaxCrossEntropy(_Loss):
         labels : array_like of int, shape (N, T)
             Below M.
         mask : array_like, shape (N, T), optional
-            0 or False where a step does not count; other numbers weigh it.
+            0 or False where a step does not count; other numbers are its weight.
 
         Raises
         ------
         ValueError, TypeError
-            Shapes that do not fit (both are named), or a label that is no whole number from 0 to
-            M - 1 (with its place).
+            Shapes that do not fit (both are named), or a label that is not a whole number from 0
+            to M - 1 (with its place).
         """
-        scores, weights = self._checked("scores", scores, mask)
-        labels = whole_numbers("labels", labels, scores.shape[-1], scores.shape[:-1])
+        scores, weights = _checked("scores", scores, mask)
+        at = whole_numbers("labels", labels, scores.shape[-1], scores.shape[:-1])[..., None]
         log_p = log_softmax(scores, axis=-1)
-        self._seen = log_p, labels, weights / len(scores)
-        picked = np.take_along_axis(log_p, labels[..., None], -1)[..., 0]
+        self._seen = log_p, at, weights / len(scores)
+        picked = np.take_along_axis(log_p, at, -1)[..., 0]
         return float(-(picked * weights).sum(dtype=np.float64) / len(scores))
 
     def backward(self) -> Array:
-        """The gradient by the scores: (softmax - one-hot label) / N where a step counts."""
-        log_p, labels, weights = self._last()
+        """The gradient with respect to the scores: (softmax - one-hot label) mask / N."""
+        log_p, at, weights = self._last()
         d: Array = np.exp(log_p)
-        at = labels[..., None]
         np.put_along_axis(d, at, np.take_along_axis(d, at, -1) - 1, -1)
         d *= weights[..., None]
         return d
 
 
-class MeanSquaredError(_Loss):
+class MeanSquaredError(_Pass):
     """(y - target)^2, averaged over all entries that count."""
 
     def forward(self, y: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None) -> float:
@@ -513,14 +475,14 @@ class MeanSquaredError(_Loss):
         y, targets : array_like, shape (N, T, M)
             float32 or float64.
         mask : array_like, shape (N, T), optional
-            0 or False where a step does not count; other numbers weigh it.
+            0 or False where a step does not count; other numbers are its weight.
 
         Raises
         ------
         ValueError, TypeError
             Shapes that do not fit (both are named), or a mask that hides every step.
         """
-        y, weights = self._checked("y", y, mask)
+        y, weights = _checked("y", y, mask)
         difference = y - float_array("targets", targets, y.shape, y.dtype)
         count = weights.sum(dtype=np.float64) * y.shape[-1]
         if count == 0:
@@ -529,32 +491,30 @@ class MeanSquaredError(_Loss):
         return float((difference**2 * weights[..., None]).sum(dtype=np.float64) / count)
 
     def backward(self) -> Array:
-        """The gradient by y: 2 (y - target) / entries that count."""
+        """The gradient with respect to y: 2 (y - target) / entries that count."""
         difference, weights = self._last()
         d: Array = 2 * difference * weights.astype(difference.dtype)[..., None]
         return d
 
 
 class _Joined(Mapping[str, Array]):
-    """The params or grads of several layers as they now are, under the names "layer.name"."""
+    """The current params or grads of several layers, under the names "0.Wx" and so on."""
 
     def __init__(self, layers: tuple[Layer, ...], kind: str) -> None:
         self._layers, self._kind = layers, kind
 
-    def _dicts(self) -> Iterator[tuple[str, Mapping[str, Array]]]:
-        return ((f"{i}.", getattr(layer, self._kind)) for i, layer in enumerate(self._layers))
+    def _now(self) -> dict[str, Array]:
+        return {f"{i}.{name}": array for i, layer in enumerate(self._layers)
+                for name, array in getattr(layer, self._kind).items()}
 
     def __getitem__(self, name: str) -> Array:
-        for prefix, arrays in self._dicts():
-            if name.startswith(prefix) and name.removeprefix(prefix) in arrays:
-                return arrays[name.removeprefix(prefix)]
-        raise KeyError(name)
+        return self._now()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return (prefix + name for prefix, arrays in self._dicts() for name in arrays)
+        return iter(self._now())
 
     def __len__(self) -> int:
-        return sum(len(arrays) for _, arrays in self._dicts())
+        return len(self._now())
 
 
 class Sequential(Layer):
@@ -563,7 +523,7 @@ class Sequential(Layer):
     Parameters
     ----------
     layers : Layer
-        Each takes what the one before hands on.
+        Each reads the output of the one before.
 
     Attributes
     ----------
@@ -605,11 +565,12 @@ class Sequential(Layer):
         return x
 
     def backward(self, dout: Any) -> Any:
-        """The gradient by the result -> that by x (None behind an Embedding); fills `grads`."""
+        """The gradient with respect to the output -> with respect to x (None where the first layer
+        is an Embedding); fills `grads`."""
         for layer in reversed(self.layers):
             dout = layer.backward(dout)
             if isinstance(layer, _Recurrent):
-                dout = dout[0]  # the zero states before the first step need none
+                dout = dout[0]  # without the gradients of the zero states
         return dout
 
     def __repr__(self) -> str:

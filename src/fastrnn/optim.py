@@ -1,4 +1,4 @@
-"""Optimizers for a loop of one's own: steps over a dict of parameters, on the fused kernels.
+"""Optimizers for your own training loop: steps over a dict of parameters, on the compiled kernels.
 
 >>> optimizer = fastrnn.optim.Adam(model.params, learning_rate=5e-4)
 >>> fastrnn.optim.clip_norm_(model.grads, 5.0)
@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -35,12 +35,12 @@ def rule_of(config: Mapping[str, Any]) -> kernels.Optimizer:
 
 
 class Optimizer:
-    """What all optimizers have.
+    """Base of all optimizers.
 
     Parameters
     ----------
     params : mapping of str -> ndarray of float32 or float64
-        Changed in place by `step`; it may belong to a layer, a Sequential or a `fastrnn.Model`.
+        Of a layer, a Sequential or a `fastrnn.Model`; changed in place by `step`.
     learning_rate : float
 
     Attributes
@@ -71,11 +71,11 @@ class Optimizer:
         Raises
         ------
         ValueError
-            A gradient is missing, or has another shape; nothing has moved then.
+            A gradient is missing, or has another shape; then no parameter has changed.
         """
-        missing = [name for name in self.params if name not in grads]
+        missing = ", ".join(repr(name) for name in self.params if name not in grads)
         if missing:
-            raise ValueError(f"grads has no {', '.join(map(repr, missing))}: call backward first")
+            raise ValueError(f"grads has no {missing}: call backward first")
         ready = {name: float_array(f'grads["{name}"]', grads[name], p.shape, p.dtype)
                  for name, p in self.params.items()}
         self.updates += 1
@@ -90,10 +90,10 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """p -= learning_rate v with v = momentum v + g."""
+    """v = momentum v + g, p -= learning_rate v."""
 
-    def __init__(self, params: Mapping[str, Array],
-                 learning_rate: float = LEARNING_RATES["sgd"], momentum: float = 0.0) -> None:
+    def __init__(self, params: Mapping[str, Array], learning_rate: float = LEARNING_RATES["sgd"],
+                 momentum: float = 0.0) -> None:
         super().__init__(params, learning_rate,
                          kernels.Optimizer("sgd", decay=fraction("momentum", momentum)))
 
@@ -125,28 +125,28 @@ class Adam(Optimizer):
     p -= learning_rate m' / (sqrt(v') + epsilon), where m' = m / (1 - beta1^t) and
     v' = v / (1 - beta2^t) (Kingma and Ba 2015)."""
 
-    def __init__(self, params: Mapping[str, Array],
-                 learning_rate: float = LEARNING_RATES["adam"], beta1: float = BETAS[0],
-                 beta2: float = BETAS[1], epsilon: float = EPSILON) -> None:
+    def __init__(self, params: Mapping[str, Array], learning_rate: float = LEARNING_RATES["adam"],
+                 beta1: float = BETAS[0], beta2: float = BETAS[1],
+                 epsilon: float = EPSILON) -> None:
         super().__init__(params, learning_rate, kernels.Optimizer(
             "adam", decay=fraction("beta1", beta1), decay2=fraction("beta2", beta2),
             epsilon=positive_float("epsilon", epsilon)))
 
 
-def clip_value_(grads: MutableMapping[str, Array] | Mapping[str, Array], c: float) -> None:
+def clip_value_(grads: Mapping[str, Array], c: float) -> None:
     """Cut every gradient entry to [-c, c], in place."""
     c = positive_float("c", c)
     for g in grads.values():
         np.clip(g, -c, c, out=g)
 
 
-def clip_norm_(grads: MutableMapping[str, Array] | Mapping[str, Array], c: float) -> float:
-    """Scale all gradients together to the norm c where theirs is above it, in place.
+def clip_norm_(grads: Mapping[str, Array], c: float) -> float:
+    """Scale all gradients, in place, so that the norm of all entries together is at most c.
 
     Returns
     -------
     float
-        The norm before, of all entries together.
+        The norm before.
     """
     c = positive_float("c", c)
     norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads.values()))

@@ -1,11 +1,11 @@
-"""How far back a gradient reaches: where it vanishes or explodes on its way."""
+"""Vanishing and exploding gradients: how far back in time a gradient reaches."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -22,24 +22,24 @@ from . import reference
 LOSSES = {"cross_entropy": reference.softmax_cross_entropy,
           "binary_cross_entropy": reference.binary_cross_entropy,
           "mean_squared_error": reference.mean_squared_error}
-LENGTHS = 20  # that are looked at where none are given
+LENGTHS = 20  # how many lengths where none are given
 
 
 @dataclass(frozen=True)
 class GradientNorms:
-    """What `gradient_norms` found; all gradients are those of the last prediction's loss.
+    """The result of `gradient_norms`: gradients of the loss of the last prediction.
 
     Attributes
     ----------
     lags : int64 ndarray, shape (T,)
         Steps back from the last one: 0, 1, ...
     norms : float64 ndarray, shape (T,)
-        The norm of the gradient by the state after that step (all layers' h, and c or m; at lag 0
-        by what the last layer hands on), the mean over the sequences.
+        For each lag the norm of the gradient with respect to the state after that step (h of all
+        layers, and c or m; at lag 0 the last layer's output), the mean over the sequences.
     lengths : int64 ndarray
-        Steps through which the gradient flows, when the sequences begin so late.
+        Steps through which the gradient flows, the sequences cut to their last so many.
     mean_absolute : float64 ndarray
-        For each of them the mean absolute entry of the gradient by the parameters.
+        For each length the mean absolute entry of the gradient with respect to the parameters.
     """
 
     lags: NDArray[np.int64]
@@ -48,7 +48,7 @@ class GradientNorms:
     mean_absolute: NDArray[np.float64]
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draw both on logarithmic axes, and write them to `path` (PNG, PDF, SVG) if given.
+        """Draw both curves on logarithmic axes; written to `path` (PNG, PDF, SVG) if given.
 
         Returns
         -------
@@ -61,7 +61,8 @@ class GradientNorms:
         """
         canvas, (left, right) = figure(9, 4, columns=2)
         left.semilogy(self.lags, self.norms)
-        left.set(xlabel="lag (steps before the last)", ylabel="norm of the gradient by the state")
+        left.set(xlabel="lag (steps before the last)",
+                 ylabel="norm of the gradient with respect to the state")
         right.loglog(self.lengths, self.mean_absolute, marker=".")
         right.set(xlabel="sequence length", ylabel="mean absolute gradient of a parameter")
         for axes in (left, right):
@@ -71,13 +72,12 @@ class GradientNorms:
         return canvas
 
 
-def gradient_norms(
-    model: Model, sequences: Sequences, lengths: Sequence[int] | None = None
-) -> GradientNorms:
+def gradient_norms(model: Model, sequences: Sequences,
+                   lengths: Sequence[int] | None = None) -> GradientNorms:
     """Follow the gradient of the last prediction's loss back through time.
 
-    Of each sequence the last step that counts is judged. A gradient that shrinks with every step
-    back teaches nothing about what lies far behind; one that grows drowns everything else
+    Only the loss of each sequence's last step counts. A gradient that shrinks with every step back
+    teaches nothing about steps long ago; one that grows outweighs everything else
     (Hochreiter 1991; Bengio, Simard and Frasconi 1994; Pascanu, Mikolov and Bengio 2013).
 
     Parameters
@@ -86,8 +86,8 @@ def gradient_norms(
         Not changed; the gradients are taken in float64.
     sequences : Sequences
     lengths : sequence of int, optional
-        For which the mean absolute gradient is taken: the last so many steps of each sequence that
-        has them, from the zero state. About 20 from 1 to the longest, evenly on a logarithmic
+        Lengths for the mean absolute gradient: each reads the last so many steps of each sequence
+        that has them, from the zero state. About 20 from 1 to the longest, evenly on a logarithmic
         scale, where not given.
 
     Returns
@@ -96,8 +96,9 @@ def gradient_norms(
 
     Raises
     ------
-    ValueError
-        Sequences that the model cannot read or predict, or lengths outside 1 to the longest.
+    ValueError, TypeError
+        Sequences that the model cannot read or predict, no `Sequences`, an esn, or lengths outside
+        1 to the longest.
     """
     if not isinstance(sequences, Sequences):
         raise TypeError(f"gradient_norms takes a Model and Sequences, not {sequences!r}")
@@ -114,16 +115,14 @@ def gradient_norms(
     mean_absolute = []
     for length in chosen:
         x, y = _endings(sequences, int(length))
-        last = np.zeros(x.shape[:2], bool)
-        last[:, -1] = True
+        last = np.arange(length)[None].repeat(len(x), axis=0) == length - 1
         _, grads, _ = twin.loss_and_gradients(x, y, mask=last)
         total = sum(float(np.abs(g).sum()) for g in grads.values())
         mean_absolute.append(total / twin.block.size)
     norms = np.full((len(sequences), longest), np.nan)
     for end in np.unique(sequences.ends):
         rows = sequences.ends == end
-        x, y = _endings(sequences[rows], int(end))
-        norms[rows, :end] = _norms(twin, x, y[:, -1])
+        norms[rows, :end] = _norms(twin, *_endings(sequences[rows], int(end)))
     return GradientNorms(np.arange(longest), np.nanmean(norms, axis=0), chosen.astype(np.int64),
                          np.array(mean_absolute))
 
@@ -136,10 +135,10 @@ def _endings(sequences: Sequences, length: int) -> tuple[NDArray[Any], NDArray[A
 
 
 def _norms(model: Model, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
-    """For each sequence and lag the norm of the gradient by the state; shape (N, T)."""
+    """For each sequence and lag the norm of the gradient with respect to the state; (N, T)."""
     N, T = x.shape[:2]
-    params, H = model.params, model.config["hidden_size"]
-    table = params.get("embedding.W", np.eye(max(1, model.sizes.input_symbols)))
+    W, b = model.params["head.W"], model.params["head.b"]
+    table = model.params.get("embedding.W", np.eye(max(1, model.sizes.input_symbols)))
     x = x if x.ndim == 3 else table[x]  # (N, T, D)
     layers = [_Layer(model, number, N) for number in range(model.config["num_layers"])]
     with one_thread():
@@ -147,42 +146,39 @@ def _norms(model: Model, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64
             out = np.ascontiguousarray(x[:, t : t + 1], np.float64)  # (N, 1, D)
             for layer in layers:
                 out = layer.forward(out)
-        outputs = out[:, 0] @ params["head.W"] + params["head.b"]  # (N, K)
-        loss = LOSSES[model.config["loss"]]
-        doutputs = N * loss(outputs[:, None], y[:, None])[1]  # (N, 1, K): of each by itself
-        dout = doutputs @ params["head.W"].T  # (N, 1, H)
+        outputs = (out[:, 0] @ W + b)[:, None]  # (N, 1, K)
+        doutputs = N * LOSSES[model.config["loss"]](outputs, y[:, -1:])[1]  # each loss by itself
+        dout = doutputs @ W.T  # (N, 1, H)
         norms = np.empty((N, T))
         norms[:, 0] = np.linalg.norm(dout[:, 0], axis=1)
         for lag in range(1, T):
             for layer in reversed(layers):
                 dout = layer.backward(dout)
             norms[:, lag] = np.sqrt(sum((layer.dstate**2).sum(axis=1) for layer in layers))
-            dout = np.zeros((N, 1, H))  # earlier steps have no loss
+            dout = np.zeros((N, 1, len(W)))  # earlier steps have no loss
     return norms
 
 
 class _Layer:
-    """One layer of a model that goes step by step, forward to the end and back again."""
+    """One layer of a model, run step by step, forward to the end and back again."""
 
     def __init__(self, model: Model, number: int, N: int) -> None:
         cell, after = model.config["cell"], model.config["reset_after"]
-        H, D = model.config["hidden_size"], len(model.params[f"layer{number}.Wx"])
-        names = [f"layer{number}.{name}" for name in tensor_shapes(cell, D, H, after)]
+        D, self._H = len(model.params[f"layer{number}.Wx"]), model.config["hidden_size"]
+        tensors = {f"layer0.{name}": model.params[f"layer{number}.{name}"]
+                   for name in tensor_shapes(cell, D, self._H, after)}
+        starts = accumulate((p.size for p in tensors.values()), initial=0)
+        values = np.concatenate([p.ravel() for p in tensors.values()])
+        self._block = kernels.aligned_zeros(values.size, "float64")
+        self._block[:] = values
         info = kernel_cell(cell, after)
-        tensors = [model.params[name] for name in names]
-        offsets, size = {}, 0
-        for name, p in zip(names, tensors, strict=True):
-            offsets[f"layer0.{name.split('.')[1]}"], size = size, size + prod(p.shape)
-        self._block = kernels.aligned_zeros(size, "float64")
-        self._block[:] = np.concatenate([p.ravel() for p in tensors])
         self._network = kernels.Network(
             model.config | {"cell": info.name, "num_layers": 1, "embedding_size": None,
                             "dropout": 0.0, "labels": None, "loss": "mean_squared_error"},
-            0, D, 0, offsets, size, 1, N)
-        self._H, self._carries = H, info.state_is_output
+            0, D, 0, dict(zip(tensors, starts, strict=False)), values.size, 1, N)
+        self._state_is_output = info.state_is_output
         self._state = np.zeros((N, self._network.P))
-        self.dstate = np.zeros((N, self._network.P))  # the gradient by the state that is next
-        self._grads = np.empty(size)
+        self.dstate = np.zeros_like(self._state)  # the gradient with respect to the step's state
         self._seen: list[tuple[NDArray[Any], NDArray[Any]]] = []  # input and state of each step
 
     def forward(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -190,8 +186,7 @@ class _Layer:
         return self._network.forward(self._block, x, self._state)
 
     def backward(self, dout: NDArray[Any]) -> NDArray[Any]:
-        x, state = self._seen.pop()
-        self._network.forward(self._block, x, state)  # whose workspace backward needs
-        if self._carries:  # what it outputs is its state
+        self._network.forward(self._block, *self._seen.pop())  # backward needs its workspace
+        if self._state_is_output:
             dout = dout + self.dstate[:, None, : self._H]
-        return self._network.backward(self._block, dout, self.dstate, self._grads)
+        return self._network.backward(self._block, dout, self.dstate, np.empty_like(self._block))

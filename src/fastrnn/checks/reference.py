@@ -1,10 +1,10 @@
-"""The same mathematics in plain NumPy: what every compiled kernel is tested against.
+"""The networks in plain NumPy: what every compiled kernel is tested against.
 
 Written to be read and to be right, not fast. Shapes are batch-first: N sequences, T time steps,
 D inputs, H hidden units, L layers, K symbols. Parameters are a dict with the names of
-``Model.params``; what an esn does not train is ``reservoir.W`` and so on. The state of a network is
-(N, P): its layers' side by side, each h (N, H), an LSTM's h then c, the memory cell's m. So P =
-L H, for LSTMs 2 L H.
+``Model.params``; the weights of an esn that are not trained are ``reservoir.W`` and so on. The
+state of a network is (N, P): the states of its layers side by side, each h (N, H), of an LSTM h
+then c, of the memory cell m. So P = L H, or 2 L H for LSTMs.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Arrays = tuple[Array, ...]
 Tensors = dict[str, Array]
 
 
 def sigmoid(z: Array) -> Array:
-    """1 / (1 + exp(-z)), which no z makes overflow"""
+    """1 / (1 + exp(-z)), without overflow for any z"""
     return np.exp(-np.logaddexp(0, -z))
 
 
@@ -40,16 +41,12 @@ def rnn_forward(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array, cell: str =
     return np.stack(out, axis=1)
 
 
-def rnn_backward(
-    dh: Array, x: Array, h0: Array, h: Array, Wx: Array, Wh: Array, cell: str = "rnn"
-) -> tuple[Array, ...]:
-    """Gradients of a loss whose gradient by h (N, T, H) is dh (N, T, H).
-
-    Returns dx (N, T, D), dh0 (N, H), dWx (D, H), dWh (H, H), db (H).
-    """
-    dx = np.empty_like(x)
+def rnn_backward(dh: Array, x: Array, h0: Array, h: Array, Wx: Array, Wh: Array,
+                 cell: str = "rnn") -> Arrays:
+    """From dh (N, T, H), the gradient of a loss with respect to h, those with respect to the rest:
+    dx (N, T, D), dh0 (N, H), dWx (D, H), dWh (H, H), db (H)."""
+    dx, carried = np.empty_like(x), np.zeros_like(h0)  # carried: dh_t from the steps after t
     dWx, dWh, db = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wh[0])
-    carried = np.zeros_like(h0)  # (N, H): what reaches h_t from the steps after it
     for t in reversed(range(x.shape[1])):
         slope = 1 - h[:, t] ** 2 if cell == "rnn" else (h[:, t] > 0)
         dz = (dh[:, t] + carried) * slope  # (N, H)
@@ -62,9 +59,7 @@ def rnn_backward(
     return dx, carried, dWx, dWh, db
 
 
-def lstm_forward(
-    x: Array, h0: Array, c0: Array, Wx: Array, Wh: Array, b: Array
-) -> tuple[Array, ...]:
+def lstm_forward(x: Array, h0: Array, c0: Array, Wx: Array, Wh: Array, b: Array) -> Arrays:
     """[i f o g] = x_t Wx + h_{t-1} Wh + b, sigmoids of i, f, o and tanh of g;
     c_t = f c_{t-1} + i g,  h_t = o tanh(c_t)   (Hochreiter and Schmidhuber 1997; Gers et al. 2000)
 
@@ -81,14 +76,11 @@ def lstm_forward(
     return tuple(np.stack(steps, axis=1) for steps in zip(*out, strict=True))
 
 
-def lstm_backward(
-    dh: Array, x: Array, h0: Array, c0: Array, h: Array, c: Array, gates: Array, Wx: Array,
-    Wh: Array
-) -> tuple[Array, ...]:
-    """Returns dx (N, T, D), dh0, dc0 (N, H), dWx (D, 4H), dWh (H, 4H), db (4H)."""
-    dx = np.empty_like(x)
+def lstm_backward(dh: Array, x: Array, h0: Array, c0: Array, h: Array, c: Array, gates: Array,
+                  Wx: Array, Wh: Array) -> Arrays:
+    """-> dx (N, T, D), dh0, dc0 (N, H), dWx (D, 4H), dWh (H, 4H), db (4H)"""
+    dx, carried, dc = np.empty_like(x), np.zeros_like(h0), np.zeros_like(c0)
     dWx, dWh, db = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wh[0])
-    carried, dc = np.zeros_like(h0), np.zeros_like(c0)  # (N, H)
     for t in reversed(range(x.shape[1])):
         i, f, o, g = np.split(gates[:, t], 4, axis=1)
         before, c_before = (h[:, t - 1], c[:, t - 1]) if t > 0 else (h0, c0)
@@ -104,14 +96,14 @@ def lstm_backward(
     return dx, carried, dc, dWx, dWh, db
 
 
-def gru_forward(
-    x: Array, h0: Array, Wx: Array, Wh: Array, b: Array, bhn: Array | None = None
-) -> tuple[Array, ...]:
-    """h_t = (1 - z) n + z h_{t-1}, [r z] = sigmoid(x_t Wx + h_{t-1} Wh + b) of these two gates and
+def gru_forward(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array,
+                bhn: Array | None = None) -> Arrays:
+    """r = sigmoid(x_t Wr + h_{t-1} Ur + br), z = sigmoid(x_t Wz + h_{t-1} Uz + bz),
     n = tanh(x_t Wn + bn + r (h_{t-1} Un + bhn)), or without bhn, as Cho et al. 2014,
-    n = tanh(x_t Wn + bn + (r h_{t-1}) Un)
+    n = tanh(x_t Wn + bn + (r h_{t-1}) Un);  h_t = (1 - z) n + z h_{t-1}
 
-    x (N, T, D), h0 (N, H), Wx (D, 3H), Wh (H, 3H), b (3H), bhn (H) -> h (N, T, H), gates (N, T, 3H)
+    x (N, T, D), h0 (N, H), Wx = [Wr Wz Wn] (D, 3H), Wh = [Ur Uz Un] (H, 3H), b (3H), bhn (H)
+    -> h (N, T, H), gates (N, T, 3H)
     """
     H, h, out = len(Wh), h0, []
     Un = Wh[:, 2 * H :]
@@ -124,11 +116,9 @@ def gru_forward(
     return tuple(np.stack(steps, axis=1) for steps in zip(*out, strict=True))
 
 
-def gru_backward(
-    dh: Array, x: Array, h0: Array, h: Array, gates: Array, Wx: Array, Wh: Array,
-    bhn: Array | None = None
-) -> tuple[Array, ...]:
-    """Returns dx (N, T, D), dh0 (N, H), dWx (D, 3H), dWh (H, 3H), db (3H), and with bhn its (H)."""
+def gru_backward(dh: Array, x: Array, h0: Array, h: Array, gates: Array, Wx: Array, Wh: Array,
+                 bhn: Array | None = None) -> Arrays:
+    """-> dx (N, T, D), dh0 (N, H), dWx (D, 3H), dWh (H, 3H), db (3H), and with bhn dbhn (H)"""
     H, Un = len(Wh), Wh[:, 2 * len(Wh) :]
     dx, dWx, dWh = np.empty_like(x), np.zeros_like(Wx), np.zeros_like(Wh)
     db, dbhn, carried = np.zeros_like(Wh[0]), np.zeros_like(Wh[0, :H]), np.zeros_like(h0)
@@ -136,7 +126,7 @@ def gru_backward(
         r, z, n = np.split(gates[:, t], 3, axis=1)
         before, dout = h[:, t - 1] if t > 0 else h0, dh[:, t] + carried
         dn = dout * (1 - z) * (1 - n**2)  # (N, H), before the tanh
-        du = dn if bhn is None else dn * r  # by the product with Un
+        du = dn if bhn is None else dn * r  # with respect to the product with Un
         back = du @ Un.T
         dr = back * before if bhn is None else dn * (before @ Un + bhn)
         da = np.hstack([dr * r * (1 - r), dout * (before - n) * z * (1 - z), dn])  # (N, 3H)
@@ -149,12 +139,12 @@ def gru_backward(
     return dx, carried, dWx, dWh, db, *(() if bhn is None else (dbhn,))
 
 
-def mgu_forward(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array) -> tuple[Array, ...]:
-    """f_t = sigmoid(x_t Wf + h_{t-1} Uf + bf), n_t = tanh(x_t Wn + (f_t h_{t-1}) Un + bn),
-    h_t = (1 - f_t) h_{t-1} + f_t n_t   (Zhou et al. 2016)
+def mgu_forward(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array) -> Arrays:
+    """f = sigmoid(x_t Wf + h_{t-1} Uf + bf), n = tanh(x_t Wn + (f h_{t-1}) Un + bn),
+    h_t = (1 - f) h_{t-1} + f n   (Zhou et al. 2016)
 
-    x (N, T, D), h0 (N, H), Wx = [Wf Wn] (D, 2H), Wh (H, 2H), b (2H) -> h (N, T, H), gates
-    (N, T, 2H)
+    x (N, T, D), h0 (N, H), Wx = [Wf Wn] (D, 2H), Wh = [Uf Un] (H, 2H), b (2H)
+    -> h (N, T, H), gates (N, T, 2H)
     """
     H, h, out = len(Wh), h0, []
     for t in range(x.shape[1]):
@@ -166,10 +156,9 @@ def mgu_forward(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array) -> tuple[Ar
     return tuple(np.stack(steps, axis=1) for steps in zip(*out, strict=True))
 
 
-def mgu_backward(
-    dh: Array, x: Array, h0: Array, h: Array, gates: Array, Wx: Array, Wh: Array
-) -> tuple[Array, ...]:
-    """Returns dx (N, T, D), dh0 (N, H), dWx (D, 2H), dWh (H, 2H), db (2H)."""
+def mgu_backward(dh: Array, x: Array, h0: Array, h: Array, gates: Array, Wx: Array,
+                 Wh: Array) -> Arrays:
+    """-> dx (N, T, D), dh0 (N, H), dWx (D, 2H), dWh (H, 2H), db (2H)"""
     H, dx, carried = len(Wh), np.empty_like(x), np.zeros_like(h0)
     dWx, dWh, db = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wh[0])
     for t in reversed(range(x.shape[1])):
@@ -187,9 +176,8 @@ def mgu_backward(
     return dx, carried, dWx, dWh, db
 
 
-def memory_forward(
-    x: Array, m0: Array, Wx: Array, Wh: Array, b: Array, Wm: Array, bm: Array
-) -> tuple[Array, ...]:
+def memory_forward(x: Array, m0: Array, Wx: Array, Wh: Array, b: Array, Wm: Array,
+                   bm: Array) -> Arrays:
     """u_t = max(0, x_t Wx + m_{t-1} Wh + b), m_t = m_{t-1} + u_t Wm + bm; the output is u.
 
     x (N, T, D), m0 (N, H), Wx (D, H), Wh, Wm (H, H), b, bm (H) -> u, m (N, T, H)
@@ -202,14 +190,12 @@ def memory_forward(
     return tuple(np.stack(steps, axis=1) for steps in zip(*out, strict=True))
 
 
-def memory_backward(
-    du: Array, x: Array, m0: Array, u: Array, m: Array, Wx: Array, Wh: Array, Wm: Array
-) -> tuple[Array, ...]:
-    """Returns dx (N, T, D), dm0 (N, H), dWx (D, H), dWh (H, H), db (H), dWm (H, H), dbm (H)."""
-    dx = np.empty_like(x)
+def memory_backward(du: Array, x: Array, m0: Array, u: Array, m: Array, Wx: Array, Wh: Array,
+                    Wm: Array) -> Arrays:
+    """-> dx (N, T, D), dm0 (N, H), dWx (D, H), dWh (H, H), db (H), dWm (H, H), dbm (H)"""
+    dx, dm = np.empty_like(x), np.zeros_like(m0)  # dm: dm_t from the steps after t
     dWx, dWh, dWm = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wm)
     db, dbm = np.zeros_like(Wh[0]), np.zeros_like(Wh[0])
-    dm = np.zeros_like(m0)  # (N, H): by m_t, from the steps after it
     for t in reversed(range(x.shape[1])):
         dz = (du[:, t] + dm @ Wm.T) * (u[:, t] > 0)  # (N, H)
         dWm += u[:, t].T @ dm
@@ -222,14 +208,12 @@ def memory_backward(
     return dx, dm, dWx, dWh, db, dWm, dbm
 
 
-def esn_forward(
-    x: Array, h0: Array, W: Array, Win: Array, b: Array, leak_rate: float = 1.0,
-    Wfb: Array | None = None, y: Array | None = None
-) -> Array:
+def esn_forward(x: Array, h0: Array, W: Array, Win: Array, b: Array, leak_rate: float = 1.0,
+                Wfb: Array | None = None, y: Array | None = None) -> Array:
     """h_t = (1 - a) h_{t-1} + a tanh(Win x_t + W h_{t-1} + b + Wfb y_t)   (Jaeger 2001)
 
-    x (N, T, D), h0 (N, H), W (H, H), Win (H, D), b (H), Wfb (H, K), y (N, T, K): what is fed back
-    at each step -> h (N, T, H)
+    x (N, T, D), h0 (N, H), W (H, H), Win (H, D), b (H), a = leak_rate, Wfb (H, K), y (N, T, K), the
+    outputs fed back at each step -> h (N, T, H)
     """
     h, out = h0, []
     for t in range(x.shape[1]):
@@ -242,26 +226,15 @@ def esn_forward(
 
 @dataclass(frozen=True)
 class Twin:
-    """A cell as a layer of the network below.
-
-    Attributes
-    ----------
-    forward : callable
-        forward(x, *states, **weights) gives the output first.
-    backward : callable or None
-        backward(dout, x, *states, *what forward gave, *the weights that it needs) gives dx, the
-        gradients with respect to the states, then those of all weights.
-    needs : tuple of str
-        These weights.
-    first, states : int
-        The states are so many of the arrays that forward gives, from the first on.
-    """
+    """A cell as a layer: forward(x, *states, **weights) returns the layer's output first;
+    backward(dout, x, *states, *what forward returned, *the weights in `needs`) returns dx, then the
+    gradients with respect to the states, then to all weights."""
 
     forward: Callable[..., Any]
     backward: Callable[..., Any] | None
     needs: tuple[str, ...] = ("Wx", "Wh")
-    first: int = 0
-    states: int = 1
+    first: int = 0  # of the arrays that forward returns, the first that is a state
+    states: int = 1  # how many are states
 
 
 CELLS = {
@@ -275,9 +248,8 @@ CELLS = {
 }
 
 
-def layer_forward(
-    x: Array, state: Array, weights: Tensors, cell: str
-) -> tuple[Array, Array, tuple[Array, ...]]:
+def layer_forward(x: Array, state: Array, weights: Tensors,
+                  cell: str) -> tuple[Array, Array, Arrays]:
     """-> output of the layer (N, T, H), its last state, what `layer_backward` needs"""
     twin = CELLS[cell]
     found = twin.forward(x, *np.split(state, twin.states, axis=1), **weights)
@@ -286,10 +258,9 @@ def layer_forward(
     return kept[0], np.hstack(ends), kept
 
 
-def layer_backward(
-    dout: Array, x: Array, state: Array, kept: tuple[Array, ...], weights: Tensors, cell: str
-) -> tuple[Array, Sequence[Array]]:
-    """-> dx (N, T, D), gradients by the weights in their order"""
+def layer_backward(dout: Array, x: Array, state: Array, kept: Arrays, weights: Tensors,
+                   cell: str) -> tuple[Array, Sequence[Array]]:
+    """-> dx (N, T, D), gradients with respect to the weights, in their order"""
     twin = CELLS[cell]
     assert twin.backward is not None
     dx, *more = twin.backward(dout, x, *np.split(state, twin.states, axis=1), *kept,
@@ -297,9 +268,8 @@ def layer_backward(
     return dx, more[twin.states :]
 
 
-def softmax_cross_entropy(
-    scores: Array, targets: Array, mask: Array | None = None
-) -> tuple[Any, Array]:
+def softmax_cross_entropy(scores: Array, targets: Array,
+                          mask: Array | None = None) -> tuple[Any, Array]:
     """Cross-entropy in nats, summed over time and averaged over the batch.
 
     scores (N, T, K), targets int (N, T), mask (N, T): 0 where a step does not count
@@ -316,11 +286,10 @@ def softmax_cross_entropy(
     return loss, dscores * weights[:, :, None]
 
 
-def binary_cross_entropy(
-    scores: Array, targets: Array, mask: Array | None = None
-) -> tuple[Any, Array]:
-    """-log p of the target and -log(1 - p) of every other symbol, p = softmax(scores), in nats;
-    arguments, sum and mean as above."""
+def binary_cross_entropy(scores: Array, targets: Array,
+                         mask: Array | None = None) -> tuple[Any, Array]:
+    """-log p of the target and -log(1 - p) of every other symbol, p = softmax(scores), in nats,
+    with the arguments, sum and mean of `softmax_cross_entropy`."""
     N, T, K = scores.shape
     weights = np.ones((N, T)) if mask is None else mask
     e = np.exp(scores - scores.max(axis=2, keepdims=True))
@@ -332,13 +301,10 @@ def binary_cross_entropy(
     return (weights * losses).sum() / N, dscores * weights[:, :, None]
 
 
-def mean_squared_error(
-    outputs: Array, targets: Array, mask: Array | None = None
-) -> tuple[Any, Array]:
-    """The mean of (o - y)^2 over the K numbers, summed over time and averaged over the batch.
-
-    outputs, targets (N, T, K), mask as above -> loss, doutputs (N, T, K)
-    """
+def mean_squared_error(outputs: Array, targets: Array,
+                       mask: Array | None = None) -> tuple[Any, Array]:
+    """The mean of (output - target)^2 over the K numbers, summed over time and averaged over the
+    batch: outputs, targets (N, T, K), mask (N, T) -> loss, doutputs (N, T, K)"""
     N, T, K = outputs.shape
     weights = np.ones((N, T, 1)) if mask is None else mask[:, :, None]
     errors = weights * (outputs - targets)
@@ -350,8 +316,8 @@ def number_of_layers(params: Tensors) -> int:
 
 
 def layer_weights(params: Tensors, layer: int) -> Tensors:
-    """The parameters of one layer, by their last names: Wx, Wh, b, ...; labels are inputs like
-    others, so that the rows of Wc stand below those of Wx."""
+    """The parameters of one layer as Wx, Wh, b, ...; labels are inputs like others, so that the
+    rows of Wc come below those of Wx."""
     prefix = "reservoir." if "reservoir.W" in params else f"layer{layer}."
     weights = {name.removeprefix(prefix): p for name, p in params.items()
                if name.startswith(prefix)}
@@ -360,17 +326,15 @@ def layer_weights(params: Tensors, layer: int) -> Tensors:
     return weights
 
 
-def forward(
-    params: Tensors, inputs: Array, state: Array, cell: str = "rnn",
-    masks: Sequence[Array] | None = None, labels: Array | None = None
-) -> tuple[Array, Array, Array, list[Any]]:
-    """Inputs one-hot, embedded or numbers, layers, linear head.
+def forward(params: Tensors, inputs: Array, state: Array, cell: str = "rnn",
+            masks: Sequence[Array] | None = None, labels: Array | None = None
+            ) -> tuple[Array, Array, Array, list[Any]]:
+    """One-hot, embedded or real inputs, recurrent layers, linear head.
 
-    inputs int (N, T) or float (N, T, D), state (N, P); masks: for each layer (N, T, H) what is
-    multiplied with all that it hands on, None without dropout; labels (N, C): the share of each,
-    an input of the first layer at every step -> scores (N, T, K), last state
-    (N, P), what the head reads (N, T, H), and for each layer its input, first state and what
-    `layer_backward` needs
+    inputs int (N, T) or float (N, T, D), state (N, P), masks: for each layer (N, T, H), the dropout
+    factors of its output, labels (N, C): the weight of each, input of the first layer at every step
+    -> scores (N, T, K), last state (N, P), the head's input (N, T, H), and for each layer its
+    input, first state and what `layer_backward` needs
     """
     Wx = params["reservoir.Win"].T if cell == "esn" else params["layer0.Wx"]
     table = params.get("embedding.W", np.eye(len(Wx), dtype=Wx.dtype))  # (V, D)
@@ -385,12 +349,12 @@ def forward(
     return x @ params["head.W"] + params["head.b"], np.hstack(last), x, layers
 
 
-def loss_and_gradients(
-    params: Tensors, inputs: Array, targets: Array, state: Array, cell: str = "rnn",
-    masks: Sequence[Array] | None = None, mask: Array | None = None, labels: Array | None = None,
-    loss: Callable[..., tuple[Any, Array]] | None = None
-) -> tuple[Any, Tensors, Array]:
-    """The loss of `forward`'s outputs, back-propagated: one of the three above, where not given
+def loss_and_gradients(params: Tensors, inputs: Array, targets: Array, state: Array,
+                       cell: str = "rnn", masks: Sequence[Array] | None = None,
+                       mask: Array | None = None, labels: Array | None = None,
+                       loss: Callable[..., tuple[Any, Array]] | None = None
+                       ) -> tuple[Any, Tensors, Array]:
+    """The loss of the outputs of `forward`, back-propagated; where no loss is given
     `softmax_cross_entropy` of targets int (N, T), `mean_squared_error` of float (N, T, K).
 
     inputs, state (N, P), masks and labels as in `forward`, mask (N, T) of the steps that count
@@ -406,11 +370,9 @@ def loss_and_gradients(
     dout = dscores @ params["head.W"].T
     if cell == "esn":
         return total, grads, last
-    for layer in reversed(range(len(layers))):
-        if masks is not None:
-            dout = dout * masks[layer]
+    for layer, (x, start, kept) in reversed([*enumerate(layers)]):
         weights = layer_weights(params, layer)
-        x, start, kept = layers[layer]
+        dout = dout if masks is None else dout * masks[layer]
         dout, dweights = layer_backward(dout, x, start, kept, weights, cell)
         grads.update(zip((f"layer{layer}.{name}" for name in weights), dweights, strict=True))
     if labels is not None:
@@ -423,15 +385,14 @@ def loss_and_gradients(
     return total, grads, last
 
 
-def dropout_masks(
-    generators: Any, slices: Any, T: int, N: int, H: int, L: int, dropout: float
-) -> list[Array]:
-    """Inverted dropout for one unroll: L arrays (N, T, H) of 0 and 1 / keep.
+def dropout_masks(generators: Any, slices: Any, T: int, N: int, H: int, L: int,
+                  dropout: float) -> list[Array]:
+    """Inverted dropout for one window: L arrays (N, T, H) of 0 and 1 / keep.
 
     A unit is dropped where its 16 random bits are below round(65536 dropout), so that keep is
-    1 - that / 65536. Each slice (first row, rows n) of the batch has its own NumPy generator; for
-    one layer after another it gives whole 64-bit words, read as T n H times 16 bits, lowest
-    first, in the order (T, n, H).   (Srivastava et al. 2014; Zaremba et al. 2014: not over time)
+    1 - round(65536 dropout) / 65536. Each slice (first row, rows n) of the batch has its own NumPy
+    generator; for one layer after another it gives whole 64-bit words, read as T n H times 16 bits,
+    lowest first, in the order (T, n, H).   (Srivastava et al. 2014; Zaremba et al. 2014)
     """
     limit = round(dropout * 65536)
     masks = [np.empty((N, T, H)) for _ in range(L)]
@@ -443,11 +404,10 @@ def dropout_masks(
     return masks
 
 
-def clip(
-    grads: Tensors, clip_value: float | None = None, clip_norm: float | None = None
-) -> Tensors:
-    """All gradients scaled to the norm clip_norm where they exceed it together; then each entry
-    cut to [-clip_value, clip_value]. A new dict."""
+def clip(grads: Tensors, clip_value: float | None = None,
+         clip_norm: float | None = None) -> Tensors:
+    """A new dict: all gradients scaled to the norm clip_norm where they exceed it together; then
+    each entry cut to [-clip_value, clip_value]."""
     scale = 1.0
     if clip_norm is not None:
         norm = np.sqrt(sum(np.sum(g.astype(np.float64) ** 2) for g in grads.values()))
@@ -456,31 +416,25 @@ def clip(
     return {name: np.clip(g * scale, -c, c) for name, g in grads.items()}
 
 
-def adagrad(
-    p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
-    epsilon: float = 1e-8
-) -> None:
-    """m += g^2;  p -= learning_rate g / sqrt(m + epsilon)   (Duchi et al. 2011; DD2424's form)"""
+def adagrad(p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
+            epsilon: float = 1e-8) -> None:
+    """m += g^2;  p -= learning_rate g / sqrt(m + epsilon)   (Duchi et al. 2011)"""
     (m,) = memories
     m += g * g
     p -= learning_rate * g / np.sqrt(m + epsilon)
 
 
-def rmsprop(
-    p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
-    decay: float = 0.9, epsilon: float = 1e-8
-) -> None:
-    """m = decay m + (1 - decay) g^2, then AdaGrad's step   (Tieleman and Hinton 2012)"""
+def rmsprop(p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
+            decay: float = 0.9, epsilon: float = 1e-8) -> None:
+    """m = decay m + (1 - decay) g^2, then the step of AdaGrad   (Tieleman and Hinton 2012)"""
     (m,) = memories
     m *= decay
     m += (1 - decay) * g * g
     p -= learning_rate * g / np.sqrt(m + epsilon)
 
 
-def adam(
-    p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
-    beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
-) -> None:
+def adam(p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
+         beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> None:
     """Unbiased running means of g and g^2; update counts from 1   (Kingma and Ba 2015)"""
     m, v = memories
     m *= beta1
@@ -491,12 +445,9 @@ def adam(
     p -= learning_rate * mean / (np.sqrt(square) + epsilon)
 
 
-def sgd(
-    p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
-    momentum: float = 0.0
-) -> None:
-    """v = momentum v + g;  p -= learning_rate v. Without momentum there is no memory v.
-    (Polyak 1964, in the form of Sutskever et al. 2013 with the rate outside)"""
+def sgd(p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
+        momentum: float = 0.0) -> None:
+    """v = momentum v + g;  p -= learning_rate v; no memory v without momentum   (Polyak 1964)"""
     if momentum:
         (v,) = memories
         v *= momentum
@@ -505,23 +456,22 @@ def sgd(
     p -= learning_rate * g
 
 
-# each with the number of its memories; sgd has one with momentum
+# each with the number of its memories, sgd without momentum
 OPTIMIZERS: dict[str, tuple[Callable[..., None], int]] = {
     "adagrad": (adagrad, 1), "rmsprop": (rmsprop, 1), "adam": (adam, 2), "sgd": (sgd, 0)}
 
 
-def train(
-    params: Tensors, ids: Any, seq_length: int, batch_size: int = 1, cell: str = "rnn",
-    optimizer: str = "adagrad", learning_rate: Any = 0.1, clip_value: float | None = 5.0,
-    clip_norm: float | None = None, *, momentum: float = 0.0, decay: float = 0.9,
-    dropout: float = 0.0, generators: Any | None = None, slices: Any | None = None
-) -> Iterator[tuple[Any, Any]]:
-    """Reads ids (1-D) in windows and changes params in place; yields loss, smoothed loss for ever,
-    or as long as learning_rate lasts where it is an iterable of one rate for each update.
+def train(params: Tensors, ids: Any, seq_length: int, batch_size: int = 1, cell: str = "rnn",
+          optimizer: str = "adagrad", learning_rate: Any = 0.1, clip_value: float | None = 5.0,
+          clip_norm: float | None = None, *, momentum: float = 0.0, decay: float = 0.9,
+          dropout: float = 0.0, generators: Any | None = None, slices: Any | None = None
+          ) -> Iterator[tuple[Any, Any]]:
+    """Read ids (1-D) in windows and change params in place; yield loss, smoothed loss without end,
+    or until learning_rate ends where it is an iterable of one rate for each update.
 
     The text is cut into batch_size equal streams; the state goes from window to window and starts
-    at zero with each epoch, which ends when position + seq_length + 1 >= the stream's length.
-    momentum is sgd's, decay RMSProp's; generators and slices are those of `dropout_masks`.
+    at zero in each epoch, which ends when position + seq_length + 1 >= the stream's length.
+    momentum is for sgd, decay for rmsprop, generators and slices for `dropout_masks`.
     """
     T, N = seq_length, batch_size
     length = len(ids) // N
@@ -549,15 +499,14 @@ def train(
             position, state = 0, zero
 
 
-def sample(
-    params: Tensors, state: Array, symbol: int, uniforms: Iterable[float], temperature: float = 1.0,
-    cell: str = "rnn", top_k: int | None = None, top_p: float | None = None
-) -> list[int]:
+def sample(params: Tensors, state: Array, symbol: int, uniforms: Iterable[float],
+           temperature: float = 1.0, cell: str = "rnn", top_k: int | None = None,
+           top_p: float | None = None) -> list[int]:
     """Ids drawn from softmax(scores / temperature), one for each uniform number in [0, 1).
 
     state (P) is the state before `symbol` is read. Temperature 0 takes the likeliest symbol.
-    top_k leaves the top_k likeliest symbols (of equals the lowest ids); top_p then the fewest of
-    the likeliest whose share of what is left reaches top_p (Holtzman et al. 2020).
+    top_k keeps the top_k likeliest symbols (of equals the lowest ids); top_p keeps the fewest of
+    these whose probabilities, scaled to sum to 1, reach top_p (Holtzman et al. 2020).
     """
     state, ids = state[None], []
     for u in uniforms:
@@ -571,9 +520,9 @@ def sample(
             if top_k is not None:
                 p[order[top_k:]] = 0
             if top_p is not None:
-                shares = np.cumsum(p[order]) / p.sum()
-                p[order[np.searchsorted(shares, top_p) + 1 :]] = 0
-            # rounding may leave the sum below u: then it is the last symbol that can be
+                reached = np.cumsum(p[order]) / p.sum()
+                p[order[np.searchsorted(reached, top_p) + 1 :]] = 0
+            # rounding may leave the sum below u: then take the last possible symbol
             symbol = int(min(np.searchsorted(np.cumsum(p) / p.sum(), u, side="right"),
                              np.flatnonzero(p)[-1]))
         ids.append(symbol)
