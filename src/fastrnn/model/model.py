@@ -121,13 +121,8 @@ class Model(Network):
             raise scoring.not_for_text()
         return self.vocabulary
 
-    def _checked_ids(self, name: str, ids: ArrayLike) -> ArrayLike:
-        if self.vocabulary is None:
-            return ids
-        checked = self.vocabulary.check_ids(ids)
-        if checked.ndim != 2 or checked.size == 0:
-            raise ValueError(f"{name} must be ids of shape (N, T), not of shape {checked.shape}")
-        return checked
+    def _checked_ids(self, ids: ArrayLike) -> ArrayLike:
+        return ids if self.vocabulary is None else self.vocabulary.check_ids(ids)
 
     def check(self, source: Source) -> None:
         """Raise ValueError unless this model can read and predict the data of a Corpus, Sequences
