@@ -17,6 +17,7 @@ from .reservoir import Reservoir, draw
 from .ridge import Ridge
 
 PARAMETERS = declared(EchoSettings)
+Arrays = list[NDArray[Any]]
 
 
 @documented(EchoSettings)
@@ -54,13 +55,8 @@ class EchoStateNetwork(EchoSettings):
         return {name: getattr(self, name) for name in PARAMETERS}
 
     def set_params(self, **params: Any) -> EchoStateNetwork:
-        """Set parameters by name; they count from the next `fit` on.
-
-        Raises
-        ------
-        ValueError
-            A name that is not a parameter's.
-        """
+        """Set parameters by name, which count from the next `fit` on, and return the network. An
+        unknown name raises ValueError."""
         for name, value in params.items():
             setattr(self, choice("a parameter", name, PARAMETERS), value)
         return self
@@ -308,14 +304,14 @@ class EchoStateNetwork(EchoSettings):
         """The parameters, checked, as plain Python values."""
         return {name: one.checked(getattr(self, name)) for name, one in PARAMETERS.items()}
 
-    def _fitted_inputs(self, name: str, X: Any) -> list[NDArray[Any]]:
+    def _fitted_inputs(self, name: str, X: Any) -> Arrays:
         inputs = _series(name, X, self._fitted.b.dtype)
         if inputs[0].shape[1] != self.n_features_in_:
             raise ValueError(f"the series has {inputs[0].shape[1]} numbers a step, and the network "
                              f"was fitted with {self.n_features_in_}")
         return inputs
 
-    def _shaped(self, outputs: list[NDArray[Any]], X: Any) -> Any:
+    def _shaped(self, outputs: Arrays, X: Any) -> Any:
         if self._flat:
             outputs = [y[:, 0] for y in outputs]
         return outputs[0] if _is_one_series(X) else outputs
@@ -337,7 +333,7 @@ def _is_one_series(X: Any) -> bool:
     return np.ndim(X) != 3
 
 
-def _series(name: str, X: Any, dtype: Any) -> list[NDArray[Any]]:
+def _series(name: str, X: Any, dtype: Any) -> Arrays:
     """The series of X as arrays (T, D)."""
     named = {name: X} if _is_one_series(X) else {f"{name}[{i}]": u for i, u in enumerate(X)}
     if not named or np.size(next(iter(named.values()))) == 0:
@@ -349,9 +345,7 @@ def _series(name: str, X: Any, dtype: Any) -> list[NDArray[Any]]:
     return _arrays(named, ("T", "D"), dtype)
 
 
-def _targets(
-    Y: Any, X: Any, inputs: list[NDArray[Any]], dtype: Any
-) -> tuple[list[NDArray[Any]], bool]:
+def _targets(Y: Any, X: Any, inputs: Arrays, dtype: Any) -> tuple[Arrays, bool]:
     """The targets as arrays (T, K), and whether they came as (T,)."""
     one = _is_one_series(X)
     if not one and not (isinstance(Y, list | tuple) or np.ndim(Y) == 3):
@@ -369,9 +363,9 @@ def _targets(
     return targets, next(iter(named.values())).ndim == 1
 
 
-def _arrays(named: dict[str, Any], shape: tuple[str, str], dtype: Any) -> list[NDArray[Any]]:
+def _arrays(named: dict[str, Any], shape: tuple[str, str], dtype: Any) -> Arrays:
     """The values as finite arrays with as many columns as the first."""
-    out: list[NDArray[Any]] = []
+    out: Arrays = []
     for name, value in named.items():
         array = float_array(name, value, shape, dtype)
         if not np.isfinite(array).all():
@@ -385,7 +379,7 @@ def _arrays(named: dict[str, Any], shape: tuple[str, str], dtype: Any) -> list[N
     return out
 
 
-def _checked_warmup(warmup: int, inputs: list[NDArray[Any]]) -> int:
+def _checked_warmup(warmup: int, inputs: Arrays) -> int:
     """A warm-up shorter than each series."""
     warmup = positive_int("warmup", warmup, least=0)
     for i, u in enumerate(inputs):

@@ -74,23 +74,21 @@ class Reservoir:
         most = max(1, int(limit)) if limit.isdecimal() else cores()
         return most if alone and self.W.nnz >= WORTH_SHARING else 1
 
-    def run(
-        self, T: int, state: NDArray[Any], last: NDArray[Any], *, u: NDArray[Any] | None = None,
-        Wout: NDArray[Any] | None = None, states: NDArray[Any] | None = None,
-    ) -> Any:
-        """`kernels.Reservoir.run` in blocks, so that Ctrl-C is answered."""
+    def run(self, T: int, state: NDArray[Any], last: NDArray[Any], *,
+            Wout: NDArray[Any] | None = None, **arrays: NDArray[Any]) -> Any:
+        """`kernels.Reservoir.run` in blocks of steps, so that Ctrl-C is answered. `arrays` are u
+        (T, D) and states (T, H)."""
         steps = max(64, BLOCK // len(self.b))
         out = [np.empty((0, last.size), self.b.dtype)]
         for start in range(0, T, steps):
-            part = slice(start, min(T, start + steps))
-            out.append(self.compiled.run(
-                part.stop - start, state, last, u=None if u is None else u[part], Wout=Wout,
-                states=None if states is None else states[part], threads=self.threads()))
+            stop = min(T, start + steps)
+            block = {name: array[start:stop] for name, array in arrays.items()}
+            out.append(self.compiled.run(stop - start, state, last, Wout=Wout, **block,
+                                         threads=self.threads()))
         return None if Wout is None else np.concatenate(out)
 
-    def features(
-        self, u: NDArray[Any], y: NDArray[Any] | None = None, warmup: int = 0
-    ) -> Iterator[tuple[int, NDArray[Any]]]:
+    def features(self, u: NDArray[Any], y: NDArray[Any] | None = None,
+                 warmup: int = 0) -> Iterator[tuple[int, NDArray[Any]]]:
         """The features of a readout after the warm-up, in blocks: the number of a block's first
         step, and [1; u; x] (steps, 1 + D + H) for numbers u (T, D), or [1; x] (steps, 1 + H) for
         symbols u (T,). y (T, K) are the outputs that are fed back. Each block overwrites the last.
@@ -99,8 +97,7 @@ class Reservoir:
         D = 0 if u.ndim == 1 else u.shape[1]
         state, last = self.start()
         steps = min(T, max(64, BLOCK // H))
-        block = np.empty((steps, 1 + D + H), self.b.dtype)
-        block[:, 0] = 1
+        block = np.ones((steps, 1 + D + H), self.b.dtype)
         symbols = np.eye(self.Win.shape[1], dtype=self.b.dtype) if u.ndim == 1 else None
         for start in range(0, T, steps):
             part = slice(start, min(T, start + steps))

@@ -186,17 +186,9 @@ class Model(Network):
                 for c in np.argsort(losses, kind="stable")]
 
     def novelty(self, samples: Sequence[str]) -> NDArray[np.bool_]:
-        """Which samples are not among the records that the model was trained on. Both are cut to
-        the length that the model reads, and unknown words count as equal.
-
-        Parameters
-        ----------
-        samples : sequence of str
-
-        Returns
-        -------
-        ndarray of bool, shape (number of samples,)
-            True for a sample that is new.
+        """Which samples (a sequence of str) are not among the records that the model was trained
+        on: an ndarray of bool, True for each that is new. Both are cut to the length that the model
+        reads, and unknown words count as equal.
 
         Raises
         ------

@@ -99,10 +99,10 @@ def mean_loss(
 
 def accuracy(
     network: Network, source: Source, state: NDArray[Any], weights: NDArray[Any] | None = None,
-    last: int | None = None, threads: int = 1, streams: int = 1, steps: int = READ_STEPS,
+    last: int | None = None, **how: int,
 ) -> float:
     """Fraction of target symbols to which the network gives the highest probability; with `last`
-    only of each sequence's `last` unmasked symbols."""
+    only of each sequence's `last` unmasked symbols. `how` are threads, streams, steps of `read`."""
     if not network.sizes.output_symbols:
         raise ValueError("accuracy is for targets that are symbols: these are numbers, and score "
                          "gives their mean squared error")
@@ -111,8 +111,7 @@ def accuracy(
             raise ValueError("last is for sequences: leave it out for a text")
         positive_int("last", last)
     hits, count = 0, 0
-    for batch, _, right in read(network, source, state, weights, threads=threads, streams=streams,
-                                steps=steps):
+    for batch, _, right in read(network, source, state, weights, **how):
         if last is None:
             hits, count = hits + int(right.sum()), count + batch.predictions
             continue
