@@ -282,6 +282,7 @@ class EchoStateNetwork(EchoSettings):
 
     @property
     def _fitted(self) -> Reservoir:
+        """The reservoir of the fit; raises NotFittedError where there is none."""
         if not self.__sklearn_is_fitted__():
             raise NotFittedError("this network has not been fitted: call fit first")
         return self._reservoir
@@ -318,7 +319,7 @@ class EchoStateNetwork(EchoSettings):
 
 
 class NotFittedError(ValueError, AttributeError):
-    """The network has not been fitted; of the two classes of scikit-learn's error."""
+    """Raised before `fit`, with the two bases of scikit-learn's NotFittedError."""
 
 
 def _draw(params: dict[str, Any], inputs: int, fed_back: int) -> Reservoir:

@@ -78,9 +78,8 @@ class Network:
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:
         """Zero states for N = batch_size sequences: an ndarray of the model's dtype, shape (N, P).
-        The P numbers of a sequence are each layer's hidden state h (H), which in an LSTM the cell
-        state c (H) follows.
-        """
+        The P numbers of a sequence are, layer by layer, the hidden state h (H), in an LSTM followed
+        by the cell state c (H)."""
         layer = kernel_cell(self.config["cell"]).states * self.config["hidden_size"]
         return np.zeros((batch_size, self.config["num_layers"] * layer), self.config["dtype"])
 
