@@ -18,9 +18,9 @@ class Cell:
     Attributes
     ----------
     summary : str
-        What it is, in a few words.
+        The cell in a few words.
     equation : str
-        x_t is the input of the layer, s the logistic function and o the entrywise product.
+        x_t is the input of the layer, s the logistic sigmoid and * the elementwise product.
     init : str
         Default distribution of its initial weights.
     """
@@ -36,16 +36,16 @@ CELLS = {
                  "h_t = max(0, x_t Wx + h_{t-1} Wh + b) (Le, Jaitly and Hinton 2015)"),
     "lstm": Cell("the LSTM", """\
 columns of the weights in the order i, f, o, g: i, f, o = s(.), g = tanh(.) of
-x_t Wx + h_{t-1} Wh + b; c_t = f o c_{t-1} + i o g, h_t = o o tanh(c_t)
+x_t Wx + h_{t-1} Wh + b; c_t = f * c_{t-1} + i * g, h_t = o * tanh(c_t)
 (Hochreiter and Schmidhuber 1997, with forget gates)""", "xavier"),
     "gru": Cell("the GRU", """\
 columns of the weights in the order r, z, n: r, z = s(x_t Wx + h_{t-1} Wh + b);
-n = tanh(x_t Wx + b + r o (h_{t-1} Wh + bhn)), or without reset_after
-n = tanh(x_t Wx + b + (r o h_{t-1}) Wh); h_t = (1 - z) o n + z o h_{t-1} (Cho et al. 2014)""",
+n = tanh(x_t Wx + b + r * (h_{t-1} Wh + bhn)), or without reset_after
+n = tanh(x_t Wx + b + (r * h_{t-1}) Wh); h_t = (1 - z) * n + z * h_{t-1} (Cho et al. 2014)""",
                 "xavier"),
     "mgu": Cell("the minimal gated unit", """\
 columns of the weights in the order f, n: f = s(x_t Wf + h_{t-1} Uf + bf),
-n = tanh(x_t Wn + (f o h_{t-1}) Un + bn); h_t = (1 - f) o h_{t-1} + f o n (Zhou et al. 2016)""",
+n = tanh(x_t Wn + (f * h_{t-1}) Un + bn); h_t = (1 - f) * h_{t-1} + f * n (Zhou et al. 2016)""",
                 "xavier"),
     "memory": Cell("a ReLU layer with an additive memory", """\
 u_t = max(0, x_t Wx + m_{t-1} Wh + b), m_t = m_{t-1} + u_t Wm + bm; the output of the layer

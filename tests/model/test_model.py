@@ -470,9 +470,9 @@ def test_a_nan_in_the_parameters_is_not_swallowed(kind, dtype):
 
 @pytest.mark.parametrize(("inputs", "targets", "state", "message"), [
     ([[0, 1]], [[0, 1, 2]], None, r"inputs are \(1, 2\) and targets \(1, 3\)"),
-    ([0, 1], [0, 1], None, r"inputs must be ids of shape \(N, T\), not of shape \(2,\)"),
-    ([[]], [[]], None, r"inputs must be ids of shape"),
-    ([[[0]]], [[[0]]], None, r"inputs must be ids of shape"),
+    ([0, 1], [0, 1], None, r"inputs of type int64 must have the shape \(N, T\), not \(2,\)"),
+    ([[]], [[]], None, r"inputs are empty: their shape is \(1, 0\)"),
+    ([[[0]]], [[[0]]], None, r"inputs .* must have the shape \(N, T\), not \(1, 1, 1\)"),
     ([[0, K]], [[0, 1]], None, f"id {K} at position .* ids go from 0 to {K - 1}"),
     ([[0, 1]], [[-1, 1]], None, "id -1 at position"),
     ([[0, 1]], [[0, 1]], np.zeros((2, H)), rf"state is \(2, {H}\) and must be \(1, {H}\)"),

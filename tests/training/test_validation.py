@@ -483,12 +483,12 @@ def test_plot_has_both_losses_per_symbol(turn, tmp_path):
     assert ["train" in labels[0], "valid" in labels[1]] == [True, True]
 
 
-def test_plot_without_validation_is_per_unroll(corpus):
+def test_plot_without_validation_is_per_window(corpus):
     pytest.importorskip("matplotlib")
     trainer = make(corpus, updates=20)
     trainer.run()
     axes = trainer.history.plot()
     (smooth,) = axes.lines
     np.testing.assert_array_equal(smooth.get_ydata(), trainer.history.smooth_loss)
-    assert "per unroll" in axes.get_ylabel()
+    assert "per window" in axes.get_ylabel()
     assert axes.get_legend() is None

@@ -9,26 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from ..files.store import DAMAGE, damaged, read, write
+from ..files.store import DAMAGE, damaged, expect, read, write
 from ..kernels.blas import one_thread
-from ..settings import EchoSettings, declared, documented
+from ..settings import EchoSettings, ReservoirSettings, declared, documented, given_to
 from ..validate import choice, float_array, generator, positive_int
 from .reservoir import Reservoir, draw
 from .ridge import Ridge
 
 PARAMETERS = declared(EchoSettings)
+Arrays = list[NDArray[Any]]
 
 
 @documented(EchoSettings)
 class EchoStateNetwork(EchoSettings):
-    """Echo state network (Jaeger 2001) for time series, in scikit-learn's manner.
+    """Echo state network (Jaeger 2001) for time series, with the methods of scikit-learn's
+    estimators.
 
-    A series u of D numbers a step drives a reservoir, a random layer that stays as it is:
+    A series u of D numbers a step drives a reservoir, a random layer that is not trained:
 
         x_t = (1 - a) x_{t-1} + a tanh(Win u_t + W x_{t-1} + b), from x = 0 on,
 
-    and with `feedback` Wfb y_{t-1} inside the tanh, y being the outputs, in `fit` the targets. The
-    outputs y_t = Wout [1; u_t; x_t] are fitted by ridge regression in one pass.
+    with `feedback` also + Wfb y_{t-1} inside the tanh, y being the outputs, or in `fit` the
+    targets. The readout y_t = Wout [1; u_t; x_t] is fitted by ridge regression in one pass.
 
     Parameters
     ----------
@@ -43,34 +45,30 @@ class EchoStateNetwork(EchoSettings):
     n_features_in_ : int
         D.
 
-    A fitted network has these. Series are (T, D), T steps, or lists of such, each from the zero
-    state; targets (T, K), or (T,) for one number a step, and then so are predictions.
+    The attributes exist after `fit`. A series is an array (T, D) of T steps; several series are a
+    list of such arrays, and each is read from the zero state. Targets are (T, K), or (T,) for one
+    number a step, and predictions have the shape of the targets.
     """
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters by name."""
+        """The parameters by name; `deep` changes nothing."""
         return {name: getattr(self, name) for name in PARAMETERS}
 
     def set_params(self, **params: Any) -> EchoStateNetwork:
-        """Set parameters by name; they count from the next `fit` on.
-
-        Raises
-        ------
-        ValueError
-            A name that is none.
-        """
+        """Set parameters by name, which count from the next `fit` on, and return the network. An
+        unknown name raises ValueError."""
         for name, value in params.items():
             setattr(self, choice("a parameter", name, PARAMETERS), value)
         return self
 
     def fit(self, X: Any, Y: Any, warmup: int = 100) -> EchoStateNetwork:
-        """Draw the reservoir, and fit the readout.
+        """Draw a random reservoir, fit the readout, and return the network.
 
         Parameters
         ----------
         X : array_like, shape (T, D), or list of such
         Y : array_like, shape (T, K) or (T,), or list of such
-            What shall come out at each step.
+            The target of each step.
         warmup : int
             Steps at the start of each series that are not fitted, while the state still depends on
             where it started; `score` leaves out as many.
@@ -82,13 +80,9 @@ class EchoStateNetwork(EchoSettings):
             a parameter outside its range, or a spectral radius that W cannot have.
         """
         params = self._checked_params()
-        positive_int("warmup", warmup, least=0)
         inputs = _series("X", X, params["dtype"])
         targets, flat = _targets(Y, X, inputs, params["dtype"])
-        for i, u in enumerate(inputs):
-            if len(u) <= warmup:
-                raise ValueError(f"series {i} has {len(u)} steps, and the warm-up takes {warmup}: "
-                                 "give a longer one, or a smaller warmup")
+        warmup = _checked_warmup(warmup, inputs)
         D, K = inputs[0].shape[1], targets[0].shape[1]
         reservoir = _draw(params, D, K if params["feedback"] else 0)
         sums = Ridge(1 + D + params["units"], K)
@@ -103,18 +97,16 @@ class EchoStateNetwork(EchoSettings):
         return self
 
     def states(self, X: Any) -> Any:
-        """The states that a series leads through, shape (T, units), or a list of them.
-
-        Of a network that has not been fitted those of the reservoir that `fit` would draw (with
-        seed=None of another one), unless outputs are fed back.
+        """The states (T, units) of the reservoir at the steps of a series X (T, D), or a list of
+        them for a list of series. Before `fit` the reservoir is the one that `fit` would draw (with
+        seed=None a different one each time).
 
         Raises
         ------
         ValueError, TypeError
-            A series that `fit` would refuse, or of another D; outputs that are fed back before a
-            fit.
+            A series that `fit` would refuse, another D than in `fit`, or `feedback` before `fit`.
         """
-        if self._is_fitted or self.feedback:
+        if self.__sklearn_is_fitted__() or self.feedback:
             inputs, reservoir = self._fitted_inputs("X", X), self._reservoir
         else:
             params = self._checked_params()
@@ -130,13 +122,13 @@ class EchoStateNetwork(EchoSettings):
         return out[0] if _is_one_series(X) else out
 
     def predict(self, X: Any) -> Any:
-        """The outputs for a series X (T, D), shape (T, K), or (T,) where the targets were; or a
-        list of them for a list.
+        """The outputs at the steps of a series X (T, D): (T, K), or (T,) where the targets of `fit`
+        were (T,); a list of them for a list of series.
 
         Raises
         ------
         ValueError, TypeError
-            No fit before, or a series that `fit` would refuse, or of another D.
+            No `fit` before, a series that `fit` would refuse, or another D than in `fit`.
         """
         inputs, reservoir = self._fitted_inputs("X", X), self._reservoir
         outputs = []
@@ -151,29 +143,30 @@ class EchoStateNetwork(EchoSettings):
         return self._shaped(outputs, X)
 
     def generate(self, steps: int, warmup_input: Any) -> Any:
-        """Read a series and go on from its end: each output is the next input.
+        """Read a series and continue it: each output is the next input.
 
         Parameters
         ----------
         steps : int
+            How many outputs to return.
         warmup_input : array_like, shape (T, D), or list of such
-            Read from the zero state; long enough that this no longer matters.
+            Read from the zero state; it should be so long that the state no longer depends on it.
 
         Returns
         -------
         ndarray, shape (steps, K), or (steps,) where the targets were (T,); or a list of them
-            The first is what the last step that was read leads to.
+            The first is the output at the last step of `warmup_input`.
 
         Raises
         ------
-        ValueError
-            Outputs that are not as many as the inputs, or as `predict`.
+        ValueError, TypeError
+            The number of outputs is not that of inputs, or as `predict`.
         FloatingPointError
             The outputs grow without bounds.
         """
         positive_int("steps", steps)
         inputs = self._fitted_inputs("warmup_input", warmup_input)
-        K, D = len(self.Wout_), self.n_features_in_
+        K, D = self.Wout_.shape[0], self.n_features_in_
         if K != D:
             raise ValueError(f"a free run feeds {K} outputs to {D} inputs: fit with targets that "
                              "are the next inputs, Y = X[1:] for X[:-1]")
@@ -181,8 +174,7 @@ class EchoStateNetwork(EchoSettings):
         with one_thread():
             for u in inputs:
                 state, last = self._reservoir.start()[0], np.zeros(K, u.dtype)
-                run(len(u), state, last, u=u, Wout=self.Wout_)
-                first = last[None].copy()
+                first = run(len(u), state, last, u=u, Wout=self.Wout_)[-1:]
                 y = np.concatenate([first, run(steps - 1, state, last, Wout=self.Wout_)])
                 if not np.isfinite(y).all():
                     raise FloatingPointError(
@@ -192,16 +184,15 @@ class EchoStateNetwork(EchoSettings):
         return self._shaped(outputs, warmup_input)
 
     def score(self, X: Any, Y: Any, warmup: int | None = None) -> float:
-        """The coefficient of determination R^2 of the predictions, the mean over the K outputs:
-        1 is perfect, 0 as good as the mean of Y.
+        """The coefficient of determination R^2, averaged over the K outputs: 1 is perfect, 0 as
+        good as predicting the mean of Y.
 
         Parameters
         ----------
-        X, Y
-            As for `fit`.
+        X : array_like, shape (T, D), or list of such
+        Y : array_like, shape (T, K) or (T,), or list of such
         warmup : int, optional
-            Steps at the start of each series that do not count; as many as in `fit` where not
-            given.
+            Steps at the start of each series that do not count; by default as many as in `fit`.
 
         Raises
         ------
@@ -209,14 +200,11 @@ class EchoStateNetwork(EchoSettings):
             As `predict`; targets of another K, or a series not longer than the warm-up.
         """
         inputs = self._fitted_inputs("X", X)
-        warmup = self._warmup if warmup is None else positive_int("warmup", warmup, least=0)
         targets, _ = _targets(Y, X, inputs, np.float64)
         if targets[0].shape[1] != len(self.Wout_):
             raise ValueError(f"Y has {targets[0].shape[1]} numbers a step, and the network "
                              f"{len(self.Wout_)} outputs")
-        if min(map(len, inputs)) <= warmup:
-            raise ValueError(f"a series has {min(map(len, inputs))} steps, and {warmup} are left "
-                             "out: give a longer one, or warmup, fewer steps to leave out")
+        warmup = _checked_warmup(self._warmup if warmup is None else warmup, inputs)
         y = np.concatenate([part[warmup:] for part in targets])
         found = np.concatenate([part.reshape(len(u), -1)[warmup:]
                                 for u, part in zip(inputs, self.predict(inputs), strict=True)])
@@ -233,90 +221,80 @@ class EchoStateNetwork(EchoSettings):
         ValueError
             The network has not been fitted.
         OSError
-            The file cannot be written; one that was there is still whole.
+            The file cannot be written; an older file there stays whole.
         """
-        self._check_fitted()
-        tensors = {"Wout": self.Wout_} | self._reservoir.tensors
-        write(path, tensors, {"echo_state_network": {
+        reservoir = self._fitted
+        write(path, {"Wout": self.Wout_} | reservoir.tensors, {"echo_state_network": {
             "parameters": self._fitted_params, "inputs": self.n_features_in_,
-            "fed_back": self.Wfb_.shape[1], "warmup": self._warmup, "flat": self._flat}})
+            "fed_back": reservoir.Wfb.shape[1], "warmup": self._warmup, "flat": self._flat}})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> EchoStateNetwork:
-        """Read what `save` wrote.
+        """Read a network from a file that `save` wrote.
 
         Raises
         ------
-        OSError, ValueError
-            As `fastrnn.load`.
+        OSError
+            The file cannot be read.
+        ValueError
+            The file is damaged, or holds something else.
         """
         tensors, about = read(path)
         if "echo_state_network" not in about:
             raise ValueError(f"{str(path)!r} holds a model, not an echo state network: use "
                              "fastrnn.load")
         try:
-            return cls._stored(tensors, about["echo_state_network"])
+            about = about["echo_state_network"]
+            network = cls(**about["parameters"])
+            network._fitted_params = params = network._checked_params()
+            units, D, dtype = params["units"], about["inputs"], params["dtype"]
+            network._reservoir = Reservoir.from_tensors(
+                tensors, params["leak_rate"], units, D, about["fed_back"], dtype)
+            network.Wout_ = Wout = tensors["Wout"]
+            expect(tensors, "Wout", (len(Wout), 1 + D + units), dtype)
+            if about["fed_back"] not in (0, len(Wout)) or not np.isfinite(Wout).all():
+                raise ValueError("tensor Wout is not finite, or has another K than Wfb")
+            network._warmup = positive_int("warmup", about["warmup"], least=0)
+            network._flat = bool(about["flat"])
         except DAMAGE as error:
             raise damaged(path, error) from None
-
-    @classmethod
-    def _stored(cls, tensors: dict[str, NDArray[Any]], about: dict[str, Any]) -> EchoStateNetwork:
-        network = cls(**about["parameters"])
-        network._fitted_params = params = network._checked_params()
-        units, D, dtype = params["units"], about["inputs"], params["dtype"]
-        reservoir = Reservoir.from_tensors(
-            tensors, params["leak_rate"], units, D, about["fed_back"], dtype)
-        Wout = tensors["Wout"]
-        if Wout.ndim != 2 or Wout.shape[1] != 1 + D + units or Wout.dtype != dtype or (
-                about["fed_back"] not in (0, len(Wout)) or not np.isfinite(Wout).all()):
-            raise ValueError(f"tensor Wout is {Wout.dtype} {Wout.shape}")
-        network._reservoir, network.Wout_ = reservoir, Wout
-        network._warmup = positive_int("warmup", about["warmup"], least=0)
-        network._flat = bool(about["flat"])
         return network
 
     @property
     def W_(self) -> csr_array:
-        return self._fitted_reservoir.W
+        return self._fitted.W
 
     @property
     def Win_(self) -> NDArray[Any]:
-        return self._fitted_reservoir.Win
+        return self._fitted.Win
 
     @property
     def b_(self) -> NDArray[Any]:
-        return self._fitted_reservoir.b
+        return self._fitted.b
 
     @property
     def Wfb_(self) -> NDArray[Any]:
-        return self._fitted_reservoir.Wfb
+        return self._fitted.Wfb
 
     @property
     def n_features_in_(self) -> int:
-        return int(self._fitted_reservoir.Win.shape[1])
+        return int(self._fitted.Win.shape[1])
 
     @property
-    def _is_fitted(self) -> bool:
-        return hasattr(self, "Wout_")
-
-    def _check_fitted(self) -> None:
-        if not self._is_fitted:
+    def _fitted(self) -> Reservoir:
+        """The reservoir of the fit; raises NotFittedError where there is none."""
+        if not self.__sklearn_is_fitted__():
             raise NotFittedError("this network has not been fitted: call fit first")
-
-    @property
-    def _fitted_reservoir(self) -> Reservoir:
-        self._check_fitted()
         return self._reservoir
 
     def __sklearn_is_fitted__(self) -> bool:
-        return self._is_fitted
+        return hasattr(self, "Wout_")
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
-
-        return Tags(estimator_type="regressor", target_tags=TargetTags(
-            required=True, multi_output=True), regressor_tags=RegressorTags(),
-            input_tags=InputTags())
+        targets = TargetTags(required=True, multi_output=True)
+        return Tags(estimator_type="regressor", target_tags=targets, input_tags=InputTags(),
+                    regressor_tags=RegressorTags())
 
     def __repr__(self) -> str:
         changed = [f"{name}={value!r}" for name, value in self.get_params().items()
@@ -324,89 +302,89 @@ class EchoStateNetwork(EchoSettings):
         return f"EchoStateNetwork({', '.join(changed)})"
 
     def _checked_params(self) -> dict[str, Any]:
-        """The parameters as plain Python values; `draw` checks the ranges of its own."""
+        """The parameters, checked, as plain Python values."""
         return {name: one.checked(getattr(self, name)) for name, one in PARAMETERS.items()}
 
-    def _fitted_inputs(self, name: str, X: Any) -> list[NDArray[Any]]:
-        self._check_fitted()
-        inputs = _series(name, X, self._reservoir.b.dtype)
+    def _fitted_inputs(self, name: str, X: Any) -> Arrays:
+        inputs = _series(name, X, self._fitted.b.dtype)
         if inputs[0].shape[1] != self.n_features_in_:
             raise ValueError(f"the series has {inputs[0].shape[1]} numbers a step, and the network "
                              f"was fitted with {self.n_features_in_}")
         return inputs
 
-    def _shaped(self, outputs: list[NDArray[Any]], X: Any) -> Any:
+    def _shaped(self, outputs: Arrays, X: Any) -> Any:
         if self._flat:
             outputs = [y[:, 0] for y in outputs]
         return outputs[0] if _is_one_series(X) else outputs
 
 
 class NotFittedError(ValueError, AttributeError):
-    """A network is asked for what it has only after a fit; both, as scikit-learn's."""
+    """Raised before `fit`, with the two bases of scikit-learn's NotFittedError."""
 
 
 def _draw(params: dict[str, Any], inputs: int, fed_back: int) -> Reservoir:
-    drawn = ("spectral_radius", "leak_rate", "input_scale", "density", "bias_scale")
     return draw(params["units"], inputs, fed_back, generator(params["seed"]), params["dtype"],
-                **{name: params[name] for name in drawn})
+                **given_to(ReservoirSettings, params), bias_scale=params["bias_scale"])
 
 
 def _is_one_series(X: Any) -> bool:
-    """Not a list of them, of which at least one must be (T, D)."""
+    """Whether X is one series and not a list of them, of which at least one must be (T, D)."""
     if isinstance(X, list | tuple):
         return not any(getattr(x, "ndim", 0) == 2 or np.ndim(x) == 2 for x in X)
     return np.ndim(X) != 3
 
 
-def _series(name: str, X: Any, dtype: Any) -> list[NDArray[Any]]:
-    """Each series, (T, D) of one D, of this dtype and finite."""
-    one = _is_one_series(X)
-    parts = [X] if one else list(X)
-    if not parts or np.size(parts[0]) == 0:
+def _series(name: str, X: Any, dtype: Any) -> Arrays:
+    """The series of X as arrays (T, D)."""
+    named = {name: X} if _is_one_series(X) else {f"{name}[{i}]": u for i, u in enumerate(X)}
+    if not named or np.size(next(iter(named.values()))) == 0:
         raise ValueError(f"{name} has no steps: give at least one series (T, D)")
-    out: list[NDArray[Any]] = []
-    for i, part in enumerate(parts):
-        what = name if one else f"{name}[{i}]"
-        if np.ndim(part) == 1:
-            raise ValueError(f"{what} has the shape {np.shape(part)} and must be (T, D): for one "
+    for what, u in named.items():
+        if np.ndim(u) == 1:
+            raise ValueError(f"{what} has the shape {np.shape(u)} and must be (T, D): for one "
                              f"number a step give {what}.reshape(-1, 1)")
-        array = float_array(what, part, ("T", "D"), dtype)
-        _check_finite(what, array)
+    return _arrays(named, ("T", "D"), dtype)
+
+
+def _targets(Y: Any, X: Any, inputs: Arrays, dtype: Any) -> tuple[Arrays, bool]:
+    """The targets as arrays (T, K), and whether they came as (T,)."""
+    one = _is_one_series(X)
+    if not one and not (isinstance(Y, list | tuple) or np.ndim(Y) == 3):
+        raise ValueError(f"X is a list of {len(inputs)} series: give Y as a list of as many "
+                         f"targets, not as {type(Y).__name__}")
+    named = {"Y": np.asarray(Y)} if one else {f"Y[{i}]": np.asarray(y) for i, y in enumerate(Y)}
+    if len(named) != len(inputs):
+        raise ValueError(f"X has {len(inputs)} series and Y {len(named)}: give a target for each")
+    columns = {what: y[:, None] if y.ndim == 1 else y for what, y in named.items()}
+    targets = _arrays(columns, ("T", "K"), dtype)
+    for what, y, u in zip(named, targets, inputs, strict=True):
+        if len(y) != len(u):
+            raise ValueError(f"{what} has {len(y)} steps and its series {len(u)}: give one target "
+                             "for each step")
+    return targets, next(iter(named.values())).ndim == 1
+
+
+def _arrays(named: dict[str, Any], shape: tuple[str, str], dtype: Any) -> Arrays:
+    """The values as finite arrays with as many columns as the first."""
+    out: Arrays = []
+    for name, value in named.items():
+        array = float_array(name, value, shape, dtype)
+        if not np.isfinite(array).all():
+            t, d = map(int, np.argwhere(~np.isfinite(array))[0])
+            raise ValueError(f"{name} has {array[t, d]} at step {t}: mend or leave out what is not "
+                             "finite")
         if out and array.shape[1] != out[0].shape[1]:
-            raise ValueError(f"{what} has {array.shape[1]} numbers a step and {name}[0] "
+            raise ValueError(f"{name} has {array.shape[1]} numbers a step and {next(iter(named))} "
                              f"{out[0].shape[1]}: all must have as many")
         out.append(array)
     return out
 
 
-def _targets(
-    Y: Any, X: Any, inputs: list[NDArray[Any]], dtype: Any
-) -> tuple[list[NDArray[Any]], bool]:
-    """Each target (T, K), as long as its series; and whether they came as (T,)."""
-    if not _is_one_series(X) and not (isinstance(Y, list | tuple) or np.ndim(Y) == 3):
-        raise ValueError(f"X is a list of {len(inputs)} series: give Y as a list of as many "
-                         f"targets, not as {type(Y).__name__}")
-    parts = [Y] if _is_one_series(X) else list(Y)
-    if len(parts) != len(inputs):
-        raise ValueError(f"X has {len(inputs)} series and Y {len(parts)}: give a target for each")
-    out: list[NDArray[Any]] = []
-    for i, (part, u) in enumerate(zip(parts, inputs, strict=True)):
-        what = "Y" if len(parts) == 1 else f"Y[{i}]"
-        array = np.asarray(part)
-        array = float_array(what, array[:, None] if array.ndim == 1 else array, ("T", "K"), dtype)
-        _check_finite(what, array)
-        if len(array) != len(u):
-            raise ValueError(f"{what} has {len(array)} steps and its series {len(u)}: give one "
-                             "target for each step")
-        if out and array.shape[1] != out[0].shape[1]:
-            raise ValueError(f"{what} has {array.shape[1]} numbers a step and Y[0] "
-                             f"{out[0].shape[1]}: all must have as many")
-        out.append(array)
-    return out, np.ndim(parts[0]) == 1
-
-
-def _check_finite(name: str, array: NDArray[Any]) -> None:
-    if not np.isfinite(array).all():
-        t, d = map(int, np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"{name} has {array[t, d]} at step {t}: mend or leave out what is not "
-                         "finite")
+def _checked_warmup(warmup: int, inputs: Arrays) -> int:
+    """A warm-up shorter than each series."""
+    warmup = positive_int("warmup", warmup, least=0)
+    for i, u in enumerate(inputs):
+        if len(u) <= warmup:
+            raise ValueError(f"series {i} has {len(u)} steps, and the warm-up takes {warmup}: "
+                             "give a longer one, or a smaller warmup")
+    return warmup

@@ -1,4 +1,4 @@
-"""Recurrent layers that are drawn at random and stay as they are."""
+"""Recurrent layers with random weights that are not trained."""
 
 from __future__ import annotations
 
@@ -17,17 +17,21 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackError, eigs
 
 from .. import kernels
+from ..files.store import expect
 from ..kernels.blas import cores
-from ..validate import finite_float, positive_float
+from ..validate import positive_float
 
-BLOCK = 2**19  # numbers of states that are there at a time while a readout is fitted or applied
-WORTH_SHARING = 2**17  # weights of a W from which on a second thread saves more than waiting costs
-DENSE = 100  # units up to which all eigenvalues are as quickly found as the largest one
+BLOCK = 2**19  # most numbers in the states that are in memory at a time
+WORTH_SHARING = 2**17  # weights of W from which on a second thread is worth its waiting
+DENSE = 100  # units up to which all eigenvalues take no longer than the largest one alone
+
+
+CSR = ("data", "indices", "indptr")  # the arrays of a csr_array
 
 
 @dataclass
 class Reservoir:
-    """x_t = (1 - a) x_{t-1} + a tanh(Win u_t + W x_{t-1} + b + Wfb y_{t-1}) of H units.
+    """A layer of H units: x_t = (1 - a) x_{t-1} + a tanh(Win u_t + W x_{t-1} + b + Wfb y_{t-1}).
 
     Attributes
     ----------
@@ -35,7 +39,7 @@ class Reservoir:
     Win : ndarray, shape (H, D)
     b : ndarray, shape (H,)
     Wfb : ndarray, shape (H, K)
-        Of the outputs that are fed back; K is 0 where none are.
+        For K outputs that are fed back; K is 0 where none are.
     leak_rate : float
         a.
     """
@@ -47,58 +51,53 @@ class Reservoir:
     leak_rate: float
 
     def __post_init__(self) -> None:
-        for array in self.tensors.values():  # the kernels have a copy
+        for array in self.tensors.values():  # the kernels have copies
             array.setflags(write=False)
 
-    def __getstate__(self) -> dict[str, Any]:  # of copies and of other processes
+    def __getstate__(self) -> dict[str, Any]:  # for copy and pickle
         return {name: value for name, value in self.__dict__.items() if name != "compiled"}
 
     @cached_property
     def compiled(self) -> kernels.Reservoir:
-        """As the kernels read it (csrc/reservoir.h)."""
+        """The reservoir in the layout of csrc/reservoir.h."""
         return kernels.Reservoir(self.b.dtype, self.leak_rate, np.ascontiguousarray(self.Win.T),
                                np.ascontiguousarray(self.Wfb.T), self.b, *strips(self.W))
 
     def start(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The zero state (H,), and zeros for what is fed back at the first step (K,)."""
-        return (np.zeros(len(self.b), self.b.dtype),
-                np.zeros(self.Wfb.shape[1], self.b.dtype))
+        """The state (H,) and the outputs (K,) before the first step, zeros."""
+        return np.zeros(len(self.b), self.b.dtype), np.zeros(self.Wfb.shape[1], self.b.dtype)
 
     def threads(self) -> int:
-        """How many a run is worth. A program that runs reservoirs in threads of its own has its
-        cores at work already."""
+        """Number of threads for a run; 1 in a thread of the caller's, which keeps a core busy."""
         alone = threading.current_thread() is threading.main_thread()
-        limit = os.environ.get("OMP_NUM_THREADS", "")  # joblib's word to processes that it starts
+        limit = os.environ.get("OMP_NUM_THREADS", "")  # joblib sets it in processes that it starts
         most = max(1, int(limit)) if limit.isdecimal() else cores()
         return most if alone and self.W.nnz >= WORTH_SHARING else 1
 
-    def run(
-        self, T: int, state: NDArray[Any], last: NDArray[Any], *, u: NDArray[Any] | None = None,
-        Wout: NDArray[Any] | None = None, states: NDArray[Any] | None = None,
-    ) -> Any:
-        """`kernels.Reservoir.run` in blocks, so that Ctrl-C is answered."""
+    def run(self, T: int, state: NDArray[Any], last: NDArray[Any], *,
+            Wout: NDArray[Any] | None = None, **arrays: NDArray[Any]) -> Any:
+        """`kernels.Reservoir.run` in blocks of steps, so that Ctrl-C is answered. `arrays` are u
+        (T, D) and states (T, H)."""
         steps = max(64, BLOCK // len(self.b))
         out = [np.empty((0, last.size), self.b.dtype)]
         for start in range(0, T, steps):
-            part = slice(start, min(T, start + steps))
-            out.append(self.compiled.run(
-                part.stop - start, state, last, u=None if u is None else u[part], Wout=Wout,
-                states=None if states is None else states[part], threads=self.threads()))
+            stop = min(T, start + steps)
+            block = {name: array[start:stop] for name, array in arrays.items()}
+            out.append(self.compiled.run(stop - start, state, last, Wout=Wout, **block,
+                                         threads=self.threads()))
         return None if Wout is None else np.concatenate(out)
 
-    def features(
-        self, u: NDArray[Any], y: NDArray[Any] | None = None, warmup: int = 0
-    ) -> Iterator[tuple[int, NDArray[Any]]]:
-        """What a readout sees of a series, from the zero state on and behind the warm-up, in
-        blocks: the first step of each, and [1; u; x] (steps, 1 + D + H) of numbers u (T, D), or
-        [1; x] (steps, 1 + H) of symbols u (T,). With Wfb y (T, K) is fed back. The next block
-        overwrites the one before."""
+    def features(self, u: NDArray[Any], y: NDArray[Any] | None = None,
+                 warmup: int = 0) -> Iterator[tuple[int, NDArray[Any]]]:
+        """The features of a readout after the warm-up, in blocks: the number of a block's first
+        step, and [1; u; x] (steps, 1 + D + H) for numbers u (T, D), or [1; x] (steps, 1 + H) for
+        symbols u (T,). y (T, K) are the outputs that are fed back. Each block overwrites the last.
+        """
         T, H = len(u), len(self.b)
         D = 0 if u.ndim == 1 else u.shape[1]
         state, last = self.start()
         steps = min(T, max(64, BLOCK // H))
-        block = np.empty((steps, 1 + D + H), self.b.dtype)
-        block[:, 0] = 1
+        block = np.ones((steps, 1 + D + H), self.b.dtype)
         symbols = np.eye(self.Win.shape[1], dtype=self.b.dtype) if u.ndim == 1 else None
         for start in range(0, T, steps):
             part = slice(start, min(T, start + steps))
@@ -115,35 +114,31 @@ class Reservoir:
 
     @property
     def tensors(self) -> dict[str, NDArray[Any]]:
-        """What a file stores, by name: W in SciPy's CSR layout."""
+        """The arrays that a file stores, by name; W in SciPy's CSR layout."""
         return {"Win": np.ascontiguousarray(self.Win), "Wfb": np.ascontiguousarray(self.Wfb),
-                "b": self.b, "W.data": self.W.data, "W.indices": self.W.indices,
-                "W.indptr": self.W.indptr}
+                "b": self.b} | {f"W.{part}": getattr(self.W, part) for part in CSR}
 
     @classmethod
     def from_tensors(
         cls, tensors: dict[str, NDArray[Any]], leak_rate: float, units: int, inputs: int,
         fed_back: int, dtype: str,
     ) -> Reservoir:
-        """The one of `tensors`, which may come from anywhere: ValueError where they do not fit."""
+        """The reservoir stored in `tensors`; ValueError where they are not one."""
         if not 0 < leak_rate <= 1:
             raise ValueError(f"a leak_rate of {leak_rate}")
-        W = (tensors["W.data"], tensors["W.indices"], tensors["W.indptr"])
-        shapes = {"Win": (units, inputs), "Wfb": (units, fed_back), "b": (units,)}
-        for name, shape in shapes.items():
-            if tensors[name].shape != shape or tensors[name].dtype != dtype:
-                raise ValueError(f"tensor {name} is {tensors[name].dtype} {tensors[name].shape} "
-                                 f"and should be {dtype} {shape}")
-        if (W[0].dtype != np.float32 or W[1].dtype.kind != "i" or W[2].dtype.kind != "i"
-                or any(part.ndim != 1 for part in W)):
+        for name, shape in ("Win", (units, inputs)), ("Wfb", (units, fed_back)), ("b", (units,)):
+            expect(tensors, name, shape, dtype)
+        data, indices, indptr = parts = tuple(tensors[f"W.{part}"] for part in CSR)
+        if data.dtype != np.float32 or not indices.dtype.kind == indptr.dtype.kind == "i" or any(
+                part.ndim != 1 for part in parts):
             raise ValueError("the tensors of W are not a CSR matrix of float32")
-        matrix = csr_array(W, shape=(units, units))
-        matrix.check_format(full_check=True)
-        matrix.sum_duplicates()
-        finite = [tensors[name] for name in shapes] + [W[0]]
-        if not all(np.isfinite(array).all() for array in finite):
+        W = csr_array(parts, shape=(units, units))
+        W.check_format(full_check=True)
+        W.sum_duplicates()
+        out = cls(W, tensors["Win"], tensors["b"], tensors["Wfb"], leak_rate)
+        if not all(np.isfinite(array).all() for array in out.tensors.values()):
             raise ValueError("a reservoir's numbers must be finite")
-        return cls(matrix, tensors["Win"], tensors["b"], tensors["Wfb"], leak_rate)
+        return out
 
 
 def draw(
@@ -151,44 +146,43 @@ def draw(
     spectral_radius: float, leak_rate: float, input_scale: float, density: float,
     bias_scale: float,
 ) -> Reservoir:
-    """A new one. Win and Wfb are uniform between -input_scale and input_scale, b between
-    -bias_scale and bias_scale, and W has `density` of its entries, uniform numbers, scaled so that
-    its largest eigenvalue has the absolute value spectral_radius.
+    """A random reservoir. Win and Wfb are uniform between -input_scale and input_scale, b between
+    -bias_scale and bias_scale; W has the fraction `density` of its entries, uniform numbers scaled
+    so that its largest absolute eigenvalue is spectral_radius.
 
     Raises
     ------
     ValueError
         A number outside its range, or a W whose eigenvalues are all 0.
     """
-    radius = positive_float("spectral_radius", spectral_radius, zero=True)
-    a, scale = finite_float("leak_rate", leak_rate), positive_float("input_scale", input_scale,
-                                                                    zero=True)
-    shift = positive_float("bias_scale", bias_scale, zero=True)
-    share = finite_float("density", density)
-    for name, value in (("leak_rate", a), ("density", share)):
+    for name, value in (("spectral_radius", spectral_radius), ("input_scale", input_scale),
+                        ("bias_scale", bias_scale)):
+        positive_float(name, value, zero=True)
+    for name, value in (("leak_rate", leak_rate), ("density", density)):
         if not 0 < value <= 1:
             raise ValueError(f"{name} must be above 0 and at most 1, not {value:g}")
-    W = _sparse(units, share, rng)
+    W = _sparse(units, density, rng)
     found = _largest_eigenvalue(W)
-    if radius and found < 1e-30:
+    if spectral_radius and found < 1e-30:
         what = "no weight at all" if not W.nnz else f"{W.nnz} weights that close no cycle"
-        raise ValueError(f"a W of {units} units at density {share:g} has {what}: all its "
-                         f"eigenvalues are 0, and its spectral radius cannot be {radius:g}: give a "
-                         "higher density, or more units")
-    W.data *= radius / found if radius else 0.0
-    return Reservoir(
-        W, (scale * rng.uniform(-1, 1, (units, inputs))).astype(dtype),
-        (shift * rng.uniform(-1, 1, units)).astype(dtype),
-        (scale * rng.uniform(-1, 1, (units, fed_back))).astype(dtype), a)
+        raise ValueError(f"a W of {units} units at density {density:g} has {what}: all its "
+                         "eigenvalues are 0, and its spectral radius cannot be "
+                         f"{spectral_radius:g}: give a higher density, or more units")
+    W.data *= spectral_radius / found if spectral_radius else 0.0
+
+    def uniform(scale: float, *shape: int) -> NDArray[Any]:
+        return (scale * rng.uniform(-1, 1, shape)).astype(dtype)
+
+    return Reservoir(W, uniform(input_scale, units, inputs), uniform(bias_scale, units),
+                     uniform(input_scale, units, fed_back), leak_rate)
 
 
 def _sparse(units: int, density: float, rng: np.random.Generator) -> csr_array:
-    """Uniform numbers between -1 and 1 on pieces of random diagonals: of each panel of 64 rows the
-    first row gets as many columns as the density asks for, all different, each row below has those
-    of the row above, shifted by one, and rows 16, 32 and 48 have those of the first again. The
-    weights themselves are independent. What a step reads then lies side by side
-    (csrc/reservoir.h), and forecasts are about as good as with weights in random places;
-    bench/NOTES.md has what both give."""
+    """A matrix of independent uniform weights between -1 and 1 on pieces of random diagonals: in
+    each panel of 64 rows, row 0 gets random distinct columns, each row below has the columns of the
+    row above, shifted by one, and rows 16, 32 and 48 start anew with those of row 0. A step then
+    reads neighbours (csrc/reservoir.h); forecasts are about as good as with weights in random
+    places (bench/NOTES.md)."""
     S = kernels.STRIP
     panels = -(-units // S)
     counts = np.full(panels, round(density * units * panels) // panels)
@@ -204,14 +198,14 @@ def _sparse(units: int, density: float, rng: np.random.Generator) -> csr_array:
 
 
 def _largest_eigenvalue(W: csr_array) -> float:
-    """Its absolute value."""
+    """The largest absolute value of an eigenvalue."""
     H = W.shape[0]
     if connected_components(W, connection="strong")[0] == H and not W.diagonal().any():
-        return 0.0  # without a cycle; rounding would show something else
+        return 0.0  # no cycle; rounding would give another number
     wide = W.astype(np.float64)
     if H > DENSE:
         try:
-            # ARPACK's own start is not the same in each run
+            # v0, because ARPACK's own start differs from run to run
             return float(abs(eigs(wide, k=1, v0=np.ones(H), ncv=min(H, 60), maxiter=100 * H,
                                   return_eigenvectors=False)[0]))
         except ArpackError:  # eigenvalues that lie too close
@@ -220,10 +214,10 @@ def _largest_eigenvalue(W: csr_array) -> float:
 
 
 def strips(W: csr_array) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """Any W as csrc/reservoir.h has it: first, at, strips."""
+    """The arrays first, at and strips of csrc/reservoir.h for any W."""
     H, S = W.shape[0], kernels.STRIP
     rows = np.repeat(np.arange(H), np.diff(W.indptr))
-    # the weights of a panel that lie on one diagonal, which may leave W on the right and come back
+    # the weights of a panel on one diagonal, which wraps around at the right edge of W
     diagonals, which = np.unique(rows // S * H + (W.indices - rows % kernels.RUN) % H,
                                  return_inverse=True)
     out = np.zeros((len(diagonals), S), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from math import prod
 from typing import Any, Unpack
 
@@ -14,16 +15,7 @@ from .network import Network, parameter_shapes
 
 
 def parameter_count(model: Network) -> int:
-    """The number of trained parameters of a model.
-
-    Parameters
-    ----------
-    model : Model
-
-    Returns
-    -------
-    int
-    """
+    """The number of trained parameters (an int) of a Model."""
     return model.block.size
 
 
@@ -31,23 +23,19 @@ def parameter_count(model: Network) -> int:
 def hidden_size_for(
     cell: str, parameters: int, vocabulary: Vocabulary | Sizes, **settings: Unpack[ShapeSettings]
 ) -> int:
-    """The hidden size with which a model comes closest to a number of parameters, so that cells can
-    be compared at equal size.
+    """The hidden size of the model whose number of parameters is closest to a given one, so that
+    cells can be compared at equal size.
 
     Parameters
     ----------
     cell : str
-        The recurrent cell, one of those of `fastrnn.Model`.
+        The recurrent cell, a name that `fastrnn.Model` takes.
     parameters : int
-        The number of parameters to come close to, such as the `parameter_count` of another model.
+        The wanted number of parameters, for example the `parameter_count` of another model.
     vocabulary : Vocabulary or Sizes
         What the model reads and predicts, as for `fastrnn.Model`.
     **settings
         `ShapeSettings`.
-
-    Returns
-    -------
-    int
 
     Raises
     ------
@@ -66,10 +54,5 @@ def hidden_size_for(
     if parameters < count(1):
         raise ValueError(f"a {cell} of one unit has {count(1)} parameters already, more than "
                          f"{parameters}")
-    least, most = 1, 2
-    while count(most) < parameters:
-        least, most = most, 2 * most
-    while most - least > 1:
-        middle = (least + most) // 2
-        least, most = (middle, most) if count(middle) <= parameters else (least, middle)
-    return min(least, most, key=lambda size: abs(count(size) - parameters))
+    above = 1 + bisect_left(range(1, parameters), parameters, key=count)  # the first with as many
+    return min(max(1, above - 1), above, key=lambda size: abs(count(size) - parameters))

@@ -19,11 +19,10 @@ GAIN_SYMBOLS = 2**14  # on which the scale of the weights is chosen
 
 
 def fit_head(network: Network, source: Source, ridge: float, warmup: int) -> float:
-    """Fit the head by ridge regression of the next symbol, one-hot, on [1; h]; returns the mean
-    cross-entropy (nats) on the first GAIN_SYMBOLS fitted symbols.
-
-    The regression predicts probabilities, not the scores of a softmax, so its solution is scaled
-    to minimize the cross-entropy."""
+    """Fit the head by ridge regression of the one-hot next symbol on [1; h]; returns the mean
+    cross-entropy (nats) of the first GAIN_SYMBOLS fitted symbols. The regression predicts
+    probabilities and not the scores of a softmax, so the weights are scaled to minimize the
+    cross-entropy."""
     if network.reservoir is None:
         raise ValueError(f"fit_head is for cell='esn', not {network.config['cell']!r}: use "
                          "fastrnn.train")

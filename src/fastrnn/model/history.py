@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..plots import figure
 
-# loss -> its unit, and what one prediction is
+# for each loss its unit, and what one prediction is
 MEASURES = {"cross_entropy": ("nats", "symbol"), "binary_cross_entropy": ("nats", "symbol"),
             "mean_squared_error": ("squared error", "step")}
 
@@ -24,16 +25,16 @@ class History:
         Training loss, summed over the time steps of a window or sequence and averaged over the
         batch, in nats or squared error; divided by `seq_length` it is the loss of one prediction.
     smooth_loss : float64 ndarray, shape (updates,)
-        s = 0.999 s + 0.001 loss, starting at the first loss (karpathy's min-char-rnn).
+        s = 0.999 s + 0.001 loss, starting from the first loss (karpathy's min-char-rnn).
     valid_loss : float64 ndarray, shape (validations,)
         Mean loss of one prediction of the validation data, in nats per symbol or squared error.
     valid_updates : int64 ndarray, shape (validations,)
         The number of updates before each validation.
     accuracy : float64 ndarray, shape (epochs,)
-        Fraction of the training data's target symbols to which the model gave the highest
-        probability, after each epoch; empty where training did not set ``accuracy=True``.
+        After each epoch, the fraction of the training data's target symbols to which the model
+        gives the highest probability; empty unless training sets ``accuracy=True``.
     seq_length : float or None
-        Number of predictions in one sequence or window, on average; None before training.
+        Mean number of predictions in one sequence or window; None before training.
     measure : tuple of str
         Unit of the losses, and what one prediction is: ("nats", "symbol") or ("squared error",
         "step").
@@ -47,7 +48,7 @@ class History:
         valid_updates: ArrayLike = (), accuracy: ArrayLike = (), *,
         seq_length: float | None = None, measure: tuple[str, str] = ("nats", "symbol"),
     ) -> None:
-        self._pieces = [(np.array(loss, np.float64), np.array(smooth_loss, np.float64))]
+        self._pieces = [np.array([loss, smooth_loss], np.float64)]  # each (2, updates)
         self.valid_loss = np.array(valid_loss, np.float64)
         self.valid_updates = np.array(valid_updates, np.int64)
         self.accuracy = np.array(accuracy, np.float64)
@@ -56,7 +57,7 @@ class History:
 
     def extend(self, loss: NDArray[np.float64], smooth_loss: NDArray[np.float64]) -> None:
         """Append the losses and smoothed losses of more updates, arrays of equal length."""
-        self._pieces.append((loss, smooth_loss))
+        self._pieces.append(np.array([loss, smooth_loss]))
 
     def add_validation(self, loss: float, update: int) -> None:
         """Append a validation loss (of one prediction) and the number of updates before it."""
@@ -69,24 +70,20 @@ class History:
 
     def copy(self) -> History:
         """A copy of the history that shares no array with it."""
-        other = History(self.loss, self.smooth_loss, self.valid_loss, self.valid_updates,
-                        self.accuracy, seq_length=self.seq_length, measure=self.measure)
-        other.stopped = self.stopped
-        return other
+        return deepcopy(self)
 
-    def _joined(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _joined(self) -> NDArray[np.float64]:
         if len(self._pieces) > 1:
-            loss, smooth = (np.concatenate(column) for column in zip(*self._pieces, strict=True))
-            self._pieces = [(loss, smooth)]
+            self._pieces = [np.concatenate(self._pieces, axis=1)]
         return self._pieces[0]
 
     @property
     def loss(self) -> NDArray[np.float64]:
-        return self._joined()[0]
+        return self._joined()[0, :]
 
     @property
     def smooth_loss(self) -> NDArray[np.float64]:
-        return self._joined()[1]
+        return self._joined()[1, :]
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -98,13 +95,13 @@ class History:
         return f"<History of {len(self)} updates{last}>"
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Plot the smoothed loss against the updates; with validations both losses, of one
-        prediction.
+        """Plot the smoothed loss of a window or sequence against the updates; with validations the
+        smoothed and the validation loss, of one prediction.
 
         Parameters
         ----------
         path : str or path-like, optional
-            A file for the figure: PNG, PDF or SVG.
+            Write the figure to this file: PNG, PDF or SVG.
 
         Returns
         -------
@@ -121,16 +118,16 @@ class History:
             raise ValueError("there are no losses to plot yet: run the trainer first")
         canvas, axes = figure(8, 4.5)
         every = max(1, len(self) // 5000)  # no more points than pixels
-        updates = np.arange(1, len(self) + 1)
+        updates = np.arange(1, len(self) + 1)[::every]
+        smooth = self.smooth_loss[::every]
         if self.valid_loss.size and self.seq_length:
-            axes.plot(updates[::every], self.smooth_loss[::every] / self.seq_length,
-                      label="training, smoothed")
+            axes.plot(updates, smooth / self.seq_length, label="training, smoothed")
             axes.plot(self.valid_updates, self.valid_loss, marker=".", label="validation")
             axes.set(xlabel="update", ylabel=f"loss ({' per '.join(self.measure)})")
             axes.legend()
         else:
-            axes.plot(updates[::every], self.smooth_loss[::every])
-            axes.set(xlabel="update", ylabel=f"smoothed loss ({self.measure[0]} per unroll)")
+            axes.plot(updates, smooth)
+            axes.set(xlabel="update", ylabel=f"smoothed loss ({self.measure[0]} per window)")
         axes.grid(alpha=0.3)
         if path is not None:
             canvas.savefig(path, dpi=150)

@@ -15,7 +15,7 @@ from ..validate import positive_float
 def probabilities(
     names: Sequence[str] | None, labels: Any, N: int, dtype: np.dtype[Any]
 ) -> NDArray[Any] | None:
-    """The probabilities (N, C) of the C labels of a model, for N rows; None for a model without.
+    """The probabilities (N, C) of a model's C labels for N rows; None for a model without labels.
 
     `labels` is a str, a dict of label -> weight (weights are divided by their sum), or a sequence
     of N of these."""
@@ -37,7 +37,7 @@ def probabilities(
 
 
 def _fill(row: NDArray[np.float64], names: Sequence[str], label: Any) -> None:
-    """Write the probabilities (C,) of a label or mixture into row."""
+    """Write the probabilities (C,) of a label or a mixture into row."""
     if not isinstance(label, str | Mapping):
         raise TypeError(f"a label must be a str, or a dict of label -> weight, not {label!r}")
     for name, weight in (label if isinstance(label, Mapping) else {label: 1.0}).items():
@@ -49,5 +49,5 @@ def _fill(row: NDArray[np.float64], names: Sequence[str], label: Any) -> None:
         row[names.index(name)] = positive_float("a label's weight", weight, zero=True)
     if not row.any():
         raise ValueError("a mixture of labels needs a weight above 0")
-    row /= row.max()  # so that the sum is finite
+    row /= row.max()  # first, so that the sum is finite
     row /= row.sum()

@@ -22,16 +22,8 @@ from .network import Network
 
 
 class RankedLabel(NamedTuple):
-    """A label in the ranking of `Model.rank_labels`.
-
-    Attributes
-    ----------
-    label : str
-    loss : float
-        Loss of the record with this label, in nats per symbol.
-    probability : float
-        Posterior probability of this label.
-    """
+    """A label (str) in the ranking of `Model.rank_labels`, the loss (float) of the record with this
+    label in nats per symbol, and the posterior probability (float) of the label."""
 
     label: str
     loss: float
@@ -46,11 +38,11 @@ class RankedLabel(NamedTuple):
 @documented(ModelSettings)
 class Model(Network):
     """A recurrent network that reads symbols (one-hot or embedded) or numbers, and predicts symbols
-    or numbers: for a text, the next symbol.
+    or numbers; for a text the next symbol.
 
     With h_t the output of the last layer, o_t = h_t head.W + head.b are the predicted numbers, or
     the scores of the symbols, whose probabilities are softmax(o_t). With x_t the input of a layer,
-    s the logistic function and o the entrywise product:
+    s the logistic sigmoid and * the elementwise product:
 
     @CELLS@
 
@@ -83,7 +75,7 @@ class Model(Network):
         of training, since a text model rarely sees the zero state while it learns. P numbers: for
         each layer its h (H), for an LSTM followed by its c (H).
     config : dict
-        All settings, defaults filled in.
+        All settings, with defaults filled in.
     sizes : Sizes
         Kind and number of inputs and outputs.
     vocabulary : Vocabulary or None
@@ -91,12 +83,12 @@ class Model(Network):
     history : History
         The losses of the model's training.
     known : uint64 ndarray
-        Sorted digests of the records it was trained on, for `novelty`.
+        Sorted digests of the records that the model was trained on, for `novelty`.
 
     Raises
     ------
     ValueError, TypeError
-        An argument of the wrong kind or size; the message says what it must be.
+        An argument of the wrong kind or size.
 
     Notes
     -----
@@ -116,18 +108,13 @@ class Model(Network):
 
     @property
     def text_vocabulary(self) -> Vocabulary:
-        """The vocabulary; a model of sequences, which has none, raises ValueError."""
+        """The vocabulary; raises ValueError in a model of sequences, which has none."""
         if self.vocabulary is None:
             raise scoring.not_for_text()
         return self.vocabulary
 
-    def _checked_ids(self, name: str, ids: ArrayLike) -> ArrayLike:
-        if self.vocabulary is None:
-            return ids
-        checked = self.vocabulary.check_ids(ids)
-        if checked.ndim != 2 or checked.size == 0:
-            raise ValueError(f"{name} must be ids of shape (N, T), not of shape {checked.shape}")
-        return checked
+    def _checked_ids(self, ids: ArrayLike) -> ArrayLike:
+        return ids if self.vocabulary is None else self.vocabulary.check_ids(ids)
 
     def check(self, source: Source) -> None:
         """Raise ValueError unless this model can read and predict the data of a Corpus, Sequences
@@ -145,13 +132,9 @@ class Model(Network):
         Parameters
         ----------
         source : str, bytes (for unit "byte"), Corpus with this model's vocabulary, or Sequences
-            A str is one record for a model of records.
+            For a model of records, a str is one record.
         label : str, or dict of str -> float, optional
-            The label of such a record, or a mixture label -> weight, where the model has labels.
-
-        Returns
-        -------
-        float
+            For a str and a model with labels: its label, or a mixture label -> weight.
 
         Raises
         ------
@@ -164,19 +147,15 @@ class Model(Network):
 
     def accuracy(self, source: str | bytes | Source, last: int | None = None,
                  label: Any = None) -> float:
-        """The fraction of target symbols to which the model gives the highest probability.
+        """The fraction, in [0, 1], of target symbols to which the model gives the highest
+        probability.
 
         Parameters
         ----------
         source, label
             As for `Model.score`.
         last : int, optional
-            For sequences: only the last `last` unmasked steps of each.
-
-        Returns
-        -------
-        float
-            In [0, 1].
+            For sequences: count only the last `last` unmasked steps of each.
 
         Raises
         ------
@@ -187,20 +166,15 @@ class Model(Network):
         return scoring.accuracy(self, read, self.state, weights, last)
 
     def rank_labels(self, text: str | bytes) -> list[RankedLabel]:
-        """Classify a record: its labels, the likeliest first.
+        """Classify a record: all labels, the most probable first, as a list of `RankedLabel`.
 
         By Bayes' rule with a uniform prior, the probability of a label is exp(-loss of the whole
-        record with it) divided by the sum of this over all labels.
+        record with the label) divided by the sum of this over all labels.
 
         Parameters
         ----------
         text : str, or for unit "byte" bytes
             The record.
-
-        Returns
-        -------
-        list of RankedLabel
-            Each with ``label``, ``loss`` (nats per symbol) and ``probability``.
 
         Raises
         ------
@@ -212,38 +186,28 @@ class Model(Network):
                 for c in np.argsort(losses, kind="stable")]
 
     def novelty(self, samples: Sequence[str]) -> NDArray[np.bool_]:
-        """Which samples are not among the records that the model was trained on. Both are compared
-        as the model reads them: cut to the same length, with all unknown words alike.
-
-        Parameters
-        ----------
-        samples : sequence of str
-
-        Returns
-        -------
-        ndarray of bool, shape (number of samples,)
-            True for a new one.
+        """Which samples (a sequence of str) are not among the records that the model was trained
+        on: an ndarray of bool, True for each that is new. Both are cut to the length that the model
+        reads, and unknown words count as equal.
 
         Raises
         ------
-        ValueError
-            A model that was not trained on records.
-        TypeError
-            One str: give a list of them.
+        ValueError, TypeError
+            A model that was not trained on records, or a str in place of a list of them.
         """
         return scoring.novelty(self.known, self.text_vocabulary, samples)
 
     def fit_head(self, text: str | bytes | Source, ridge: float = 1e-2, warmup: int = 100) -> float:
-        """Fit the head of an esn in one pass over a text, without training: by ridge regression of
-        the next symbol, one-hot, on [1; h], scaled to minimize the cross-entropy of its softmax.
+        """Fit the head of an esn in one pass over a text: by ridge regression of the one-hot next
+        symbol on [1; h], scaled to minimize the cross-entropy of its softmax.
 
         Parameters
         ----------
         text : str, bytes (for unit "byte") or Corpus with this model's vocabulary
         ridge : float
-            Penalty on the sum of the squared weights, beside the squared errors of all symbols.
+            Penalty on the sum of the squared weights, added to the squared errors of all symbols.
         warmup : int
-            Number of symbols at the start that are read, but not fitted.
+            Number of symbols at the start that are read but not fitted.
 
         Returns
         -------
@@ -259,7 +223,7 @@ class Model(Network):
         return head.fit_head(self, source, ridge, warmup)
 
     def predict(self, inputs: ArrayLike | Source) -> NDArray[Any]:
-        """The prediction at each step, from the zero state.
+        """The prediction at each step of sequences that are read from the zero state.
 
         Parameters
         ----------
@@ -278,7 +242,7 @@ class Model(Network):
         return prediction.predict(self, inputs)
 
     def extrapolate(self, inputs: ArrayLike | Source, steps: int) -> NDArray[Any]:
-        """Continue sequences from their ends, with each prediction as the next input.
+        """Continue sequences after their ends, with each prediction as the next input.
 
         Parameters
         ----------
@@ -289,7 +253,7 @@ class Model(Network):
         Returns
         -------
         ndarray, shape (N, steps, K) of numbers, or (N, steps) of symbols
-            Predicted numbers, or at each step the likeliest symbol.
+            Predicted numbers, or the most probable symbols.
 
         Raises
         ------
@@ -311,30 +275,30 @@ class Model(Network):
     def sample(self, length: int = 200, *, n: int | None = None,
                **settings: Unpack[SampleSettings]) -> str | list[str]:
         """Generate a text from `state`, sampling each symbol from the predicted probabilities. A
-        model of records generates a record, never empty, from the zero state to its stop symbol.
+        model of records generates a record from the zero state to its stop symbol, never an empty
+        one without a prime.
 
         Parameters
         ----------
         length : int
             Number of symbols to generate, for a record the largest number.
         n : int, optional
-            Generate n texts side by side and return a list.
+            Generate n texts in one batch and return a list.
         **settings
             `SampleSettings`.
 
         Returns
         -------
         str or list of str
-            `length` symbols (for unit "byte": bytes, read as UTF-8), fewer where a stop string or
-            a record's end comes before; with `n` a list of n texts. With the same seed n=1 gives
-            the same text as without n; a larger n gives others.
+            `length` symbols (for unit "byte": bytes, decoded as UTF-8), fewer if a stop string or
+            a record's end comes before; with `n` a list of n texts. With the same seed, n=1 gives
+            the text that is returned without n, and a larger n other texts.
 
         Raises
         ------
         ValueError, TypeError
-            An unknown symbol in the prime (named, with its position), a negative length or
-            temperature, n or top_k below 1, top_p outside (0, 1], an empty stop string, or
-            parameters that are infinite or NaN.
+            An unknown symbol in the prime, a negative length or temperature, n or top_k below 1,
+            top_p outside (0, 1], an empty stop string, or parameters that are infinite or NaN.
 
         Notes
         -----
@@ -347,7 +311,7 @@ class Model(Network):
     @documented(SampleSettings)
     def stream(self, *, length: int | None = None,
                **settings: Unpack[SampleSettings]) -> Iterator[str]:
-        """Generate a text symbol by symbol; joined, it is what `Model.sample` returns.
+        """Generate a text symbol by symbol; joined, they are the text that `Model.sample` returns.
 
         Arguments are checked and the prime is read at the call; `state` does not change. If the
         model is trained further in the meantime, at most 31 more symbols come from the old
@@ -356,7 +320,7 @@ class Model(Network):
         Parameters
         ----------
         length : int, optional
-            Number of symbols to generate; without it only a record or a stop string ends.
+            Number of symbols to generate; by default until a record or a stop string ends.
         **settings
             `SampleSettings`.
 
@@ -364,13 +328,13 @@ class Model(Network):
         ------
         str
             For unit "char" a character; for "word" a word, with a blank before all but the first;
-            for "byte" a character once all its bytes are there. A possible beginning of a stop
-            string is held back until it is decided.
+            for "byte" a character once all its bytes are generated. What may be the beginning of a
+            stop string is held back until that is certain.
 
         Raises
         ------
         ValueError, TypeError
-            What `Model.sample` refuses.
+            As `Model.sample`.
         """
         return sampling.stream(self, self.text_vocabulary, length, dict(settings))
 
@@ -396,19 +360,15 @@ class Model(Network):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a ``.safetensors`` file, which `fastrnn.load` reads.
 
-        Parameters
-        ----------
-        path : str or path-like
-
         Raises
         ------
         OSError
-            The file cannot be written; an earlier one stays unchanged.
+            The file cannot be written; an earlier file stays unchanged.
         """
         store.write(path, *self.stored())
 
     def stored(self) -> tuple[store.Tensors, dict[str, Any]]:
-        """The tensors and the JSON of a file that stores this model."""
+        """The tensors and the JSON for a file that stores this model."""
         tensors, about = storing.stored(self, self.history, self.known)
         return tensors, about | {
             "vocabulary": self.vocabulary and self.vocabulary.to_dict(),
@@ -416,8 +376,8 @@ class Model(Network):
 
     @classmethod
     def from_stored(cls, tensors: store.Tensors, about: dict[str, Any]) -> Model:
-        """The model that `stored` describes; a damaged file raises one of
-        `fastrnn.files.store.DAMAGE`."""
+        """The model that `stored` describes; raises one of `fastrnn.files.store.DAMAGE` for a
+        damaged file."""
         vocabulary = (Sizes(**about["sizes"]) if about["vocabulary"] is None
                       else Vocabulary.from_dict(about["vocabulary"]))
         reservoir = storing.check_parameters(tensors, sizes_of(vocabulary), about["model"])

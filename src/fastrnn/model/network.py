@@ -25,82 +25,61 @@ RESERVOIR = declared(ReservoirSettings)
 
 
 class Network:
-    """Inputs that are one-hot, embedded or numbers, recurrent layers, and a linear head.
-
-    `settings` are `ModelSettings`; `config` has all of them, defaults filled in. `params` are views
-    of `block`, as `parameter_shapes` lists them. Scoring and sampling of a text start from `state`
-    (1, P). An esn has its untrained layer in `reservoir`: the given one, or a random one."""
+    """Inputs (one-hot, embedded or numbers), recurrent layers, and a linear head; `fastrnn.Model`
+    documents the attributes. `settings` are `ModelSettings`. An esn without `reservoir` gets a
+    random one."""
 
     def __init__(self, sizes: Sizes, settings: dict[str, Any],
                  reservoir: Reservoir | None = None) -> None:
-        self.sizes = sizes
-        self.config = _configuration(sizes, settings)
-        shapes = parameter_shapes(sizes, self.config)
-        counts = [prod(shape) for shape in shapes.values()]
-        if sum(counts) >= 2**31:
-            raise ValueError(f"hidden_size {self.config['hidden_size']} makes {sum(counts)} "
-                             "parameters: too many")
-        self.block = kernels.aligned_zeros(sum(counts), self.config["dtype"])
-        self._offsets = dict(zip(shapes, accumulate(counts, initial=0), strict=False))
-        self._shapes = shapes
+        self.sizes, self.reservoir = sizes, reservoir
+        self.config = config = _configuration(sizes, settings)
+        self._shapes = parameter_shapes(sizes, config)
+        ends = list(accumulate(map(prod, self._shapes.values()), initial=0))
+        if ends[-1] >= 2**31:
+            raise ValueError(f"hidden_size {config['hidden_size']} makes {ends[-1]} parameters: "
+                             "too many")
+        self.block = kernels.aligned_zeros(ends[-1], config["dtype"])
+        self._offsets = dict(zip(self._shapes, ends, strict=False))
         self.params = self.views(self.block)
         self.state = self.zero_state()
         self._networks: dict[tuple[int, int, str], kernels.Network] = {}
-        rng = np.random.default_rng(self.config["seed"])
-        self.reservoir = reservoir
-        if self.config["cell"] == "esn" and reservoir is None:
-            self.reservoir = draw(
-                self.config["hidden_size"], sizes.inputs, 0, rng, self.config["dtype"],
-                **given_to(ReservoirSettings, self.config), bias_scale=0.0)
-        self._initialize(rng)
-
-    def _initialize(self, rng: np.random.Generator) -> None:
-        config, H = self.config, self.config["hidden_size"]
+        rng, H = np.random.default_rng(config["seed"]), config["hidden_size"]
+        if config["cell"] == "esn" and reservoir is None:
+            self.reservoir = draw(H, sizes.inputs, 0, rng, config["dtype"], bias_scale=0.0,
+                                  **given_to(ReservoirSettings, config))
         for name, p in self.params.items():
             if p.ndim == 2:
                 columns = H if name.startswith("layer") else p.shape[1]
-                picked = (self.sizes.input_symbols > 0 and self._offsets[name] == 0
-                          and name != "head.W")
-                draw_weights(config["init"], config["init_scale"], name, p, columns, rng,
-                             picked or name == "layer0.Wc")
+                one_hot = name == "layer0.Wc" or (
+                    sizes.input_symbols > 0 and self._offsets[name] == 0 and name != "head.W")
+                draw_weights(config["init"], config["init_scale"], name, p, columns, rng, one_hot)
             elif config["cell"] == "lstm" and name.endswith(".b") and name != "head.b":
                 p[H : 2 * H] = config["forget_bias"]
 
     def views(self, block: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Views of a block that is laid out as the parameters: a dict of name -> array."""
+        """Views of an array laid out like `block`: a dict of parameter name -> array."""
         return {name: block[start : start + prod(self._shapes[name])].reshape(self._shapes[name])
                 for name, start in self._offsets.items()}
 
     def network(self, seq_length: int, batch_size: int, loss: str | None = None) -> kernels.Network:
         """The compiled network, with workspace for up to seq_length time steps of batch_size
         sequences; it computes `loss`, by default the model's."""
-        loss = loss or self.config["loss"]
-        key = (seq_length, batch_size, loss)
-        network = self._networks.get(key)
-        if network is None:
+        key = seq_length, batch_size, loss or self.config["loss"]
+        if key not in self._networks:
             if len(self._networks) > 3:  # a program that tries many sizes keeps only a few
                 self._networks.clear()
             cell = kernel_cell(self.config["cell"], self.config["reset_after"])
-            network = self._networks[key] = kernels.Network(
-                self.config | {"loss": loss, "cell": cell.name}, self.sizes.input_symbols,
+            self._networks[key] = kernels.Network(
+                self.config | {"loss": key[2], "cell": cell.name}, self.sizes.input_symbols,
                 self.sizes.input_size, self.sizes.outputs, self._offsets, self.block.size,
                 seq_length, batch_size,
                 reservoir=None if self.reservoir is None else self.reservoir.compiled)
-        return network
+        return self._networks[key]
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:
-        """A zero state for each of N = batch_size sequences.
-
-        Parameters
-        ----------
-        batch_size : int
-
-        Returns
-        -------
-        ndarray, shape (N, P)
-            Of the model's dtype. P numbers: for each layer its hidden state h (H), for an LSTM
-            followed by its cell state c (H).
-        """
+        """Zero states for N = batch_size sequences: an ndarray of the model's dtype, shape (N, P).
+        The P numbers of a sequence are, layer by layer, the hidden state h (H), in an LSTM followed
+        by the cell state c (H)."""
         layer = kernel_cell(self.config["cell"]).states * self.config["hidden_size"]
         return np.zeros((batch_size, self.config["num_layers"] * layer), self.config["dtype"])
 
@@ -117,17 +96,17 @@ class Network:
         inputs : array_like of int, shape (N, T), or of float, shape (N, T, D)
         targets : array_like of int, shape (N, T), or of float, shape (N, T, K)
         state : array_like, shape (N, P), optional
-            The state before the first step; zeros where not given.
+            The state before the first step, by default zeros.
         mask : array_like of bool, shape (N, T), optional
-            True for the steps whose predictions are part of the loss; all where not given.
+            True for the steps whose predictions are part of the loss, by default all.
         lengths : array_like of int, shape (N,), optional
-            Number of steps of each sequence; later ones are padding. T where not given.
+            Number of steps of each sequence, by default T; later steps are padding.
         labels : label, or sequence of N labels, optional
             For a model with labels: one for all sequences or one for each, a str or a dict of
             label -> weight.
         generators : sequence of numpy.random.Generator, optional
-            One for each slice of the batch in ``model.network(T, N).slices``; without them there
-            is no dropout.
+            One for each slice of the batch in ``model.network(T, N).slices``, for dropout; without
+            them there is no dropout.
 
         Returns
         -------
@@ -141,8 +120,8 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            Shapes that do not fit (both are named), ids outside the vocabulary, numbers that are
-            not finite, or an unknown label.
+            Shapes that do not fit, ids outside the vocabulary, numbers that are not finite, or an
+            unknown label.
         """
         block = np.empty_like(self.block)
         losses, state = self._unroll(
@@ -154,10 +133,8 @@ class Network:
         mask: ArrayLike | None = None, lengths: ArrayLike | None = None,
         labels: Any = None, generators: Sequence[np.random.Generator] | None = None,
     ) -> NDArray[np.float64]:
-        """The loss of each prediction.
-
-        The parameters and errors are those of `Model.loss_and_gradients`, whose loss is the sum of
-        these over time and the mean over the batch.
+        """The loss of each prediction, with the parameters and errors of
+        `Model.loss_and_gradients`, whose loss is their sum over time and mean over the batch.
 
         Returns
         -------
@@ -171,19 +148,20 @@ class Network:
         grads: NDArray[Any] | None, mask: ArrayLike | None, lengths: ArrayLike | None,
         labels: Any, generators: Sequence[np.random.Generator] | None,
     ) -> tuple[NDArray[np.float64], NDArray[Any]]:
-        symbols = self.sizes.input_symbols or self.sizes.output_symbols or None
-        inputs = self._checked_ids("inputs", inputs)
-        targets = self._checked_ids("targets", targets)
-        batch = Sequences(inputs, targets, mask, lengths, symbols=symbols)
+        batch = Sequences(self._checked_ids(inputs), self._checked_ids(targets), mask, lengths,
+                          symbols=self.sizes.input_symbols or self.sizes.output_symbols or None)
         batch.check_fits(None, self.sizes, None)
         N, T = batch.mask.shape
-        state = self._checked_state(state, N)
+        zero = self.zero_state(N)
+        last = zero if state is None else np.array(state, dtype=zero.dtype, order="C")
+        if last.shape != zero.shape:
+            raise ValueError(f"state is {last.shape} and must be {zero.shape}: (N, P)")
         with one_thread():
             losses = self.network(T, N).unroll(
-                self.block, **batch.batch(np.arange(N), self.block.dtype), state=state,
+                self.block, **batch.batch(np.arange(N), self.block.dtype), state=last,
                 grads=grads, generators=generators,
                 labels=probabilities(self.config["labels"], labels, N, self.block.dtype))
-        return losses.T, state
+        return losses.T, last
 
     def draw(
         self, length: int, state: NDArray[Any], symbols: ArrayLike, temperature: float,
@@ -200,10 +178,10 @@ class Network:
         symbols : array_like of int, shape (N,)
             The first inputs.
         temperature : float
-            Ids are sampled from softmax(scores / temperature); 0 takes the likeliest.
+            Ids are sampled from softmax(scores / temperature); 0 takes the most probable.
         rng : numpy.random.Generator
         top_k, top_p : int, float
-            Sample only from the likeliest symbols; 0 and 1 mean from all.
+            Sample only from the most probable symbols; 0 and 1 mean from all.
         labels : ndarray, shape (N, C), optional
             Probabilities of the labels of each row.
         never : collection of int
@@ -223,29 +201,19 @@ class Network:
                 block, state, np.array(symbols, np.int32), temperature,
                 rng.random((length, len(state))), top_k, top_p, labels)
 
-    def _checked_ids(self, name: str, ids: ArrayLike) -> ArrayLike:
-        """Ids, checked against a vocabulary by networks that have one."""
+    def _checked_ids(self, ids: ArrayLike) -> ArrayLike:
+        """A model with a vocabulary checks the ids here."""
         return ids
-
-    def _checked_state(self, state: ArrayLike | None, N: int) -> NDArray[Any]:
-        zero = self.zero_state(N)
-        if state is None:
-            return zero
-        state = np.array(state, dtype=zero.dtype, order="C")
-        if state.shape != zero.shape:
-            raise ValueError(f"state is {state.shape} and must be {zero.shape}: (N, P)")
-        return state
 
 
 def _configuration(sizes: Sizes, settings: dict[str, Any]) -> dict[str, Any]:
-    """All settings of a network, each checked, and together."""
+    """All settings of a network, checked each and together, defaults filled in."""
     config = checked(ModelSettings, settings, "Model")
     cell = config["cell"]
     config["init"] = choice("init", config["init"] or CELLS[cell].init, INIT_SCALES)
     if config["init_scale"] is None:
         config["init_scale"] = INIT_SCALES[config["init"]]
-    given = config["loss"]
-    config["loss"] = given or sizes.loss
+    given, config["loss"] = config["loss"], config["loss"] or sizes.loss
     if cell != "esn":
         for name, one in RESERVOIR.items():
             if config.pop(name) != one.setting.default:
@@ -253,7 +221,7 @@ def _configuration(sizes: Sizes, settings: dict[str, Any]) -> dict[str, Any]:
     elif config["num_layers"] != 1 or config["embedding_size"] or config["labels"]:
         wrong = next(name for name in ("num_layers", "embedding_size", "labels")
                      if config[name] not in (None, 1))
-        raise ValueError(f"an esn trains its head alone, behind one layer: leave {wrong} out")
+        raise ValueError(f"an esn trains only its head, after one layer: leave {wrong} out")
     if config["num_layers"] > kernels.MOST_LAYERS:
         raise ValueError(f"num_layers must be at most {kernels.MOST_LAYERS}, not "
                          f"{config['num_layers']}")
@@ -263,7 +231,7 @@ def _configuration(sizes: Sizes, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def parameter_shapes(sizes: Sizes, config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """All parameters, name -> shape, in the order of the block; `Model` documents them."""
+    """The shape of each parameter by name, in the order of the block; `Model` documents them."""
     cell, H, E = config["cell"], config["hidden_size"], config["embedding_size"]
     V, K = sizes.input_symbols, sizes.outputs
     if E and not V:

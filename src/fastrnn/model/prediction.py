@@ -16,30 +16,31 @@ from .network import Network
 
 def predict(network: Network, inputs: ArrayLike | Source) -> NDArray[Any]:
     """Probabilities or numbers (N, T, K) at each step, from the zero state; NaN in padding."""
-    found, _, lengths = outputs(network, *_checked(network, inputs))
+    found, _, lengths = _outputs(network, inputs)
     found[np.arange(found.shape[1]) >= lengths[:, None]] = np.nan
     return found if network.sizes.output_size else softmax(found, axis=2)
 
 
 def extrapolate(network: Network, inputs: ArrayLike | Source, steps: int) -> NDArray[Any]:
-    """Predicted numbers (N, steps, K) or likeliest symbols (N, steps), each the next input."""
+    """Predicted numbers (N, steps, K) or most probable symbols (N, steps), each the next input."""
     positive_int("steps", steps)
-    sizes, numbers = network.sizes, network.sizes.output_size > 0
+    sizes = network.sizes
     if (sizes.input_symbols, sizes.input_size) != (sizes.output_symbols, sizes.output_size):
         raise ValueError("extrapolate feeds predictions back as inputs, so they must be of the "
                          "same kind and size")
-    found, state, lengths = outputs(network, *_checked(network, inputs))
+    found, state, lengths = _outputs(network, inputs)
     found = found[np.arange(len(lengths)), lengths - 1][:, None]  # (N, 1, K)
     predicted: list[NDArray[Any]] = []
     for _ in range(steps):
-        predicted.append(found if numbers else found.argmax(axis=2))
+        predicted.append(found if sizes.output_size else found.argmax(axis=2))
         if len(predicted) < steps:
-            found, state, _ = outputs(network, *_checked(network, predicted[-1]), state)
+            found, state, _ = _outputs(network, predicted[-1], state)
     return np.concatenate(predicted, axis=1)
 
 
-def _checked(network: Network,
-             given: ArrayLike | Source) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def _checked(
+    network: Network, given: ArrayLike | Source
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Ids (N, T) or numbers (N, T, D) that the network can read, and the length of each row."""
     lengths = None
     if isinstance(given, Source):
@@ -55,14 +56,13 @@ def _checked(network: Network,
     return x, np.full(len(x), x.shape[1], np.int64) if lengths is None else lengths
 
 
-def outputs(
-    network: Network, x: NDArray[Any], lengths: NDArray[np.int64],
-    state: NDArray[Any] | None = None,
+def _outputs(
+    network: Network, inputs: ArrayLike | Source, state: NDArray[Any] | None = None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
-    """The outputs of the head (N, T, K) for ids or numbers x, from a state (N, P), by default zero;
-    the last state, and the lengths."""
-    N, T = x.shape[:2]
-    numbers, dtype = x.ndim == 3, network.block.dtype
+    """The outputs of the head (N, T, K) from a state (N, P), by default zero; the last state; and
+    the length of each row."""
+    x, lengths = _checked(network, inputs)
+    (N, T), dtype = x.shape[:2], network.block.dtype
     found = np.empty((N, T, network.sizes.outputs), dtype)
     state = network.zero_state(N) if state is None else state
     rows = min(N, max(1, ROWS // T))
@@ -72,10 +72,9 @@ def outputs(
             now, out = state[part].copy(), np.empty((rows, *found.shape[1:]), dtype)
             inside = np.arange(T)[:, None] < lengths[part]  # (T, rows)
             network.network(T, rows).unroll(
-                network.block, np.ascontiguousarray(x[part]) if numbers else time_major(x[part]),
-                now, out=out, mask=inside.astype(np.uint8),
-                lengths=np.ascontiguousarray(lengths[part]))
-            fresh = slice(start - part.start, None)  # the last part may repeat some
+                network.block, x[part] if x.ndim == 3 else time_major(x[part]), now, out=out,
+                mask=inside.astype(np.uint8), lengths=lengths[part])
+            fresh = slice(start - part.start, None)  # the last part may repeat rows
             found[start : part.stop] = out[fresh]
             state[start : part.stop] = now[fresh]
     return found, state, lengths

@@ -1,4 +1,4 @@
-"""Generating text: each symbol is sampled from the network's probabilities and read next."""
+"""Generating text: each symbol is sampled from the predicted probabilities, then read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..validate import positive_int
 from .labels import probabilities
 from .network import Network
 
-# Symbols sampled in one call; the texts do not depend on it.
+# numbers of symbols sampled in one call, on which the texts do not depend
 PIECE = 10_000  # not more, so that Ctrl-C takes effect
 STOP_PIECE = 64  # where a stop string may end the text
 STREAM_PIECES = (1, 2, 4, 8, 16, 32)  # then 32 each time: the first symbols come at once
@@ -29,22 +29,22 @@ def sample(
     """A list of n texts (one where n is None) of `length` symbols, with `SampleSettings`."""
     how = checked(SampleSettings, settings, "sample")
     length = positive_int("length", length, least=0)
-    streams = 1 if n is None else positive_int("n", n)
+    N = 1 if n is None else positive_int("n", n)
     stops = _stop_strings(how["stop"])
     ends = bool(stops) or vocabulary.stop is not None
-    pieces = _pieces(network, vocabulary, how["max_length"] or length, streams, how,
+    pieces = _pieces(network, vocabulary, how["max_length"] or length, N, how,
                      repeat(STOP_PIECE if ends else PIECE))
     if ends:  # each text takes pieces until it has stopped
         return ["".join(_until(stops, vocabulary.iterdecode(_record(vocabulary, part, i))))
-                for i, part in enumerate(tee(pieces, streams))]
-    ids = np.concatenate([np.empty((0, streams), np.int32), *pieces])  # (length, n)
+                for i, part in enumerate(tee(pieces, N))]
+    ids = np.concatenate([np.empty((0, N), np.int32), *pieces])  # (length, N)
     return [vocabulary.decode(column) for column in ids.T]
 
 
 def stream(
     network: Network, vocabulary: Vocabulary, length: int | None, settings: dict[str, Any]
 ) -> Iterator[str]:
-    """The symbols of one text, without end where length is None."""
+    """The symbols of one text; with length None only a stop string or a record's end ends it."""
     how = checked(SampleSettings, settings, "stream")
     if length is not None:
         length = positive_int("length", length, least=0)
@@ -57,7 +57,7 @@ def stream(
 def read_prime(
     network: Network, ids: NDArray[Any], state: NDArray[Any], labels: NDArray[Any] | None = None
 ) -> None:
-    """Read ids (n,), updating state (1, P) in place."""
+    """Read ids (T,), updating state (1, P) in place."""
     with one_thread():
         for start in range(0, len(ids), READ_STEPS):
             network.network(READ_STEPS, 1, network.sizes.loss).unroll(
@@ -69,8 +69,8 @@ def _pieces(
     network: Network, vocabulary: Vocabulary, length: int | None, n: int, how: dict[str, Any],
     sizes: Iterable[int],
 ) -> Iterator[NDArray[np.int32]]:
-    """Read the prime; then an iterator over pieces (size, n) of the ids of n texts, of `length`
-    symbols in all, in the `sizes` given."""
+    """Read the prime, and return an iterator over pieces (size, n) of n texts' ids, which have the
+    given `sizes` and `length` rows in all."""
     if not np.isfinite(network.block).all():
         raise ValueError("the model's parameters are not finite, so it cannot generate: load an "
                          "earlier checkpoint, or train anew with a lower learning_rate")
@@ -79,20 +79,20 @@ def _pieces(
         raise ValueError(f"top_p must be above 0 and at most 1, not {p!r}")
     rng = np.random.default_rng(how["seed"])
     labels = probabilities(network.config["labels"], how["label"], n, network.block.dtype)
+    never: set[int] = set()
     record = vocabulary.stop is not None
     if not record:
         given, state = vocabulary.encode(how["prime"]), network.state.copy()
         read_prime(network, given[:-1], state)
-        state = np.repeat(state, n, axis=0)  # (n, P)
+        state, at_first = np.repeat(state, n, axis=0), never  # (n, P)
     else:
         given, state = vocabulary.encode_record(how["prime"])[:-1], network.zero_state(n)
         for row in range(n if len(given) > 1 else 0):  # each with its own label
             read_prime(network, given[:-1], state[row : row + 1],
                        None if labels is None else labels[row : row + 1])
-    # a record contains no start symbol, and is not empty
-    ids = vocabulary.symbols.index
-    never = {ids(vocabulary.start)} - {ids(vocabulary.stop)} if record else set()
-    at_first = never | ({ids(vocabulary.stop)} if record and len(given) == 1 else set())
+        start, stop = map(vocabulary.symbols.index, (vocabulary.start, vocabulary.stop))
+        never = {start} - {stop}  # a record contains no start symbol,
+        at_first = never | {stop} if len(given) == 1 else never  # and is not empty
 
     def pieces() -> Iterator[NDArray[np.int32]]:
         left: Any = np.inf if length is None else length
@@ -118,7 +118,7 @@ def _pieces(
 def _record(
     vocabulary: Vocabulary, pieces: Iterable[NDArray[np.int32]], i: int
 ) -> Iterator[NDArray[np.int32]]:
-    """The ids of text i, up to the stop symbol of a record."""
+    """The ids of text i, for a record those before its stop symbol."""
     stop = -1 if vocabulary.stop is None else vocabulary.symbols.index(vocabulary.stop)
     for ids in pieces:
         end = np.flatnonzero(ids[:, i] == stop)[:1]
@@ -132,17 +132,15 @@ def _stop_strings(stop: str | Sequence[str] | None) -> tuple[str, ...]:
         return ()
     one = isinstance(stop, str) or not isinstance(stop, Iterable)
     stops: tuple[Any, ...] = (stop,) if one else tuple(stop)
-    for each in stops:
-        if not isinstance(each, str):
-            raise TypeError(f"stop must be a str or a sequence of str, not {stop!r}")
-        if not each:
-            raise ValueError("stop must not be empty: an empty string stands everywhere")
+    if not all(isinstance(each, str) for each in stops):
+        raise TypeError(f"stop must be a str or a sequence of str, not {stop!r}")
+    if not all(stops):
+        raise ValueError("stop must not be empty: every text contains the empty string")
     return stops
 
 
 def _until(stops: tuple[str, ...], symbols: Iterator[str]) -> Iterator[str]:
-    """Yield symbols up to the first stop string in their text, holding back those that may belong
-    to one."""
+    """Yield the symbols before the first stop string, holding back those that may belong to one."""
     if not stops:
         yield from symbols
         return

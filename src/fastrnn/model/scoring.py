@@ -1,8 +1,9 @@
-"""Losses and accuracy of a network on a source, and what follows from them."""
+"""Losses and accuracy of a network on a source, classification, and novelty."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..validate import positive_int
 from .labels import probabilities
 from .network import Network
 
-# a batch, the loss of each prediction, and whether each is right; both (T, rows)
+# a batch, the loss of each prediction, and whether it is right; both (T, rows)
 Read = tuple[Batch, NDArray[np.float64], NDArray[np.uint8]]
 
 
@@ -28,9 +29,9 @@ def read(
 ) -> Iterator[Read]:
     """Read all of a source batch by batch, without dropout.
 
-    Losses are the cross-entropy in nats, whatever the loss of training, or the squared error of
-    numbers. Streams of a text continue from `state` (streams, P); other sources are read from the
-    zero state. `weights` (rows, C) are the label probabilities of the rows."""
+    Losses are the cross-entropy in nats (also where training minimizes another loss), or the
+    squared error. Streams of a text continue from `state` (streams, P); other sources are read from
+    the zero state. `weights` (rows, C) are the label probabilities of the rows."""
     carried = None
     for batch in source.batches(network.block.dtype, streams=streams, steps=steps):
         N, n = batch.N, len(batch.rows)
@@ -51,7 +52,7 @@ def read(
 
 
 def row_weights(network: Network, source: Source) -> NDArray[Any] | None:
-    """The label probabilities (rows, C) of a source; None where the network has no labels."""
+    """The label probabilities (rows, C) of a source; None for a network without labels."""
     names = network.config["labels"]
     labels = None if names is None else source.row_labels()
     return probabilities(names, labels, len(labels or ()), network.block.dtype)
@@ -60,32 +61,28 @@ def row_weights(network: Network, source: Source) -> NDArray[Any] | None:
 def to_read(
     network: Network, vocabulary: Vocabulary | None, given: Any, label: Any = None
 ) -> tuple[Source, NDArray[Any] | None]:
-    """A source or a text (one record where the vocabulary is of records) as a source that fits the
-    network, and its label probabilities."""
+    """A source that fits the network, made of `given` where that is a text (with a vocabulary of
+    records one record), and its label probabilities."""
     if isinstance(given, Source):
         given.check_fits(vocabulary, network.sizes, network.config["labels"])
         if label is not None:
             raise ValueError(f"a corpus has its own labels: leave label out for {given.name}")
-        source = given
-        weights = row_weights(network, source)
-    elif vocabulary is None:
+        if given.predictions < 1:
+            raise ValueError("a text to score must have at least 2 symbols, not 1")
+        return given, row_weights(network, given)
+    if vocabulary is None:
         raise not_for_text()
-    else:
-        weights = probabilities(network.config["labels"], label, 1, network.block.dtype)
-        if vocabulary.stop is not None:
-            pieces = [vocabulary.encode_record(given)]
-            return RecordCorpus.of_pieces(pieces, vocabulary), weights
-        ids = vocabulary.encode(given)
-        if not len(ids):
-            raise ValueError("a text to score must have at least 2 symbols, not 0")
-        source = Corpus(ids, vocabulary)
-    if source.predictions < 1:
-        raise ValueError("a text to score must have at least 2 symbols, not 1")
-    return source, weights
+    weights = probabilities(network.config["labels"], label, 1, network.block.dtype)
+    if vocabulary.stop is not None:
+        return RecordCorpus.of_pieces([vocabulary.encode_record(given)], vocabulary), weights
+    ids = vocabulary.encode(given)
+    if len(ids) < 2:
+        raise ValueError(f"a text to score must have at least 2 symbols, not {len(ids)}")
+    return Corpus(ids, vocabulary), weights
 
 
 def not_for_text() -> ValueError:
-    """The error of a model without a vocabulary that is asked for a text."""
+    """The error of a model without a vocabulary that is given a text."""
     return ValueError("this model was made for sequences, not for a text: it can predict, "
                       "extrapolate and score sequences")
 
@@ -102,10 +99,10 @@ def mean_loss(
 
 def accuracy(
     network: Network, source: Source, state: NDArray[Any], weights: NDArray[Any] | None = None,
-    last: int | None = None, threads: int = 1, streams: int = 1, steps: int = READ_STEPS,
+    last: int | None = None, **how: int,
 ) -> float:
-    """Fraction of target symbols to which the network gives the highest probability, of each
-    sequence only the `last` unmasked ones where that is given."""
+    """Fraction of target symbols to which the network gives the highest probability; with `last`
+    only of each sequence's `last` unmasked symbols. `how` are threads, streams, steps of `read`."""
     if not network.sizes.output_symbols:
         raise ValueError("accuracy is for targets that are symbols: these are numbers, and score "
                          "gives their mean squared error")
@@ -114,8 +111,7 @@ def accuracy(
             raise ValueError("last is for sequences: leave it out for a text")
         positive_int("last", last)
     hits, count = 0, 0
-    for batch, _, right in read(network, source, state, weights, threads=threads, streams=streams,
-                                steps=steps):
+    for batch, _, right in read(network, source, state, weights, **how):
         if last is None:
             hits, count = hits + int(right.sum()), count + batch.predictions
             continue
@@ -127,8 +123,8 @@ def accuracy(
 
 def label_losses(network: Network, vocabulary: Vocabulary, text: str | bytes) -> tuple[
         NDArray[np.float64], NDArray[np.float64], int]:
-    """The loss of a whole record (nats) with each of the C labels, the posterior probability of
-    each label under a uniform prior, and the number of predictions in the record."""
+    """The loss of a whole record (nats) with each of the C labels, the posterior probabilities of
+    the labels under a uniform prior, and the number of predictions in the record."""
     names = network.config["labels"]
     if names is None:
         raise ValueError("this model was trained without labels, so it has none to rank")
@@ -143,18 +139,16 @@ def label_losses(network: Network, vocabulary: Vocabulary, text: str | bytes) ->
 def novelty(
     known: NDArray[np.uint64], vocabulary: Vocabulary, samples: Sequence[str]
 ) -> NDArray[np.bool_]:
-    """Whether each sample is new: its digest is not among `known`, sorted."""
+    """Whether each sample is new: its digest is not among the sorted `known` ones."""
     if isinstance(samples, str | bytes):
         raise TypeError("samples must be a list of texts, not one: put it into a list")
     if not known.size:
         raise ValueError("this model was not trained on records, so nothing tells what is new")
-    new = []
-    for sample in samples:
-        try:
-            number = digest(vocabulary.encode_record(sample))
-        except ValueError:  # a symbol that no record has
-            new.append(True)
-            continue
-        at = np.searchsorted(known, np.uint64(number))
-        new.append(at == len(known) or int(known[at]) != number)
-    return np.array(new, bool)
+    samples = list(samples)
+    new = np.ones(len(samples), bool)
+    for i, sample in enumerate(samples):
+        with suppress(ValueError):  # a symbol that no record has
+            number = np.uint64(digest(vocabulary.encode_record(sample)))
+            at = np.searchsorted(known, number)
+            new[i] = at == len(known) or known[at] != number
+    return new

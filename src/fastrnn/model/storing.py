@@ -1,9 +1,9 @@
 """The tensors and the JSON in a file that stores a model.
 
 Tensors: each parameter by its name, ``state`` (N, P), ``known`` (digests of records), the arrays of
-the history (``history.loss`` and so on), and those of an esn's reservoir (``reservoir.Win`` and so
-on). JSON: ``model`` (its settings), ``vocabulary`` or ``sizes``, ``history``. A training run adds
-to both (`fastrnn.training.checkpoint`).
+the history (``history.loss`` etc.) and of an esn's reservoir (``reservoir.Win`` etc.). JSON:
+``model`` (the settings), ``vocabulary`` or ``sizes``, ``history``. A training run adds to both
+(`fastrnn.training.checkpoint`).
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ def stored(
 ) -> tuple[Tensors, dict[str, Any]]:
     """Tensors and JSON of a network, its history and the digests of its training records."""
     tensors = dict(network.params) | {"state": network.state, "known": known}
-    if network.reservoir is not None:
-        tensors |= {f"reservoir.{name}": array
-                    for name, array in network.reservoir.tensors.items()}
+    arrays = network.reservoir.tensors if network.reservoir else {}
+    tensors |= {f"reservoir.{name}": array for name, array in arrays.items()}
     tensors |= {f"history.{name}": getattr(history, name) for name in HISTORY}
     return tensors, {"model": network.config, "history": {"seq_length": history.seq_length}}
 
 
 def check_parameters(tensors: Tensors, sizes: Sizes, config: dict[str, Any]) -> Reservoir | None:
-    """Raise ValueError unless every parameter is there; returns the reservoir of an esn."""
+    """Raise ValueError unless every parameter is there; return the reservoir of an esn."""
     if config["num_layers"] > len(tensors):  # a large number must not fill the memory
         raise ValueError(f"{config['num_layers']} layers in {len(tensors)} tensors")
     for name, shape in parameter_shapes(sizes, config).items():
@@ -52,7 +51,7 @@ def check_parameters(tensors: Tensors, sizes: Sizes, config: dict[str, Any]) -> 
 def restore(
     network: Network, tensors: Tensors, about: dict[str, Any]
 ) -> tuple[History, NDArray[np.uint64]]:
-    """Fill in parameters and state; returns the history and the digests of training records."""
+    """Fill in parameters and state; return the history and the digests of training records."""
     P = network.state.shape[1]
     expect(tensors, "state", (*tensors["state"].shape[:1], P), network.block.dtype)
     expect(tensors, "known", (tensors["known"].size,), "uint64")
