@@ -71,8 +71,8 @@ static void sample(const network *net, const void *params, void *work, void *sta
                 out[stream] = draw(K, temperature == 0 ? 0 : uniforms[stream] * total, scores);
                 scores += at.wide;
             }
+            state_on(&u, s);
         }
-        state_on(&u);
         u.in.inputs = out;
     }
     state_out(&u, 0, state);

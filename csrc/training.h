@@ -204,7 +204,7 @@ static int64_t run(training *t, int64_t updates) {
         t->update++;
         share_out(t->team, step_chunk, &s, jobs);
         note(t, done, loss);
-        if (!t->starts) state_on(&u);
+        for (int s = 0; !t->starts && s < at.slices; s++) state_on(&u, s);
         move_on(t, u.in.T);
     }
     if (!t->starts) state_out(&u, 0, t->state);

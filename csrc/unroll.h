@@ -28,9 +28,8 @@ static void multiply(int G, int rows, int M, int count, int K, const real *A, in
 
 /* dropped [T][n][row] = the layer's output o mask; a unit's mask takes 16 bits, so that a number of
  * the source serves four, lowest bits first. */
-static void drop_out(const layer *a, const fastrnn_bits *bits, int limit, real *mask,
+static void drop_out(const layer *a, rows out, const fastrnn_bits *bits, int limit, real *mask,
                      real *dropped) {
-    const rows out = output(a);
     const real *x = out.x, scale = (real)(65536.0 / (65536 - limit));
     uint64_t numbers = 0;
     int left = 0;
@@ -152,7 +151,8 @@ static void forward(const unrolled *u, int slice) {
         a.cell->forward(&a);
         if (u->in.lengths && !a.cell->is.bounded) blank_padding(u, &a, slice);
         if (u->bits) {
-            drop_out(&a, u->bits + slice, net->dropout, mine + at->mask[l], mine + at->dropped[l]);
+            drop_out(&a, output(u, slice, l), u->bits + slice, net->dropout, mine + at->mask[l],
+                     mine + at->dropped[l]);
         }
     }
 }
@@ -275,7 +275,7 @@ static void read_head(const unrolled *u, int slice) {
 static void unroll_slice(void *context, int slice) {
     const unrolled *u = context;
     const layer top = layer_of(u, slice, u->net->L - 1);
-    const rows out = output(&top);
+    const rows out = output(u, slice, u->net->L - 1);
     const int first = first_row(u->net, slice);
     real *grads = slice_grads(u, slice);
     if (u->dout) rows_in(&u->in, top.n, top.H, u->dout, first, top.dh, top.row);
@@ -326,12 +326,15 @@ static void state_out(const unrolled *u, int t, real *state) {
     }
 }
 
-/* The states after the last step become those before the first. */
-static void state_on(const unrolled *u) {
-    for (int i = 0; i < carried_arrays(u); i++) {
-        const carried a = carried_array(u, i);
-        const ptrdiff_t size = (ptrdiff_t)a.n * u->at->row;
-        memcpy(a.x, a.x + u->in.T * size, (size_t)size * sizeof(real));
+/* The states of a slice after the last step become those before the first. */
+static void state_on(const unrolled *u, int slice) {
+    const layout *at = u->at;
+    const int n = first_row(u->net, slice + 1) - first_row(u->net, slice);
+    const ptrdiff_t size = (ptrdiff_t)n * at->row, last = u->in.T * size;
+    for (int l = 0; l < u->net->L; l++) {
+        real *h = slice_of(u, slice) + at->h[l], *c = slice_of(u, slice) + at->c[l];
+        memcpy(h, h + last, (size_t)size * sizeof(real));
+        if (at->cell->is.states > 1) memcpy(c, c + last, (size_t)size * sizeof(real));
     }
 }
 

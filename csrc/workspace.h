@@ -167,10 +167,13 @@ static layer layer_of(const unrolled *u, int slice, int l) {
 /* Rows of numbers, [T][n][row]. */
 typedef struct { real *x; int row; } rows;
 
-/* A layer's output before dropout: h, or slot 0 of z. */
-static rows output(const layer *a) {
-    if (!a->cell->is.state_is_output) return (rows){a->z, a->zrow};
-    return (rows){a->h + (ptrdiff_t)a->n * a->row, a->row};
+/* The output of layer l before dropout: h, or slot 0 of z. */
+static rows output(const unrolled *u, int slice, int l) {
+    const layout *at = u->at;
+    const int n = first_row(u->net, slice + 1) - first_row(u->net, slice);
+    real *mine = slice_of(u, slice);
+    if (!at->cell->is.state_is_output) return (rows){mine + at->z[l], at->zrow};
+    return (rows){mine + at->h[l] + (ptrdiff_t)n * at->row, at->row};
 }
 
 /* The inputs of layer l; of the first one where they are numbers or embedded. */
@@ -178,8 +181,7 @@ static rows input(const unrolled *u, int slice, int l) {
     real *mine = slice_of(u, slice);
     if (l == 0) return (rows){mine + u->at->x, u->at->xrow};
     if (u->bits) return (rows){mine + u->at->dropped[l - 1], u->at->row};
-    const layer below = layer_of(u, slice, l - 1);
-    return output(&below);
+    return output(u, slice, l - 1);
 }
 
 /* ---- packing the weights ---- */

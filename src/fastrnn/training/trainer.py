@@ -111,6 +111,7 @@ class Trainer:
         self._reading = self._source.reading(
             self.config, model.config["labels"], model.block.dtype)
         _check_fit(self.config, model, corpus)
+        self._digests = self._source.digests()
         self.updates_per_epoch = self._reading.updates_per_epoch
         _check_warmup(self.config, self.planned)
         if self.checkpoint is not None:
@@ -208,7 +209,7 @@ class Trainer:
                     self._watch)
         if self.config["minutes"]:
             self._watch.start()
-        self.model.known = np.union1d(self.model.known, self._source.digests())
+        self.model.known = np.union1d(self.model.known, self._digests)
         stop = ""
         try:
             with one_thread(), interrupts() as interrupted, self._bar(plan) as bar:
