@@ -126,6 +126,7 @@ class Plan:
         return max(1, int(min(n, self._left() / self._pace))) if self._pace else n
 
     def made(self, n: int, seconds: float) -> None:
-        """So many updates took so long."""
+        """Note that n updates took so many seconds."""
+        seconds = max(seconds, 1e-9)
         self._pace, self._busy, self._done = seconds / n, self._busy + seconds, self._done + n
         self._chunk = max(1, min(int(PAUSE / self._pace), 10 * self._chunk))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from .. import kernels
@@ -246,7 +247,11 @@ class Trainer:
                     stop = "callback"
                     break
             n = plan.updates(self.update)
-            plan.made(n, self._learn(n, plan.fraction))
+            rates, rows = self._prepared(n, plan.fraction)
+            start = time.perf_counter()
+            loss, smooth = self._training.run(rates, *rows)
+            plan.made(n, time.perf_counter() - start)
+            self._record(n, loss, smooth)
             bar.set_postfix_str(self._status(plan.pace), refresh=False)
             self._advance(plan, bar)
             if interrupted():
@@ -380,21 +385,20 @@ class Trainer:
         return (f"<Trainer of {self.model!r} on {self.corpus.name!r}: {self.update} updates, "
                 f"{self.epoch} epochs>")
 
-    def _learn(self, n: int, spent: float) -> float:
-        """Make n updates; the seconds that they took."""
+    def _prepared(self, n: int, spent: float) -> tuple[NDArray[np.float64], tuple[Any, ...]]:
+        """What the compiled loop takes for n updates: their learning rates, and their rows."""
         rates = learning_rates(self.config, self.update, n, self.updates_per_epoch, self.planned,
                                spent)
-        rows = self._rows(n)
-        start = time.perf_counter()
-        loss, smooth = self._training.run(rates, *rows)
-        seconds = time.perf_counter() - start
+        return rates, self._rows(n)
+
+    def _record(self, n: int, loss: NDArray[np.float64], smooth: NDArray[np.float64]) -> None:
+        """Append losses to the history; raise FloatingPointError if there are fewer than n."""
         self.history.extend(loss, smooth)
         if len(loss) < n:
             raise FloatingPointError(
                 f"the loss of update {self.update + 1} or its gradient is not finite: "
                 "start again with a learning_rate below "
                 f"{self.config['learning_rate']:g}, or with clip_norm or clip_value")
-        return max(seconds, 1e-9)
 
     def _rows(self, n: int) -> tuple[Any, ...]:
         """Where what the next n updates read starts, all of this epoch, with lengths and labels: (n
