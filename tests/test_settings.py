@@ -1,5 +1,6 @@
 """One declaration for each setting: signatures, help, types, checks, flags and files."""
 import inspect
+import pydoc
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,22 @@ def test_signatures_list_every_setting_with_its_default(call, group):
     for name, one in declared(group).items():
         assert parameters[name].default == one.setting.default, name
         assert parameters[name].annotation is not inspect.Parameter.empty
+
+
+@BY_NAME
+def test_help_shows_plain_types(call, group):
+    """`hidden_size: int = 100`, with no quotes and no Annotated."""
+    parameters = inspect.signature(call).parameters
+    for name, one in declared(group).items():
+        assert parameters[name].annotation == one.type
+    assert "Annotated" not in pydoc.render_doc(call)
+
+
+def test_the_signature_of_a_dataclass():
+    assert str(inspect.signature(fastrnn.EchoStateNetwork)).startswith(
+        "(units: int = 500, spectral_radius: float = 0.9, leak_rate: float = 1.0, ")
+    assert "seed: int | None = 0, dtype: str = 'float64')" in pydoc.render_doc(
+        fastrnn.EchoStateNetwork)
 
 
 @BY_NAME

@@ -14,7 +14,7 @@ import os
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache, partial
 from typing import Annotated, Any, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
@@ -199,35 +199,33 @@ class ModelSettings(NetworkSettings, total=False):
     seed: Seed
 
 
-# a dataclass writes each default, so these have names
-RESERVOIR_UNITS = whole(500, "Number of units in the reservoir.")
-BIAS_SCALE = Setting(
-    0.0, finite_float, "The biases are uniform between -bias_scale and bias_scale.")
-FEEDBACK = Setting(False, _flag, "Whether the outputs are fed back into the reservoir.")
-RIDGE = Setting(
-    1e-6, partial(positive_float, zero=True), "Penalty on the sum of the squared output weights, "
-    "beside the squared errors of all fitted steps. The bias of the output is penalized too: "
-    "subtract the mean from targets that lie far from 0.")
-ECHO_SEED = whole(0, "Seed of the random weights; None: different ones in each fit.", least=0)
-ECHO_DTYPE = Setting(
-    "float64", _dtype, "Floating-point type of states and outputs. The recurrent weights are "
-    "float32 and the ridge regression is in float64 in either case.", ("float64", "float32"))
+def _field(setting: Setting) -> Any:
+    """A field of a dataclass, with its declaration."""
+    return field(default=setting.default, metadata={"setting": setting})
 
 
 @dataclass(eq=False, repr=False)
 class EchoSettings:
     """The parameters of `fastrnn.EchoStateNetwork`."""
 
-    units: Annotated[int, RESERVOIR_UNITS] = RESERVOIR_UNITS.default
-    spectral_radius: Annotated[float, SPECTRAL_RADIUS] = SPECTRAL_RADIUS.default
-    leak_rate: Annotated[float, LEAK_RATE] = LEAK_RATE.default
-    input_scale: Annotated[float, INPUT_SCALE] = INPUT_SCALE.default
-    density: Annotated[float, DENSITY] = DENSITY.default
-    bias_scale: Annotated[float, BIAS_SCALE] = BIAS_SCALE.default
-    feedback: Annotated[bool, FEEDBACK] = FEEDBACK.default
-    ridge: Annotated[float, RIDGE] = RIDGE.default
-    seed: Annotated[int | None, ECHO_SEED] = ECHO_SEED.default
-    dtype: Annotated[str, ECHO_DTYPE] = ECHO_DTYPE.default
+    units: int = _field(whole(500, "Number of units in the reservoir."))
+    spectral_radius: float = _field(SPECTRAL_RADIUS)
+    leak_rate: float = _field(LEAK_RATE)
+    input_scale: float = _field(INPUT_SCALE)
+    density: float = _field(DENSITY)
+    bias_scale: float = _field(Setting(
+        0.0, finite_float, "The biases are uniform between -bias_scale and bias_scale."))
+    feedback: bool = _field(Setting(
+        False, _flag, "Whether the outputs are fed back into the reservoir."))
+    ridge: float = _field(Setting(
+        1e-6, partial(positive_float, zero=True), "Penalty on the sum of the squared output "
+        "weights, beside the squared errors of all fitted steps. The bias of the output is "
+        "penalized too: subtract the mean from targets that lie far from 0."))
+    seed: int | None = _field(whole(
+        0, "Seed of the random weights; None: different ones in each fit.", least=0))
+    dtype: str = _field(Setting(
+        "float64", _dtype, "Floating-point type of states and outputs. The recurrent weights are "
+        "float32 and the ridge regression is in float64 in either case.", ("float64", "float32")))
 
 
 # ---- training ----
@@ -433,12 +431,12 @@ class Declared:
 @cache
 def declared(settings: type) -> dict[str, Declared]:
     """The settings of a TypedDict or dataclass by name, in the order of the declaration."""
-    out = {}
-    for name, hint in get_type_hints(settings, include_extras=True).items():
-        if get_origin(hint) is Annotated:
-            kind, setting = get_args(hint)
-            out[name] = Declared(name, setting, kind)
-    return out
+    hints = get_type_hints(settings, include_extras=True)
+    if is_dataclass(settings):
+        return {f.name: Declared(f.name, f.metadata["setting"], hints[f.name])
+                for f in fields(settings)}
+    parts = {name: get_args(hint) for name, hint in hints.items()}
+    return {name: Declared(name, setting, kind) for name, (kind, setting) in parts.items()}
 
 
 def checked(settings: type, given: dict[str, Any], what: str) -> dict[str, Any]:
@@ -467,17 +465,20 @@ def documented(settings: type) -> Callable[[Call], Call]:
     docstring then list every setting, for ``help()`` and for completion in a notebook. In the
     docstring they replace the line ``**settings`` and what is indented below it."""
 
+    known = declared(settings)
+
     def add(call: Call) -> Call:
         function: Any = call.__init__ if inspect.isclass(call) else call
         signature = inspect.signature(function)
-        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        own = [p.replace(annotation=known[p.name].type) if p.name in known else p
+               for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=one.setting.default,
                                   annotation=one.type)
-                for name, one in declared(settings).items() if name not in signature.parameters]
+                for name, one in known.items() if name not in signature.parameters]
         function.__signature__ = signature.replace(parameters=own + more)
         if call.__doc__:
             head, _, rest = inspect.cleandoc(call.__doc__).partition("\n**settings")
-            entries = [one.entry for name, one in declared(settings).items()
+            entries = [one.entry for name, one in known.items()
                        if not re.search(rf"^{name} :", head, re.MULTILINE)]
             below = rest.split("\n")[1:]
             while below and below[0].startswith("    "):
