@@ -129,4 +129,4 @@ def test_records_too(call, tmp_path):
 
 def test_toml_needs_a_model(call):
     assert call("info", "--toml")[2] == (
-        "fastrnn: error: --toml tells the settings of a checkpoint: give MODEL\n")
+        "fastrnn: error: --toml prints the settings of a checkpoint: give MODEL\n")

@@ -1,4 +1,4 @@
-"""What is due when in a training run: to stop, to show a sample, to save."""
+"""What is due when in a training run: its end, a sample, a checkpoint."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import math
 import time
 from typing import Any
 
+from tqdm import tqdm
+
 from .validation import Validation
 
-PAUSE = 0.1  # seconds between looks at the clock, the keyboard and the progress bar
-CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints where checkpoint_every does not say
-SAMPLES = 10  # shown in a run where sample_every does not say
+PAUSE = 0.1  # seconds between checks of the clock and of Ctrl-C, and steps of the progress bar
+CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints without checkpoint_every
+SAMPLES = 10  # shown in a run without sample_every
 NEVER = 2**62  # updates
 
 
 class Stopwatch:
-    """Seconds of `minutes` that runs have spent, in all and in the present one."""
+    """Counts the seconds of `minutes` that all runs have spent; `spent` are those before the
+    present run."""
 
     def __init__(self) -> None:
-        self.spent = 0.0  # before the run that goes on
+        self.spent = 0.0
         self._started: float | None = None
 
     @property
@@ -34,28 +37,11 @@ class Stopwatch:
 
 
 class Plan:
-    """What one call of `Trainer.run` has before it.
+    """What is due when in one call of `Trainer.run`, which begins after `update` updates.
 
-    Parameters
-    ----------
-    config : dict
-        Of the trainer.
-    update : int
-        Updates made so far.
-    updates : int or None
-        To make now; None: to the end of what is planned.
-    planned : int or None
-        Updates in all; None where `minutes` decide.
-    epoch : int
-        Updates after which the compiled loop must return because an epoch ends; 0: it need not.
-    validation : Validation
-    watch : Stopwatch
-
-    Raises
-    ------
-    ValueError
-        More updates than planned under the cosine schedule: their rate would be 0.
-    """
+    It makes `updates` more or, where that is None, all that are `planned` (None where `minutes`
+    decide). With `epoch` the compiled loop also returns after each multiple of so many updates.
+    Raises ValueError if the learning rate of the cosine schedule would reach 0 before the end."""
 
     def __init__(
         self, config: dict[str, Any], update: int, updates: int | None, planned: int | None,
@@ -67,15 +53,14 @@ class Plan:
         if updates is not None:
             end, self.last = self.last, update + updates
             if config["schedule"] == "cosine" and self.last > end:
-                raise ValueError(
-                    f"the cosine schedule ends at update {end}, and this run would go "
-                    f"to {self.last}: give the trainer more epochs or updates")
+                raise ValueError(f"the cosine schedule ends at update {end}, and this run would go "
+                                 f"to {self.last}: give the trainer more epochs or updates")
         minutes = config["minutes"]
         self.timed = bool(self.whole and minutes)
         self.budget = 60 * (minutes or math.inf)  # seconds
-        self._show_every, self._next_sample = config["sample_every"], math.inf  # or of the time
+        self._show_every, self._next_sample = config["sample_every"], math.inf  # fraction of time
         if self._show_every is None and self.timed:
-            self._next_sample = math.ceil(SAMPLES * watch.seconds / self.budget) / SAMPLES
+            self._next_sample = math.ceil(SAMPLES * self.fraction) / SAMPLES
         elif self._show_every is None and self.whole:
             self._show_every = math.ceil(self.last / SAMPLES)
         self._save_every = config["checkpoint_every"] or 0
@@ -87,16 +72,16 @@ class Plan:
 
     @property
     def fraction(self) -> float:
-        """How much of the time is spent; 0 where it has no limit."""
+        """Fraction of the time that is spent; 0 without `minutes`."""
         return self._watch.seconds / self.budget
 
     @property
     def pace(self) -> float:
-        """Updates a second of the compiled loop."""
+        """Updates of the compiled loop in a second."""
         return self._done / self._busy
 
     def _left(self) -> float:
-        """Seconds, less those of a last validation."""
+        """Seconds left before the last validation."""
         reserved = self._validation.seconds(self._pace) if self.whole else 0
         return self.budget - self._watch.seconds - reserved
 
@@ -104,7 +89,7 @@ class Plan:
         return update >= self.last or bool(update and self._left() <= 0)
 
     def show_is_due(self, update: int) -> bool:
-        """Whether a sample is, or a call of the callback."""
+        """Whether to show a sample and call the callback."""
         spent = self.fraction
         if update % self._show_every if self._show_every else spent < self._next_sample:
             return False
@@ -120,7 +105,7 @@ class Plan:
         self._saved = time.perf_counter()
 
     def updates(self, update: int) -> int:
-        """To make before something may be due again."""
+        """The number of updates until something may be due."""
         n = min(self._chunk, self.last - update,
                 *(every - update % every for every in self._bounds))
         return max(1, int(min(n, self._left() / self._pace))) if self._pace else n
@@ -130,3 +115,17 @@ class Plan:
         seconds = max(seconds, 1e-9)
         self._pace, self._busy, self._done = seconds / n, self._busy + seconds, self._done + n
         self._chunk = max(1, min(int(PAUSE / self._pace), 10 * self._chunk))
+
+    def bar(self, update: int, shown: bool) -> tqdm[Any]:
+        """A progress bar over the updates, or over the seconds of a run of `minutes`."""
+        look: dict[str, Any] = {"unit": "update", "smoothing": 0.1}
+        if self.timed:
+            look = {"bar_format": "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"}
+        return tqdm(total=self.budget if self.timed else self.last, initial=self._at(update),
+                    disable=not shown, dynamic_ncols=True, **look)
+
+    def advance(self, bar: tqdm[Any], update: int) -> None:
+        bar.update(self._at(update) - bar.n)
+
+    def _at(self, update: int) -> float:
+        return min(self._watch.seconds, self.budget) if self.timed else update
