@@ -1,9 +1,9 @@
 """Every setting of fastrnn, declared once: name, type, default, check and explanation.
 
-A setting is one line of a TypedDict: ``name: Annotated[type, Setting(default, check, text)]``.
-Functions take ``**settings: Unpack[TrainSettings]``, which editors and type checkers understand;
-`documented` makes of the same lines the signature and docstring that ``help()`` shows, `checked`
-validates values and fills in defaults, and the command line makes its flags of them.
+A setting is an entry of a TypedDict: ``name: Annotated[type, Setting(default, check, text)]``.
+Functions take ``**settings: Unpack[TrainSettings]``, which editors and type checkers understand.
+`documented` adds the settings to the signature and docstring that ``help()`` shows, `checked`
+validates values and fills in defaults, and the command line has a flag for each.
 """
 
 from __future__ import annotations
@@ -92,10 +92,9 @@ def _flag(name: str, value: Any) -> bool:
 
 # ---- the model ----
 
-Seed = Annotated[int | None, whole(
-    0, "Seed of all random numbers: initial weights, dropout, the order in which records, "
-       "sequences and shuffled windows are read, and the samples shown during training. None: "
-       "different ones in each run.", least=0)]
+Seed = Annotated[int | None, whole(0, "Seed of all random numbers: initial weights, dropout, the "
+    "order in which records, sequences and shuffled windows are read, and the samples shown during "
+    "training. None: different ones in each run.", least=0)]
 
 
 class ShapeSettings(TypedDict, total=False):
@@ -159,7 +158,7 @@ class StartSettings(TypedDict, total=False):
         "cross-entropy (of a softmax) or the binary cross-entropy for symbols, the mean squared "
         "error for numbers. Where not given the cross-entropy or the mean squared error.")]
     dtype: Annotated[str, Setting("float32", _dtype, "Floating-point type of the parameters and of "
-                                  "all computations.", DTYPES)]
+        "all computations.", DTYPES)]
 
 
 class NetworkSettings(CellSettings, ShapeSettings, StartSettings, ReservoirSettings, total=False):
@@ -438,7 +437,6 @@ def documented(settings: type) -> Callable[[Call], Call]:
     """Decorate a function or class that takes ``**settings`` of a TypedDict: its signature and its
     docstring then list every setting, for ``help()`` and for completion in a notebook. In the
     docstring they replace the line ``**settings`` and what is indented below it."""
-
     known = declared(settings)
 
     def add(call: Call) -> Call:

@@ -40,14 +40,14 @@ def add_settings(parser: argparse.ArgumentParser, settings: type,
         text = (f"{{{', '.join(setting.choices)}}}: " if setting.choices else "") + setting.text
         if setting.default not in (None, ""):
             text += f" (default: {setting.default})"
-        how: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "metavar": name.upper()}
+        how: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
         if bool in one.kinds:
-            how |= {"action": argparse.BooleanOptionalAction, "metavar": None}
+            how["action"] = argparse.BooleanOptionalAction
         elif any(get_origin(kind) for kind in one.kinds) and str not in one.kinds:
-            how["action"] = "append"
+            how |= {"action": "append", "metavar": name.upper()}
             text += " May be given several times."
         else:
-            how["type"] = _converter(one)
+            how |= {"type": _converter(one), "metavar": name.upper()}
         names = [f"--{name.replace('_', '-')}", f"--{name}", *OTHER_NAMES.get(name, [])]
         parser.add_argument(*dict.fromkeys(names), help=text.replace("%", "%%"), **how)
 
