@@ -8,6 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..validate import positive_int
 from .validation import Validation
 
 PAUSE = 0.1  # seconds between checks of the clock and of Ctrl-C, and steps of the progress bar
@@ -47,11 +48,11 @@ class Plan:
         self, config: dict[str, Any], update: int, updates: int | None, planned: int | None,
         epoch: int, validation: Validation, watch: Stopwatch,
     ) -> None:
-        self._watch, self._validation = watch, validation
+        self._watch, self._validation, self._first = watch, validation, update
         self.whole = updates is None
         self.last = planned or NEVER
         if updates is not None:
-            end, self.last = self.last, update + updates
+            end, self.last = self.last, update + positive_int("updates", updates)
             if config["schedule"] == "cosine" and self.last > end:
                 raise ValueError(f"the cosine schedule ends at update {end}, and this run would go "
                                  f"to {self.last}: give the trainer more epochs or updates")
@@ -116,12 +117,12 @@ class Plan:
         self._pace, self._busy, self._done = seconds / n, self._busy + seconds, self._done + n
         self._chunk = max(1, min(int(PAUSE / self._pace), 10 * self._chunk))
 
-    def bar(self, update: int, shown: bool) -> tqdm[Any]:
+    def bar(self, shown: bool) -> tqdm[Any]:
         """A progress bar over the updates, or over the seconds of a run of `minutes`."""
         look: dict[str, Any] = {"unit": "update", "smoothing": 0.1}
         if self.timed:
             look = {"bar_format": "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"}
-        return tqdm(total=self.budget if self.timed else self.last, initial=self._at(update),
+        return tqdm(total=self.budget if self.timed else self.last, initial=self._at(self._first),
                     disable=not shown, dynamic_ncols=True, **look)
 
     def advance(self, bar: tqdm[Any], update: int) -> None:

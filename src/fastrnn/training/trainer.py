@@ -171,9 +171,8 @@ class Trainer:
         return int(self._training.counters["best_update"])
 
     def best_model(self) -> Model:
-        """A copy of the model with the parameters of `best_loss`; with the present ones where there
-        is no best_loss yet. With valid_fraction its `state` is that of `best_update`, else the
-        present one."""
+        """A copy of the model with the parameters of `best_loss` (before the first with the present
+        ones) and, with valid_fraction, the state of `best_update`, else the present one."""
         best = self.model.copy()
         best.history = self.history.copy()
         if self.best_update:
@@ -199,8 +198,6 @@ class Trainer:
         OSError
             The checkpoint could not be written.
         """
-        if updates is not None:
-            positive_int("updates", updates)
         # a random order is drawn, and the accuracy measured, between two epochs
         epoch = self.updates_per_epoch if self.config["accuracy"] or self._reading.order else 0
         plan = Plan(self.config, self.update, updates, self.planned, epoch, self._validation,
@@ -210,8 +207,7 @@ class Trainer:
         self.model.known = np.union1d(self.model.known, self._source.digests())
         stop = ""
         try:
-            with one_thread(), interrupts() as interrupted, \
-                    plan.bar(self.update, self.progress) as bar:
+            with one_thread(), interrupts() as interrupted, plan.bar(self.progress) as bar:
                 stop = self._loop(plan, bar, interrupted)
             if interrupted():
                 stop = "interrupted"
@@ -293,8 +289,7 @@ class Trainer:
         return vocabulary.decode(ids[:, 0])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a checkpoint: the model, and all that `train(..., resume=path)` needs to continue
-        bit for bit.
+        """Write the model and all that `train(..., resume=path)` needs to continue bit for bit.
 
         Raises
         ------
@@ -399,12 +394,12 @@ class Trainer:
     def _measure_accuracy(self) -> None:
         """Append the accuracy on the training data: of the streams of a text from their present
         states, of a shuffled text as one stream from the zero state."""
-        shuffled = self._reading.order is not None
+        state, streams = self.state, self.config["batch_size"]
+        if self._reading.order:
+            state, streams = self.model.zero_state(), 1
         self.history.add_accuracy(accuracy(
-            self.model, self._source, self.model.zero_state() if shuffled else self.state,
-            row_weights(self.model, self._source), threads=self._threads,
-            streams=1 if shuffled else self.config["batch_size"],
-            steps=self.config["seq_length"]))
+            self.model, self._source, state, row_weights(self.model, self._source),
+            threads=self._threads, streams=streams, steps=self.config["seq_length"]))
 
     def _validate(self, interrupted: Callable[[], bool]) -> bool:
         """Validate, unless that is done for this update, and keep the parameters if they are the
