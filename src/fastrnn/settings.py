@@ -1,9 +1,9 @@
 """Every setting of fastrnn, declared once: name, type, default, check and explanation.
 
-A setting is one line of a TypedDict: ``name: Annotated[type, Setting(default, check, text)]``.
-Functions take ``**settings: Unpack[TrainSettings]``, which editors and type checkers understand;
-`documented` makes of the same lines the signature and docstring that ``help()`` shows, `checked`
-validates values and fills in defaults, and the command line makes its flags of them.
+A setting is an entry of a TypedDict: ``name: Annotated[type, Setting(default, check, text)]``.
+Functions take ``**settings: Unpack[TrainSettings]``, which editors and type checkers understand.
+`documented` adds the settings to the signature and docstring that ``help()`` shows, `checked`
+validates values and fills in defaults, and the command line has a flag for each.
 """
 
 from __future__ import annotations
@@ -18,17 +18,11 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache, partial
 from typing import Annotated, Any, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
-from . import kernels
+import numpy as np
+
+from . import kernels, validate
 from .cells import CELLS
-from .validate import (
-    boolean,
-    choice,
-    dtype_name,
-    finite_float,
-    fraction,
-    positive_float,
-    positive_int,
-)
+from .validate import boolean, choice, finite_float, fraction, positive_float, positive_int
 
 # distribution of the initial weights -> its default scale
 INIT_SCALES = {"normal": 0.01, "uniform": 0.08, "xavier": 1.0, "orthogonal": 1.0, "identity": 0.01}
@@ -47,17 +41,9 @@ Path = str | os.PathLike[str]
 class Setting:
     """The declaration of a setting, apart from its name and type.
 
-    Attributes
-    ----------
-    default : object
-    check : callable
-        check(name, value) returns the validated value or raises ValueError or TypeError. It is not
-        called for None where the type allows None.
-    text : str
-        What the setting does, in one or two sentences.
-    choices : tuple of str
-        The allowed values of a setting that is one of some names.
-    """
+    check(name, value) returns the validated value or raises ValueError or TypeError; it is not
+    called for None where the type allows None. `text` says in one or two sentences what the setting
+    does. `choices` are the allowed values of a setting that is one of some names."""
 
     default: Any
     check: Callable[[str, Any], Any]
@@ -82,7 +68,7 @@ def anything(name: str, value: Any) -> Any:
 
 
 def _dtype(name: str, value: Any) -> str:
-    return choice(name, dtype_name(value), DTYPES)
+    return choice(name, validate.dtype_name(value), DTYPES)
 
 
 def _labels(name: str, value: Any) -> list[str]:
@@ -90,12 +76,6 @@ def _labels(name: str, value: Any) -> list[str]:
     if not names or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
         raise ValueError(f"{name} must be distinct names, and at least one, not {value!r}")
     return names
-
-
-def _balance(name: str, value: Any) -> str:
-    if value != "labels":
-        raise ValueError(f"{name} must be 'labels' or None, not {value!r}")
-    return "labels"
 
 
 def _callback(name: str, value: Any) -> Any:
@@ -106,25 +86,21 @@ def _callback(name: str, value: Any) -> Any:
 
 # ---- the model ----
 
-Seed = Annotated[int | None, whole(
-    0, "Seed of all random numbers: initial weights, dropout, the order in which records, "
-       "sequences and shuffled windows are read, and the samples shown during training. None: "
-       "different ones in each run.", least=0)]
+Seed = Annotated[int | None, whole(0, "Seed of all random numbers: initial weights, dropout, the "
+    "order in which records, sequences and shuffled windows are read, and the samples shown during "
+    "training. None: different ones in each run.", least=0)]
 
 
 class ShapeSettings(TypedDict, total=False):
     """The settings that, with cell and hidden_size, decide the number of parameters."""
 
     num_layers: Annotated[int, whole(1, "Number of stacked recurrent layers.")]
-    embedding_size: Annotated[int | None, whole(
-        None, "Size of the trained embedding vector of each input symbol. None: inputs are "
-              "one-hot.")]
-    reset_after: Annotated[bool, Setting(
-        True, boolean, "GRU only: apply the reset gate after the product with Wh, as PyTorch and "
-        "cuDNN do; False applies it before.")]
-    labels: Annotated[Sequence[str] | None, Setting(
-        None, _labels, "The labels of records, which are inputs of the model; fastrnn.train takes "
-        "those of the corpus where not given.")]
+    embedding_size: Annotated[int | None, whole(None, "Size of the trained embedding vector of "
+        "each input symbol. None: inputs are one-hot.")]
+    reset_after: Annotated[bool, Setting(True, boolean, "GRU only: apply the reset gate after the "
+        "product with Wh, as PyTorch and cuDNN do; False applies it before.")]
+    labels: Annotated[Sequence[str] | None, Setting(None, _labels, "The labels of records on which "
+        "the model is conditioned; fastrnn.train takes those of the corpus where not given.")]
 
 
 SPECTRAL_RADIUS = Setting(
@@ -161,9 +137,8 @@ class CellSettings(TypedDict, total=False):
 class StartSettings(TypedDict, total=False):
     """The initial weights, the regularization and the loss of a model."""
 
-    dropout: Annotated[float, Setting(
-        0.0, fraction, "Probability, in [0, 1), with which each output of a recurrent layer is set "
-        "to 0 in training.")]
+    dropout: Annotated[float, Setting(0.0, fraction, "Probability, in [0, 1), with which each "
+        "output of a recurrent layer is set to 0 in training.")]
     forget_bias: Annotated[float, Setting(
         1.0, finite_float, "LSTM only: initial bias of the forget gates.")]
     init: Annotated[str | None, one_of(
@@ -172,12 +147,11 @@ class StartSettings(TypedDict, total=False):
     init_scale: Annotated[float | None, Setting(
         None, partial(positive_float, zero=True), "Scale of the initial weights. Where not given "
         "0.01 for normal and identity, 0.08 for uniform, 1 for xavier and orthogonal.")]
-    loss: Annotated[str | None, one_of(
-        None, kernels.LOSSES, "The loss to minimize: the cross-entropy (of a softmax) or the "
-        "binary cross-entropy for symbols, the mean squared error for numbers. Where not given "
-        "the cross-entropy or the mean squared error.")]
+    loss: Annotated[str | None, one_of(None, kernels.LOSSES, "The loss to minimize: the "
+        "cross-entropy (of a softmax) or the binary cross-entropy for symbols, the mean squared "
+        "error for numbers. Where not given the cross-entropy or the mean squared error.")]
     dtype: Annotated[str, Setting("float32", _dtype, "Floating-point type of the parameters and of "
-                                  "all computations.", DTYPES)]
+        "all computations.", DTYPES)]
 
 
 class NetworkSettings(CellSettings, ShapeSettings, StartSettings, ReservoirSettings, total=False):
@@ -207,11 +181,10 @@ class EchoSettings:
     bias_scale: float = _field(Setting(
         0.0, finite_float, "The biases are uniform between -bias_scale and bias_scale."))
     feedback: bool = _field(Setting(
-        False, boolean, "Whether the outputs are fed back into the reservoir."))
-    ridge: float = _field(Setting(
-        1e-6, partial(positive_float, zero=True), "Penalty on the sum of the squared output "
-        "weights, beside the squared errors of all fitted steps. The bias of the output is "
-        "penalized too: subtract the mean from targets that lie far from 0."))
+        False, _flag, "Whether the outputs are fed back into the reservoir."))
+    ridge: float = _field(Setting(1e-6, partial(positive_float, zero=True), "Penalty on the sum of "
+        "the squared output weights, beside the squared errors of all fitted steps. The bias of "
+        "the output is penalized too: subtract the mean from targets that lie far from 0."))
     seed: int | None = _field(whole(
         0, "Seed of the random weights; None: different ones in each fit.", least=0))
     dtype: str = _field(Setting(
@@ -224,73 +197,58 @@ class EchoSettings:
 class LoopSettings(TypedDict, total=False):
     """All settings of a training run except its seed."""
 
-    seq_length: Annotated[int, whole(
-        25, "Number of symbols of a text in one window, through which the gradient is propagated "
-            "back in time; records and sequences are read whole.")]
+    seq_length: Annotated[int, whole(25, "Number of symbols of a text in one window, through which "
+        "the gradient is propagated back in time; records and sequences are read whole.")]
     batch_size: Annotated[int, whole(
         1, "Number of streams of a text, or of records or sequences, in one update.")]
-    order: Annotated[str, one_of(
-        "stream", ORDERS, 'How a text is read. "stream": windows from left to right, the hidden '
-        'state carried over from one to the next. "shuffled": windows that begin at every offset, '
-        "in random order, each from the zero state.")]
-    balance: Annotated[str | None, Setting(
-        None, _balance, "For records: sample each label equally often.", ("labels",))]
+    order: Annotated[str, one_of("stream", ORDERS, 'How a text is read. "stream": windows from '
+        'left to right, the hidden state carried over from one to the next. "shuffled": windows '
+        "that begin at every offset, in random order, each from the zero state.")]
+    balance: Annotated[str | None, one_of(
+        None, ("labels",), "For records: sample each label equally often.")]
     optimizer: Annotated[str, one_of("adagrad", LEARNING_RATES, "The update rule.")]
-    learning_rate: Annotated[float | None, Setting(
-        None, positive_float, "Learning rate; where not given 0.1 for adagrad and sgd, 0.001 for "
-        "rmsprop and adam.")]
-    learning_rate_decay: Annotated[float, Setting(
-        1.0, positive_float, "Factor in (0, 1] that multiplies the learning rate once "
-        "learning_rate_decay_after epochs are completed, and again every "
-        "learning_rate_decay_every epochs (0.97 in char-rnn).")]
+    learning_rate: Annotated[float | None, Setting(None, positive_float, "Learning rate; where not "
+        "given 0.1 for adagrad and sgd, 0.001 for rmsprop and adam.")]
+    learning_rate_decay: Annotated[float, Setting(1.0, positive_float, "Factor in (0, 1] that "
+        "multiplies the learning rate once learning_rate_decay_after epochs are completed, and "
+        "again every learning_rate_decay_every epochs (0.97 in char-rnn).")]
     learning_rate_decay_after: Annotated[int, whole(
         10, "Number of completed epochs at which the learning rate decays for the first time.")]
     learning_rate_decay_every: Annotated[int, whole(
         1, "Number of epochs from one decay of the learning rate to the next.")]
-    schedule: Annotated[str, one_of(
-        "constant", SCHEDULES, '"cosine": the learning rate falls to 0 over the run, along half a '
-        'cosine; "constant": it does not.')]
+    schedule: Annotated[str, one_of("constant", SCHEDULES, '"cosine": the learning rate falls to 0 '
+        'over the run, along half a cosine; "constant": it does not.')]
     warmup: Annotated[int, whole(
         0, "Number of updates over which the learning rate first rises linearly.", least=0)]
-    momentum: Annotated[float, Setting(
-        0.0, fraction, "SGD only, in [0, 1): v = momentum v + g, and the step is -learning_rate "
-        "v.")]
-    decay_rate: Annotated[float, Setting(
-        0.9, fraction, "RMSProp only, in [0, 1): decay of the running mean of the squared "
-        "gradients.")]
-    clip_value: Annotated[float | None, Setting(
-        5.0, positive_float, "Each entry of the gradient is clipped to [-clip_value, clip_value]. "
-        "None: no clipping by value.")]
+    momentum: Annotated[float, Setting(0.0, fraction, "SGD only, in [0, 1): v = momentum v + g, "
+        "and the step is -learning_rate v.")]
+    decay_rate: Annotated[float, Setting(0.9, fraction, "RMSProp only, in [0, 1): decay of the "
+        "running mean of the squared gradients.")]
+    clip_value: Annotated[float | None, Setting(5.0, positive_float, "Each entry of the gradient "
+        "is clipped to [-clip_value, clip_value]. None: no clipping by value.")]
     clip_norm: Annotated[float | None, Setting(
         None, positive_float, "The gradient of all parameters together is scaled down to this "
         "norm where its own is larger, before clip_value. None: no clipping by norm.")]
-    epochs: Annotated[int | None, whole(
-        None, "Number of passes over the training data; 1 where neither updates nor minutes is "
-              "given.")]
+    epochs: Annotated[int | None, whole(None, "Number of passes over the training data; 1 where "
+        "neither updates nor minutes is given.")]
     updates: Annotated[int | None, whole(None, "Total number of updates, in place of epochs.")]
-    minutes: Annotated[float | None, Setting(
-        None, positive_float, "Training time in minutes, in place of epochs; the cosine schedule "
-        "is fitted to it.")]
-    valid_fraction: Annotated[float, Setting(
-        0.0, fraction, "Fraction, in [0, 1), of the data held out for validation: the end of a "
-        "text or of sequences, or random records. The validation loss is computed after each "
-        "epoch, and the model with the lowest is kept as the best.")]
+    minutes: Annotated[float | None, Setting(None, positive_float, "Training time in minutes, in "
+        "place of epochs; the cosine schedule follows it.")]
+    valid_fraction: Annotated[float, Setting(0.0, fraction, "Fraction, in [0, 1), of the data held "
+        "out for validation: the end of a text or of sequences, or random records. The validation "
+        "loss is computed after each epoch, and the model with the lowest is kept as the best.")]
     valid_every: Annotated[int | None, whole(
         None, "Number of updates from one validation to the next, in place of an epoch.")]
-    patience: Annotated[int | None, whole(
-        None, "Early stopping after this many validations in a row without a lower loss. None: no "
-              "early stopping.")]
+    patience: Annotated[int | None, whole(None, "Early stopping after this many validations in a "
+        "row without a lower loss. None: no early stopping.")]
     accuracy: Annotated[bool, Setting(
-        False, boolean, "Compute the accuracy on the training data after each epoch.")]
-    threads: Annotated[int | None, whole(
-        None, "Number of threads that share a batch; where not given as many as this process may "
-              "use. The results are the same bits for any number.")]
-    progress: Annotated[bool, Setting(
-        True, boolean, "Show a progress bar on standard error and, for a text or records, samples "
-        "on standard output.")]
-    sample_every: Annotated[int | None, whole(
-        None, "Number of updates from one shown sample to the next; 0: no samples. Where not "
-              "given: ten samples over the run.", least=0)]
+        False, boolean, "Measure the accuracy on the training data after each epoch.")]
+    threads: Annotated[int | None, whole(None, "Number of threads that share a batch; where not "
+        "given as many as this process may use. The results are the same bits for any number.")]
+    progress: Annotated[bool, Setting(True, boolean, "Show a progress bar on standard error and, "
+        "for a text or records, samples on standard output.")]
+    sample_every: Annotated[int | None, whole(None, "Number of updates from one shown sample to "
+        "the next; 0: no samples. Where not given: ten samples over the run.", least=0)]
     sample_length: Annotated[int, whole(200, "Number of symbols in each sample shown.")]
     checkpoint: Annotated[Path | None, Setting(
         None, anything, "A .safetensors file to write during training and at its end.")]
@@ -317,10 +275,7 @@ class TrainSettings(NetworkSettings, LoopSettings, total=False):
         "is an error. Checkpoints go to the same file unless `checkpoint` names another.")]
 
 
-# these may differ when a run is resumed
-FREE = frozenset(("epochs", "updates", "minutes", "patience", "threads", "progress", "checkpoint",
-                  "callback", "sample_every", "sample_length", "checkpoint_every"))
-# these belong to one run on one machine, and no checkpoint stores them
+# these belong to one run on one machine: no checkpoint stores them
 NOT_STORED = frozenset(("threads", "progress", "checkpoint", "callback"))
 
 
@@ -337,12 +292,32 @@ class WordSettings(TypedDict, total=False):
         1, "For words: those that occur less often than this become <unk>.")]
 
 
+class SourceSettings(WordSettings, total=False):
+    """What `fastrnn train` learns from, and how it is read."""
+
+    file: Annotated[str | None, Setting(None, anything, "A text file in UTF-8.")]
+    dataset: Annotated[str | None, Setting(None, anything, "A data set of fastrnn.datasets.")]
+    records: Annotated[str | None, Setting(
+        None, anything, "A text file with a record on each line, each read by itself.")]
+    table: Annotated[str | None, Setting(
+        None, anything, "A TSV or CSV file with a record and its label in each row.")]
+    columns: Annotated[list[str], Setting(
+        ["0", "1"], anything, "Columns of the table: of the records, and of the labels.")]
+    separator: Annotated[str | None, Setting(
+        None, anything, "Between the columns of the table; where not given a tab, or a comma.")]
+    max_length: Annotated[int | None, whole(None, "Largest number of symbols of a record.")]
+    too_long: Annotated[str, one_of("refuse", TOO_LONG, "What is done with longer records.")]
+    unit: Annotated[str, one_of("char", UNITS, "What a symbol is.")]
+    plot: Annotated[str | None, Setting(
+        None, anything, "Draw the smoothed loss into this file (PNG, PDF, SVG).")]
+
+
 class SampleSettings(TypedDict, total=False):
     """The keywords of `Model.sample` and `Model.stream`."""
 
-    prime: Annotated[str | bytes, Setting(
-        "", anything, "Text that the model reads first; it is not part of the result. Without it "
-        "the first symbol of a text is uniformly random and part of the result.")]
+    prime: Annotated[str | bytes, Setting("", anything, "Text that the model reads first; it is "
+        "not part of the result, except as the start of a record. Without it the first symbol is "
+        "uniformly random and part of the result.")]
     label: Annotated[Any, Setting(
         None, anything, "For models of records with labels: a label, or a mixture as a dict of "
         'label to weight, such as {"Netherlands": 0.5, "Poland": 0.5}; or a list of n of these.')]
@@ -355,9 +330,8 @@ class SampleSettings(TypedDict, total=False):
     top_p: Annotated[float | None, Setting(
         None, finite_float, "Nucleus sampling: sample only from the fewest likeliest symbols whose "
         "probabilities sum to at least p, above 0 and at most 1.")]
-    stop: Annotated[str | Sequence[str] | None, Setting(
-        None, anything, "The text ends before the first occurrence of this string, or of one of "
-        "these strings.")]
+    stop: Annotated[str | Sequence[str] | None, Setting(None, anything, "The text ends before the "
+        "first occurrence of this string, or of one of these strings.")]
     seed: Annotated[int | None, whole(
         None, "Seed of the sampling; None: a different text each time.", least=0)]
 
@@ -378,6 +352,11 @@ class GradcheckSettings(TypedDict, total=False):
 
 
 # ---- signatures, docstrings and checks from the declarations ----
+
+# types as docstrings call them
+KINDS: dict[Any, str] = {kind: kind.__name__ for kind in (int, float, str, bool, bytes)} | {
+    os.PathLike: "path-like", Callable: "callable", Sequence: "sequence of str"}
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -405,10 +384,7 @@ class Declared:
     @property
     def entry(self) -> str:
         """The setting as an entry of a numpydoc docstring."""
-        shown = {int: "int", float: "float", str: "str", bool: "bool", bytes: "bytes"}
-        names = [shown.get(kind, "path-like" if get_origin(kind) is os.PathLike
-                           else "callable" if get_origin(kind) is get_origin(Callable[[], Any])
-                           else "sequence of str" if get_origin(kind) else "object")
+        names = [KINDS.get(get_origin(kind) or kind, "object")
                  for kind in self.kinds if kind is not type(None)]
         kind = (f"{{{', '.join(map(repr, self.setting.choices))}}}".replace("'", '"')
                 if self.setting.choices else " or ".join(names))
@@ -466,13 +442,10 @@ def documented(settings: type) -> Callable[[Call], Call]:
                 for name, one in known.items() if name not in signature.parameters]
         function.__signature__ = signature.replace(parameters=own + more)
         if call.__doc__:
-            head, _, rest = inspect.cleandoc(call.__doc__).partition("\n**settings")
+            head, rest = re.split(r"\n\*\*settings(?:\n    .*)+", inspect.cleandoc(call.__doc__))
             entries = [one.entry for name, one in known.items()
                        if not re.search(rf"^{name} :", head, re.MULTILINE)]
-            below = rest.split("\n")[1:]
-            while below and below[0].startswith("    "):
-                del below[0]
-            call.__doc__ = "\n".join([head, *entries, *below])
+            call.__doc__ = "\n".join([head, *entries]) + rest
         return call
 
     return add

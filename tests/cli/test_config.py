@@ -78,6 +78,7 @@ BAD = [
     ("callback = 'print'", "line 1: no setting is called 'callback'"),
     ("[train]\ncell = 'rnn'", "line 1: no setting is called 'train'"),
     ("too_long = 'chop'", "line 1: too_long must be one of"),
+    ("columns = [0, 1]", "line 1: columns must be a list of texts, not [0, 1]"),
     ("columns = 3", "line 1: columns must be a list of texts, not 3"),
     ("cell = ", "run.toml is not TOML: Invalid value (at "),
 ]
@@ -129,4 +130,4 @@ def test_records_too(call, tmp_path):
 
 def test_toml_needs_a_model(call):
     assert call("info", "--toml")[2] == (
-        "fastrnn: error: --toml tells the settings of a checkpoint: give MODEL\n")
+        "fastrnn: error: --toml prints the settings of a checkpoint: give MODEL\n")

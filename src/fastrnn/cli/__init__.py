@@ -1,4 +1,4 @@
-"""The command line: ``fastrnn train``, ``sample``, ``gradcheck`` and ``info``, a file each."""
+"""The command line: ``fastrnn train``, ``sample``, ``gradcheck`` and ``info``, one file each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from ..kernels.build import build_info
 from . import gradcheck, info, sample, train
 
-COMMANDS = (train, sample, gradcheck, info)  # each adds a parser, and runs
+COMMANDS = (train, sample, gradcheck, info)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = run(**options)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # the reader, such as head, has seen enough
+    except BrokenPipeError:  # head, or another reader, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13 if run is train.run else 0  # a training that is cut off has no success
+        return 128 + 13 if run is train.run else 0  # a training that was cut off has failed
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
         print(f"fastrnn: error: {error}", file=sys.stderr)
         return 2

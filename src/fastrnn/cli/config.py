@@ -17,17 +17,11 @@ NAMES = {int: "a whole number", float: "a number", str: "a text in quotes", bool
 
 
 def read_config(path: str, known: Mapping[str, Declared]) -> dict[str, Any]:
-    """The settings that a file gives.
+    """The settings in a file, which are among the `known` ones.
 
-    Raises
-    ------
-    OSError
-        There is no such file, or it may not be read.
-    ValueError
-        It is no TOML, has a name that is no setting (the message says which is nearest), a value of
-        another type or one outside its range; each with its line.
-    """
-    text = read_text(Path(path))
+    Raises OSError if it cannot be read, and ValueError, with the line, for what is no TOML, for an
+    unknown name (the message suggests the nearest), a wrong type, and a value out of range."""
+    text = read_text(path)
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -48,10 +42,11 @@ def _checked(name: str, value: Any, known: Mapping[str, Declared]) -> Any:
     one = known[name]
     if value == "none" and one.optional:
         return None
-    wanted = [kind for kind in (bool, int, float, str) if kind in one.kinds]
-    fits = isinstance(value, list) if not wanted else isinstance(value, tuple(wanted)) or (
-        float in wanted and isinstance(value, int))
-    if not fits or (isinstance(value, bool) and bool not in wanted):
+    wanted = [kind for kind in NAMES if kind in one.kinds]
+    fits = type(value) in wanted or (float in wanted and type(value) is int)
+    if not wanted:
+        fits = isinstance(value, list) and all(isinstance(part, str) for part in value)
+    if not fits:
         what = " or ".join(NAMES[kind] for kind in wanted) or "a list of texts"
         raise ValueError(f"{name} must be {what}, not {value!r}")
     one.checked(value)
@@ -59,16 +54,14 @@ def _checked(name: str, value: Any, known: Mapping[str, Declared]) -> Any:
 
 
 def _line(text: str, name: str) -> int:
-    """Where the file gives a name, counted from 1."""
+    """The line of a file, counted from 1, that sets a name."""
     key = rf"""^\s*\[*\s*["']?{re.escape(name)}["']?\s*[]=.]"""
-    for number, line in enumerate(text.split("\n"), 1):
-        if re.match(key, line):
-            return number
-    return 1
+    lines = enumerate(text.split("\n"), 1)
+    return next((number for number, line in lines if re.match(key, line)), 1)
 
 
 def write_config(values: Mapping[str, Any]) -> str:
-    """A file with these settings; None is written as "none"."""
+    """The text of a file with these settings; None is written as "none"."""
     shown = {name: "none" if value is None else value for name, value in values.items()}
     return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
                    for name, value in shown.items())

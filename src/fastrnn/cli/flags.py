@@ -1,7 +1,7 @@
-"""Flags made of the declared settings, ``--hidden-size`` for ``hidden_size``.
+"""A flag for each declared setting, ``--hidden-size`` for ``hidden_size``.
 
-An option that is not given is not in the result, so that a configuration file can fill it in and
-the Python calls keep the only defaults.
+A flag that is not given is not in the result: then a configuration file can set it, and otherwise
+the Python call has the only default.
 """
 
 from __future__ import annotations
@@ -29,35 +29,31 @@ OTHER_NAMES = {
 }
 
 
-def add_settings(
-    parser: argparse.ArgumentParser, settings: type, leave_out: Collection[str] = ()
-) -> None:
-    """A flag for each setting of a TypedDict."""
+def add_settings(parser: argparse.ArgumentParser, settings: type,
+                 leave_out: Collection[str] = ()) -> None:
+    """Add a flag for each setting of a TypedDict, spelled with hyphens, underscores and as in
+    char-rnn."""
     for name, one in declared(settings).items():
-        if name not in leave_out:
-            add_flag(parser, name, one)
+        if name in leave_out:
+            continue
+        setting = one.setting
+        text = (f"{{{', '.join(setting.choices)}}}: " if setting.choices else "") + setting.text
+        if setting.default not in (None, ""):
+            text += f" (default: {setting.default})"
+        how: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
+        if bool in one.kinds:
+            how["action"] = argparse.BooleanOptionalAction
+        elif any(get_origin(kind) for kind in one.kinds) and str not in one.kinds:
+            how |= {"action": "append", "metavar": name.upper()}
+            text += " May be given several times."
+        else:
+            how |= {"type": _converter(one), "metavar": name.upper()}
+        names = [f"--{name.replace('_', '-')}", f"--{name}", *OTHER_NAMES.get(name, [])]
+        parser.add_argument(*dict.fromkeys(names), help=text.replace("%", "%%"), **how)
 
 
-def add_flag(parser: argparse.ArgumentParser, name: str, one: Declared) -> None:
-    """A flag for one setting, in our spelling, Python's and char-rnn's."""
-    setting = one.setting
-    text = (f"{{{', '.join(setting.choices)}}}: " if setting.choices else "") + setting.text
-    if setting.default not in (None, ""):
-        text += f" (default: {setting.default})"
-    text = text.replace("%", "%%")
-    flags = dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}", *OTHER_NAMES.get(name, [])])
-    settings: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": text}
-    if bool in one.kinds:
-        parser.add_argument(*flags, action=argparse.BooleanOptionalAction, **settings)
-    elif any(get_origin(kind) for kind in one.kinds) and str not in one.kinds:
-        parser.add_argument(*flags, action="append", metavar=name.upper(),
-                            **settings | {"help": f"{text} May be given several times."})
-    else:
-        parser.add_argument(*flags, type=converter(one), metavar=name.upper(), **settings)
-
-
-def converter(one: Declared) -> Callable[[str], Any]:
-    """How a flag's text becomes a value."""
+def _converter(one: Declared) -> Callable[[str], Any]:
+    """The function that makes a value of a flag's text."""
     number = next((kind for kind in (int, float) if kind in one.kinds), None)
     if number is None:
         return str

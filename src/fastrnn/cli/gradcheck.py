@@ -17,7 +17,7 @@ from .flags import add_settings
 
 
 class RandomModel(TypedDict, total=False):
-    """The model that is checked."""
+    """Settings of the random model whose gradients are checked."""
 
     cell: Annotated[str, one_of("rnn", CELLS, "The recurrent cell.")]
     hidden_size: Annotated[int, whole(5, "Hidden units in each layer.")]
@@ -28,9 +28,8 @@ class RandomModel(TypedDict, total=False):
         None, "Size of the embedding; where not given inputs are one-hot.")]
     dropout_fraction: Annotated[float, Setting(
         0.4, positive_float, "Probability with which --dropout drops.")]
-    reset_after: Annotated[bool, Setting(True, boolean, "GRU only: reset after the product.")]
-    init_scale: Annotated[float, Setting(
-        0.3, positive_float, "Standard deviation of the weights.")]
+    reset_after: Annotated[bool, Setting(True, boolean, "Where its GRU resets.")]
+    init_scale: Annotated[float, Setting(0.3, positive_float, "Standard deviation of its weights.")]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,11 +47,11 @@ def run(**given: Any) -> int:
     rng = np.random.default_rng(declared(GradcheckSettings)["seed"].checked(seed))
     vocabulary = Vocabulary("abcdefghijklmnopqrstuvw")
     T, N = size.pop("seq_length"), size.pop("batch_size")
-    # a few units have few weights
+    # so few units have too few weights for a density below 1
     dense: dict[str, Any] = {"density": 1.0} if size["cell"] == "esn" else {}
     model = Model(vocabulary, dropout=size.pop("dropout_fraction"), seed=seed, **size, **dense)
     for p in model.params.values():
-        if p.ndim == 1:  # no ReLU should sit at its kink
+        if p.ndim == 1:  # so that no ReLU is at its kink
             p[:] = rng.normal(0, size["init_scale"], p.shape)
     ids = rng.integers(len(vocabulary), size=(2, N, T))
     report = gradcheck(model, ids[0], ids[1], **how)

@@ -1,4 +1,4 @@
-"""Tell what is in a checkpoint; without MODEL what fastrnn runs on."""
+"""Show what a checkpoint contains; without MODEL what fastrnn runs on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ..kernels.build import build_info
 from ..model.model import Model
 from ..settings import TrainSettings, declared
 from ..training.checkpoint import read
+from ..training.trainer import PLAN
 from .config import write_config
 
 
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(model: str | None, toml: bool) -> int:
     if model is None:
         if toml:
-            raise ValueError("--toml tells the settings of a checkpoint: give MODEL")
+            raise ValueError("--toml prints the settings of a checkpoint: give MODEL")
         _print(build_info())
         return 0
     network, _, stored = read(model)
@@ -46,8 +47,7 @@ def _about(network: Model, stored: dict[str, Any]) -> dict[str, Any]:
     about["seed"] = network.config["seed"]
     if run:
         counters = run["counters"]
-        for plan in ("epochs", "updates", "minutes"):
-            about[f"{plan} planned"] = about.pop(plan)
+        about |= {f"{plan} planned": about.pop(plan) for plan in PLAN}
         lowest = "validation" if network.history.valid_loss.size else "smoothed"
         about |= {"text": run["text"]["name"], "updates": counters["update"],
                   "epochs completed": counters["epoch"], "position": counters["position"],
@@ -58,10 +58,10 @@ def _about(network: Model, stored: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings(network: Model, stored: dict[str, Any]) -> dict[str, Any]:
-    """What `fastrnn train` needs to do the same again, but for the text."""
+    """The settings that make `fastrnn train` do the same again on the same text."""
     vocabulary = network.vocabulary
     config = network.config | stored.get("trainer", {}).get("config", {})
-    if vocabulary is None or vocabulary.stop is not None:  # read whole, so it is the data's
+    if vocabulary is None or vocabulary.stop is not None:  # records and sequences say it
         config.pop("seq_length", None)
     settings: dict[str, Any] = {}
     if vocabulary is not None:

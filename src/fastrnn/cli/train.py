@@ -6,8 +6,8 @@ import argparse
 import os
 import shlex
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from itertools import chain, count
+from typing import Any
 
 from ..cells import CELLS
 from ..data import datasets
@@ -15,97 +15,67 @@ from ..data.corpus import Corpus
 from ..files.store import check_writable
 from ..model.model import Model
 from ..plots import check_kind
-from ..settings import (
-    TOO_LONG,
-    UNITS,
-    Setting,
-    TrainSettings,
-    WordSettings,
-    anything,
-    declared,
-    given_to,
-    one_of,
-    whole,
-)
+from ..settings import SourceSettings, TrainSettings, WordSettings, declared, given_to
 from ..train import train
 from ..training.checkpoint import read
+from ..training.trainer import PLAN
 from ..validate import positive_float
 from .config import read_config
 from .flags import add_settings
 
-# char-rnn's flags that take a value and have no effect here: where to compute, how often to print
-WITHOUT_EFFECT = ["--gpuid", "--gpu", "--opencl", "--gpu_backend", "--print_every"]
+# flags of char-rnn without a meaning here: which device computes, how often to print
+WITHOUT_MEANING = ["--gpuid", "--gpu", "--opencl", "--gpu_backend", "--print_every"]
 DEFAULT_CHECKPOINT = "model.safetensors"
 DEFAULT_TEXT = "pydoc-topics"
 DEFAULT_EPOCHS = 35  # of the first run, without a file: about half a minute
-SHOWN = 5  # records of a trained model
-PLAN = ("epochs", "updates", "minutes")
+SHOWN = 5  # generated records, at the end
 SOURCES = ("file", "data_dir", "records", "table", "dataset")
-
-
-def _text(text: str) -> Setting:
-    return Setting(None, anything, text)
-
-
-class SourceSettings(WordSettings, total=False):
-    """What a run learns from, and how it is read."""
-
-    dataset: Annotated[str | None, _text(f"One of {', '.join(datasets.names())}.")]
-    records: Annotated[str | None, _text(
-        "A text file with a short text on each line, each read by itself.")]
-    table: Annotated[str | None, _text(
-        "A TSV or CSV file with such a text and its label in each row.")]
-    separator: Annotated[str | None, _text("Between columns; where not given a tab, or a comma.")]
-    max_length: Annotated[int | None, whole(None, "The most symbols that a record may have.")]
-    too_long: Annotated[str, one_of("refuse", TOO_LONG, "What becomes of longer ones.")]
-    unit: Annotated[str, one_of("char", UNITS, "What a symbol is.")]
-    plot: Annotated[str | None, _text("Draw the smoothed loss into this file (PNG, PDF, SVG).")]
-    file: Annotated[str | None, _text("A text file in UTF-8.")]
-    columns: Annotated[list[str], Setting(["0", "1"], anything, "Of the table.")]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", nargs="?", default=argparse.SUPPRESS,
                         help="a text file in UTF-8")
     parser.add_argument("--config", metavar="TOML", default=None,
-                        help="a file with settings, by the names of these flags, such as "
-                             "hidden_size = 200; a flag given beside it wins")
-    add_settings(parser, SourceSettings, leave_out={"file", "columns"})
+                        help="a file with settings, named as these flags: hidden_size = 200; flags "
+                             "given beside it win")
+    parser.add_argument("--dataset", metavar="DATASET", default=argparse.SUPPRESS,
+                        help=f"one of {', '.join(datasets.names())}")
+    add_settings(parser, SourceSettings, leave_out={"file", "dataset", "columns"})
     parser.add_argument("--columns", nargs=2, default=argparse.SUPPRESS, metavar=("TEXT", "LABEL"),
-                        help="of the table, by their names in its first row or their places "
+                        help="columns of the table, by name (in its first row) or number "
                              "(default: 0 1)")
     add_settings(parser, TrainSettings, leave_out={"callback"})
     theirs = parser.add_argument_group("names of karpathy/char-rnn and jcjohnson/torch-rnn")
     theirs.add_argument("--model", dest="cell", choices=CELLS, default=argparse.SUPPRESS,
                         help="as --cell")
     theirs.add_argument("--data-dir", "--data_dir", metavar="DIR", default=argparse.SUPPRESS,
-                        help="the FILE is DIR/input.txt")
+                        help="learn from DIR/input.txt")
     theirs.add_argument("--lr-decay-every", "--lr_decay_every", type=int, metavar="EPOCHS",
                         help="as --learning-rate-decay-after and --learning-rate-decay-every")
     theirs.add_argument("--train-frac", "--train_frac", type=float, metavar="FRACTION",
-                        help="without --valid-fraction: what it leaves is for validation")
-    theirs.add_argument(*WITHOUT_EFFECT, dest="without_effect", metavar="ANY",
-                        help="accepted, without effect")
+                        help="without --valid-fraction: the rest is for validation")
+    theirs.add_argument(*WITHOUT_MEANING, dest="without_meaning", metavar="ANY",
+                        help="accepted, but without effect")
 
 
 def run(config: str | None, lr_decay_every: int | None, train_frac: float | None,
         without_effect: Any, **given: Any) -> int:
     if config is not None:
         given = _with_config(config, given)
-    if lr_decay_every is not None:  # torch-rnn's first comes after as many epochs as each other
-        given["learning_rate_decay_after"] = lr_decay_every
-        given["learning_rate_decay_every"] = lr_decay_every
+    if lr_decay_every is not None:  # in torch-rnn also the number of epochs before the first decay
+        given |= dict.fromkeys(("learning_rate_decay_after", "learning_rate_decay_every"),
+                               lr_decay_every)
     if train_frac is not None and not given.get("valid_fraction"):
         given["valid_fraction"] = 1 - positive_float("train_frac", train_frac)
     settings = given_to(TrainSettings, given)
     settings["checkpoint"] = (settings.get("checkpoint") or settings.get("resume")
                               or _new_name(DEFAULT_CHECKPOINT))
     corpus = _source(given, settings.get("resume"))
-    if not any(given.get(name) for name in (*SOURCES, "resume", *PLAN)):
+    if not any(given.get(name) for name in (*SOURCES, *PLAN, "resume")):
         settings["epochs"] = DEFAULT_EPOCHS
     plot, progress = given.get("plot"), settings.get("progress", True)
     if plot is not None:
-        check_kind(plot)  # an hour of training must not end in an error
+        check_kind(plot)  # before an hour of training, not after it
         check_writable(plot)
     if progress:
         print(f"learning from {corpus.describe()}", flush=True)
@@ -121,9 +91,10 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
 
 
 def _with_config(path: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a file, and those given beside it, which win."""
+    """The settings of a file and the given ones, which win."""
     known = declared(TrainSettings) | declared(SourceSettings)
-    found = read_config(path, {name: one for name, one in known.items() if name != "callback"})
+    del known["callback"]
+    found = read_config(path, known)
     for rivals in (PLAN, SOURCES):
         if any(name in given for name in rivals):
             found = {name: value for name, value in found.items() if name not in rivals}
@@ -131,14 +102,14 @@ def _with_config(path: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _source(given: dict[str, Any], resume: str | None) -> Corpus:
-    """What to learn from; with the vocabulary of the model that goes on, where there is one."""
+    """The training data, read with the vocabulary of the model that is resumed, if any."""
     if sum(given.get(name) is not None for name in SOURCES) > 1:
         raise ValueError("give one of FILE, --data-dir, --records, --table and --dataset")
     records, table = given.get("records"), given.get("table")
     words = given_to(WordSettings, given)
-    if "max_length" in given or given.get("too_long", "refuse") != "refuse":
-        if not (records or table):
-            raise ValueError("--max-length and --too-long are for --records and --table")
+    limited = "max_length" in given or given.get("too_long", "refuse") != "refuse"
+    if limited and not (records or table):
+        raise ValueError("--max-length and --too-long are for --records and --table")
     earlier, _, about = read(resume) if resume else (None, None, {})
     how: dict[str, Any] = ({"vocabulary": earlier.text_vocabulary} if earlier
                            else {"unit": given.get("unit", "char")} | words)
@@ -163,7 +134,7 @@ def _source(given: dict[str, Any], resume: str | None) -> Corpus:
 
 
 def _report(model: Model, path: str) -> None:
-    """The closing lines."""
+    """Print a sample and the losses of the trained model."""
     history, labels = model.history, model.config["labels"]
     records = model.text_vocabulary.stop is not None
     texts = model.sample(200, n=SHOWN if records else 1, label=labels and labels[0], seed=0)
@@ -179,10 +150,9 @@ def _report(model: Model, path: str) -> None:
 
 
 def _resuming(given: dict[str, Any], path: str) -> str:
-    """The command that goes on from a checkpoint."""
+    """The command that resumes from a checkpoint."""
     source = [given["file"]] if given.get("file") else []
-    for name in ("data_dir", "dataset", "records", "table", "columns", "separator", "max_length",
-                 "too_long"):
+    for name in (*SOURCES[1:], "columns", "separator", "max_length", "too_long"):
         if given.get(name) is not None:
             value = given[name] if isinstance(given[name], list) else [str(given[name])]
             source += [f"--{name.replace('_', '-')}", *value]
@@ -190,10 +160,7 @@ def _resuming(given: dict[str, Any], path: str) -> str:
 
 
 def _new_name(path: str) -> str:
-    """The path, or one with a number where a file has it: nobody asked to replace that one."""
+    """The path or, where there is such a file, one with a number: that file is to be kept."""
     stem, suffix = os.path.splitext(path)
-    number, name = 1, path
-    while os.path.lexists(name):
-        number += 1
-        name = f"{stem}-{number}{suffix}"
-    return name
+    names = chain([path], (f"{stem}-{number}{suffix}" for number in count(2)))
+    return next(name for name in names if not os.path.lexists(name))

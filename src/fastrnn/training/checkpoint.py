@@ -1,8 +1,8 @@
-"""Files of training runs: the model, and what a run needs to go on bit for bit.
+"""Checkpoints of training runs: the model, and what a run needs to continue bit for bit.
 
-Besides a model's tensors they hold the states ``state`` (N, P), the parameters ``best`` and the
-state ``best_state`` (1, P) of the best model so far, the sums of the optimizer ``optimizer.0`` and
-so on; and JSON under ``trainer``.
+Tensors besides those of the model: ``state`` (N, P) of the streams; ``best``, the parameters, and
+``best_state`` (1, P) of the best model, once there is one; ``optimizer.0`` and so on, the memories
+of the optimizer. JSON: ``trainer``.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..data.source import Source
 from ..files.store import DAMAGE, Tensors, damaged, expect
 from ..files.store import read as read_file
 from ..model.model import Model
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
-    """The model, all tensors, and the JSON part of a checkpoint, checked against each other."""
+    """The model, all tensors, and the JSON of a checkpoint, checked against each other."""
     tensors, about = read_file(path)
     if "echo_state_network" in about:
         raise ValueError(f"{str(Path(path))!r} holds an echo state network, not a model: use "
@@ -39,15 +40,15 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
 
 
 def load(path: str | os.PathLike[str], *, best: bool | None = None) -> Model:
-    """Read a model that `Model.save` or a training run has written.
+    """Load a model from a file of `Model.save` or a checkpoint of a training run.
 
     Parameters
     ----------
     path : str or path-like
     best : bool, optional
-        Of a training run's checkpoint: True for the best model (of the lowest validation loss, or
-        without validation of the lowest smoothed loss), False for the last one. Where not given
-        the best one if the run had a validation, else the last.
+        For a training run: True for the best model (of the lowest validation loss, or without
+        validation of the lowest smoothed loss), False for the last one. Where not given the best
+        one if the run had a validation, else the last.
 
     Returns
     -------
@@ -57,9 +58,10 @@ def load(path: str | os.PathLike[str], *, best: bool | None = None) -> Model:
     Raises
     ------
     OSError
-        There is no such file, or it may not be read.
+        There is no such file, or it cannot be read.
     ValueError
-        The file is no fastrnn checkpoint, is damaged, or has another format version.
+        The file is no fastrnn checkpoint, is damaged, or has another format version; or best=True
+        for a model without a training run.
     """
     model, tensors, about = read(path)
     if best is None:
@@ -68,15 +70,26 @@ def load(path: str | os.PathLike[str], *, best: bool | None = None) -> Model:
         if "trainer" not in about:
             raise ValueError(f"{str(path)!r} holds a model without a training run, so there is no "
                              "best one beside it: load it with best=False")
-        if about["trainer"]["counters"]["best_update"]:  # none yet in a very short run
+        if about["trainer"]["counters"]["best_update"]:  # 0 in a very short run
             model.block[:], model.state[:] = tensors["best"], tensors["best_state"]
     return model
 
 
-def run_of(path: str | os.PathLike[str], about: dict[str, Any]) -> dict[str, Any]:
-    """The part of a checkpoint's JSON that is about its training run."""
+def read_run(path: str | os.PathLike[str], corpus: Source) -> tuple[Model, Tensors, dict[str, Any]]:
+    """The model, all tensors, and the JSON of a training run; ValueError if there is none, or if it
+    was trained on something else than this corpus."""
+    model, tensors, about = read(path)
     if "trainer" not in about:
         raise ValueError(f"{str(path)!r} holds a model without a training run: it can be "
                          "loaded, but not resumed")
     run: dict[str, Any] = about["trainer"]
-    return run
+    try:
+        name = run["text"]["name"]
+        same = (corpus.vocabulary == model.vocabulary
+                and corpus.fingerprint() == run["text"]["fingerprint"])
+    except DAMAGE as error:
+        raise damaged(path, error) from None
+    if not same:
+        raise ValueError(f"{str(path)!r} was trained on {name!r}, and {corpus.name!r} is "
+                         f"not the same {corpus.kind}: resume with the same one")
+    return model, tensors, run

@@ -11,11 +11,11 @@ from typing import Any
 
 @contextlib.contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
-    """In this context Ctrl-C only makes the yielded function return True, so that it cannot come
-    between an update and its record; a second one is raised at once."""
+    """A context in which Ctrl-C only sets a flag, so that it cannot come between an update and its
+    record; a second Ctrl-C is raised at once. Yields a function that returns the flag."""
     pressed = False
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # Python answers signals in the main thread only
+        yield lambda: False  # Python handles signals in the main thread only
         return
     before = signal.getsignal(signal.SIGINT)
 

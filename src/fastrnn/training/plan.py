@@ -1,4 +1,4 @@
-"""What is due when in a training run: to stop, to show a sample, to save a checkpoint."""
+"""What is due when in a training run: its end, a sample, a checkpoint."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import math
 import time
 from typing import Any
 
+from tqdm import tqdm
+
+from ..validate import positive_int
 from .validation import Validation
 
-PAUSE = 0.1  # seconds after which the compiled loop returns, for Ctrl-C, the clock and the bar
-CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints where checkpoint_every does not say
-SAMPLES = 10  # shown in a run where sample_every does not say
+PAUSE = 0.1  # seconds between checks of the clock and of Ctrl-C, and steps of the progress bar
+CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints without checkpoint_every
+SAMPLES = 10  # shown in a run without sample_every
 NEVER = 2**62  # updates
 
 
 class Stopwatch:
-    """Seconds that the runs of a trainer with `minutes` have taken, the present one too."""
+    """Counts the seconds of `minutes` that all runs have spent; `spent` are those before the
+    present run."""
 
     def __init__(self) -> None:
-        self.spent = 0.0  # before the present run
+        self.spent = 0.0
         self._started: float | None = None
 
     @property
@@ -34,32 +38,30 @@ class Stopwatch:
 
 
 class Plan:
-    """What one call of `Trainer.run` does when.
+    """What is due when in one call of `Trainer.run`, which begins after `update` updates.
 
-    `update` updates were made before it. It makes `updates` more; None: to the `planned` number, or
-    where that is None until the `minutes` of `config` are over. After each multiple of `epoch`
-    updates the compiled loop must return, where `epoch` is not 0. Raises ValueError for more
-    updates than planned under the cosine schedule, whose learning rate would be 0."""
+    It makes `updates` more or, where that is None, all that are `planned` (None where `minutes`
+    decide). With `epoch` the compiled loop also returns after each multiple of so many updates.
+    Raises ValueError if the learning rate of the cosine schedule would reach 0 before the end."""
 
     def __init__(
         self, config: dict[str, Any], update: int, updates: int | None, planned: int | None,
         epoch: int, validation: Validation, watch: Stopwatch,
     ) -> None:
-        self._watch, self._validation = watch, validation
+        self._watch, self._validation, self._first = watch, validation, update
         self.whole = updates is None
         self.last = planned or NEVER
         if updates is not None:
-            end, self.last = self.last, update + updates
+            end, self.last = self.last, update + positive_int("updates", updates)
             if config["schedule"] == "cosine" and self.last > end:
-                raise ValueError(
-                    f"the cosine schedule ends at update {end}, and this run would go "
-                    f"to {self.last}: give the trainer more epochs or updates")
+                raise ValueError(f"the cosine schedule ends at update {end}, and this run would go "
+                                 f"to {self.last}: give the trainer more epochs or updates")
         minutes = config["minutes"]
         self.timed = bool(self.whole and minutes)
         self.budget = 60 * (minutes or math.inf)  # seconds
-        self._show_every, self._next_sample = config["sample_every"], math.inf  # or of the time
+        self._show_every, self._next_sample = config["sample_every"], math.inf  # fraction of time
         if self._show_every is None and self.timed:
-            self._next_sample = math.ceil(SAMPLES * watch.seconds / self.budget) / SAMPLES
+            self._next_sample = math.ceil(SAMPLES * self.fraction) / SAMPLES
         elif self._show_every is None and self.whole:
             self._show_every = math.ceil(self.last / SAMPLES)
         self._save_every = config["checkpoint_every"] or 0
@@ -71,16 +73,16 @@ class Plan:
 
     @property
     def fraction(self) -> float:
-        """Fraction of the training time that is over; 0 where it has no limit."""
+        """Fraction of the time that is spent; 0 without `minutes`."""
         return self._watch.seconds / self.budget
 
     @property
     def pace(self) -> float:
-        """Updates per second of the compiled loop."""
+        """Updates of the compiled loop in a second."""
         return self._done / self._busy
 
     def _left(self) -> float:
-        """Seconds that remain for updates, a last validation set aside."""
+        """Seconds left before the last validation."""
         reserved = self._validation.seconds(self._pace) if self.whole else 0
         return self.budget - self._watch.seconds - reserved
 
@@ -88,7 +90,7 @@ class Plan:
         return update >= self.last or bool(update and self._left() <= 0)
 
     def show_is_due(self, update: int) -> bool:
-        """Whether a sample is to be shown, or the callback to be called."""
+        """Whether to show a sample and call the callback."""
         spent = self.fraction
         if update % self._show_every if self._show_every else spent < self._next_sample:
             return False
@@ -104,7 +106,7 @@ class Plan:
         self._saved = time.perf_counter()
 
     def updates(self, update: int) -> int:
-        """Number of updates until something may be due again."""
+        """The number of updates until something may be due."""
         n = min(self._chunk, self.last - update,
                 *(every - update % every for every in self._bounds))
         return max(1, int(min(n, self._left() / self._pace))) if self._pace else n
@@ -114,3 +116,17 @@ class Plan:
         seconds = max(seconds, 1e-9)
         self._pace, self._busy, self._done = seconds / n, self._busy + seconds, self._done + n
         self._chunk = max(1, min(int(PAUSE / self._pace), 10 * self._chunk))
+
+    def bar(self, shown: bool) -> tqdm[Any]:
+        """A progress bar over the updates, or over the seconds of a run of `minutes`."""
+        look: dict[str, Any] = {"unit": "update", "smoothing": 0.1}
+        if self.timed:
+            look = {"bar_format": "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"}
+        return tqdm(total=self.budget if self.timed else self.last, initial=self._at(self._first),
+                    disable=not shown, dynamic_ncols=True, **look)
+
+    def advance(self, bar: tqdm[Any], update: int) -> None:
+        bar.update(self._at(update) - bar.n)
+
+    def _at(self, update: int) -> float:
+        return min(self._watch.seconds, self.budget) if self.timed else update

@@ -1,5 +1,4 @@
-"""Learning rates: one for each update, from the update's number alone, so that a run that is
-stopped and resumed goes through the same ones."""
+"""Learning rates, each a function of the update's number, so that a resumed run uses the same."""
 
 from __future__ import annotations
 
@@ -13,13 +12,14 @@ def learning_rates(
     config: dict[str, Any], first: int, count: int, updates_per_epoch: int, planned: int | None,
     spent: float = 0.0,
 ) -> NDArray[np.float64]:
-    """The rates of `count` updates, after `first` were done.
+    """The learning rates of `count` updates after the first `first`.
 
     learning_rate_decay, as in karpathy/char-rnn and jcjohnson/torch-rnn: the rate is multiplied
     by it when learning_rate_decay_after epochs are completed, and then once every
     learning_rate_decay_every. Cosine: rate (1 + cos(pi s)) / 2 (Loshchilov and Hutter 2017, without
-    restarts), where s goes from 0 at the end of the warm-up to 1 at `planned` updates, or where
-    that is None is the fraction of the time that is `spent`."""
+    restarts), s going from 0 at the end of the warm-up to 1 at `planned` updates; or s is `spent`,
+    the fraction of the training time, where `planned` is None.
+    """
     done = np.arange(first, first + count)
     rates = np.full(count, config["learning_rate"])
     warmup = config["warmup"]

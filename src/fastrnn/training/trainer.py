@@ -1,4 +1,4 @@
-"""The training loop: update after update over a source, and what is due in between."""
+"""The training loop: updates, and what is due between them."""
 
 from __future__ import annotations
 
@@ -23,37 +23,39 @@ from ..model.scoring import accuracy, row_weights
 from ..optim import rule_of
 from ..settings import LEARNING_RATES, NOT_STORED, TrainerSettings, checked, declared, documented
 from ..validate import positive_float, positive_int
-from .checkpoint import read, run_of
+from .checkpoint import read_run
 from .interrupts import interrupts
 from .plan import NEVER, Plan, Stopwatch
 from .schedule import learning_rates
 from .validation import Validation
 
-RECORDS = 5  # in a sample
+PLAN = ("epochs", "updates", "minutes")  # settings of which one says how long a run is
+RECORDS = 5  # in a sample of records
 SEQ_LENGTH = declared(TrainerSettings)["seq_length"].setting.default
 
 
 @documented(TrainerSettings)
 class Trainer:
-    """Trains a model on a corpus or on sequences; `run` may be called again and goes on where it
-    stopped.
+    """Trains a model on a text, records or sequences. Each call of `run` continues where the last
+    one ended.
 
     A text is cut into batch_size equal streams, read side by side from left to right in windows of
-    seq_length symbols; the hidden state is carried from window to window. An epoch ends when
-    position + seq_length + 1 >= the stream's length; state and position then start again at zero.
-    In the order "shuffled" an epoch has the windows that start at every offset, batch_size of them
-    in an update, in a new random order, each from the zero state, without an incomplete last batch.
+    seq_length; the hidden state is carried from each window to the next. An epoch ends when
+    position + seq_length + 1 >= the stream's length; then state and position start again at zero.
+    With order="shuffled" an epoch has the windows that start at every offset, batch_size of them in
+    an update, in a new random order, each from the zero state; fewer than batch_size that remain at
+    the end of an epoch are left out.
 
-    Of records or sequences an epoch reads each once, in a new random order, each from the zero
-    state; the last batch has those that are left over. A batch has records of about the same
-    length, so that little is padded.
+    An epoch of records or sequences has all of them, in a new random order, each from the zero
+    state; one batch is smaller where they cannot be divided evenly, and the loss is the mean over
+    the batch. The records of a batch have about the same length, so that there is little padding.
 
     Parameters
     ----------
     model : Model
-        Changed in place.
+        Trained in place.
     corpus : Corpus or Sequences
-        With the model's vocabulary, or its sizes.
+        Training data with the model's vocabulary, or its sizes.
     **settings
         `TrainerSettings`.
 
@@ -61,24 +63,24 @@ class Trainer:
     ----------
     model, corpus
     config : dict
-        The settings, with values in place of defaults that are None.
+        All settings, defaults filled in.
     history : History
-        ``history.loss`` and ``history.smooth_loss``, an entry per update; ``history.valid_loss``.
+        ``history.loss`` and ``history.smooth_loss`` of every update, ``history.valid_loss`` of
+        every validation.
     update, epoch, position : int
-        Updates and epochs completed; where in each stream the next window starts (symbols), or for
-        a shuffled text, records or sequences the number of updates of this epoch.
+        Updates and epochs completed; where in each stream the next window starts (symbols) or, for
+        a shuffled text, records or sequences, updates made in this epoch.
     updates_per_epoch : int
     seconds : float
-        Training time so far, with `minutes`; 0 without.
+        How much of `minutes` is spent, in seconds; 0 without them.
     state : ndarray, shape (N, P)
-        The state after the last window (`Model.state` says what P is), from which the next one
-        starts, unless position is 0.
+        Hidden state of the N streams after the last window (`Model.state` says what P is). The next
+        window starts from it, or from zero where position is 0.
     best_loss : float
-        With valid_fraction the lowest validation loss (nats per symbol, or squared error), else the
-        lowest smoothed loss (summed over a window) at a multiple of 100 updates; infinity before
-        the first.
+        With valid_fraction the lowest validation loss (of one prediction), else the lowest smoothed
+        loss (of a window) at a multiple of 100 updates; infinity before the first.
     best_update : int
-        The update of the best loss; 0 before the first.
+        Number of updates before best_loss; 0 before the first.
 
     Raises
     ------
@@ -90,9 +92,7 @@ class Trainer:
         The checkpoint cannot be written.
     """
 
-    def __init__(
-        self, model: Model, corpus: Source, **settings: Unpack[TrainerSettings]
-    ) -> None:
+    def __init__(self, model: Model, corpus: Source, **settings: Unpack[TrainerSettings]) -> None:
         if not isinstance(model, Model) or not isinstance(corpus, Source):
             raise TypeError("Trainer takes a fastrnn.Model and a fastrnn.Corpus or Sequences, not "
                             f"{type(model).__name__} and {type(corpus).__name__}: make a corpus "
@@ -108,12 +108,9 @@ class Trainer:
         if self.config["valid_fraction"]:
             self._source, held_out = corpus.hold_out(
                 self.config["valid_fraction"], self.config["seed"] or 0)
-        self._reading = self._source.reading(
-            self.config, model.config["labels"], model.block.dtype)
-        _check_fit(self.config, model, corpus)
-        self._digests = self._source.digests()
+        self._reading = self._source.reading(self.config, model.config["labels"], model.block.dtype)
         self.updates_per_epoch = self._reading.updates_per_epoch
-        _check_warmup(self.config, self.planned)
+        _check_fit(self.config, model, corpus, self.planned)
         if self.checkpoint is not None:
             check_writable(self.checkpoint)
         self.history = model.history = History(
@@ -124,15 +121,15 @@ class Trainer:
         self._prepare()
 
     def _prepare(self) -> None:
-        """Set up the random numbers and the compiled loop."""
+        """Make the random generators and the compiled loop."""
         model, config, reading = self.model, self.config, self._reading
         self.state = model.zero_state(config["batch_size"])
         self._best, self._best_state = np.zeros_like(model.block), model.zero_state()
         self._rng = np.random.default_rng(config["seed"])
         network = model.network(config["seq_length"], config["batch_size"])
         self._order_seed = int(self._rng.integers(2**63)) if reading.order else 0
-        self._order: tuple[int, Order] | None = None  # of which epoch
-        self._generators = (self._rng.spawn(len(network.slices)) if model.config["dropout"] else [])
+        self._order: tuple[int, Order] | None = None  # with its epoch
+        self._generators = self._rng.spawn(len(network.slices)) if model.config["dropout"] else []
         rule = rule_of(config)
         self._memories = [np.zeros_like(model.block) for _ in range(rule.memories)]
         self._training = kernels.Training(
@@ -143,7 +140,7 @@ class Trainer:
 
     @property
     def planned(self) -> int | None:
-        """Updates that `run()` goes to, from `updates` or `epochs`; None with `minutes`."""
+        """Total number of updates that `updates` or `epochs` ask for; None with `minutes`."""
         if self.config["minutes"]:
             return None
         updates: int | None = self.config["updates"]
@@ -174,8 +171,8 @@ class Trainer:
         return int(self._training.counters["best_update"])
 
     def best_model(self) -> Model:
-        """A copy of the model with the parameters of `best_loss`, or the present ones if there are
-        none. With valid_fraction its `state` is from that update too, else the present one."""
+        """A copy of the model with the parameters of `best_loss` (before the first with the present
+        ones) and, with valid_fraction, the state of `best_update`, else the present one."""
         best = self.model.copy()
         best.history = self.history.copy()
         if self.best_update:
@@ -185,25 +182,23 @@ class Trainer:
         return best
 
     def run(self, updates: int | None = None) -> None:
-        """Train for so many updates, or where not given up to `planned` updates or to the end of
-        `minutes`, which also ends a run of so many updates.
+        """Train for so many updates or, where not given, to the end of the plan: `planned` updates,
+        or `minutes` (whose end also ends a run of so many updates).
 
-        Ctrl-C ends the run after the present updates: the checkpoint is written where there is one,
-        then KeyboardInterrupt is raised, and the trainer can go on.
+        Ctrl-C takes effect between updates: the checkpoint is written if there is one, then
+        KeyboardInterrupt is raised, and the next `run` continues.
 
         Raises
         ------
         ValueError
-            More updates than planned under the cosine schedule: their rate would be 0.
+            More updates than planned with the cosine schedule: their learning rate would be 0.
         FloatingPointError
             The loss is no longer finite; the parameters are those before that update.
         KeyboardInterrupt
         OSError
             The checkpoint could not be written.
         """
-        if updates is not None:
-            positive_int("updates", updates)
-        # the order of an epoch is sampled at its start, so no call goes beyond its end
+        # a random order is drawn, and the accuracy measured, between two epochs
         epoch = self.updates_per_epoch if self.config["accuracy"] or self._reading.order else 0
         plan = Plan(self.config, self.update, updates, self.planned, epoch, self._validation,
                     self._watch)
@@ -212,7 +207,7 @@ class Trainer:
         self.model.known = np.union1d(self.model.known, self._digests)
         stop = ""
         try:
-            with one_thread(), interrupts() as interrupted, self._bar(plan) as bar:
+            with one_thread(), interrupts() as interrupted, plan.bar(self.progress) as bar:
                 stop = self._loop(plan, bar, interrupted)
             if interrupted():
                 stop = "interrupted"
@@ -229,10 +224,10 @@ class Trainer:
             self.callback(self)
 
     def _loop(self, plan: Plan, bar: tqdm[Any], interrupted: Callable[[], bool]) -> str:
-        """Train; return why the run ended, "" after Ctrl-C."""
+        """Train until something ends the run, and return what it was."""
         while True:
             if self._validation.is_due(self.update) and not self._validate(interrupted):
-                return ""
+                return "interrupted"
             if self.config["accuracy"] and len(self.history.accuracy) < self.epoch:
                 self._measure_accuracy()
             if self._validation.patience_is_over(self.history):
@@ -241,39 +236,42 @@ class Trainer:
                 stop = "finished"
                 break
             if plan.show_is_due(self.update):
-                if self._shown != self.update:  # as it may be when a run goes on
+                if self._shown != self.update:  # else the run before this one has shown it
                     self._show_sample(bar)
                     self._shown = self.update
                 if self.callback and self.callback(self):
                     stop = "callback"
                     break
             n = plan.updates(self.update)
-            rates, rows = self._prepared(n, plan.fraction)
+            rates = learning_rates(self.config, self.update, n, self.updates_per_epoch,
+                                   self.planned, plan.fraction)
+            rows = self._rows(n)
             start = time.perf_counter()
             loss, smooth = self._training.run(rates, *rows)
             plan.made(n, time.perf_counter() - start)
             self._record(n, loss, smooth)
             bar.set_postfix_str(self._status(plan.pace), refresh=False)
-            self._advance(plan, bar)
+            plan.advance(bar, self.update)
             if interrupted():
-                return ""
+                return "interrupted"
             if plan.save_is_due(self.update):
                 self._save()
                 plan.saved()
         if plan.whole:
             self._validate(interrupted)
-            self._advance(plan, bar)
+            plan.advance(bar, self.update)
         return stop
 
     def sample(self, length: int = 200) -> str:
-        """Generate `length` symbols from the state of the first stream and the first symbol of its
-        next window, as min-char-rnn does, with the trainer's random numbers. Of records,
-        five with random labels, a line each, of at most `length` symbols.
+        """Generate `length` symbols, as min-char-rnn does: from the hidden state of the first
+        stream and the first symbol of its next window, with the trainer's random generator. A model
+        of records generates a few records of at most `length` symbols, one per line, with random
+        labels.
 
         Raises
         ------
         ValueError
-            The model was made for sequences, and generates no text.
+            A model of sequences, which generates no text.
         """
         vocabulary = self.model.text_vocabulary
         if vocabulary.stop is not None:
@@ -281,8 +279,9 @@ class Trainer:
             labels = names and [names[c] for c in self._rng.integers(len(names), size=RECORDS)]
             texts = self.model.sample(length, n=RECORDS, label=labels,
                                       seed=int(self._rng.integers(2**31)))
-            return "\n".join(f"{label}: {text}" for label, text in zip(labels, texts, strict=True)
-                             ) if labels else "\n".join(texts)
+            if labels:
+                texts = [f"{label}: {text}" for label, text in zip(labels, texts, strict=True)]
+            return "\n".join(texts)
         position = 0 if self._reading.order else self.position
         state = self.state[:1].copy() if position else self.model.zero_state()
         ids = self.model.draw(positive_int("length", length), state,
@@ -290,19 +289,19 @@ class Trainer:
         return vocabulary.decode(ids[:, 0])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model and all that ``train(..., resume=path)`` needs to go on bit for bit.
+        """Write the model and all that `train(..., resume=path)` needs to continue bit for bit.
 
         Raises
         ------
         OSError
-            The file cannot be written; one that was there is still whole.
+            The file cannot be written; an earlier file of this name is unchanged.
         """
         tensors, about = self.model.stored()
         more, run = self.stored()
         write(path, tensors | more, about | {"trainer": run})
 
     def stored(self) -> tuple[Tensors, dict[str, Any]]:
-        """The tensors and the JSON that a checkpoint stores of a run, besides the model's."""
+        """What a checkpoint stores of the run besides the model: tensors, and a dict for JSON."""
         tensors = {f"optimizer.{i}": memory for i, memory in enumerate(self._memories)}
         tensors |= {"state": self.state, "best": self._best}
         tensors["best_state"] = self._best_state if self._validation.every else self.state[:1]
@@ -310,56 +309,41 @@ class Trainer:
         if not self.best_update:
             counters["best_loss"] = None  # JSON has no infinity
         return tensors, {
-            "config": self.config,
-            "counters": counters,
-            "generator": self._rng.bit_generator.state,
+            "config": self.config, "counters": counters, "generator": self._rng.bit_generator.state,
             "generators": [rng.bit_generator.state for rng in self._generators],
-            "order_seed": self._order_seed,
-            "seconds": self.seconds,
-            "shown": self._shown,
-            "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()},
-        }
+            "order_seed": self._order_seed, "seconds": self.seconds, "shown": self._shown,
+            "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()}}
 
     @classmethod
     def from_checkpoint(
         cls, path: str | os.PathLike[str], corpus: Source, **changes: Unpack[TrainerSettings]
     ) -> Trainer:
-        """The trainer that wrote a checkpoint, ready to go on.
+        """A trainer that continues the run of a checkpoint, bit for bit.
 
         Parameters
         ----------
         path : path-like
         corpus : Corpus or Sequences
-            The same text or sequences.
+            The same training data as in the first part of the run.
         **changes
-            Arguments of `Trainer` that may differ from the first part of the run: epochs, updates
-            or minutes, patience, threads, and what it shows and writes.
+            Settings of `Trainer` that may differ from the first part of the run: how long to
+            train, what to show and write.
 
         Raises
         ------
         OSError, ValueError
-            As `fastrnn.load`; or the text is another one, or the file holds no training run.
+            As `fastrnn.load`; or the training data differ, or the file holds no training run.
         """
-        model, tensors, about = read(path)
-        history, run = model.history, run_of(path, about)
-        same = False
-        try:
-            trained_on = run["text"]["name"]
-            if (corpus.vocabulary == model.vocabulary
-                    and corpus.fingerprint() == run["text"]["fingerprint"]):
-                same = True
-                # what the file says must do by itself, and be what a trainer says
-                if cls(model, corpus, **run["config"]).config != run["config"]:
-                    raise ValueError("these are not a trainer's settings")
+        model, tensors, run = read_run(path, corpus)
+        history, config = model.history, run["config"]
+        try:  # settings that no trainer would have stored are damage
+            if cls(model, corpus, **config).config != config:
+                raise ValueError("these are not a trainer's settings")
         except DAMAGE as error:
             raise damaged(path, error) from None
-        if not same:
-            raise ValueError(f"{str(path)!r} was trained on {trained_on!r}, and {corpus.name!r} is "
-                             f"not the same {corpus.kind}: resume with the same one")
-        plan = dict.fromkeys(("epochs", "updates", "minutes"))
-        if any(changes.get(name) for name in plan):
-            run["config"] |= plan
-        trainer = cls(model, corpus, **(run["config"] | changes))
+        if any(changes.get(name) for name in PLAN):
+            config = config | dict.fromkeys(PLAN)
+        trainer = cls(model, corpus, **(config | changes))
         try:
             trainer._restore(tensors, run)
         except DAMAGE as error:
@@ -368,13 +352,13 @@ class Trainer:
         return trainer
 
     def _restore(self, tensors: Tensors, run: dict[str, Any]) -> None:
-        """Set what `stored` returns."""
+        """Continue from what `stored` returned."""
         for name, array in self.stored()[0].items():
             expect(tensors, name, array.shape, array.dtype)
             array[:] = tensors[name]
-        best_loss = run["counters"]["best_loss"]
-        self._training.counters = run["counters"] | {
-            "best_loss": math.inf if best_loss is None else best_loss}
+        counters = run["counters"]
+        self._training.counters = counters | {
+            "best_loss": math.inf if counters["best_loss"] is None else counters["best_loss"]}
         self._rng.bit_generator.state = run["generator"]
         for rng, state in zip(self._generators, run["generators"], strict=True):
             rng.bit_generator.state = state
@@ -386,47 +370,40 @@ class Trainer:
         return (f"<Trainer of {self.model!r} on {self.corpus.name!r}: {self.update} updates, "
                 f"{self.epoch} epochs>")
 
-    def _prepared(self, n: int, spent: float) -> tuple[NDArray[np.float64], tuple[Any, ...]]:
-        """What the compiled loop takes for n updates: their learning rates, and their rows."""
-        rates = learning_rates(self.config, self.update, n, self.updates_per_epoch, self.planned,
-                               spent)
-        return rates, self._rows(n)
-
     def _record(self, n: int, loss: NDArray[np.float64], smooth: NDArray[np.float64]) -> None:
         """Append losses to the history; raise FloatingPointError if there are fewer than n."""
         self.history.extend(loss, smooth)
         if len(loss) < n:
             raise FloatingPointError(
-                f"the loss of update {self.update + 1} or its gradient is not finite: "
-                "start again with a learning_rate below "
-                f"{self.config['learning_rate']:g}, or with clip_norm or clip_value")
+                f"the loss of update {self.update + 1} or its gradient is not finite: start again "
+                f"with a learning_rate below {self.config['learning_rate']:g}, or with clip_norm "
+                "or clip_value")
 
     def _rows(self, n: int) -> tuple[Any, ...]:
-        """Start, length and label of each row, n N of them, that the next n updates of this epoch
-        read; nothing where the streams of a text are read."""
+        """Starts, lengths and labels, each (n N,) or None, of the rows that the next n updates read
+        in this epoch; nothing where streams of a text are read."""
         draw = self._reading.order
         if draw is None:
             return ()
         if self._order is None or self._order[0] != self.epoch:
-            rng = np.random.default_rng((self._order_seed, self.epoch))
-            self._order = self.epoch, draw(rng)
+            self._order = self.epoch, draw(np.random.default_rng((self._order_seed, self.epoch)))
         N, first = self.config["batch_size"], self.position
         return tuple(None if rows is None else rows[first * N : (first + n) * N]
                      for rows in self._order[1])
 
     def _measure_accuracy(self) -> None:
-        """Add the accuracy on the training data: of a text in streams from the carried states, in
-        the order "shuffled" as one stream from the zero state."""
-        shuffled = self._reading.order is not None
+        """Append the accuracy on the training data: of the streams of a text from their present
+        states, of a shuffled text as one stream from the zero state."""
+        state, streams = self.state, self.config["batch_size"]
+        if self._reading.order:
+            state, streams = self.model.zero_state(), 1
         self.history.add_accuracy(accuracy(
-            self.model, self._source, self.model.zero_state() if shuffled else self.state,
-            row_weights(self.model, self._source), threads=self._threads,
-            streams=1 if shuffled else self.config["batch_size"],
-            steps=self.config["seq_length"]))
+            self.model, self._source, state, row_weights(self.model, self._source),
+            threads=self._threads, streams=streams, steps=self.config["seq_length"]))
 
     def _validate(self, interrupted: Callable[[], bool]) -> bool:
-        """Compute the validation loss, unless that is done, and keep the model if it is the best so
-        far. False where Ctrl-C came in between."""
+        """Validate, unless that is done for this update, and keep the parameters if they are the
+        best so far. Returns False if Ctrl-C ended the validation early."""
         if not self._validation.every or self.update in self.history.valid_updates[-1:]:
             return True
         loss = self._validation.loss(self.model, self.state, self._threads, interrupted)
@@ -439,31 +416,21 @@ class Trainer:
         return True
 
     def _save(self) -> None:
-        # an exploded run must not take the place of what the file holds
+        # parameters that are no longer finite must not replace an earlier checkpoint
         if self.checkpoint is not None and np.isfinite(self.model.block).all():
             self.save(self.checkpoint)
 
-    def _bar(self, plan: Plan) -> tqdm[Any]:
-        look: dict[str, Any] = {"disable": not self.progress, "dynamic_ncols": True}
-        if plan.timed:
-            form = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
-            return tqdm(total=plan.budget, initial=self.seconds, bar_format=form, **look)
-        return tqdm(total=plan.last, initial=self.update, unit="update", smoothing=0.1, **look)
-
-    def _advance(self, plan: Plan, bar: tqdm[Any]) -> None:
-        bar.update((min(self.seconds, plan.budget) if plan.timed else self.update) - bar.n)
-
     def _status(self, pace: float) -> str:
-        """The text beside the bar; pace in updates per second."""
+        """The text after the bar; pace in updates per second."""
         unit, valid = self._source.unit, self.history.valid_loss
         symbols = self._reading.predictions * self.config["batch_size"]
-        held_out = f", validation loss {valid[-1]:.3f} per {unit}" if valid.size else ""
+        validation = f", validation loss {valid[-1]:.3f} per {unit}" if valid.size else ""
         return (f"epoch {self.update / self.updates_per_epoch:.2f}, "
-                f"smoothed loss {self.history.smooth_loss[-1]:.2f}{held_out}, "
+                f"smoothed loss {self.history.smooth_loss[-1]:.2f}{validation}, "
                 f"{pace * symbols:,.0f} {unit}s/s")
 
     def _show_sample(self, bar: tqdm[Any]) -> None:
-        if not self.model.vocabulary:
+        if not self.model.vocabulary:  # a model of sequences
             return
         text = self.sample(self.config["sample_length"])
         if self.progress:
@@ -472,7 +439,7 @@ class Trainer:
 
 
 def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
-    """The settings that a run is made of, checked together."""
+    """The settings of a run, defaults filled in, checked together."""
     config = {name: value for name, value in given.items() if name not in NOT_STORED}
     if config["learning_rate"] is None:
         config["learning_rate"] = LEARNING_RATES[config["optimizer"]]
@@ -481,7 +448,7 @@ def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
             raise ValueError(f"seq_length and order are for a text: {source.name} are read "
                              f"whole, all {source.steps} steps, in random order")
         config["seq_length"] = source.steps
-    plan = [name for name in ("epochs", "updates", "minutes") if config[name]]
+    plan = [name for name in PLAN if config[name]]
     if len(plan) > 1:
         raise ValueError(f"give one of epochs, updates and minutes, not {' and '.join(plan)}")
     decay, optimizer = config["learning_rate_decay"], config["optimizer"]
@@ -500,17 +467,13 @@ def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
     return config
 
 
-def _check_fit(config: dict[str, Any], model: Model, source: Source) -> None:
-    """Raise ValueError where settings need labels or symbols that are not there."""
+def _check_fit(config: dict[str, Any], model: Model, source: Source, planned: int | None) -> None:
+    """Raise ValueError for settings that do not suit the model, the data or the planned updates."""
     if source.row_labels() is None and (config["balance"] or model.config["labels"]):
         raise ValueError(f"labels and balance are for records with labels, and {source.name} has "
                          "none")
     if config["accuracy"] and model.sizes.output_size:
         raise ValueError("accuracy is for predictions of symbols: leave it out for numbers")
-
-
-def _check_warmup(config: dict[str, Any], planned: int | None) -> None:
-    """Raise ValueError where the warm-up fills the whole cosine schedule."""
     warmup = config["warmup"]
     if config["schedule"] == "cosine" and planned is not None and warmup >= planned:
         raise ValueError(f"a warmup of {warmup} updates leaves nothing of the {planned} "
