@@ -18,8 +18,6 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache, partial
 from typing import Annotated, Any, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
-import numpy as np
-
 from . import kernels, validate
 from .cells import CELLS
 from .validate import boolean, choice, finite_float, fraction, positive_float, positive_int
@@ -99,8 +97,8 @@ class ShapeSettings(TypedDict, total=False):
         "each input symbol. None: inputs are one-hot.")]
     reset_after: Annotated[bool, Setting(True, boolean, "GRU only: apply the reset gate after the "
         "product with Wh, as PyTorch and cuDNN do; False applies it before.")]
-    labels: Annotated[Sequence[str] | None, Setting(None, _labels, "The labels of records on which "
-        "the model is conditioned; fastrnn.train takes those of the corpus where not given.")]
+    labels: Annotated[Sequence[str] | None, Setting(None, _labels, "The labels of records, which "
+        "are inputs of the model; fastrnn.train takes those of the corpus where not given.")]
 
 
 SPECTRAL_RADIUS = Setting(
@@ -181,7 +179,7 @@ class EchoSettings:
     bias_scale: float = _field(Setting(
         0.0, finite_float, "The biases are uniform between -bias_scale and bias_scale."))
     feedback: bool = _field(Setting(
-        False, _flag, "Whether the outputs are fed back into the reservoir."))
+        False, boolean, "Whether the outputs are fed back into the reservoir."))
     ridge: float = _field(Setting(1e-6, partial(positive_float, zero=True), "Penalty on the sum of "
         "the squared output weights, beside the squared errors of all fitted steps. The bias of "
         "the output is penalized too: subtract the mean from targets that lie far from 0."))
@@ -233,7 +231,7 @@ class LoopSettings(TypedDict, total=False):
         "neither updates nor minutes is given.")]
     updates: Annotated[int | None, whole(None, "Total number of updates, in place of epochs.")]
     minutes: Annotated[float | None, Setting(None, positive_float, "Training time in minutes, in "
-        "place of epochs; the cosine schedule follows it.")]
+        "place of epochs; the cosine schedule is fitted to it.")]
     valid_fraction: Annotated[float, Setting(0.0, fraction, "Fraction, in [0, 1), of the data held "
         "out for validation: the end of a text or of sequences, or random records. The validation "
         "loss is computed after each epoch, and the model with the lowest is kept as the best.")]
@@ -242,7 +240,7 @@ class LoopSettings(TypedDict, total=False):
     patience: Annotated[int | None, whole(None, "Early stopping after this many validations in a "
         "row without a lower loss. None: no early stopping.")]
     accuracy: Annotated[bool, Setting(
-        False, boolean, "Measure the accuracy on the training data after each epoch.")]
+        False, boolean, "Compute the accuracy on the training data after each epoch.")]
     threads: Annotated[int | None, whole(None, "Number of threads that share a batch; where not "
         "given as many as this process may use. The results are the same bits for any number.")]
     progress: Annotated[bool, Setting(True, boolean, "Show a progress bar on standard error and, "
@@ -316,8 +314,8 @@ class SampleSettings(TypedDict, total=False):
     """The keywords of `Model.sample` and `Model.stream`."""
 
     prime: Annotated[str | bytes, Setting("", anything, "Text that the model reads first; it is "
-        "not part of the result, except as the start of a record. Without it the first symbol is "
-        "uniformly random and part of the result.")]
+        "not part of the result. Without it the first symbol of a text is uniformly random and "
+        "part of the result.")]
     label: Annotated[Any, Setting(
         None, anything, "For models of records with labels: a label, or a mixture as a dict of "
         'label to weight, such as {"Netherlands": 0.5, "Poland": 0.5}; or a list of n of these.')]

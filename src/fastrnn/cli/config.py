@@ -21,7 +21,7 @@ def read_config(path: str, known: Mapping[str, Declared]) -> dict[str, Any]:
 
     Raises OSError if it cannot be read, and ValueError, with the line, for what is no TOML, for an
     unknown name (the message suggests the nearest), a wrong type, and a value out of range."""
-    text = read_text(path)
+    text = read_text(Path(path))
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

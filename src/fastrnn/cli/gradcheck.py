@@ -28,8 +28,8 @@ class RandomModel(TypedDict, total=False):
         None, "Size of the embedding; where not given inputs are one-hot.")]
     dropout_fraction: Annotated[float, Setting(
         0.4, positive_float, "Probability with which --dropout drops.")]
-    reset_after: Annotated[bool, Setting(True, boolean, "Where its GRU resets.")]
-    init_scale: Annotated[float, Setting(0.3, positive_float, "Standard deviation of its weights.")]
+    reset_after: Annotated[bool, Setting(True, boolean, "GRU only: reset after the product.")]
+    init_scale: Annotated[float, Setting(0.3, positive_float, "Standard deviation of the weights.")]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,14 +17,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--best", action=argparse.BooleanOptionalAction, default=None,
                         help="the model of the lowest validation loss, or else smoothed loss, in "
                              "place of the last (default: if there were validations)")
-    parser.add_argument("--stream", action="store_true", help="print each symbol at once")
+    parser.add_argument("--stream", action="store_true", help="print each symbol as it is sampled")
     parser.add_argument("--sample", type=int, choices=(0, 1), default=1,
                         help="0: always take the likeliest symbol, as --temperature 0 (default: 1)")
     parser.add_argument("--length", type=int, default=200, metavar="LENGTH",
-                        help="symbols to generate, or the most of a record (default: 200)")
+                        help="number of symbols to generate; for records the most (default: 200)")
     parser.add_argument("--n", *OTHER_NAMES["n"], type=int, metavar="N",
                         help="number of texts to generate")
-    add_settings(parser, SampleSettings)
+    parser.add_argument("--label", default=argparse.SUPPRESS, metavar="LABEL",
+                        help="for records with labels: a label, or a mixture such as "
+                             "Netherlands=0.5,Poland=0.5")
+    add_settings(parser, SampleSettings, leave_out={"label"})
 
 
 def run(model: str, best: bool | None, sample: int, stream: bool, length: int, n: int | None,

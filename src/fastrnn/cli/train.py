@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from itertools import chain, count
+from pathlib import Path
 from typing import Any
 
 from ..cells import CELLS
@@ -24,7 +25,7 @@ from .config import read_config
 from .flags import add_settings
 
 # flags of char-rnn without a meaning here: which device computes, how often to print
-WITHOUT_MEANING = ["--gpuid", "--gpu", "--opencl", "--gpu_backend", "--print_every"]
+WITHOUT_EFFECT = ["--gpuid", "--gpu", "--opencl", "--gpu_backend", "--print_every"]
 DEFAULT_CHECKPOINT = "model.safetensors"
 DEFAULT_TEXT = "pydoc-topics"
 DEFAULT_EPOCHS = 35  # of the first run, without a file: about half a minute
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="as --learning-rate-decay-after and --learning-rate-decay-every")
     theirs.add_argument("--train-frac", "--train_frac", type=float, metavar="FRACTION",
                         help="without --valid-fraction: the rest is for validation")
-    theirs.add_argument(*WITHOUT_MEANING, dest="without_meaning", metavar="ANY",
+    theirs.add_argument(*WITHOUT_EFFECT, dest="without_effect", metavar="ANY",
                         help="accepted, but without effect")
 
 

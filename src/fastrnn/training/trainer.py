@@ -117,7 +117,8 @@ class Trainer:
             seq_length=self._reading.predictions, measure=MEASURES[model.config["loss"]])
         self._validation = Validation(held_out, self.config, self.updates_per_epoch)
         self._watch = Stopwatch()
-        self._shown = -1  # update at which the last sample was drawn
+        self._shown = -1  # update of the last sample shown
+        self._digests = self._source.digests()
         self._prepare()
 
     def _prepare(self) -> None:
