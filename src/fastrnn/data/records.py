@@ -15,8 +15,6 @@ from ..settings import TOO_LONG
 from ..validate import choice, positive_int
 from .vocabulary import START, STOP, Vocabulary
 
-AS_THEY_ARE = {"split": "blank", "lower": True, "min_count": 1}  # words, where nothing is asked
-
 
 @dataclass(frozen=True)
 class Records:
@@ -89,9 +87,6 @@ def encode(
     elif vocabulary.stop is None or start is not None or stop is not None:
         raise ValueError("start and stop are the vocabulary's, and one for records has them: leave "
                          "them out, or leave the vocabulary out")
-    elif words != AS_THEY_ARE:
-        raise ValueError("split, lower and min_count are the vocabulary's: leave them out where "
-                         "one is given")
     pieces, kept = [], []
     for i in chosen:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as OneOf
 from typing import Any
@@ -113,16 +112,13 @@ class Sequences(Source):
         self, config: Mapping[str, Any], labels: OneOf[str] | None, dtype: np.dtype[Any]
     ) -> Reading:
         n, N, T = len(self), config["batch_size"], self.mask.shape[1]
-        if n < N:
-            raise ValueError(f"{self.name} has {n} sequences to train on, and batch_size is "
-                             f"{N}: give a batch_size of at most {n}")
-        updates = math.ceil(n / N)
+        updates = self.updates(n, N, "sequences")
+        lengths = np.append(self.ends, 0)  # the last one is for row -1: no sequence
 
         def order(rng: np.random.Generator) -> Order:
-            """A new order of the sequences; length 0 stands for one that is not there."""
             rows = np.full(updates * N, -1)
             rows[:n] = rng.permutation(n)
-            return np.maximum(rows, 0) * T, np.where(rows < 0, 0, self.ends[rows]), None
+            return np.maximum(rows, 0) * T, lengths[rows], None
 
         x, y = (a.ravel() if a.ndim == 2 else a.astype(dtype) for a in (self.inputs, self.targets))
         arrays = {"x" if x.ndim == 3 else "ids": x, "targets": y, "mask": self.mask}

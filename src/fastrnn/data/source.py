@@ -7,6 +7,7 @@ of each update begin.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -224,6 +225,13 @@ class Source(ABC):
     ) -> Iterator[Batch]:
         """All of it once, for scoring. A text is read in so many streams (fewer where it is
         short), `steps` at a time; the others choose batches of their own."""
+
+    def updates(self, rows: int, batch_size: int, what: str) -> int:
+        """How many batches so many rows make, the last one filled up with empty rows."""
+        if rows < batch_size:
+            raise ValueError(f"{self.name} has {rows} {what} to train on, and batch_size is "
+                             f"{batch_size}: give a batch_size of at most {rows}")
+        return math.ceil(rows / batch_size)
 
     def check_fits(
         self, vocabulary: Vocabulary | None, sizes: Sizes, labels: Sequence[str] | None
