@@ -1,8 +1,6 @@
-"""What is learned from: the questions that a text, records and sequences all answer.
+"""The interface that a text, records and sequences share: a new kind of data is one class.
 
-Training, scoring and the command line ask a `Source` and never which kind it is, so a new kind is
-one class. The compiled loops read flat arrays, step by step; a source tells where in them the rows
-of each update begin.
+The compiled loops read flat arrays, step by step; a source says where in them each row begins.
 """
 
 from __future__ import annotations
@@ -19,11 +17,11 @@ from numpy.typing import NDArray
 from ..validate import positive_int
 from .vocabulary import Vocabulary
 
-READ_STEPS = 256  # steps of a text that scoring reads in one unroll
-ROWS = 2**14  # time steps of all rows together that scoring reads in one unroll
+READ_STEPS = 256  # steps of a text in one batch of scoring
+ROWS = 2**14  # time steps of all rows together in one batch of scoring
 
-# where the rows of an epoch's batches begin, and where they differ their lengths and labels:
-# arrays (updates * N,), a length of 0 for a row that is not there
+# starts, lengths (None: all the same) and labels of an epoch's rows, arrays (updates * N,); an
+# empty row has length 0
 Order = tuple[NDArray[np.int64], NDArray[np.int64] | None, NDArray[np.int32] | None]
 
 
@@ -34,11 +32,9 @@ class Sizes:
     Parameters
     ----------
     input_symbols, input_size : int
-        How many symbols there are, each read as one-hot or embedded; or the numbers of each input.
-        One of the two is 0.
+        Distinct symbols to read, one-hot or embedded; or numbers in each input. One of them is 0.
     output_symbols, output_size : int
-        How many symbols there are to predict; or the numbers of each prediction. One of the two
-        is 0.
+        Distinct symbols to predict; or numbers in each prediction. One of them is 0.
 
     Raises
     ------
@@ -63,30 +59,30 @@ class Sizes:
 
     @property
     def inputs(self) -> int:
-        """V symbols or D numbers that are read, whichever it is."""
+        """V symbols or D numbers that are read."""
         return self.input_symbols or self.input_size
 
     @property
     def outputs(self) -> int:
-        """K symbols or numbers that are predicted, whichever it is."""
+        """K symbols or numbers that are predicted."""
         return self.output_symbols or self.output_size
 
     @property
     def loss(self) -> str:
-        """The usual loss of such predictions."""
+        """"cross_entropy" for symbols, "mean_squared_error" for numbers."""
         return "cross_entropy" if self.output_symbols else "mean_squared_error"
 
     def __str__(self) -> str:
         def shown(symbols: int, numbers: int) -> str:
-            return f"{symbols or numbers} {'symbol' if symbols else 'number'}" + (
-                "s" * (symbols + numbers > 1))
+            plural = "s" if symbols + numbers > 1 else ""
+            return f"{symbols or numbers} {'symbol' if symbols else 'number'}{plural}"
 
         return (f"{shown(self.input_symbols, self.input_size)} in, "
                 f"{shown(self.output_symbols, self.output_size)} out")
 
 
 def sizes_of(vocabulary: Vocabulary | Sizes) -> Sizes:
-    """What a model of this vocabulary, or of these sizes, reads and predicts."""
+    """The sizes of a model of text with this vocabulary; given sizes are returned as they are."""
     if isinstance(vocabulary, Sizes):
         return vocabulary
     if not isinstance(vocabulary, Vocabulary):
@@ -102,14 +98,14 @@ class Reading:
     Attributes
     ----------
     arrays : dict of str -> ndarray
-        What `kernels.Training` reads, step by step: ``ids`` or numbers ``x``, ``targets`` where
-        they are not the next ids, ``mask`` where not every step counts.
+        What `kernels.Training` reads, step by step: ``ids`` or numbers ``x``, ``targets`` unless
+        they are the next ids, ``mask`` if not every step counts in the loss.
     updates_per_epoch : int
     predictions : float
-        Of one row of a batch, those that count; their mean where rows differ.
+        Mean number of predictions in a row of a batch that count in the loss.
     order : callable or None
-        order(rng) draws an epoch's rows, each read from the zero state; None: the ids are cut into
-        equal streams, read from left to right with the state carried on.
+        order(rng) draws the rows of an epoch, each read from the zero state. None: the ids are cut
+        into equal streams, read from left to right with the state carried on.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -125,14 +121,14 @@ class Batch:
     Attributes
     ----------
     steps : int
-        The longest unroll of batches like this one.
+        T of the network to read this batch with, at least that of its arrays.
     arrays : dict of str -> ndarray
-        ``inputs`` and ``targets``, ids [T][N] or numbers [N][T][.]; and where rows differ in
-        length ``mask`` [T][N] and ``lengths`` [N].
+        ``inputs`` and ``targets``, ids (T, N) or numbers (N, T, ...); if rows differ in length also
+        ``mask`` (T, N) and ``lengths`` (N,).
     rows : ndarray of int, shape (n,)
-        Which rows of the source the first n of the N are; the others are empty.
+        Index in the source of the first n of the N rows; the others are empty.
     goes_on : bool
-        Whether the state is carried on from the batch before, rather than zero.
+        Whether the initial state is the last one of the batch before, instead of zero.
     """
 
     steps: int
@@ -147,11 +143,10 @@ class Batch:
 
     @property
     def predictions(self) -> int:
-        """Those that count."""
+        """Predictions that count in the loss."""
         if "mask" in self.arrays:
             return int(self.arrays["mask"].sum())
-        inputs = self.arrays["inputs"]
-        return int(inputs.shape[0] * inputs.shape[1])
+        return math.prod(self.arrays["inputs"].shape[:2])
 
 
 class Source(ABC):
@@ -160,21 +155,21 @@ class Source(ABC):
     Attributes
     ----------
     name : str
-        What messages call it.
+        The name of this source in messages.
     kind : str
-        What messages call such a source: "text", "sequences".
+        The name of this kind of source in messages: "text", "sequences".
     unit : str
         What one prediction is of: "char", "word", "byte" or "step".
     sizes : Sizes
-        What a network reads and predicts here.
+        What a network reads and predicts.
     vocabulary : Vocabulary or None
         The symbols of a text or of records; a model of other sources generates no text.
     steps : int or None
-        T of the longest row where rows are read whole; None: the trainer's seq_length.
+        Length of the longest row if rows are read whole; None: the trainer's seq_length.
     labels : tuple of str
-        The distinct labels that its rows have; empty where they have none.
+        The distinct labels of the rows; empty without labels.
     predictions : int
-        Those that count, in all rows.
+        Predictions that count in the loss, in all rows.
     """
 
     name: str
@@ -194,37 +189,23 @@ class Source(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of all that is learned from: the same for the same data."""
+        """SHA-256 (hex) of all data that a model learns from."""
 
     @abstractmethod
     def hold_out(self, valid_fraction: float, seed: int) -> tuple[Source, Source]:
-        """The part to train on, and the part held out for validation.
-
-        Raises
-        ------
-        ValueError
-            One of the two would be too small; the message says what to give.
-        """
+        """The training data and the validation data; ValueError if one of them is too small."""
 
     @abstractmethod
-    def reading(
-        self, config: Mapping[str, Any], labels: Sequence[str] | None, dtype: np.dtype[Any]
-    ) -> Reading:
-        """How a run with this configuration of the trainer, whose model has these labels and this
-        dtype, reads the source.
-
-        Raises
-        ------
-        ValueError
-            There is too little of it for seq_length and batch_size; the message says how much.
-        """
+    def reading(self, config: Mapping[str, Any], labels: Sequence[str] | None,
+                dtype: np.dtype[Any]) -> Reading:
+        """How a run with these trainer settings and a model of these labels and this dtype reads
+        the source; ValueError if there is too little data for seq_length and batch_size."""
 
     @abstractmethod
-    def batches(
-        self, dtype: np.dtype[Any], *, streams: int = 1, steps: int = READ_STEPS
-    ) -> Iterator[Batch]:
-        """All of it once, for scoring. A text is read in so many streams (fewer where it is
-        short), `steps` at a time; the others choose batches of their own."""
+    def batches(self, dtype: np.dtype[Any], *, streams: int = 1,
+                steps: int = READ_STEPS) -> Iterator[Batch]:
+        """All data once, for scoring. A text is read in `streams` parts side by side (fewer if it
+        is short), `steps` at a time; other sources ignore both."""
 
     def updates(self, rows: int, batch_size: int, what: str) -> int:
         """How many batches so many rows make, the last one filled up with empty rows."""
@@ -233,10 +214,9 @@ class Source(ABC):
                              f"{batch_size}: give a batch_size of at most {rows}")
         return math.ceil(rows / batch_size)
 
-    def check_fits(
-        self, vocabulary: Vocabulary | None, sizes: Sizes, labels: Sequence[str] | None
-    ) -> None:
-        """Raise ValueError unless a model with these can read and predict what is in here."""
+    def check_fits(self, vocabulary: Vocabulary | None, sizes: Sizes,
+                   labels: Sequence[str] | None) -> None:
+        """Raise ValueError unless a model with these can read and predict this data."""
         own, other = asdict(sizes), asdict(self.sizes)
         if not all(other[name] == size or ("symbols" in name and 0 < other[name] < size)
                    for name, size in own.items()):
@@ -244,29 +224,29 @@ class Source(ABC):
                              "they must be the same, but for symbols that do not come")
 
     def row_labels(self) -> list[str] | None:
-        """The label of each row; None where rows have none."""
+        """The label of each row; None without labels."""
         return None
 
     def padded(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """The inputs of all rows side by side (N, T, ...), and their lengths (N,)."""
+        """The inputs (N, T, ...) of all rows and their lengths (N,)."""
         raise ValueError(f"{self.name} is no batch of sequences: give ids (N, T)")
 
     def digests(self) -> NDArray[np.uint64]:
-        """Numbers that tell its records apart, sorted; empty where there are none."""
+        """The sorted hashes of the records; empty for other sources."""
         return np.empty(0, np.uint64)
 
     def describe(self) -> str:
-        """What a command says it learns from."""
+        """One line about the data, for the command line."""
         return f"{self.name}: {self.predictions:,} {self.unit}s to predict, {self.sizes}"
 
 
 def held_out_count(count: int, valid_fraction: float, least: int, what: str) -> int:
-    """How many of so many symbols or rows a fraction holds out, at least so many."""
+    """How many of `count` symbols or rows are validation data; ValueError below `least`."""
     held_out = round(count * valid_fraction)
     if held_out < least:
-        raise ValueError(
-            f"valid_fraction {valid_fraction:g} is {held_out} of the {count} {what}, and "
-            f"{least} {'are' if least > 1 else 'is'} the least: give {least / count:.2g} or more")
+        raise ValueError(f"valid_fraction {valid_fraction:g} is {held_out} of the {count} {what}, "
+                         f"and {least} {'are' if least > 1 else 'is'} the least: give "
+                         f"{least / count:.2g} or more")
     if held_out >= count:
         raise ValueError(f"valid_fraction {valid_fraction:g} leaves none of the {count} "
                          f"{what} to train on: give less")
@@ -274,5 +254,5 @@ def held_out_count(count: int, valid_fraction: float, least: int, what: str) -> 
 
 
 def time_major(ids: NDArray[Any]) -> NDArray[np.int32]:
-    """(N, T) -> (T, N) as the kernels read it."""
+    """(N, T) -> (T, N) int32, as the kernels read ids."""
     return np.ascontiguousarray(ids.T, np.int32)
