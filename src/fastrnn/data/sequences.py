@@ -15,7 +15,7 @@ from .source import READ_STEPS, ROWS, Batch, Order, Reading, Sizes, Source, held
 
 
 class Sequences(Source):
-    """N sequences of T steps, each with a target to learn: a prediction is made at every step.
+    """N sequences of T steps: a model learns to predict a target at every step.
 
     Parameters
     ----------
@@ -23,43 +23,42 @@ class Sequences(Source):
         Symbols, int of shape (N, T), or numbers, float of shape (N, T, D).
     targets : array_like
         Symbols, int of shape (N, T): the loss is the cross-entropy in nats. Or numbers, float of
-        shape (N, T, K): it is the squared error, the mean of a step's K numbers.
+        shape (N, T, K): the loss is the squared error, the mean over a step's K numbers.
     mask : array_like of bool, shape (N, T), optional
-        Which steps count in the loss; all where not given. What the targets of the others are does
-        not matter.
+        Which steps count in the loss; all by default. The targets of the others are ignored.
     lengths : array_like of int, shape (N,), optional
-        Steps of each sequence, 1 to T; what lies behind is padding and may hold anything. T where
-        not given.
+        Steps of each sequence, 1 to T; the steps after them are padding of any values. T by
+        default.
     symbols : int, optional
-        How many there are, where inputs or targets are symbols; one more than the largest where
-        not given. Inputs and targets have the same ones.
+        Number of distinct symbols, the same for inputs and targets; by default one more than the
+        largest.
     name : str
-        What messages call them.
+        The name of the sequences in messages.
 
     Attributes
     ----------
     inputs, targets : ndarray
-        Symbols of an unsigned type, numbers as float32 or float64; 0 where they do not matter.
+        Symbols of an unsigned type, numbers as float32 or float64; 0 where they are ignored.
     mask : bool ndarray, shape (N, T)
-        Which steps count: none in padding.
+        Which steps count in the loss: none in padding.
     lengths : int64 ndarray, shape (N,)
     ends : int64 ndarray, shape (N,)
-        Where the last step that counts ends; nothing behind it has a part in training.
+        Steps of each sequence up to the last one that counts; training reads no further.
     sizes : Sizes
-        As `Model` takes them.
+        What a `Model` of these sequences is made with.
 
     Raises
     ------
     TypeError
         Inputs or targets that are neither whole numbers nor floats.
     ValueError
-        Shapes that do not fit (both are named), NaN or infinity, a negative symbol or one too large
-        (with their place), lengths beyond T, a mask that hides all steps of a sequence.
+        Shapes that do not fit (the message has both), NaN or infinity, a negative or too large
+        symbol (with its place), lengths beyond T, a mask without any step of a sequence.
 
     Notes
     -----
-    ``sequences[:100]``, or with an array of rows, picks some of them. Sequences of different
-    lengths train exactly as if each were alone: padding has no part in loss or gradient.
+    ``sequences[:100]``, or an array of rows as index, selects some of them. Sequences of different
+    lengths train exactly as if each were alone: padding adds nothing to loss or gradient.
 
     >>> curves = fastrnn.Sequences(x[:, :-1, None], x[:, 1:, None])
     """
@@ -87,11 +86,9 @@ class Sequences(Source):
             count = max(2, count) if symbols is None else positive_int("symbols", symbols, 2)
         self.inputs = _kept("inputs", x, inside, count)
         self.targets = _kept("targets", y, self.mask, count)
-        self._sizes = Sizes(
-            input_symbols=count if x.ndim == 2 else 0,
-            input_size=x.shape[2] if x.ndim == 3 else 0,
-            output_symbols=count if y.ndim == 2 else 0,
-            output_size=y.shape[2] if y.ndim == 3 else 0)
+        (symbols_in, size_in), (symbols_out, size_out) = (
+            (count, 0) if a.ndim == 2 else (0, a.shape[2]) for a in (x, y))
+        self._sizes = Sizes(symbols_in, size_in, symbols_out, size_out)
         self.name, self.steps = name, T
 
     kind = "sequences"
@@ -108,9 +105,8 @@ class Sequences(Source):
         n = len(self) - held_out_count(len(self), valid_fraction, 1, f"sequences of {self.name}")
         return self[:n], self[n:]
 
-    def reading(
-        self, config: Mapping[str, Any], labels: OneOf[str] | None, dtype: np.dtype[Any]
-    ) -> Reading:
+    def reading(self, config: Mapping[str, Any], labels: OneOf[str] | None,
+                dtype: np.dtype[Any]) -> Reading:
         n, N, T = len(self), config["batch_size"], self.mask.shape[1]
         updates = self.updates(n, N, "sequences")
         lengths = np.append(self.ends, 0)  # the last one is for row -1: no sequence
@@ -124,23 +120,20 @@ class Sequences(Source):
         arrays = {"x" if x.ndim == 3 else "ids": x, "targets": y, "mask": self.mask}
         return Reading(arrays, updates, self.predictions / n, order)
 
-    def batches(
-        self, dtype: np.dtype[Any], *, streams: int = 1, steps: int = READ_STEPS
-    ) -> Iterator[Batch]:
+    def batches(self, dtype: np.dtype[Any], *, streams: int = 1,
+                steps: int = READ_STEPS) -> Iterator[Batch]:
         n, T = self.mask.shape
         N = min(n, max(1, ROWS // T))
         for start in range(0, n, N):
             rows = np.arange(start, min(n, start + N))
-            padded = np.full(N, -1)  # sequences to read; -1: none
-            padded[: len(rows)] = rows
+            padded = np.append(rows, np.full(N - len(rows), -1))
             yield Batch(T, self.batch(padded, dtype), rows)
 
     def padded(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
         return self.inputs, self.lengths
 
     def batch(self, rows: NDArray[np.intp], dtype: Any) -> dict[str, Any]:
-        """The sequences of some rows as `kernels.Network.unroll` takes them; -1 stands for an empty
-        one."""
+        """The arguments of `kernels.Network.unroll` for some rows; row -1 is an empty sequence."""
         mask, lengths = self.mask[rows], self.lengths[rows]
         mask[rows < 0], lengths[rows < 0] = False, 0
         arrays = {name: (np.ascontiguousarray(array[rows].T, np.int32) if array.ndim == 2
@@ -149,7 +142,6 @@ class Sequences(Source):
         return arrays | {"mask": np.ascontiguousarray(mask.T).view(np.uint8), "lengths": lengths}
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of all that is learned from: the same for the same sequences."""
         digest = hashlib.sha256(f"{self.sizes}\n".encode())
         for array in (self.inputs, self.targets, self.mask, self.lengths):
             digest.update(f"{array.dtype.name} {array.shape}\n".encode())
@@ -163,7 +155,7 @@ class Sequences(Source):
     def __getitem__(self, rows: Any) -> Sequences:
         """Some of the sequences, by a slice or an array."""
         index = np.arange(len(self))[rows]
-        if index.ndim != 1:  # nor can they be iterated over
+        if index.ndim != 1:  # a single row, or iteration
             raise TypeError(f"{self.name} can be picked by a slice or an array of rows, not by "
                             f"{rows!r}: the arrays are in inputs and targets")
         if not index.size:
@@ -179,7 +171,7 @@ class Sequences(Source):
 
 
 def _array(name: str, value: ArrayLike) -> NDArray[Any]:
-    """Symbols (N, T) or numbers (N, T, .), neither of them checked for its values."""
+    """Symbols (N, T) or numbers (N, T, D) of the right type and shape; values are not checked."""
     try:
         array = np.asarray(value)
     except ValueError:  # rows of different lengths
@@ -188,15 +180,13 @@ def _array(name: str, value: ArrayLike) -> NDArray[Any]:
     if kind not in "iuf" or array.dtype == np.float16:
         what = "of mixed types or lengths" if kind == "O" else array.dtype.name
         raise TypeError(f"{name} must be whole numbers (N, T) or floats (N, T, D), not {what}: pad "
-                        "sequences of different lengths, and tell their lengths")
+                        "sequences of different lengths, and give their lengths")
     if array.ndim != (3 if kind == "f" else 2):
-        hint = ""
-        if kind == "f" and array.ndim == 2:
-            hint = f": write {name}[..., None] for one number a step"
-        elif kind != "f" and array.ndim == 3:
-            hint = f": convert numbers with {name}.astype(float)"
-        raise ValueError(f"{name} of type {array.dtype} must have the shape "
-                         f"{'(N, T, D)' if kind == 'f' else '(N, T)'}, not {array.shape}{hint}")
+        shape, other, hint = (
+            ("(N, T, D)", 2, f"write {name}[..., None] for one number a step") if kind == "f" else
+            ("(N, T)", 3, f"convert numbers with {name}.astype(float)"))
+        raise ValueError(f"{name} of type {array.dtype} must have the shape {shape}, not "
+                         f"{array.shape}{f': {hint}' if array.ndim == other else ''}")
     if array.size == 0:
         raise ValueError(f"{name} are empty: their shape is {array.shape}")
     return array
@@ -228,22 +218,18 @@ def _mask(mask: ArrayLike | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return array.astype(bool)
 
 
-def _kept(
-    name: str, array: NDArray[Any], matters: NDArray[np.bool_], symbols: int
-) -> NDArray[Any]:
-    """A copy with 0 where it does not matter, once the rest of it is found to be right."""
-    if array.ndim == 3:
-        wrong = matters & ~np.isfinite(array).all(axis=2)
-        if wrong.any():
-            n, t = (int(i) for i in np.argwhere(wrong)[0])
+def _kept(name: str, array: NDArray[Any], matters: NDArray[np.bool_], symbols: int) -> NDArray[Any]:
+    """A copy with 0 where `matters` is false; ValueError for a wrong value elsewhere."""
+    numbers = array.ndim == 3
+    wrong = ~np.isfinite(array).all(axis=2) if numbers else (array < 0) | (array >= symbols)
+    for n, t in np.argwhere(matters & wrong):
+        if numbers:
             bad = array[n, t][~np.isfinite(array[n, t])][0]
             raise ValueError(f"{name} have {bad} in sequence {n} at step {t}: mend or leave out "
                              "what is not finite")
-        dtype = np.float32 if array.dtype == np.float32 else np.float64
-        return np.where(matters[..., None], array, 0).astype(dtype)
-    wrong = matters & ((array < 0) | (array >= symbols))
-    if wrong.any():
-        n, t = (int(i) for i in np.argwhere(wrong)[0])
         raise ValueError(f"{name} have the symbol {array[n, t]} in sequence {n} at step {t}: they "
                          f"go from 0 to {symbols - 1}")
-    return np.where(matters, array, 0).astype(np.min_scalar_type(symbols - 1))
+    if not numbers:
+        return np.where(matters, array, 0).astype(np.min_scalar_type(symbols - 1))
+    dtype = np.float32 if array.dtype == np.float32 else np.float64
+    return np.where(matters[..., None], array, 0).astype(dtype)

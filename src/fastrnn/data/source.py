@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ..validate import positive_int
 from .vocabulary import Vocabulary
 
-READ_STEPS = 256  # steps of a text in one batch of scoring
-ROWS = 2**14  # time steps of all rows together in one batch of scoring
+READ_STEPS = 256  # time steps of a text that a network reads in one call
+ROWS = 2**14  # time steps of all rows together that a network reads in one call
 
 # starts, lengths (None: all the same) and labels of an epoch's rows, arrays (updates * N,); an
 # empty row has length 0
