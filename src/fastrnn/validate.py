@@ -92,11 +92,10 @@ def float_array(name: str, value: ArrayLike, shape: tuple[Any, ...],
         raise TypeError(f"{name} must be an array of float32 or float64, not of {array.dtype}: "
                         "convert it first")
     fixed = shape[1:] if shape[:1] == (...,) else shape
-    sizes = array.shape[array.ndim - len(fixed) :] if len(fixed) <= array.ndim else None
-    fits = sizes is not None and (fixed is not shape or array.ndim == len(shape)) and all(
-        size >= 1 if isinstance(want, str) else size == want
-        for size, want in zip(sizes, fixed, strict=True))
-    if not fits:
+    more = array.ndim - len(fixed)  # axes before the fixed ones
+    fits = more == 0 or (more > 0 and fixed is not shape)
+    if not fits or not all(size >= 1 if isinstance(want, str) else size == want
+                           for size, want in zip(array.shape[more:], fixed, strict=True)):
         wanted = ", ".join("..." if want is ... else str(want) for want in shape)
         raise ValueError(f"{name} has the shape {array.shape} and must have "
                          f"({wanted}{',' * (len(shape) == 1)})")

@@ -70,6 +70,7 @@ class Corpus(Source):
         self.ids: NDArray[np.unsignedinteger] = np.ascontiguousarray(ids, vocabulary.dtype)
         self.vocabulary: Vocabulary = vocabulary
         self.name, self.records = name, records
+        self.unit, self.predictions = vocabulary.unit, ids.size - 1
         self._held_out = 0  # symbols of the same text that are validation data
 
     @classmethod
@@ -84,7 +85,7 @@ class Corpus(Source):
         ----------
         text : str, or for unit "byte" str (taken as UTF-8) or bytes
         unit : {"char", "word", "byte"}, optional
-            What one symbol is, as in `Vocabulary`: the unit of `vocabulary` where that is given,
+            What one symbol is, as in `Vocabulary`: the unit of `vocabulary` if that is given,
             else "char".
         vocabulary : Vocabulary, optional
             The vocabulary to encode with, such as a trained model's; made from the text if not
@@ -240,16 +241,8 @@ class Corpus(Source):
         return cls.from_records(texts, labels, **settings)
 
     @property
-    def unit(self) -> str:  # type: ignore[override]
-        return self.vocabulary.unit
-
-    @property
     def sizes(self) -> Sizes:
         return sizes_of(self.vocabulary)
-
-    @property
-    def predictions(self) -> int:
-        return len(self) - 1
 
     def hold_out(self, valid_fraction: float, seed: int) -> tuple[Corpus, Corpus]:
         count = held_out_count(len(self), valid_fraction, 2, f"symbols of {self.name}")
@@ -323,10 +316,7 @@ class Corpus(Source):
 
 
 class RecordCorpus(Corpus):
-    """A corpus of records, each read from the zero state: what ``Corpus(..., records=...)`` makes.
-
-    A batch has records of about the same length.
-    """
+    """Records, each read from the zero state: what ``Corpus(..., records=...)`` makes."""
 
     records: Records
 
@@ -335,7 +325,7 @@ class RecordCorpus(Corpus):
         if records is None:
             raise ValueError("a RecordCorpus needs `records`: use Corpus.from_records")
         super().__init__(ids, vocabulary, name, records)
-        self.steps = int(records.steps.max())
+        self.steps, self.predictions = int(records.steps.max()), int(records.steps.sum())
         self.labels = records.names
 
     @classmethod
@@ -343,24 +333,20 @@ class RecordCorpus(Corpus):
         """A corpus from the ids of each record, with its start and stop symbol."""
         return cls(np.concatenate(pieces), vocabulary, records=Records.of_pieces(pieces))
 
-    @property
-    def predictions(self) -> int:
-        return int(self.records.steps.sum())
-
     def row_labels(self) -> list[str] | None:
         if self.records.labels is None:
             return None
         return [self.labels[c] for c in self.records.labels]
-
-    def _part(self, rows: NDArray[np.intp]) -> RecordCorpus:
-        return RecordCorpus(self.ids, self.vocabulary, self.name, self.records[np.sort(rows)])
 
     def hold_out(self, valid_fraction: float, seed: int) -> tuple[Corpus, Corpus]:
         n = len(self.records)
         count = held_out_count(n, valid_fraction, 1, f"records of {self.name}")
         # a table is often sorted: its last rows are no random sample of it
         order = np.random.default_rng(seed).permutation(n)
-        return self._part(order[: n - count]), self._part(order[n - count :])
+        train, valid = (
+            RecordCorpus(self.ids, self.vocabulary, self.name, self.records[np.sort(rows)])
+            for rows in np.split(order, [n - count]))
+        return train, valid
 
     def reading(self, config: Mapping[str, Any], labels: Sequence[str] | None,
                 dtype: np.dtype[Any]) -> Reading:

@@ -92,7 +92,12 @@ def path(name: str) -> Path:
     for directory in filter(None, (os.environ.get("FASTRNN_DATA"), "data")):
         file = Path(directory).absolute() / dataset.file
         if file.is_file():
-            _verify(file, dataset)
+            with open(file, "rb") as stream:
+                found = hashlib.file_digest(stream, "sha256").hexdigest()
+            if found != dataset.sha256:
+                raise ValueError(f"{str(file)!r} is not the data set {dataset.name!r}: its SHA-256 "
+                                 f"is {found} and should be {dataset.sha256}; move it away, or "
+                                 "train on it by its path")
             return file
     return _fetch(dataset)
 
@@ -116,9 +121,17 @@ def load(name: str, unit: str = "char", **settings: Unpack[WordSettings]) -> Cor
     ValueError, OSError
         As in `path`.
     """
-    if _named(name).file is None:
-        return Corpus.from_text(_pydoc_topics(), unit, name=name, **settings)
-    return Corpus.from_file(path(name), unit, **settings)
+    if _named(name).file is not None:
+        return Corpus.from_file(path(name), unit, **settings)
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:
+        raise ImportError(
+            "this Python comes without pydoc_data, the text of the data set 'pydoc-topics': "
+            "install the full standard library (on Debian and Ubuntu: apt install python3), or "
+            "train on a text file of your own") from None
+    text = "".join(topics[topic] for topic in sorted(topics))
+    return Corpus.from_text(text, unit, name=name, **settings)
 
 
 def _named(name: str) -> Dataset:
@@ -127,15 +140,6 @@ def _named(name: str) -> Dataset:
         raise ValueError(f"no data set is called {name!r}: did you mean {nearest!r}? (There are "
                          f"{', '.join(DATASETS)}.)")
     return DATASETS[name]
-
-
-def _verify(file: Path, dataset: Dataset) -> None:
-    with open(file, "rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != dataset.sha256:
-        raise ValueError(f"{str(file)!r} is not the data set {dataset.name!r}: its SHA-256 is "
-                         f"{found} and should be {dataset.sha256}; move it away, or train on it by "
-                         "its path")
 
 
 def _fetch(dataset: Dataset) -> Path:
@@ -155,17 +159,6 @@ def _fetch(dataset: Dataset) -> Path:
                                    fname=dataset.file, path=pooch.os_cache("fastrnn")))
     except (OSError, ValueError) as error:
         is_bad = not isinstance(error, OSError)  # pooch raises ValueError for an unexpected hash
-        reason = "what came has another SHA-256" if is_bad else type(error).__name__
+        reason = "the download has another SHA-256" if is_bad else type(error).__name__
         raise OSError(f"the data set {dataset.name!r} could not be fetched from {dataset.url} "
                       f"({reason}): {by_hand}") from error
-
-
-def _pydoc_topics() -> str:
-    try:
-        from pydoc_data.topics import topics
-    except ImportError:
-        raise ImportError(
-            "this Python comes without pydoc_data, the text of the data set 'pydoc-topics': "
-            "install the full standard library (on Debian and Ubuntu: apt install python3), or "
-            "train on a text file of your own") from None
-    return "".join(topics[topic] for topic in sorted(topics))

@@ -63,6 +63,8 @@ class Sequences(Source):
     >>> curves = fastrnn.Sequences(x[:, :-1, None], x[:, 1:, None])
     """
 
+    kind = "sequences"
+
     def __init__(
         self, inputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None,
         lengths: ArrayLike | None = None, *, symbols: int | None = None, name: str = "sequences",
@@ -75,10 +77,9 @@ class Sequences(Source):
         self.lengths = _lengths(lengths, N, T)
         inside = np.arange(T) < self.lengths[:, None]  # (N, T)
         self.mask = inside & _mask(mask, (N, T))
-        hidden = ~self.mask.any(axis=1)
-        if hidden.any():
-            raise ValueError(f"mask hides every step of sequence {hidden.argmax()}: leave at least "
-                             "one, or leave the sequence out")
+        for row in np.flatnonzero(~self.mask.any(axis=1)):
+            raise ValueError(f"mask hides every step of sequence {row}: leave at least one, or "
+                             "leave the sequence out")
         self.ends = T - np.argmax(self.mask[:, ::-1], axis=1)
         count = 1 + max((int(a.max(where=where, initial=0)) for a, where in
                          ((x, inside), (y, self.mask)) if a.ndim == 2), default=-1)
@@ -89,17 +90,11 @@ class Sequences(Source):
         (symbols_in, size_in), (symbols_out, size_out) = (
             (count, 0) if a.ndim == 2 else (0, a.shape[2]) for a in (x, y))
         self._sizes = Sizes(symbols_in, size_in, symbols_out, size_out)
-        self.name, self.steps = name, T
-
-    kind = "sequences"
+        self.name, self.steps, self.predictions = name, T, int(self.mask.sum())
 
     @property
     def sizes(self) -> Sizes:
         return self._sizes
-
-    @property
-    def predictions(self) -> int:
-        return int(self.mask.sum())
 
     def hold_out(self, valid_fraction: float, seed: int) -> tuple[Sequences, Sequences]:
         n = len(self) - held_out_count(len(self), valid_fraction, 1, f"sequences of {self.name}")
@@ -167,7 +162,7 @@ class Sequences(Source):
     def __repr__(self) -> str:
         N, T = self.mask.shape
         return (f"<Sequences {self.name!r}: {N} of {T} steps, {self.sizes}, "
-                f"{int(self.mask.sum())} steps count>")
+                f"{self.predictions} steps count>")
 
 
 def _array(name: str, value: ArrayLike) -> NDArray[Any]:
@@ -199,9 +194,7 @@ def _lengths(lengths: ArrayLike | None, N: int, T: int) -> NDArray[np.int64]:
     if array.dtype.kind not in "iu" or array.shape != (N,):
         raise ValueError(f"lengths must be {N} whole numbers, one for each sequence, not "
                          f"{array.dtype} of shape {array.shape}")
-    wrong = (array < 1) | (array > T)
-    if wrong.any():
-        row = int(wrong.argmax())
+    for row in np.flatnonzero((array < 1) | (array > T)):
         raise ValueError(f"lengths has {array[row]} for sequence {row}: they go from 1 to the {T} "
                          "steps that there are")
     return array.astype(np.int64)

@@ -50,10 +50,9 @@ class Sizes:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             positive_int(name, value, least=0)
-        if bool(self.input_symbols) == bool(self.input_size):
-            raise ValueError("Sizes needs either input_symbols or input_size")
-        if bool(self.output_symbols) == bool(self.output_size):
-            raise ValueError("Sizes needs either output_symbols or output_size")
+        for side in ("input", "output"):
+            if bool(getattr(self, f"{side}_symbols")) == bool(getattr(self, f"{side}_size")):
+                raise ValueError(f"Sizes needs either {side}_symbols or {side}_size")
         if self.output_symbols == 1:
             raise ValueError("output_symbols must be at least 2, so that there is a choice")
 
@@ -178,14 +177,11 @@ class Source(ABC):
     vocabulary: Vocabulary | None = None
     steps: int | None = None
     labels: tuple[str, ...] = ()
+    predictions: int
 
     @property
     @abstractmethod
     def sizes(self) -> Sizes: ...
-
-    @property
-    @abstractmethod
-    def predictions(self) -> int: ...
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -221,7 +217,7 @@ class Source(ABC):
         if not all(other[name] == size or ("symbols" in name and 0 < other[name] < size)
                    for name, size in own.items()):
             raise ValueError(f"{self.name} have {self.sizes}, and this model has {sizes}: "
-                             "they must be the same, but for symbols that do not come")
+                             "they must be the same, but symbols may be fewer")
 
     def row_labels(self) -> list[str] | None:
         """The label of each row; None without labels."""

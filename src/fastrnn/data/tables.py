@@ -34,16 +34,15 @@ def table(
     quoting: Any = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     reader = csv.reader(io.StringIO("\n".join(lines(text))), delimiter=separator, quoting=quoting,
                         strict=True)
-    places: list[int] = list(columns)  # type: ignore[arg-type]
     found: tuple[list[str], list[str]] = [], []
     try:
-        if any(isinstance(column, str) for column in columns):
-            head = [field.strip() for field in next(reader, [])]
-            for i, column in enumerate(columns):
-                if isinstance(column, str) and column not in head:
-                    raise ValueError(f"{name} has no column {column!r} in its first row, which is "
-                                     f"{head}")
-                places[i] = head.index(column) if isinstance(column, str) else column
+        named = [column for column in columns if isinstance(column, str)]
+        head = [field.strip() for field in next(reader, [])] if named else []
+        for column in named:
+            if column not in head:
+                raise ValueError(f"{name} has no column {column!r} in its first row, which is "
+                                 f"{head}")
+        places = [head.index(column) if isinstance(column, str) else column for column in columns]
         for row in reader:
             if row and len(row) <= max(places):
                 raise ValueError(f"line {reader.line_num} of {name} has {len(row)} columns, and "

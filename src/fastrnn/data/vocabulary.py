@@ -359,7 +359,7 @@ def _checked_text(text: str | bytes, unit: str) -> Any:
             raise ValueError(f"character {text[error.start]!r} at position {error.start} has no "
                              "UTF-8 form: take the lone surrogate out of the text") from None
     if isinstance(text, (bytes, bytearray, memoryview)):
-        return bytes(text)  # no copy where it is bytes already
+        return bytes(text)  # no copy of bytes
     raise TypeError(f'text for unit "byte" must be a str or bytes, not {type(text).__name__}')
 
 
