@@ -40,7 +40,7 @@ class Corpus(Source):
     ----------
     ids : ndarray of ``vocabulary.dtype``, shape (n,), C-contiguous
     vocabulary : Vocabulary
-    name : str
+    name, unit : str
     records : Records or None
         The records' starts, steps and labels, and how many were blank or too long (`Records`).
 
