@@ -7,13 +7,7 @@ from typing import Any
 
 
 def figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
-    """A new figure of so many inches, and its axes (an array of them where there are columns).
-
-    Raises
-    ------
-    ImportError
-        matplotlib is not installed.
-    """
+    """A new figure of width x height inches, and its axes (for several columns an array)."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -23,7 +17,7 @@ def figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
 
 
 def check_kind(path: str) -> None:
-    """Raise ValueError unless figures can be written to files of this name's ending."""
+    """Raise ValueError if matplotlib cannot write files with this extension."""
     kinds = figure(1, 1)[0].canvas.get_supported_filetypes()
     kind = os.path.splitext(path)[1][1:].lower()
     if kind and kind not in kinds:

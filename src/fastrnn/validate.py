@@ -1,4 +1,4 @@
-"""Checks of arguments: one clear error that names the argument and says what it must be."""
+"""Checks of arguments: one clear error with the argument's name and what it must be."""
 
 from __future__ import annotations
 
@@ -25,26 +25,22 @@ def positive_int(name: str, value: Any, least: int = 1, below: int = 2**31) -> i
 
 
 def positive_float(name: str, value: Any, *, zero: bool = False) -> float:
-    """Return value as a finite float above 0 (or 0 too)."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, not {value!r}") from None
-    too_low = number < 0 or (number == 0 and not zero)
-    if isinstance(value, bool) or not math.isfinite(number) or too_low:
-        bound = "of 0 or more" if zero else "above 0"
-        raise ValueError(f"{name} must be a finite number {bound}, not {value!r}")
+    """Return value as a finite float above 0, or at least 0 if `zero`."""
+    bound = " of 0 or more" if zero else " above 0"
+    number = finite_float(name, value, bound)
+    if number < 0 or (number == 0 and not zero):
+        raise ValueError(f"{name} must be a finite number{bound}, not {value!r}")
     return number
 
 
-def finite_float(name: str, value: Any) -> float:
-    """Return value as a finite float."""
+def finite_float(name: str, value: Any, bound: str = "") -> float:
+    """Return value as a finite float; `bound` is named in the message only."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {value!r}") from None
     if isinstance(value, bool) or not math.isfinite(number):
-        raise ValueError(f"{name} must be a finite number, not {value!r}")
+        raise ValueError(f"{name} must be a finite number{bound}, not {value!r}")
     return number
 
 
@@ -64,34 +60,33 @@ def boolean(name: str, value: Any) -> bool:
 
 
 def choice(name: str, value: Any, choices: Iterable[str]) -> str:
-    """Return value if it is one of the choices; the error names the nearest."""
+    """Return value if it is one of the choices; the error suggests the nearest."""
     choices = list(choices)
     if value not in choices:
         near = difflib.get_close_matches(str(value), choices, n=1)
         hint = f": did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}{hint}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}"
+                         f"{hint}")
     return str(value)
 
 
 def generator(seed: int | None) -> np.random.Generator:
-    """NumPy's generator for a seed of at least 0, or for None."""
+    """A NumPy generator from a seed of at least 0, or from None."""
     return np.random.default_rng(None if seed is None else positive_int("seed", seed, least=0))
 
 
 def dtype_name(dtype: Any) -> str:
-    """NumPy's name of a dtype; what is none comes back as text, for the error that follows."""
+    """NumPy's name of a dtype; anything else as text, for the error that follows."""
     try:
         return str(np.dtype(dtype).name)
     except TypeError:
         return str(dtype)
 
 
-def float_array(
-    name: str, value: ArrayLike, shape: tuple[Any, ...], dtype: Any = None
-) -> NDArray[Any]:
-    """Return value as a C-contiguous array of `dtype`, or of its own float32 or float64. In `shape`
-    a letter stands for any size of at least 1, and a leading ... for any axes."""
+def float_array(name: str, value: ArrayLike, shape: tuple[Any, ...],
+                dtype: Any = None) -> NDArray[Any]:
+    """Return value as a C-contiguous array of `dtype`, by default its own float32 or float64. In
+    `shape` a letter is any size of at least 1, and a leading ... any axes."""
     array = np.asarray(value)
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
@@ -99,21 +94,19 @@ def float_array(
         raise TypeError(f"{name} must be an array of float32 or float64, not of {array.dtype}: "
                         "convert it first")
     fixed = shape[1:] if shape[:1] == (...,) else shape
-    sizes = array.shape[array.ndim - len(fixed) :] if len(fixed) <= array.ndim else None
-    fits = sizes is not None and (fixed is not shape or array.ndim == len(shape)) and all(
-        size >= 1 if isinstance(want, str) else size == want
-        for size, want in zip(sizes, fixed, strict=True))
-    if not fits:
+    more = array.ndim - len(fixed)  # axes before the fixed ones
+    fits = more == 0 or (more > 0 and fixed is not shape)
+    if not fits or not all(size >= 1 if isinstance(want, str) else size == want
+                           for size, want in zip(array.shape[more:], fixed, strict=True)):
         wanted = ", ".join("..." if want is ... else str(want) for want in shape)
         raise ValueError(f"{name} has the shape {array.shape} and must have "
                          f"({wanted}{',' * (len(shape) == 1)})")
     return np.ascontiguousarray(array, dtype or array.dtype)
 
 
-def whole_numbers(
-    name: str, value: ArrayLike, count: int, shape: tuple[int, ...] | None = None
-) -> NDArray[np.intp]:
-    """Return value as an array of whole numbers from 0 to count - 1, of this shape where given."""
+def whole_numbers(name: str, value: ArrayLike, count: int,
+                  shape: tuple[int, ...] | None = None) -> NDArray[np.intp]:
+    """Return value as an array of whole numbers from 0 to count - 1, of this shape if given."""
     array = np.asarray(value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be whole numbers, not {array.dtype}")

@@ -548,7 +548,7 @@ def spoiled(array, place, value):
     ((SYMBOLS, SYMBOLS[0]), ValueError, r"must have the shape \(N, T\), not \(5,\)"),
     ((NUMBERS[:0], SYMBOLS[:0]), ValueError, "inputs are empty"),
     ((NUMBERS[:, :, :0], SYMBOLS), ValueError, "inputs are empty"),
-    (([[0, 1], [0]], [[0, 1], [0]]), TypeError, "mixed types or lengths.*tell their lengths"),
+    (([[0, 1], [0]], [[0, 1], [0]]), TypeError, "mixed types or lengths.*give their lengths"),
     ((SYMBOLS.astype(object), SYMBOLS), TypeError, "inputs must be whole numbers"),
     ((SYMBOLS, SYMBOLS.astype(bool)), TypeError, "targets must be .* not bool"),
     ((SYMBOLS, np.full((4, 5), "a")), TypeError, "targets must be .* not"),

@@ -12,19 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..settings import WordSettings, checked, documented
-from .records import AS_THEY_ARE, Records, digest, encode
-from .source import (
-    READ_STEPS,
-    ROWS,
-    Batch,
-    Order,
-    Reading,
-    Sizes,
-    Source,
-    held_out_count,
-    sizes_of,
-    time_major,
-)
+from .records import Records, digest, encode
+from .source import READ_STEPS, ROWS, Batch, Order, Reading, Sizes, Source, held_out_count, sizes_of
 from .tables import lines, table
 from .texts import base_name, read_bytes, read_text
 from .vocabulary import Vocabulary, check_unit
@@ -33,10 +22,9 @@ GROUP = 50  # batches of records that are sorted by length together
 
 
 class Corpus(Source):
-    """A text to learn from or to score, as ids: one long text, or records that are read one by one.
+    """A text to learn from or to score: one long text, or records that are read one by one.
 
-    Usually made by `from_file` or `from_text`; of records by `from_records`, `from_lines` or
-    `from_table`.
+    `from_file` and `from_text` make a text, `from_records`, `from_lines` and `from_table` records.
 
     Parameters
     ----------
@@ -44,18 +32,17 @@ class Corpus(Source):
         At least one id of `vocabulary`.
     vocabulary : Vocabulary
     name : str
-        The name of this text in messages; for a file its name.
+        The name of this text in messages; for a file the file's name.
     records : Records, optional
-        Where in the ids the records are.
+        Where in the ids records lie.
 
     Attributes
     ----------
     ids : ndarray of ``vocabulary.dtype``, shape (n,), C-contiguous
     vocabulary : Vocabulary
-    name : str
+    name, unit : str
     records : Records or None
-        The records' starts, numbers of predictions and labels, and how many texts were blank or
-        too long.
+        The records' starts, steps and labels, and how many were blank or too long (`Records`).
 
     Raises
     ------
@@ -83,7 +70,8 @@ class Corpus(Source):
         self.ids: NDArray[np.unsignedinteger] = np.ascontiguousarray(ids, vocabulary.dtype)
         self.vocabulary: Vocabulary = vocabulary
         self.name, self.records = name, records
-        self._left_out = 0  # symbols after the end that are validation data
+        self.unit, self.predictions = vocabulary.unit, ids.size - 1
+        self._held_out = 0  # symbols of the same text that are validation data
 
     @classmethod
     @documented(WordSettings)
@@ -91,17 +79,17 @@ class Corpus(Source):
         cls, text: str | bytes, unit: str | None = None, vocabulary: Vocabulary | None = None, *,
         name: str = "text", **settings: Unpack[WordSettings],
     ) -> Corpus:
-        """Make a corpus of a text.
+        """Make a corpus of a str or bytes.
 
         Parameters
         ----------
         text : str, or for unit "byte" str (encoded as UTF-8) or bytes
         unit : {"char", "word", "byte"}, optional
-            What one symbol is, as in `Vocabulary`; where not given the unit of `vocabulary`, or
-            without one "char".
+            What one symbol is, as in `Vocabulary`: the unit of `vocabulary` if that is given,
+            else "char".
         vocabulary : Vocabulary, optional
-            The vocabulary to encode with, such as that of a trained model; made from the text where
-            not given.
+            The vocabulary to encode with, such as a trained model's; made from the text if not
+            given.
         name : str
             The name of this text in messages.
         **settings
@@ -110,25 +98,21 @@ class Corpus(Source):
         Raises
         ------
         ValueError
-            An empty text; one distinct symbol (where the vocabulary is made from the text); a
-            symbol that `vocabulary` does not have; a unit that is unknown or not the vocabulary's.
+            An empty text; one distinct symbol (if the vocabulary is made from the text); a symbol
+            that is not in `vocabulary`; a unit that is unknown or not the vocabulary's.
         TypeError
             A text of another type.
         """
         unit = _checked_unit(unit, vocabulary)
-        words = checked(WordSettings, dict(settings), "Corpus.from_text")
-        if vocabulary is not None and words != AS_THEY_ARE:
-            raise ValueError("split, lower and min_count are the vocabulary's: leave them out "
-                             "where one is given")
-        blank = unit == "word" and isinstance(text, str) and text.isspace()  # and so no words
+        words = _checked_words(vocabulary, dict(settings), "Corpus.from_text")
+        blank = unit == "word" and isinstance(text, str) and text.isspace()  # it has no words
         if blank or (isinstance(text, (str, bytes)) and not text):
             raise ValueError(f"{name} is empty: give a text with at least two distinct symbols")
         if vocabulary is None:
             vocabulary = Vocabulary.from_text(text, unit, **words)
             if len(vocabulary) == 1:
-                raise ValueError(
-                    f"{name} has only one distinct {unit}, {vocabulary.symbols[0]!r}, so there is "
-                    "nothing to learn: give a text with at least two")
+                raise ValueError(f"{name} has only one distinct {unit}, {vocabulary.symbols[0]!r}, "
+                                 "so there is nothing to learn: give a text with at least two")
         return cls(vocabulary.encode(text), vocabulary, name)
 
     @classmethod
@@ -139,8 +123,7 @@ class Corpus(Source):
     ) -> Corpus:
         """Read a text file: UTF-8 for unit "char" and "word", any bytes for "byte".
 
-        Line ends stay as they are. A byte order mark at the start is dropped, except for unit
-        "byte".
+        Line ends stay as they are. A byte order mark at the start is dropped, but not for "byte".
 
         Parameters
         ----------
@@ -153,13 +136,11 @@ class Corpus(Source):
         Raises
         ------
         FileNotFoundError, IsADirectoryError, PermissionError
-            There is no such file, it is a directory, or it may not be read.
+            No file, a directory, or a file without read permission.
         ValueError
-            A file that is not UTF-8 (the message gives the byte offset), or a text that
-            `Corpus.from_text` refuses.
+            A file that is not UTF-8 (the message gives the byte offset), or as `from_text`.
         """
-        unit = _checked_unit(unit, vocabulary)
-        text = read_bytes(path) if unit == "byte" else read_text(path)
+        text = _read(path, unit, vocabulary)
         return cls.from_text(text, unit, vocabulary, name=base_name(path), **settings)
 
     @classmethod
@@ -173,8 +154,8 @@ class Corpus(Source):
     ) -> Corpus:
         """Make a corpus of short independent texts, such as names or messages.
 
-        Each is read from the zero state and stands between a start symbol and a stop symbol. Blank
-        ones are left out, and counted in ``corpus.records.counts``.
+        Each is read from the zero state, with a start symbol before it and a stop symbol after it.
+        Blank ones are skipped, and counted in ``corpus.records.counts``.
 
         Parameters
         ----------
@@ -182,16 +163,16 @@ class Corpus(Source):
         labels : iterable of str, optional
             One for each record: an input of the first layer at every step.
         unit, vocabulary
-            As in `Corpus.from_text`; the vocabulary of a model of records has a start and a stop
-            symbol.
+            As in `Corpus.from_text`; a given vocabulary needs a start and a stop symbol, as that of
+            a model trained on records has.
         start, stop : str (for unit "byte" also int), optional
-            Symbols that no record has, or one symbol for both; where not given the control
+            Symbols that no record contains, or one symbol for both; by default the control
             characters U+0002 and U+0003.
         max_length : int, optional
             The most symbols that a record may have.
         too_long : {"refuse", "cut", "drop", "keep"}
-            Longer records are an error, are cut to max_length symbols, are left out, or are kept;
-            they are counted.
+            What to do with longer records: raise an error, keep their first max_length symbols,
+            leave them out, or keep them whole; they are counted.
         name : str
             The name of these records in messages.
         **settings
@@ -200,13 +181,13 @@ class Corpus(Source):
         Raises
         ------
         ValueError
-            No record, one that has the start or stop symbol or is too long (the message says
-            which), more or fewer labels than records, or a text that `Corpus.from_text` refuses.
+            No record, one that contains the start or stop symbol or is too long (the message says
+            which), more or fewer labels than records, or as `from_text`.
         TypeError
             A record that is no text.
         """
         unit = _checked_unit(unit, vocabulary)
-        words = checked(WordSettings, dict(settings), "Corpus.from_records")
+        words = _checked_words(vocabulary, dict(settings), "Corpus.from_records")
         ids, vocabulary, found = encode(records, labels, unit, vocabulary, start, stop, max_length,
                                         too_long, words, name)
         return cls(ids, vocabulary, name, found)
@@ -227,10 +208,8 @@ class Corpus(Source):
         OSError, ValueError
             As `Corpus.from_file` and `Corpus.from_records`.
         """
-        settings = {"name": base_name(path)} | settings
-        unit = _checked_unit(settings.get("unit"), settings.get("vocabulary"))
-        text = read_bytes(path) if unit == "byte" else read_text(path)
-        return cls.from_records(lines(text), **settings)
+        text = _read(path, settings.get("unit"), settings.get("vocabulary"))
+        return cls.from_records(lines(text), **{"name": base_name(path)} | settings)
 
     @classmethod
     def from_table(
@@ -243,76 +222,65 @@ class Corpus(Source):
         ----------
         path : str or path-like
         columns : pair of int or str
-            The columns of the text and of its label: their positions from 0 in a table without a
-            header, or their names in the first row.
+            The columns of the text and of its label: by number from 0 in a table without a row of
+            names, or by their names in the first row.
         separator : str, optional
-            Between columns; where not given a tab if the first line has one, else a comma. Fields
-            may be quoted unless it is a tab; blanks around them are removed.
+            Between columns; by default a tab if the first line has one, else a comma. Fields may be
+            quoted, except between tabs; white space around them is removed.
         **settings
             Arguments of `Corpus.from_records`.
 
         Raises
         ------
         OSError, ValueError
-            As `Corpus.from_file` and `Corpus.from_records`; a row with too few columns (the message
-            says its line), or a column that is not there.
+            As `from_file` and `from_records`; a row with too few columns (the message gives its
+            line), or an unknown column.
         """
         settings = {"name": base_name(path)} | settings
         texts, labels = table(read_text(path), separator, columns, settings["name"])
         return cls.from_records(texts, labels, **settings)
 
     @property
-    def unit(self) -> str:  # type: ignore[override]
-        return self.vocabulary.unit
-
-    @property
     def sizes(self) -> Sizes:
         return sizes_of(self.vocabulary)
 
-    @property
-    def predictions(self) -> int:
-        return len(self) - 1
-
     def hold_out(self, valid_fraction: float, seed: int) -> tuple[Corpus, Corpus]:
         count = held_out_count(len(self), valid_fraction, 2, f"symbols of {self.name}")
-        parts = tuple(Corpus(ids, self.vocabulary, self.name)
-                      for ids in np.split(self.ids, [len(self) - count]))
-        parts[0]._left_out = count
-        return parts[0], parts[1]
+        train, valid = (Corpus(ids, self.vocabulary, self.name)
+                        for ids in np.split(self.ids, [len(self) - count]))
+        train._held_out = count
+        return train, valid
 
-    def reading(
-        self, config: Mapping[str, Any], labels: Sequence[str] | None, dtype: np.dtype[Any]
-    ) -> Reading:
+    def reading(self, config: Mapping[str, Any], labels: Sequence[str] | None,
+                dtype: np.dtype[Any]) -> Reading:
         T, N, length = config["seq_length"], config["batch_size"], len(self)
         shuffled = config["order"] == "shuffled"
-        windows = length - T  # that begin at every offset
+        windows = length - T  # one from every position
         least, fits = (T + N, length - T) if shuffled else (N * (T + 2), length // (T + 2))
         if length < least:
             hint = f", or a batch_size of at most {fits}" if N > 1 and fits > 0 else ""
-            left = f" ({length} without the valid_fraction)" if self._left_out else ""
-            raise ValueError(
-                f"{self.name} has {length + self._left_out} symbols{left}, and seq_length {T} with "
-                f"batch_size {N} needs at least {least}: give a longer text or a smaller "
-                f"seq_length{hint}")
+            left = f" ({length} without the valid_fraction)" if self._held_out else ""
+            raise ValueError(f"{self.name} has {length + self._held_out} symbols{left}, and "
+                             f"seq_length {T} with batch_size {N} needs at least {least}: give a "
+                             f"longer text or a smaller seq_length{hint}")
         if not shuffled:
             return Reading({"ids": self.ids}, math.ceil((length // N - T - 1) / T), float(T))
         return Reading({"ids": self.ids}, windows // N, float(T),
                        lambda rng: (rng.permutation(windows), None, None))
 
-    def batches(
-        self, dtype: np.dtype[Any], *, streams: int = 1, steps: int = READ_STEPS
-    ) -> Iterator[Batch]:
+    def batches(self, dtype: np.dtype[Any], *, streams: int = 1,
+                steps: int = READ_STEPS) -> Iterator[Batch]:
         N = max(1, min(streams, len(self) // (steps + 1)))
         length = len(self) // N
-        ids = time_major(self.ids[: N * length].reshape(N, length))  # (length, N)
+        # (length, N)
+        ids = np.ascontiguousarray(self.ids[: N * length].reshape(N, length).T, np.int32)
         for t in range(0, length - 1, steps):
             targets = ids[t + 1 : t + steps + 1]
             yield Batch(steps, {"inputs": ids[t : t + len(targets)], "targets": targets},
                         np.arange(N), goes_on=True)
 
-    def check_fits(
-        self, vocabulary: Vocabulary | None, sizes: Sizes, labels: Sequence[str] | None
-    ) -> None:
+    def check_fits(self, vocabulary: Vocabulary | None, sizes: Sizes,
+                   labels: Sequence[str] | None) -> None:
         if vocabulary is None:
             raise ValueError("this model was made for sequences, not for a text")
         if self.vocabulary != vocabulary:
@@ -323,24 +291,24 @@ class Corpus(Source):
                              "Corpus.from_records, from_lines or from_table")
 
     def fingerprint(self) -> str:
-        """The SHA-256 (hex) of the ids, their type and number, without the vocabulary."""
+        """Return the SHA-256 (hex) of the ids, their type and number, without the vocabulary."""
         return self._sha().hexdigest()
 
     def _sha(self) -> hashlib._Hash:
-        stored = self.ids.dtype.newbyteorder("<")  # one value on every machine
+        stored = self.ids.dtype.newbyteorder("<")  # the same on every machine
         sha = hashlib.sha256(f"{self.ids.itemsize} {len(self)}\n".encode())
         sha.update(self.ids.astype(stored, copy=False).data)
         return sha
 
     def pieces(self, rows: NDArray[np.intp] | None = None) -> list[NDArray[np.unsignedinteger]]:
-        """The ids of each record, with start and stop symbol; of all, or of some rows."""
+        """The ids of all records, or of the given rows, each with its start and stop symbol."""
         raise ValueError(f"{self.name} is a text and has no records")
 
     def describe(self) -> str:
         return f"{self.name}: {len(self):,} {self.unit}s, {len(self.vocabulary)} distinct"
 
     def __len__(self) -> int:
-        """Number of symbols, those at the start and stop of records included."""
+        """Return the number of symbols, those before and after each record included."""
         return len(self.ids)
 
     def __repr__(self) -> str:
@@ -348,81 +316,68 @@ class Corpus(Source):
 
 
 class RecordCorpus(Corpus):
-    """A corpus of records, which `Corpus` makes when `records` is given. Each is read by itself,
-    from the zero state; a batch has records of about the same length."""
+    """Records, each read from the zero state: what ``Corpus(..., records=...)`` makes."""
 
     records: Records
 
     def __init__(self, ids: ArrayLike, vocabulary: Vocabulary, name: str = "records",
                  records: Records | None = None) -> None:
         if records is None:
-            raise ValueError("a RecordCorpus needs records: use Corpus.from_records")
+            raise ValueError("a RecordCorpus needs `records`: use Corpus.from_records")
         super().__init__(ids, vocabulary, name, records)
-        self.steps = int(records.steps.max())
+        self.steps, self.predictions = int(records.steps.max()), int(records.steps.sum())
         self.labels = records.names
 
     @classmethod
     def of_pieces(cls, pieces: list[NDArray[Any]], vocabulary: Vocabulary) -> RecordCorpus:
-        """Make a corpus of records whose ids, with start and stop symbol, are known."""
+        """A corpus from the ids of each record, with its start and stop symbol."""
         return cls(np.concatenate(pieces), vocabulary, records=Records.of_pieces(pieces))
-
-    @property
-    def predictions(self) -> int:
-        return int(self.records.steps.sum())
 
     def row_labels(self) -> list[str] | None:
         of_rows = self.records.labels
         return None if of_rows is None else [self.labels[c] for c in of_rows]
 
-    def _part(self, rows: NDArray[np.intp]) -> RecordCorpus:
-        return RecordCorpus(self.ids, self.vocabulary, self.name, self.records[np.sort(rows)])
-
     def hold_out(self, valid_fraction: float, seed: int) -> tuple[Corpus, Corpus]:
         n = len(self.records)
         count = held_out_count(n, valid_fraction, 1, f"records of {self.name}")
-        # a table is often sorted, so that its last rows are not like the others
+        # a table is often sorted: its last rows are no random sample of it
         order = np.random.default_rng(seed).permutation(n)
-        return self._part(order[: n - count]), self._part(order[n - count :])
+        train, valid = (
+            RecordCorpus(self.ids, self.vocabulary, self.name, self.records[np.sort(rows)])
+            for rows in np.split(order, [n - count]))
+        return train, valid
 
-    def reading(
-        self, config: Mapping[str, Any], labels: Sequence[str] | None, dtype: np.dtype[Any]
-    ) -> Reading:
+    def reading(self, config: Mapping[str, Any], labels: Sequence[str] | None,
+                dtype: np.dtype[Any]) -> Reading:
         records, N, n = self.records, config["batch_size"], len(self.records)
-        if n < N:
-            raise ValueError(f"{self.name} has {n} records to train on, and batch_size "
-                             f"is {N}: give a batch_size of at most {n}")
+        updates = self.updates(n, N, "records")
         of_rows = self.row_labels() if labels else None
         if config["balance"] and of_rows is None:
             raise ValueError('balance="labels" needs a model and a corpus with labels')
+        # the last entry is for row -1: no record, of length 0
+        starts, steps = np.append(records.starts, records.starts[0]), np.append(records.steps, 0)
         places = None if of_rows is None else np.array(
-            [list(labels or ()).index(label) for label in of_rows], np.int32)
-        updates = math.ceil(n / N)
+            [*(list(labels or ()).index(label) for label in of_rows), 0], np.int32)
 
         def order(rng: np.random.Generator) -> Order:
-            """Batches of about equal lengths; length 0 means that there is no record."""
             rows = np.full(updates * N, -1)
             rows[:n] = (rng.permutation(n) if not config["balance"] or places is None
-                        else balanced(places, rng))
-            lengths = np.where(rows < 0, 0, records.steps[rows])
+                        else balanced(places[:-1], rng))
             for start in range(0, len(rows), GROUP * N):
-                part = slice(start, start + GROUP * N)
-                rows[part] = rows[part][np.argsort(lengths[part], kind="stable")]
+                part = rows[start : start + GROUP * N]
+                part[:] = part[np.argsort(steps[part], kind="stable")]
             rows = rng.permutation(rows.reshape(-1, N)).ravel()
-            of_each = None if places is None else np.where(rows < 0, 0, places[rows])
-            return (records.starts[np.maximum(rows, 0)],
-                    np.where(rows < 0, 0, records.steps[rows]),
-                    None if of_each is None else of_each.astype(np.int32))
+            return starts[rows], steps[rows], None if places is None else places[rows]
 
         return Reading({"ids": self.ids}, updates, float(records.steps.mean()), order)
 
-    def batches(
-        self, dtype: np.dtype[Any], *, streams: int = 1, steps: int = READ_STEPS
-    ) -> Iterator[Batch]:
+    def batches(self, dtype: np.dtype[Any], *, streams: int = 1,
+                steps: int = READ_STEPS) -> Iterator[Batch]:
         pieces = self.pieces()
         counts = [len(ids) - 1 for ids in pieces]
         order = sorted(range(len(pieces)), key=counts.__getitem__)
         while order:
-            # powers of 2, so that few networks are made
+            # T and N are powers of 2, so that few networks are made
             T = 1 << (counts[order[0]] - 1).bit_length()
             rows = [i for i in order[: max(1, ROWS // T)] if counts[i] <= T]
             order = order[len(rows) :]
@@ -434,9 +389,8 @@ class RecordCorpus(Corpus):
             yield Batch(T, {"inputs": ids[:-1], "targets": ids[1:], "mask": mask,
                             "lengths": lengths}, np.array(rows))
 
-    def check_fits(
-        self, vocabulary: Vocabulary | None, sizes: Sizes, labels: Sequence[str] | None
-    ) -> None:
+    def check_fits(self, vocabulary: Vocabulary | None, sizes: Sizes,
+                   labels: Sequence[str] | None) -> None:
         if vocabulary is not None and vocabulary.stop is None:
             raise ValueError(f"{self.name} has records, and this model learned a text")
         if vocabulary is None or vocabulary != self.vocabulary:
@@ -475,8 +429,8 @@ class RecordCorpus(Corpus):
 
 
 def balanced(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.intp]:
-    """As many rows as there are, of each label the same number or one more; rows of rare labels are
-    repeated."""
+    """Random rows, as many as there are labels: each label as often (up to one), rows of rare
+    labels repeated."""
     pools = [np.flatnonzero(labels == c) for c in np.unique(labels)]
     counts = np.full(len(pools), len(labels) // len(pools))
     counts[rng.permutation(len(pools))[: len(labels) % len(pools)]] += 1
@@ -503,3 +457,19 @@ def _checked_unit(unit: str | None, vocabulary: Vocabulary | None) -> str:
         raise ValueError(f'unit "{unit}" is not the vocabulary\'s, which is "{vocabulary.unit}": '
                          "give only one of the two")
     return vocabulary.unit
+
+
+def _checked_words(
+    vocabulary: Vocabulary | None, settings: dict[str, Any], call: str
+) -> dict[str, Any]:
+    """How a new vocabulary splits words; refused where a vocabulary is given."""
+    words = checked(WordSettings, settings, call)
+    if vocabulary is not None and words != checked(WordSettings, {}, call):
+        raise ValueError("split, lower and min_count are the vocabulary's: leave them out where "
+                         "one is given")
+    return words
+
+
+def _read(path: str | os.PathLike[str], unit: str | None, vocabulary: Vocabulary | None) -> Any:
+    """A file as bytes for unit "byte", else as text."""
+    return read_bytes(path) if _checked_unit(unit, vocabulary) == "byte" else read_text(path)

@@ -1,5 +1,4 @@
-"""Records: short independent texts, such as names or messages, as ids between a start and a stop
-symbol."""
+"""Records: short independent texts, as ids between a start and a stop symbol."""
 
 from __future__ import annotations
 
@@ -15,25 +14,24 @@ from ..settings import TOO_LONG
 from ..validate import choice, positive_int
 from .vocabulary import START, STOP, Vocabulary
 
-AS_THEY_ARE = {"split": "blank", "lower": True, "min_count": 1}  # the defaults of WordSettings
-
 
 @dataclass(frozen=True)
 class Records:
-    """Where the records of a corpus are, and their labels.
+    """Where the records of a corpus lie, and their labels.
 
     Attributes
     ----------
     starts : int64 ndarray, shape (n,)
-        Where in ``corpus.ids`` the start symbol of each record is.
+        Index in ``corpus.ids`` of each record's start symbol.
     steps : int64 ndarray, shape (n,)
-        Number of predictions of each record: its symbols and the stop symbol.
+        Predictions in each record: its symbols and the stop symbol.
     labels : int32 ndarray, shape (n,), or None
-        The label of each record, as a position in `names`.
+        Index in `names` of each record's label.
     names : tuple of str
         The distinct labels, sorted.
     counts : dict of str -> int
-        How many texts were "blank", which are left out, and how many "too long" (above max_length).
+        How many texts were "blank" and left out, and how many "too long" (above max_length; left
+        out, cut or kept).
     """
 
     starts: NDArray[np.int64]
@@ -47,18 +45,16 @@ class Records:
         return len(self.starts)
 
     def __getitem__(self, rows: NDArray[np.intp]) -> Records:
-        """Some of the records, by an array of rows."""
+        """The records of an array of rows."""
         return replace(self, starts=self.starts[rows], steps=self.steps[rows],
                        labels=None if self.labels is None else self.labels[rows])
 
     @classmethod
-    def of_pieces(
-        cls, pieces: list[NDArray[Any]], labels: list[str] | None = None,
-        counts: dict[str, int] | None = None,
-    ) -> Records:
-        """Records whose ids, with start and stop symbol, follow one after the other."""
+    def of_pieces(cls, pieces: list[NDArray[Any]], labels: list[str] | None = None,
+                  counts: dict[str, int] | None = None) -> Records:
+        """Records from the ids of each, with its start and stop symbol, to be concatenated."""
         lengths = np.array([len(piece) for piece in pieces], np.int64)
-        names = tuple(sorted(set(labels))) if labels is not None else ()
+        names = tuple(sorted(set(labels or ())))
         places = {label: c for c, label in enumerate(names)}
         return cls(np.cumsum(lengths) - lengths, lengths - 1,
                    None if labels is None else np.array([places[n] for n in labels], np.int32),
@@ -70,15 +66,15 @@ def encode(
     vocabulary: Vocabulary | None, start: Any, stop: Any, max_length: int | None, too_long: str,
     words: dict[str, Any], name: str,
 ) -> tuple[NDArray[np.unsignedinteger], Vocabulary, Records]:
-    """The ids of all records one after the other, each between its start and stop symbol; the
-    vocabulary, made from them where none is given; and where the records are."""
+    """The concatenated ids of all records, each with its start and stop symbol; the vocabulary,
+    made from the texts if not given; and where in the ids the records lie."""
     choice("too_long", too_long, TOO_LONG)
     if max_length is not None:
         positive_int("max_length", max_length)
     elif too_long != "refuse":
         raise ValueError(f"too_long={too_long!r} needs a max_length")
     each = _checked_texts(texts, unit)
-    given = _checked_labels(labels, each)
+    given = None if labels is None else _checked_labels(labels, each)
     chosen = [i for i, text in enumerate(each) if text.strip()]
     counts = {"blank": len(each) - len(chosen), "too long": 0}
     if not chosen:
@@ -88,9 +84,6 @@ def encode(
     elif vocabulary.stop is None or start is not None or stop is not None:
         raise ValueError("start and stop are the vocabulary's, and one for records has them: leave "
                          "them out, or leave the vocabulary out")
-    elif words != AS_THEY_ARE:
-        raise ValueError("split, lower and min_count are the vocabulary's: leave them out where "
-                         "one is given")
     pieces, kept = [], []
     for i in chosen:
         try:
@@ -111,12 +104,12 @@ def encode(
     if not kept:
         raise ValueError(f"all records of {name} are longer than max_length {max_length}: give a "
                          "larger one")
-    of_rows = None if given is None else [given[i] for i in kept]
-    return np.concatenate(pieces), vocabulary, Records.of_pieces(pieces, of_rows, counts)
+    names = None if given is None else [given[i] for i in kept]
+    return np.concatenate(pieces), vocabulary, Records.of_pieces(pieces, names, counts)
 
 
 def digest(ids: NDArray[Any]) -> int:
-    """A hash of a record's ids with start and stop symbol."""
+    """A hash of a record's ids, its start and stop symbol included."""
     stored = np.ascontiguousarray(ids, "<u4").tobytes()
     return int.from_bytes(hashlib.blake2b(stored, digest_size=8).digest(), "little")
 
@@ -131,10 +124,8 @@ def _checked_texts(given: Any, unit: str) -> list[Any]:
     return texts
 
 
-def _checked_labels(labels: Any, texts: list[Any]) -> list[str] | None:
-    """A label for each text, which only a blank text may lack; None where there are none."""
-    if labels is None:
-        return None
+def _checked_labels(labels: Any, texts: list[Any]) -> list[str]:
+    """A label for each text; that of a blank text may be blank."""
     given = _listed("labels", labels)
     for i, label in enumerate(given):
         needed = i < len(texts) and texts[i].strip()
@@ -147,13 +138,12 @@ def _checked_labels(labels: Any, texts: list[Any]) -> list[str] | None:
     return given
 
 
-def _new_vocabulary(
-    texts: list[Any], unit: str, start: Any, stop: Any, words: dict[str, Any]
-) -> Vocabulary:
-    start, stop = (_symbol(symbol, default, unit) for symbol, default in
-                   ((start, START), (stop, STOP)))
-    between = "\n" if unit == "word" else ""  # two words must not become one
-    joined = (b"".join(map(_octets, texts)) if unit == "byte" else between.join(texts))
+def _new_vocabulary(texts: list[Any], unit: str, start: Any, stop: Any,
+                    words: dict[str, Any]) -> Vocabulary:
+    between = "\n" if unit == "word" else ""  # the last word of a record is not part of the next
+    joined = b"".join(map(_octets, texts)) if unit == "byte" else between.join(texts)
+    start = _symbol(START if start is None else start, unit)
+    stop = _symbol(STOP if stop is None else stop, unit)
     return Vocabulary.from_text(joined, unit, start=start, stop=stop, **words)
 
 
@@ -163,9 +153,8 @@ def _listed(name: str, values: Any) -> list[Any]:
     return list(values)
 
 
-def _symbol(symbol: Any, default: str, unit: str) -> Any:
-    if symbol is None:
-        symbol = default
+def _symbol(symbol: Any, unit: str) -> Any:
+    """For unit "byte" a text of one byte as an int."""
     if unit == "byte" and isinstance(symbol, str | bytes) and len(_octets(symbol)) == 1:
         return _octets(symbol)[0]
     return symbol

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as OneOf
 from typing import Any
@@ -16,7 +15,7 @@ from .source import READ_STEPS, ROWS, Batch, Order, Reading, Sizes, Source, held
 
 
 class Sequences(Source):
-    """N sequences of T steps, with a target at every step.
+    """N sequences of T steps: a model learns to predict a target at every step.
 
     Parameters
     ----------
@@ -24,46 +23,47 @@ class Sequences(Source):
         Symbols, int of shape (N, T), or numbers, float of shape (N, T, D).
     targets : array_like
         Symbols, int of shape (N, T): the loss is the cross-entropy in nats. Or numbers, float of
-        shape (N, T, K): it is the squared error, the mean of a step's K numbers.
+        shape (N, T, K): the loss is the squared error, the mean over a step's K numbers.
     mask : array_like of bool, shape (N, T), optional
-        True for the steps whose predictions are part of the loss; all where not given. The targets
-        of the others may be anything.
+        Which steps count in the loss; all by default. The targets of the others are ignored.
     lengths : array_like of int, shape (N,), optional
-        Number of steps of each sequence, 1 to T; later ones are padding and may hold anything. T
-        where not given.
+        Steps of each sequence, 1 to T; the steps after them are padding of any values. T by
+        default.
     symbols : int, optional
-        Number of symbols, the same for inputs and targets; one more than the largest where not
-        given.
+        Number of distinct symbols, the same for inputs and targets; by default one more than the
+        largest.
     name : str
-        The name of these sequences in messages.
+        The name of the sequences in messages.
 
     Attributes
     ----------
     inputs, targets : ndarray
-        Symbols of an unsigned type, numbers as float32 or float64; 0 in padding.
+        Symbols of an unsigned type, numbers as float32 or float64; 0 where they are ignored.
     mask : bool ndarray, shape (N, T)
-        True for the steps whose predictions are part of the loss; False in padding.
+        Which steps count in the loss: none in padding.
     lengths : int64 ndarray, shape (N,)
     ends : int64 ndarray, shape (N,)
-        One more than the last step whose prediction is part of the loss; training reads no further.
+        Steps of each sequence up to the last one that counts; training reads no further.
     sizes : Sizes
-        What `Model` needs to know of them.
+        What a `Model` of these sequences is made with.
 
     Raises
     ------
     TypeError
         Inputs or targets that are neither whole numbers nor floats.
     ValueError
-        Shapes that do not fit (both are named), NaN or infinity, a negative symbol or one too large
-        (with their place), lengths beyond T, a mask that hides all steps of a sequence.
+        Shapes that do not fit (the message has both), NaN or infinity, a negative or too large
+        symbol (with its place), lengths beyond T, a mask without any step of a sequence.
 
     Notes
     -----
-    ``sequences[:100]`` or ``sequences[rows]`` picks some of them. Padding has no part in loss or
-    gradient, so sequences of different lengths train exactly as if each were alone.
+    ``sequences[:100]``, or an array of rows as index, selects some of them. Sequences of different
+    lengths train exactly as if each were alone: padding adds nothing to loss or gradient.
 
     >>> curves = fastrnn.Sequences(x[:, :-1, None], x[:, 1:, None])
     """
+
+    kind = "sequences"
 
     def __init__(
         self, inputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None,
@@ -77,10 +77,9 @@ class Sequences(Source):
         self.lengths = _lengths(lengths, N, T)
         inside = np.arange(T) < self.lengths[:, None]  # (N, T)
         self.mask = inside & _mask(mask, (N, T))
-        hidden = ~self.mask.any(axis=1)
-        if hidden.any():
-            raise ValueError(f"mask hides every step of sequence {hidden.argmax()}: leave at least "
-                             "one, or leave the sequence out")
+        for row in np.flatnonzero(~self.mask.any(axis=1)):
+            raise ValueError(f"mask hides every step of sequence {row}: leave at least one, or "
+                             "leave the sequence out")
         self.ends = T - np.argmax(self.mask[:, ::-1], axis=1)
         count = 1 + max((int(a.max(where=where, initial=0)) for a, where in
                          ((x, inside), (y, self.mask)) if a.ndim == 2), default=-1)
@@ -88,63 +87,48 @@ class Sequences(Source):
             count = max(2, count) if symbols is None else positive_int("symbols", symbols, 2)
         self.inputs = _kept("inputs", x, inside, count)
         self.targets = _kept("targets", y, self.mask, count)
-        self._sizes = Sizes(
-            input_symbols=count if x.ndim == 2 else 0,
-            input_size=x.shape[2] if x.ndim == 3 else 0,
-            output_symbols=count if y.ndim == 2 else 0,
-            output_size=y.shape[2] if y.ndim == 3 else 0)
-        self.name, self.steps = name, T
-
-    kind = "sequences"
+        (symbols_in, size_in), (symbols_out, size_out) = (
+            (count, 0) if a.ndim == 2 else (0, a.shape[2]) for a in (x, y))
+        self._sizes = Sizes(symbols_in, size_in, symbols_out, size_out)
+        self.name, self.steps, self.predictions = name, T, int(self.mask.sum())
 
     @property
     def sizes(self) -> Sizes:
         return self._sizes
 
-    @property
-    def predictions(self) -> int:
-        return int(self.mask.sum())
-
     def hold_out(self, valid_fraction: float, seed: int) -> tuple[Sequences, Sequences]:
         n = len(self) - held_out_count(len(self), valid_fraction, 1, f"sequences of {self.name}")
         return self[:n], self[n:]
 
-    def reading(
-        self, config: Mapping[str, Any], labels: OneOf[str] | None, dtype: np.dtype[Any]
-    ) -> Reading:
+    def reading(self, config: Mapping[str, Any], labels: OneOf[str] | None,
+                dtype: np.dtype[Any]) -> Reading:
         n, N, T = len(self), config["batch_size"], self.mask.shape[1]
-        if n < N:
-            raise ValueError(f"{self.name} has {n} sequences to train on, and batch_size is "
-                             f"{N}: give a batch_size of at most {n}")
-        updates = math.ceil(n / N)
+        updates = self.updates(n, N, "sequences")
+        lengths = np.append(self.ends, 0)  # the last one is for row -1: no sequence
 
         def order(rng: np.random.Generator) -> Order:
-            """A new order of the sequences; length 0 means that there is none."""
             rows = np.full(updates * N, -1)
             rows[:n] = rng.permutation(n)
-            return np.maximum(rows, 0) * T, np.where(rows < 0, 0, self.ends[rows]), None
+            return np.maximum(rows, 0) * T, lengths[rows], None
 
         x, y = (a.ravel() if a.ndim == 2 else a.astype(dtype) for a in (self.inputs, self.targets))
         arrays = {"x" if x.ndim == 3 else "ids": x, "targets": y, "mask": self.mask}
         return Reading(arrays, updates, self.predictions / n, order)
 
-    def batches(
-        self, dtype: np.dtype[Any], *, streams: int = 1, steps: int = READ_STEPS
-    ) -> Iterator[Batch]:
+    def batches(self, dtype: np.dtype[Any], *, streams: int = 1,
+                steps: int = READ_STEPS) -> Iterator[Batch]:
         n, T = self.mask.shape
         N = min(n, max(1, ROWS // T))
         for start in range(0, n, N):
             rows = np.arange(start, min(n, start + N))
-            padded = np.full(N, -1)  # sequences to read; -1: none
-            padded[: len(rows)] = rows
+            padded = np.append(rows, np.full(N - len(rows), -1))
             yield Batch(T, self.batch(padded, dtype), rows)
 
     def padded(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
         return self.inputs, self.lengths
 
     def batch(self, rows: NDArray[np.intp], dtype: Any) -> dict[str, Any]:
-        """The sequences of some rows as `kernels.Network.unroll` takes them; of row -1 an empty
-        one."""
+        """The arguments of `kernels.Network.unroll` for some rows; row -1 is an empty sequence."""
         mask, lengths = self.mask[rows], self.lengths[rows]
         mask[rows < 0], lengths[rows < 0] = False, 0
         arrays = {name: (np.ascontiguousarray(array[rows].T, np.int32) if array.ndim == 2
@@ -166,7 +150,7 @@ class Sequences(Source):
     def __getitem__(self, rows: Any) -> Sequences:
         """Some of the sequences, by a slice or an array."""
         index = np.arange(len(self))[rows]
-        if index.ndim != 1:  # nor can they be iterated over
+        if index.ndim != 1:  # a single row, or iteration
             raise TypeError(f"{self.name} can be picked by a slice or an array of rows, not by "
                             f"{rows!r}: the arrays are in inputs and targets")
         if not index.size:
@@ -178,11 +162,11 @@ class Sequences(Source):
     def __repr__(self) -> str:
         N, T = self.mask.shape
         return (f"<Sequences {self.name!r}: {N} of {T} steps, {self.sizes}, "
-                f"{int(self.mask.sum())} steps count>")
+                f"{self.predictions} steps count>")
 
 
 def _array(name: str, value: ArrayLike) -> NDArray[Any]:
-    """Symbols (N, T) or numbers (N, T, .) whose values are not yet checked."""
+    """Symbols (N, T) or numbers (N, T, D) of the right type and shape; values are not checked."""
     try:
         array = np.asarray(value)
     except ValueError:  # rows of different lengths
@@ -191,15 +175,13 @@ def _array(name: str, value: ArrayLike) -> NDArray[Any]:
     if kind not in "iuf" or array.dtype == np.float16:
         what = "of mixed types or lengths" if kind == "O" else array.dtype.name
         raise TypeError(f"{name} must be whole numbers (N, T) or floats (N, T, D), not {what}: pad "
-                        "sequences of different lengths, and tell their lengths")
+                        "sequences of different lengths, and give their lengths")
     if array.ndim != (3 if kind == "f" else 2):
-        hint = ""
-        if kind == "f" and array.ndim == 2:
-            hint = f": write {name}[..., None] for one number a step"
-        elif kind != "f" and array.ndim == 3:
-            hint = f": convert numbers with {name}.astype(float)"
-        raise ValueError(f"{name} of type {array.dtype} must have the shape "
-                         f"{'(N, T, D)' if kind == 'f' else '(N, T)'}, not {array.shape}{hint}")
+        shape, other, hint = (
+            ("(N, T, D)", 2, f"write {name}[..., None] for one number a step") if kind == "f" else
+            ("(N, T)", 3, f"convert numbers with {name}.astype(float)"))
+        raise ValueError(f"{name} of type {array.dtype} must have the shape {shape}, not "
+                         f"{array.shape}{f': {hint}' if array.ndim == other else ''}")
     if array.size == 0:
         raise ValueError(f"{name} are empty: their shape is {array.shape}")
     return array
@@ -212,9 +194,7 @@ def _lengths(lengths: ArrayLike | None, N: int, T: int) -> NDArray[np.int64]:
     if array.dtype.kind not in "iu" or array.shape != (N,):
         raise ValueError(f"lengths must be {N} whole numbers, one for each sequence, not "
                          f"{array.dtype} of shape {array.shape}")
-    wrong = (array < 1) | (array > T)
-    if wrong.any():
-        row = int(wrong.argmax())
+    for row in np.flatnonzero((array < 1) | (array > T)):
         raise ValueError(f"lengths has {array[row]} for sequence {row}: they go from 1 to the {T} "
                          "steps that there are")
     return array.astype(np.int64)
@@ -231,22 +211,18 @@ def _mask(mask: ArrayLike | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return array.astype(bool)
 
 
-def _kept(
-    name: str, array: NDArray[Any], matters: NDArray[np.bool_], symbols: int
-) -> NDArray[Any]:
-    """A copy with 0 where the values do not matter; ValueError for a wrong value elsewhere."""
-    if array.ndim == 3:
-        wrong = matters & ~np.isfinite(array).all(axis=2)
-        if wrong.any():
-            n, t = (int(i) for i in np.argwhere(wrong)[0])
+def _kept(name: str, array: NDArray[Any], matters: NDArray[np.bool_], symbols: int) -> NDArray[Any]:
+    """A copy with 0 where `matters` is false; ValueError for a wrong value elsewhere."""
+    numbers = array.ndim == 3
+    wrong = ~np.isfinite(array).all(axis=2) if numbers else (array < 0) | (array >= symbols)
+    for n, t in np.argwhere(matters & wrong):
+        if numbers:
             bad = array[n, t][~np.isfinite(array[n, t])][0]
             raise ValueError(f"{name} have {bad} in sequence {n} at step {t}: mend or leave out "
                              "what is not finite")
-        dtype = np.float32 if array.dtype == np.float32 else np.float64
-        return np.where(matters[..., None], array, 0).astype(dtype)
-    wrong = matters & ((array < 0) | (array >= symbols))
-    if wrong.any():
-        n, t = (int(i) for i in np.argwhere(wrong)[0])
         raise ValueError(f"{name} have the symbol {array[n, t]} in sequence {n} at step {t}: they "
                          f"go from 0 to {symbols - 1}")
-    return np.where(matters, array, 0).astype(np.min_scalar_type(symbols - 1))
+    if not numbers:
+        return np.where(matters, array, 0).astype(np.min_scalar_type(symbols - 1))
+    dtype = np.float32 if array.dtype == np.float32 else np.float64
+    return np.where(matters[..., None], array, 0).astype(dtype)

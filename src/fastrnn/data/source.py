@@ -1,12 +1,11 @@
-"""Sources of data: what texts, records and sequences have in common.
+"""The interface that a text, records and sequences share: a new kind of data is one class.
 
-Training, scoring and the command line call the methods of `Source` and never ask which kind it is,
-so a new kind is one class. The compiled loops read flat arrays, step by step; a source says where
-in them the rows of each update begin.
+The compiled loops read flat arrays, step by step; a source says where in them each row begins.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,11 +17,11 @@ from numpy.typing import NDArray
 from ..validate import positive_int
 from .vocabulary import Vocabulary
 
-READ_STEPS = 256  # time steps of a text in a batch for scoring
-ROWS = 2**14  # time steps of all rows together in such a batch
+READ_STEPS = 256  # time steps of a text that a network reads in one call
+ROWS = 2**14  # time steps of all rows together that a network reads in one call
 
-# where the rows of an epoch's batches begin, their lengths if they differ, and their labels: arrays
-# (updates * N,), a length of 0 where there is no row
+# starts, lengths (None: all the same) and labels of an epoch's rows, arrays (updates * N,); an
+# empty row has length 0
 Order = tuple[NDArray[np.int64], NDArray[np.int64] | None, NDArray[np.int32] | None]
 
 
@@ -33,11 +32,9 @@ class Sizes:
     Parameters
     ----------
     input_symbols, input_size : int
-        How many symbols there are, one-hot or embedded; or how many numbers an input has. One of
-        the two is 0.
+        Distinct symbols to read, one-hot or embedded; or numbers in each input. One of them is 0.
     output_symbols, output_size : int
-        How many symbols there are to predict; or how many numbers a prediction has. One of the two
-        is 0.
+        Distinct symbols to predict; or numbers in each prediction. One of them is 0.
 
     Raises
     ------
@@ -53,39 +50,38 @@ class Sizes:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             positive_int(name, value, least=0)
-        if bool(self.input_symbols) == bool(self.input_size):
-            raise ValueError("Sizes needs either input_symbols or input_size")
-        if bool(self.output_symbols) == bool(self.output_size):
-            raise ValueError("Sizes needs either output_symbols or output_size")
+        for side in ("input", "output"):
+            if bool(getattr(self, f"{side}_symbols")) == bool(getattr(self, f"{side}_size")):
+                raise ValueError(f"Sizes needs either {side}_symbols or {side}_size")
         if self.output_symbols == 1:
             raise ValueError("output_symbols must be at least 2, so that there is a choice")
 
     @property
     def inputs(self) -> int:
-        """V, the number of input symbols, or D, the numbers of an input."""
+        """V symbols or D numbers that are read."""
         return self.input_symbols or self.input_size
 
     @property
     def outputs(self) -> int:
-        """K, the number of output symbols or the numbers of a prediction."""
+        """K symbols or numbers that are predicted."""
         return self.output_symbols or self.output_size
 
     @property
     def loss(self) -> str:
-        """The usual loss: "cross_entropy" for symbols, "mean_squared_error" for numbers."""
+        """"cross_entropy" for symbols, "mean_squared_error" for numbers."""
         return "cross_entropy" if self.output_symbols else "mean_squared_error"
 
     def __str__(self) -> str:
         def shown(symbols: int, numbers: int) -> str:
-            return f"{symbols or numbers} {'symbol' if symbols else 'number'}" + (
-                "s" * (symbols + numbers > 1))
+            plural = "s" if symbols + numbers > 1 else ""
+            return f"{symbols or numbers} {'symbol' if symbols else 'number'}{plural}"
 
         return (f"{shown(self.input_symbols, self.input_size)} in, "
                 f"{shown(self.output_symbols, self.output_size)} out")
 
 
 def sizes_of(vocabulary: Vocabulary | Sizes) -> Sizes:
-    """What a model of this vocabulary, or of these sizes, reads and predicts."""
+    """The sizes of a model of text with this vocabulary; given sizes are returned as they are."""
     if isinstance(vocabulary, Sizes):
         return vocabulary
     if not isinstance(vocabulary, Vocabulary):
@@ -101,14 +97,14 @@ class Reading:
     Attributes
     ----------
     arrays : dict of str -> ndarray
-        What `kernels.Training` reads, step by step: ``ids`` or numbers ``x``, ``targets`` where
-        they are not the next ids, ``mask`` where the loss leaves steps out.
+        What `kernels.Training` reads, step by step: ``ids`` or numbers ``x``, ``targets`` unless
+        they are the next ids, ``mask`` if not every step counts in the loss.
     updates_per_epoch : int
     predictions : float
-        Predictions in one row of a batch that are part of the loss; the mean where rows differ.
+        Mean number of predictions in a row of a batch that count in the loss.
     order : callable or None
-        order(rng) samples an epoch's rows, each read from the zero state; None: the ids are cut
-        into equal streams, read from left to right, the state carried from window to window.
+        order(rng) draws the rows of an epoch, each read from the zero state. None: the ids are cut
+        into equal streams, read from left to right with the state carried on.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -124,14 +120,14 @@ class Batch:
     Attributes
     ----------
     steps : int
-        The most time steps of a batch of this source.
+        T of the network to read this batch with, at least that of its arrays.
     arrays : dict of str -> ndarray
-        ``inputs`` and ``targets``, ids [T][N] or numbers [N][T][.]; and where rows differ in
-        length ``mask`` [T][N] and ``lengths`` [N].
+        ``inputs`` and ``targets``, ids (T, N) or numbers (N, T, ...); if rows differ in length also
+        ``mask`` (T, N) and ``lengths`` (N,).
     rows : ndarray of int, shape (n,)
-        The rows of the source that are the first n of the N; the others are empty.
+        Index in the source of the first n of the N rows; the others are empty.
     goes_on : bool
-        Whether the state is that after the previous batch, not zero.
+        Whether the initial state is the last one of the batch before, instead of zero.
     """
 
     steps: int
@@ -146,11 +142,10 @@ class Batch:
 
     @property
     def predictions(self) -> int:
-        """Number of predictions that are part of the loss."""
+        """Predictions that count in the loss."""
         if "mask" in self.arrays:
             return int(self.arrays["mask"].sum())
-        inputs = self.arrays["inputs"]
-        return int(inputs.shape[0] * inputs.shape[1])
+        return math.prod(self.arrays["inputs"].shape[:2])
 
 
 class Source(ABC):
@@ -161,19 +156,19 @@ class Source(ABC):
     name : str
         The name of this source in messages.
     kind : str
-        The name of such a source in messages: "text", "sequences".
+        The name of this kind of source in messages: "text", "sequences".
     unit : str
         What is predicted at a step: a "char", "word" or "byte"; "step" for other sources.
     sizes : Sizes
-        What a network reads and predicts here.
+        What a network reads and predicts.
     vocabulary : Vocabulary or None
         The symbols of a text or of records; a model of other sources generates no text.
     steps : int or None
-        T of the longest row where rows are read whole; None: the trainer's seq_length.
+        Length of the longest row if rows are read whole; None: the trainer's seq_length.
     labels : tuple of str
-        The distinct labels of its rows; empty where they have none.
+        The distinct labels of the rows; empty without labels.
     predictions : int
-        Number of predictions that are part of the loss, in all rows.
+        Predictions that count in the loss, in all rows.
     """
 
     name: str
@@ -182,71 +177,72 @@ class Source(ABC):
     vocabulary: Vocabulary | None = None
     steps: int | None = None
     labels: tuple[str, ...] = ()
+    predictions: int
 
     @property
     @abstractmethod
     def sizes(self) -> Sizes: ...
 
-    @property
-    @abstractmethod
-    def predictions(self) -> int: ...
-
     @abstractmethod
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the data."""
+        """SHA-256 (hex) of all data that a model learns from."""
 
     @abstractmethod
     def hold_out(self, valid_fraction: float, seed: int) -> tuple[Source, Source]:
-        """Training data and validation data; ValueError where one of the two would be too small."""
+        """The training data and the validation data; ValueError if one of them is too small."""
 
     @abstractmethod
-    def reading(
-        self, config: Mapping[str, Any], labels: Sequence[str] | None, dtype: np.dtype[Any]
-    ) -> Reading:
-        """How a run with this configuration of the trainer, whose model has these labels and this
-        dtype, reads the source; ValueError where it is too short for seq_length and batch_size."""
+    def reading(self, config: Mapping[str, Any], labels: Sequence[str] | None,
+                dtype: np.dtype[Any]) -> Reading:
+        """How a run with these trainer settings and a model of these labels and this dtype reads
+        the source; ValueError if there is too little data for seq_length and batch_size."""
 
     @abstractmethod
-    def batches(
-        self, dtype: np.dtype[Any], *, streams: int = 1, steps: int = READ_STEPS
-    ) -> Iterator[Batch]:
-        """The whole source once, for scoring. A text is cut into so many streams (fewer where it is
-        short), `steps` symbols in a batch; other sources choose their own batches."""
+    def batches(self, dtype: np.dtype[Any], *, streams: int = 1,
+                steps: int = READ_STEPS) -> Iterator[Batch]:
+        """All data once, for scoring. A text is read in `streams` parts side by side (fewer if it
+        is short), `steps` at a time; other sources ignore both."""
 
-    def check_fits(
-        self, vocabulary: Vocabulary | None, sizes: Sizes, labels: Sequence[str] | None
-    ) -> None:
-        """Raise ValueError unless a model of this vocabulary, sizes and labels fits this source."""
+    def updates(self, rows: int, batch_size: int, what: str) -> int:
+        """How many batches so many rows make, the last one filled up with empty rows."""
+        if rows < batch_size:
+            raise ValueError(f"{self.name} has {rows} {what} to train on, and batch_size is "
+                             f"{batch_size}: give a batch_size of at most {rows}")
+        return math.ceil(rows / batch_size)
+
+    def check_fits(self, vocabulary: Vocabulary | None, sizes: Sizes,
+                   labels: Sequence[str] | None) -> None:
+        """Raise ValueError unless a model with these can read and predict this data."""
         own, other = asdict(sizes), asdict(self.sizes)
         if not all(other[name] == size or ("symbols" in name and 0 < other[name] < size)
                    for name, size in own.items()):
             raise ValueError(f"{self.name} have {self.sizes}, and this model has {sizes}: "
-                             "they must be the same, but for symbols that do not come")
+                             "they must be the same, but symbols may be fewer")
 
     def row_labels(self) -> list[str] | None:
-        """The label of each row; None where rows have none."""
+        """The label of each row; None without labels."""
         return None
 
     def padded(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """The inputs of all rows side by side (N, T, ...), and their lengths (N,)."""
+        """The inputs (N, T, ...) of all rows and their lengths (N,)."""
         raise ValueError(f"{self.name} is no batch of sequences: give ids (N, T)")
 
     def digests(self) -> NDArray[np.uint64]:
-        """A hash of each distinct record, sorted; empty for other sources."""
+        """The sorted hashes of the records; empty for other sources."""
         return np.empty(0, np.uint64)
 
     def describe(self) -> str:
-        """A line about this source, for the command line."""
+        """One line about the data, for the command line."""
         return f"{self.name}: {self.predictions:,} {self.unit}s to predict, {self.sizes}"
 
 
 def held_out_count(count: int, valid_fraction: float, least: int, what: str) -> int:
-    """The number of symbols or rows that are validation data, at least `least`."""
+    """How many of `count` symbols or rows are validation data; ValueError below `least`."""
     held_out = round(count * valid_fraction)
     if held_out < least:
-        raise ValueError(
-            f"valid_fraction {valid_fraction:g} is {held_out} of the {count} {what}, and "
-            f"{least} {'are' if least > 1 else 'is'} the least: give {least / count:.2g} or more")
+        raise ValueError(f"valid_fraction {valid_fraction:g} is {held_out} of the {count} {what}, "
+                         f"and {least} {'are' if least > 1 else 'is'} the least: give "
+                         f"{least / count:.2g} or more")
     if held_out >= count:
         raise ValueError(f"valid_fraction {valid_fraction:g} leaves none of the {count} "
                          f"{what} to train on: give less")
@@ -254,5 +250,5 @@ def held_out_count(count: int, valid_fraction: float, least: int, what: str) -> 
 
 
 def time_major(ids: NDArray[Any]) -> NDArray[np.int32]:
-    """(N, T) -> (T, N) as the kernels read it."""
+    """(N, T) -> (T, N) int32, as the kernels read ids."""
     return np.ascontiguousarray(ids.T, np.int32)

@@ -1,4 +1,4 @@
-"""Lines and tables: how files of records are cut into texts and labels."""
+"""Lines and tables: files of records split into texts and labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def lines(text: Any) -> list[Any]:
-    """The lines of a text, or of bytes, which end with LF, CRLF or CR."""
+    """The lines of a str or bytes, ended by LF, CRLF or CR."""
     lf: Any
     lf, cr, crlf = ("\n", "\r", "\r\n") if isinstance(text, str) else (b"\n", b"\r", b"\r\n")
     found: list[Any] = text.replace(crlf, lf).replace(cr, lf).removesuffix(lf).split(lf)
@@ -21,8 +21,7 @@ def lines(text: Any) -> list[Any]:
 def table(
     text: str, separator: str | None, columns: Sequence[str | int], name: str
 ) -> tuple[list[str], list[str]]:
-    """Texts and labels from two columns of a table, by their place, or by their name in the first
-    row."""
+    """Texts and labels from two columns of a table, given by number or by name in the first row."""
     if separator is None:
         separator = "\t" if "\t" in text.split("\n", 1)[0] else ","
     if not isinstance(separator, str) or len(separator) != 1:
@@ -35,22 +34,20 @@ def table(
     quoting: Any = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     reader = csv.reader(io.StringIO("\n".join(lines(text))), delimiter=separator, quoting=quoting,
                         strict=True)
-    places: list[int] = list(columns)  # type: ignore[arg-type]
     found: tuple[list[str], list[str]] = [], []
     try:
-        if any(isinstance(column, str) for column in columns):
-            head = [field.strip() for field in next(reader, [])]
-            for i, column in enumerate(columns):
-                if isinstance(column, str) and column not in head:
-                    raise ValueError(f"{name} has no column {column!r} in its first row, which is "
-                                     f"{head}")
-                places[i] = head.index(column) if isinstance(column, str) else column
+        named = [column for column in columns if isinstance(column, str)]
+        head = [field.strip() for field in next(reader, [])] if named else []
+        for column in named:
+            if column not in head:
+                raise ValueError(f"{name} has no column {column!r} in its first row, which is "
+                                 f"{head}")
+        places = [head.index(column) if isinstance(column, str) else column for column in columns]
         for row in reader:
             if row and len(row) <= max(places):
-                raise ValueError(
-                    f"line {reader.line_num} of {name} has {len(row)} columns, and column "
-                    f"{max(places) + 1} is needed: give it, name other columns, or another "
-                    f"separator than {separator!r}")
+                raise ValueError(f"line {reader.line_num} of {name} has {len(row)} columns, and "
+                                 f"column {max(places) + 1} is needed: give it, name other "
+                                 f"columns, or another separator than {separator!r}")
             for fields, place in zip(found, places, strict=True):
                 fields.append(row[place].strip() if row else "")
     except csv.Error as error:

@@ -1,7 +1,6 @@
-"""Sequences to learn by heart, to continue and to add up: the classic tests of a memory.
+"""Tasks that test a network's memory: sequences to repeat, to continue and to add up.
 
-Each function draws from ``numpy.random.default_rng(seed)``; another seed gives fresh sequences of
-the same task.
+Each function draws from ``numpy.random.default_rng(seed)``; another seed gives other sequences.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ from ..validate import finite_float, generator, positive_float, positive_int
 from .sequences import Sequences
 
 
-def memorization(
-    n: int, length: int, symbols: int = 8, blanks: int = 0, seed: int | None = 0
-) -> Sequences:
-    """Read some symbols, wait, and say them again (Hochreiter and Schmidhuber 1997, as the copying
+def memorization(n: int, length: int, symbols: int = 8, blanks: int = 0,
+                 seed: int | None = 0) -> Sequences:
+    """Read some symbols, wait, and repeat them (Hochreiter and Schmidhuber 1997, as the copying
     problem of Arjovsky, Shah and Bengio 2016).
 
     With b the blank and d the delimiter, ``length`` 3 and ``blanks`` 2::
@@ -23,21 +21,26 @@ def memorization(
         inputs   s1 s2 s3 b  b  d  b  b  b
         targets  b  b  b  b  b  b  s1 s2 s3
 
-    All steps count; ``model.accuracy(sequences, last=length)`` is the share of recalled symbols
-    that are right.
+    All steps count in the loss; ``model.accuracy(sequences, last=length)`` is the fraction of
+    remembered symbols that are right.
 
     Parameters
     ----------
     n : int
-        Sequences.
+        Number of sequences.
     length : int
         Symbols to remember; a sequence has 2 length + blanks + 1 steps.
     symbols : int
-        Distinct ones, 0 to symbols - 1, equally likely. Behind them come the blank, ``symbols``,
-        and the delimiter, ``symbols + 1``.
+        Number of distinct symbols to remember, 0 to symbols - 1, equally likely. The blank is
+        ``symbols``, the delimiter ``symbols + 1``.
     blanks : int
         Steps between the last symbol and the delimiter.
     seed : int or None
+
+    Returns
+    -------
+    Sequences
+        Inputs and targets (n, 2 length + blanks + 1), unsigned integers.
     """
     n, length = positive_int("n", n), positive_int("length", length)
     symbols, blanks = positive_int("symbols", symbols), positive_int("blanks", blanks, least=0)
@@ -53,21 +56,21 @@ def sine(
     n: int, steps: int, step: float = 0.15, divisor: tuple[float, float] = (1.0, 2.0),
     seed: int | None = 0,
 ) -> Sequences:
-    """Sine curves whose next sample is to be foretold (an exercise of RWTH Aachen).
+    """Sine curves whose next value is predicted (an exercise of RWTH Aachen).
 
-    Sample t of a curve is sin(step t / d + p), its divisor d uniform in `divisor` and its phase p
-    in [0, 2 pi). The target of a step is the next sample, so a curve has steps + 1 of them.
+    Value t of a curve is sin(step t / d + p), with d uniform in `divisor` and p in [0, 2 pi). The
+    target of a step is the next value, so a curve has steps + 1 values.
 
     Parameters
     ----------
     n : int
-        Curves.
+        Number of curves.
     steps : int
-        Of a sequence.
+        Steps of each sequence.
     step : float
-        Radians between samples where the divisor is 1.
+        Radians between values for d = 1.
     divisor : pair of float
-        Its lowest and highest value, above 0.
+        Lowest and highest d, above 0.
     seed : int or None
 
     Returns
@@ -91,16 +94,16 @@ def adding(n: int, length: int, seed: int | None = 0) -> Sequences:
     """Add two marked numbers of a sequence (Hochreiter and Schmidhuber 1997, in the form of Le,
     Jaitly and Hinton 2015).
 
-    Each step has two inputs: a number uniform in [0, 1), and 1 at two steps, one in each half, else
-    0. The target is the sum of the two marked numbers; only the last step counts. Who always says 1
-    has a mean squared error of 1/6.
+    Each step has two inputs: a number uniform in [0, 1), and a mark, 1 at one step of each half and
+    else 0. The target is the sum of the two marked numbers; only the last step counts in the loss.
+    Always predicting 1 has a mean squared error of 1/6.
 
     Parameters
     ----------
     n : int
-        Sequences.
+        Number of sequences.
     length : int
-        Their steps, at least 2.
+        Steps of each sequence, at least 2.
     seed : int or None
 
     Returns
@@ -111,8 +114,7 @@ def adding(n: int, length: int, seed: int | None = 0) -> Sequences:
     n, length = positive_int("n", n), positive_int("length", length, least=2)
     rng = generator(seed)
     numbers, marks = rng.random((n, length)), np.zeros((n, length))
-    half = length // 2
-    rows = np.arange(n)
+    half, rows = length // 2, np.arange(n)
     marks[rows, rng.integers(0, half, n)] = 1
     marks[rows, rng.integers(half, length, n)] = 1
     targets, last = np.zeros((n, length, 1)), np.zeros((n, length), bool)

@@ -1,4 +1,4 @@
-"""Text files: read whole, decoded, and refused with a reason."""
+"""Reading whole text files, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
             return stream.read()
     except (OSError, ValueError) as error:  # ValueError: a null character, a lone surrogate
         if os.path.isdir(file):
-            raise IsADirectoryError(
-                f"{_shown(path)} is a directory: give the path of one text file in it"
-            ) from None
+            raise IsADirectoryError(f"{_shown(path)} is a directory: give the path of one text "
+                                    "file in it") from None
         if isinstance(error, PermissionError):
-            raise PermissionError(
-                f"{_shown(path)} may not be read: change its permissions, or give a copy that may"
-            ) from None
-        # the last two, and ValueError, are what a text given by mistake for a path leads to
+            raise PermissionError(f"{_shown(path)} may not be read: change its permissions, or "
+                                  "give a copy that may") from None
+        # a text given as a path by mistake leads to the last two, or to ValueError
         nowhere = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL)
         if isinstance(error, ValueError) or error.errno in nowhere:
             hint = "; a text itself goes to Corpus.from_text" if isinstance(path, str) else ""
@@ -37,10 +35,9 @@ def read_text(path: str | os.PathLike[str]) -> str:
         return str(memoryview(data)[skip:], "utf-8")
     except UnicodeDecodeError as error:
         offset = skip + error.start
-        raise ValueError(
-            f"{_shown(path)} is not UTF-8: byte 0x{data[offset]:02x} at byte offset {offset}; "
-            'convert the file to UTF-8, or read it with unit="byte"'
-        ) from None
+        raise ValueError(f"{_shown(path)} is not UTF-8: byte 0x{data[offset]:02x} at byte offset "
+                         f"{offset}; convert the file to UTF-8, or read it with "
+                         'unit="byte"') from None
 
 
 def base_name(path: str | os.PathLike[str]) -> str:
@@ -48,6 +45,6 @@ def base_name(path: str | os.PathLike[str]) -> str:
 
 
 def _shown(path: str | os.PathLike[str]) -> str:
-    """Return the path in quotes, cut where it is too long to be one."""
+    """The path in quotes, shortened if it is too long to be one."""
     file = os.fsdecode(path)
     return repr(file if len(file) <= 300 else file[:60] + "...")

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from ..settings import SPLITS, UNITS
 from ..validate import choice, positive_int
 
-CHUNK = 1 << 16  # symbols (for words: characters) encoded at a time, so that they fit the cache
+# symbols (for words: characters) encoded at a time, so that temporary arrays stay in the cache
+CHUNK = 1 << 16
 
-# split -> (where a text may be cut into pieces, the words of a piece)
+# split -> (pattern where a text may be cut into pieces, function from a piece to its words)
 _LINE_END_OR_BLANK = re.compile(r" |\r\n?|(?<!\r)\n")
 _WHITE_SPACE = re.compile(r"\s")
 SPLITTERS: dict[str, tuple[re.Pattern[str], Callable[[str], list[str]]]] = {
@@ -25,14 +26,14 @@ SPLITTERS: dict[str, tuple[re.Pattern[str], Callable[[str], list[str]]]] = {
     "mark": (_WHITE_SPACE, re.compile(r"\w+|[^\w\s]").findall),
 }
 UNKNOWN = "<unk>"
-# default start and stop symbol of records: ASCII's "start of text" and "end of text"
+# default symbols around a record: ASCII's "start of text" and "end of text"
 START, STOP = "\x02", "\x03"
 
 
 class Vocabulary:
-    """The distinct symbols of a text; a symbol's id is its position in `symbols`.
+    """The distinct symbols of a text; a symbol's id is its index in `symbols`.
 
-    A vocabulary does not change. Two are equal when unit and symbols are.
+    A vocabulary does not change once made. Two are equal if `to_dict` gives the same for both.
 
     Parameters
     ----------
@@ -43,17 +44,17 @@ class Vocabulary:
         What one symbol is. "char": a character of a str. "word": see `split`. "byte": a byte of
         the text in UTF-8.
     split : {"blank", "space", "mark"}
-        For unit "word". "blank": the text is split at every blank and line end, with an empty word
-        between two of them, as ``re.split(" |\\n", text)`` does (the notebook "Language Modeling
-        with RNNs"). "space": at runs of white space, as ``text.split()`` does. "mark": words are
-        runs of letters, digits and "_", and each other mark is a word.
+        For unit "word". "blank": the text is cut at every blank and every line end, with the empty
+        word between two of them (as ``re.split(" |\\n", text)``, the "Language Modeling with
+        RNNs" notebook). "space": words lie between runs of white space of any kind, as
+        ``text.split()``. "mark": runs of letters, digits and "_", and each other mark by itself.
     lower : bool
         For unit "word": whether the text is lower-cased first.
     unknown : str, optional
-        For unit "word": the symbol that stands for all words that are no symbols.
+        For unit "word": one of the symbols, which replaces every word that is not among them.
     start, stop : str or int, optional
-        For records: the symbols before and after each, which may be the same one. A record must not
-        have them inside.
+        For records: the symbols before and after each record, both among the symbols and never
+        inside a record. They may be the same symbol.
 
     Attributes
     ----------
@@ -73,10 +74,9 @@ class Vocabulary:
         lower: bool = True, unknown: str | None = None, start: str | int | None = None,
         stop: str | int | None = None,
     ) -> None:
-        check_unit(unit)
+        _check_options(unit, split, lower, unknown)
         if unit == "word" and isinstance(symbols, str):
             raise TypeError("symbols must be a sequence of words, not one str: split it first")
-        _check_word_options(unit, split, lower, unknown)
         self.unit, self.split, self.lower, self.unknown = unit, split, bool(lower), unknown
         self.symbols = tuple(_checked_symbol(s, unit, split, unknown) for s in symbols)
         if not self.symbols:
@@ -85,9 +85,7 @@ class Vocabulary:
         if len(self._ids) < len(self.symbols):
             twice = next(s for i, s in enumerate(self.symbols) if self._ids[s] != i)
             raise ValueError(f"symbol {twice!r} is given twice: the symbols must be distinct")
-        if unknown is not None and unknown not in self._ids:
-            raise ValueError(f"unknown {unknown!r} must be one of the symbols: add it")
-        for name, symbol in (("start", start), ("stop", stop)):
+        for name, symbol in (("unknown", unknown), ("start", start), ("stop", stop)):
             if symbol is not None and symbol not in self._ids:
                 raise ValueError(f"{name} {symbol!r} must be one of the symbols: add it")
         if (start is None) != (stop is None):
@@ -95,10 +93,9 @@ class Vocabulary:
         self.start, self.stop = start, stop
         self.dtype = np.min_scalar_type(len(self.symbols) - 1)
         if unit != "word":
-            # code of a symbol -> id, -1 where unknown; the last entry is for all larger codes
-            given: Any = self.symbols
-            codes = map(ord, given) if unit == "char" else given
-            self._codes = np.array([*codes], np.uint32)  # (K,)
+            # code of a symbol -> id, or -1; `encode` clips larger codes to the last entry
+            codes = [ord(s) if isinstance(s, str) else s for s in self.symbols]
+            self._codes = np.array(codes, np.uint32)  # (K,)
             self._table = np.full(int(self._codes.max()) + 2, -1, np.int32)  # (largest code + 2,)
             self._table[self._codes] = np.arange(len(self.symbols))
 
@@ -112,36 +109,37 @@ class Vocabulary:
         Parameters
         ----------
         text : str, or for unit "byte" str or bytes
-        unit : {"char", "word", "byte"}
-        split, lower
+        unit, split, lower
             As `Vocabulary`.
         min_count : int
-            For unit "word": words that occur less often become "<unk>", as all unknown ones do.
+            For unit "word": if above 1, words that occur less often than this are left out, and
+            "<unk>" replaces them and every other unknown word.
         start, stop : str or int, optional
-            As `Vocabulary`; the text must not have them.
+            As `Vocabulary`; the text must not contain them.
 
         Raises
         ------
         ValueError
-            An unknown unit, a text without symbols, or one that has the start or stop symbol.
+            An unknown unit, a text without symbols, or one that contains the start or stop symbol.
         TypeError
             A text of another type.
         """
-        check_unit(unit)
+        _check_options(unit, split, lower)
         if positive_int("min_count", min_count) > 1 and unit != "word":
             raise ValueError(f'min_count is for unit "word", not "{unit}"')
-        _check_word_options(unit, split, lower)
         checked = _checked_text(text, unit)
-        around: set[Any] = {start, stop} - {None}
-        if unit != "word":
-            symbols = sorted(_without(set(checked), around) | around)
-            return cls(symbols, unit, start=start, stop=stop)
-        counts: Counter[str] = Counter()
-        for words in _words(checked, split, lower):
-            counts.update(words)
-        distinct: set[Any] = {word for word, count in counts.items() if count >= min_count}
         unknown = UNKNOWN if min_count > 1 else None
-        distinct = _without(distinct, around) | around | ({UNKNOWN} if unknown else set())
+        if unit == "word":
+            counts: Counter[str] = Counter()
+            for words in _words(checked, split, lower):
+                counts.update(words)
+            distinct: set[Any] = {word for word, count in counts.items() if count >= min_count}
+        else:
+            distinct = set(checked)
+        for symbol in distinct & {start, stop}:
+            raise ValueError(f"the text has {symbol!r}, which is to be the start or stop symbol: "
+                             "take it out, or name one that the text does not have")
+        distinct = (distinct | {unknown, start, stop}) - {None}
         return cls(sorted(distinct), unit, split=split, lower=lower, unknown=unknown, start=start,
                    stop=stop)
 
@@ -159,8 +157,8 @@ class Vocabulary:
         Raises
         ------
         ValueError
-            A symbol that the vocabulary does not have, if it has no `unknown`; the message gives
-            its position in symbols.
+            A symbol that is not in a vocabulary without `unknown`; the message gives its position,
+            counted in symbols from 0.
         TypeError
             A text of another type.
         """
@@ -170,41 +168,37 @@ class Vocabulary:
         ids = np.empty(len(checked), self.dtype)
         for start in range(0, len(checked), CHUNK):
             piece = checked[start : start + CHUNK]
-            if self.unit == "byte":
-                codes = np.frombuffer(piece, np.uint8)
-            else:
-                codes = np.frombuffer(piece.encode("utf-32-le", "surrogatepass"), "<u4")
+            codes = (np.frombuffer(piece, np.uint8) if self.unit == "byte" else
+                     np.frombuffer(piece.encode("utf-32-le", "surrogatepass"), "<u4"))
             found = self._table.take(codes, mode="clip")  # (len(piece),), -1 where unknown
             if found.min() < 0:
                 at = int(np.argmax(found < 0))
-                raise self._unknown(piece[at], start + at)
+                raise _not_found(self, piece[at], start + at)
             ids[start : start + CHUNK] = found
         return ids
 
     def encode_record(self, text: str | bytes) -> NDArray[np.unsignedinteger]:
-        """Return the ids of a record with those of the start and the stop symbol around them.
+        """Return the ids of a record with the start symbol before and the stop symbol after it.
 
         Raises
         ------
         ValueError, TypeError
-            As `Vocabulary.encode`; the record has the start or stop symbol, or the vocabulary has
-            none.
+            As `encode`; a record that contains the start or stop symbol; a vocabulary without them.
         """
         if self.start is None or self.stop is None:
             raise ValueError("this vocabulary has no start and stop symbol: make it with "
                              "Corpus.from_records")
         ids = self.encode(text)
         start, stop = self._ids[self.start], self._ids[self.stop]
-        inside = (ids == start) | (ids == stop)
-        if inside.any():
-            at = int(inside.argmax())
+        for at in np.flatnonzero((ids == start) | (ids == stop)):
             raise ValueError(f"{self.unit} {self.symbols[ids[at]]!r} at position {at} is the start "
                              "or stop symbol: take it out, or name others")
         return np.concatenate([[start], ids, [stop]]).astype(self.dtype)
 
     def decode(self, ids: ArrayLike) -> str:
-        """Return the text of ids, the inverse of `Vocabulary.encode`. Words are joined by a blank;
-        bytes are decoded as UTF-8, with U+FFFD where they are not.
+        """Return the text of ids; the inverse of `encode`.
+
+        Words are joined by one blank. Bytes are read as UTF-8, with U+FFFD for invalid ones.
 
         Parameters
         ----------
@@ -226,9 +220,11 @@ class Vocabulary:
         return bytes(codes.astype("<u4", copy=False)).decode("utf-32-le", "surrogatepass")
 
     def iterdecode(self, pieces: Iterable[ArrayLike]) -> Iterator[str]:
-        """Yield the text of ids that come piece by piece, each symbol as soon as it is there: a
-        character, a word (from the second on with a blank before it), or for unit "byte" a
-        character when all its bytes are there. Joined they are what `Vocabulary.decode` gives.
+        """Yield the text of ids that come piece by piece, each symbol as soon as it is known.
+
+        The yielded texts joined are what `decode` gives for all ids: for unit "char" one character
+        at a time, for "word" one word, from the second on with a blank before it, for "byte" one
+        character once all its bytes are known.
 
         Parameters
         ----------
@@ -268,8 +264,8 @@ class Vocabulary:
         if ids.size == 0:
             return ids.astype(self.dtype)  # an empty list comes as float64
         if ids.dtype.kind not in "iu":
-            first = ids.flat[0]
-            raise TypeError(f"ids must be integers, but these are {ids.dtype} (first: {first!r})")
+            raise TypeError(f"ids must be integers, but these are {ids.dtype} (first: "
+                            f"{ids.flat[0]!r})")
         if ids.min() < 0 or ids.max() >= len(self):
             place = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= len(self)))[0])
             where = place[0] if len(place) == 1 else place
@@ -278,23 +274,22 @@ class Vocabulary:
         return ids
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dict for JSON: unit and symbols, for words also split, lower and unknown, for
-        records start and stop."""
-        words = {"split": self.split, "lower": self.lower, "unknown": self.unknown}
-        around = {"start": self.start, "stop": self.stop}
-        return {"unit": self.unit, "symbols": list(self.symbols)} | (
-            words if self.unit == "word" else {}) | (around if self.stop is not None else {})
+        """Return unit and symbols, for words also split, lower and unknown, for records start and
+        stop, ready for JSON."""
+        names = _stored_names(self.unit, self.stop is not None)
+        return {name: getattr(self, name) for name in names} | {"symbols": list(self.symbols)}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Vocabulary:
-        """Make a vocabulary of what `Vocabulary.to_dict` returned; ValueError for other things."""
-        keys = {"unit", "symbols"}
-        if isinstance(stored, dict) and stored.get("unit") == "word":
-            keys |= {"split", "lower", "unknown"}
-        if isinstance(stored, dict) and "stop" in stored:
-            keys |= {"start", "stop"}
-        if not (isinstance(stored, dict) and stored.keys() == keys
-                and isinstance(stored["symbols"], list)):
+        """Make the vocabulary that `to_dict` described.
+
+        Raises
+        ------
+        ValueError
+            Anything that `to_dict` cannot have returned.
+        """
+        if not (isinstance(stored, dict) and isinstance(stored.get("symbols"), list)
+                and stored.keys() == set(_stored_names(stored.get("unit"), "stop" in stored))):
             raise ValueError('a stored vocabulary must be {"unit": text, "symbols": list}, for '
                              "words with split, lower and unknown")
         return cls(**stored)
@@ -306,22 +301,16 @@ class Vocabulary:
         return ids
 
     def _encode_words(self, text: str) -> NDArray[np.unsignedinteger]:
-        pieces, position = [np.empty(0, self.dtype)], 0
+        pieces, position = [np.empty(0, self.dtype)], 0  # position of a piece's first word
         unknown = -1 if self.unknown is None else self._ids[self.unknown]
         for words in _words(text, self.split, self.lower):
             found = [self._ids.get(word, unknown) for word in words]
             if -1 in found:
                 at = found.index(-1)
-                raise self._unknown(words[at], position + at)
+                raise _not_found(self, words[at], position + at)
             pieces.append(np.array(found, self.dtype))
             position += len(words)
         return np.concatenate(pieces)
-
-    def _unknown(self, symbol: str | int, position: int) -> ValueError:
-        return ValueError(
-            f"{self.unit} {symbol!r} at position {position} is not in the vocabulary of "
-            f"{len(self)} symbols: take it out of the text, or use a vocabulary made from a text "
-            "that has it")
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -338,22 +327,26 @@ class Vocabulary:
         return f"<Vocabulary of {len(self)} symbols, unit {self.unit!r}>"
 
 
-def _without(symbols: set[Any], around: set[Any]) -> set[Any]:
-    """The symbols of a text; ValueError if the start or stop symbol is among them."""
-    for symbol in around & symbols:
-        raise ValueError(f"the text has {symbol!r}, which is to be the start or stop symbol: take "
-                         "it out, or name one that the text does not have")
-    return symbols
+def _stored_names(unit: Any, records: bool) -> tuple[str, ...]:
+    """The attributes of a vocabulary that `to_dict` returns."""
+    words = ("split", "lower", "unknown") if unit == "word" else ()
+    return ("unit", "symbols", *words, *(("start", "stop") if records else ()))
+
+
+def _not_found(vocabulary: Vocabulary, symbol: str | int, position: int) -> ValueError:
+    return ValueError(f"{vocabulary.unit} {symbol!r} at position {position} is not in the "
+                      f"vocabulary of {len(vocabulary)} symbols: take it out of the text, or use a "
+                      "vocabulary made from a text that has it")
 
 
 def check_unit(unit: str) -> None:
-    """Raise ValueError if there is no such unit."""
+    """Raise ValueError for an unknown unit."""
     if unit not in UNITS:
         raise ValueError(f'unit must be "char", "word" or "byte", not {unit!r}')
 
 
 def _checked_text(text: str | bytes, unit: str) -> Any:
-    """The text as str, or for unit "byte" as bytes."""
+    """Return a str for unit "char" and "word", and bytes for "byte"."""
     if unit != "byte":
         if not isinstance(text, str):
             raise TypeError(f'text for unit "{unit}" must be a str, not {type(text).__name__}: '
@@ -363,15 +356,15 @@ def _checked_text(text: str | bytes, unit: str) -> Any:
         try:
             return text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise ValueError(
-                f"character {text[error.start]!r} at position {error.start} has no UTF-8 form: "
-                "take the lone surrogate out of the text") from None
+            raise ValueError(f"character {text[error.start]!r} at position {error.start} has no "
+                             "UTF-8 form: take the lone surrogate out of the text") from None
     if isinstance(text, (bytes, bytearray, memoryview)):
-        return bytes(text)  # no copy where it is bytes already
+        return bytes(text)  # no copy of bytes
     raise TypeError(f'text for unit "byte" must be a str or bytes, not {type(text).__name__}')
 
 
-def _check_word_options(unit: str, split: str, lower: bool, unknown: str | None = None) -> None:
+def _check_options(unit: str, split: str, lower: bool, unknown: str | None = None) -> None:
+    check_unit(unit)
     choice("split", split, SPLITS)
     if unit != "word" and (split != "blank" or not lower or unknown is not None):
         raise ValueError(f'split, lower and unknown are for unit "word", not "{unit}"')
@@ -380,23 +373,23 @@ def _check_word_options(unit: str, split: str, lower: bool, unknown: str | None 
 
 
 def _words(text: str, split: str, lower: bool) -> Iterator[list[str]]:
-    """Yield the words of a text in pieces of about CHUNK characters. Cut at a blank, they are the
-    words of the whole text: lower case changes no blank, and no letter depends on one beyond."""
+    """Yield the words of a text in pieces of about CHUNK characters."""
     cut, words = SPLITTERS[split]
-    start, more = 0, bool(text)
-    while more:
-        blank = cut.search(text, start + CHUNK)
-        piece = text[start : blank.start() if blank else len(text)]
-        yield words(piece.lower() if lower else piece)
-        more = blank is not None
-        start = blank.end() if blank else len(text)
+    # a letter's lower case may depend on its neighbours, but not on those beyond a blank
+    cased: Callable[[str], str] = str.lower if lower else str
+    start = 0
+    while blank := cut.search(text, start + CHUNK):
+        yield words(cased(text[start : blank.start()]))
+        start = blank.end()
+    if text:
+        yield words(cased(text[start:]))
 
 
 def _checked_symbol(symbol: Any, unit: str, split: str, unknown: str | None) -> str | int:
     if unit == "byte":
-        if isinstance(symbol, (int, np.integer)) and not isinstance(symbol, bool):
-            if 0 <= symbol <= 255:
-                return int(symbol)
+        whole = isinstance(symbol, (int, np.integer)) and not isinstance(symbol, bool)
+        if whole and 0 <= symbol <= 255:
+            return int(symbol)
         raise ValueError(f'symbol {symbol!r} is not a byte: unit "byte" takes ints from 0 to 255')
     if not isinstance(symbol, str):
         raise ValueError(f'symbol {symbol!r} is not a str, as the symbols of unit "{unit}" must be')

@@ -1,8 +1,7 @@
-"""Tensors and JSON in one ``.safetensors`` file: written in one step, read with care.
+"""Tensors and JSON in one ``.safetensors`` file, written atomically and checked when read.
 
-All that is no tensor is JSON under the metadata key ``fastrnn``. What the tensors and the JSON mean
-is said by those who store them: `fastrnn.model.storing`, `fastrnn.training.checkpoint` and
-`EchoStateNetwork.save`.
+The JSON is under the metadata key ``fastrnn``. `fastrnn.model.storing`,
+`fastrnn.training.checkpoint` and `EchoStateNetwork.save` say what tensors and JSON mean.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from safetensors.numpy import save as to_bytes
 
 FORMAT_VERSION = 5
 READ_VERSIONS = (4, 5)  # 5 added reservoirs
-# what a file can lead to whose JSON or tensors are not what was written
+# exceptions that changed JSON or tensors can lead to
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 Tensors = dict[str, NDArray[Any]]
 
 
 def write(path: str | os.PathLike[str], tensors: Tensors, about: dict[str, Any]) -> None:
-    """Write tensors and JSON. The bytes go to a temporary file in the same directory, are synced,
-    and take the name in one step, so that a crash leaves either the old file or the new one."""
+    """Write a temporary file in the same directory, sync it, and rename it to `path`, so that a
+    crash leaves either the old file or the new one."""
     about = {"format_version": FORMAT_VERSION} | about
     data = to_bytes(tensors, metadata={"fastrnn": json.dumps(about)})
     handle, temporary, path = _temporary_beside(path)
@@ -42,7 +41,7 @@ def write(path: str | os.PathLike[str], tensors: Tensors, about: dict[str, Any])
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    if os.name == "posix":  # the new name too should survive a power cut, where that can be had
+    if os.name == "posix":  # sync the new name too, where the system can
         with contextlib.suppress(OSError):
             directory = os.open(path.parent, os.O_RDONLY)
             try:
@@ -59,8 +58,8 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def _temporary_beside(path: str | os.PathLike[str]) -> tuple[int, str, Path]:
-    """An open new file with the permissions that path would get, its name, and the name that it
-    shall have: path, or what path as a link stands for. Nothing but a file may be replaced."""
+    """A new open file with the permissions of `path`, its name, and `path` with links resolved;
+    OSError if `path` is something else than a file."""
     shown, path = str(Path(path)), Path(os.path.realpath(path))
     if path.is_dir():
         raise IsADirectoryError(f"{shown!r} is a directory: name a file in it")
@@ -73,14 +72,13 @@ def _temporary_beside(path: str | os.PathLike[str]) -> tuple[int, str, Path]:
             os.umask(mask)
             os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
     except OSError as error:
-        raise type(error)(
-            f"cannot write {shown!r} ({error.strerror}): choose a file in a "
-            "directory that exists and may be written to") from None
+        raise type(error)(f"cannot write {shown!r} ({error.strerror}): choose a file in a "
+                          "directory that exists and may be written to") from None
     return handle, name, path
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
-    """All tensors of a file of ours, and its JSON part."""
+    """The tensors and the JSON of a file that `write` wrote."""
     shown = str(Path(path))
     if Path(path).is_dir():
         raise IsADirectoryError(f"{shown!r} is a directory: give the path of a checkpoint file")
@@ -119,5 +117,5 @@ def expect(tensors: Tensors, name: str, shape: Any, dtype: Any) -> None:
     if found is None:
         raise ValueError(f"tensor {name} is missing")
     if found.shape != shape or found.dtype != dtype:
-        raise ValueError(f"tensor {name} is {found.dtype} {found.shape} and should be "
-                         f"{dtype} {shape}")
+        raise ValueError(f"tensor {name} is {found.dtype} {found.shape} and should be {dtype} "
+                         f"{shape}")
