@@ -4,8 +4,6 @@ The compiled table (csrc/cells.h) has the tensors, gates and states of each cell
 entry of CELLS here and one there.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from . import kernels

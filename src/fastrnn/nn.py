@@ -11,8 +11,6 @@ with the same keys, which `backward` fills. A layer stores what its last `forwar
 >>> dx, dh0, dc0 = rnn.backward(head.backward(loss.backward()))
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from math import prod

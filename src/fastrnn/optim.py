@@ -5,8 +5,6 @@
 >>> optimizer.step(model.grads)
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Figures, where matplotlib is installed."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -6,8 +6,6 @@ Functions take ``**settings: Unpack[TrainSettings]``, which editors and type che
 validates values and fills in defaults, and the command line has a flag for each.
 """
 
-from __future__ import annotations
-
 import difflib
 import inspect
 import os

@@ -1,7 +1,5 @@
 """From a text or sequences to a trained model in one call."""
 
-from __future__ import annotations
-
 import os
 import sys
 from typing import Any, Unpack

@@ -1,7 +1,5 @@
 """Checks of arguments: one clear error with the argument's name and what it must be."""
 
-from __future__ import annotations
-
 import difflib
 import math
 import operator

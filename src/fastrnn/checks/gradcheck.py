@@ -1,7 +1,5 @@
 """Gradients against finite differences through the compiled kernels."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

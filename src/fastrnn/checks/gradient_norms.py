@@ -1,7 +1,5 @@
 """Vanishing and exploding gradients: how far back in time a gradient reaches."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass

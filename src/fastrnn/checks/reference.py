@@ -7,8 +7,6 @@ state of a network is (N, P): the states of its layers side by side, each h (N, 
 then c, of the memory cell m. So P = L H, or 2 L H for LSTMs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The command line: ``fastrnn train``, ``sample``, ``gradcheck`` and ``info``, one file each."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -1,7 +1,5 @@
 """Configuration files: the settings of `fastrnn train` in TOML, by the names of the Python call."""
 
-from __future__ import annotations
-
 import difflib
 import json
 import re

@@ -4,8 +4,6 @@ A flag that is not given is not in the result: then a configuration file can set
 the Python call has the only default.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Collection
 from typing import Any, get_origin

@@ -1,7 +1,5 @@
 """Compare the gradients of a small random model with finite differences."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Annotated, Any, TypedDict
 

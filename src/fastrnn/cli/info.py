@@ -1,7 +1,5 @@
 """Show what a checkpoint contains; without MODEL what fastrnn runs on."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Generate text with a trained model."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Train a model on a text; without FILE on Python's own documentation."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import shlex

@@ -1,7 +1,5 @@
 """Texts and records to learn from, as ids, with the vocabulary that made them."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os
@@ -56,7 +54,7 @@ class Corpus(Source):
     records: Records | None
 
     def __new__(cls, ids: Any = None, vocabulary: Any = None, name: str = "text",
-                records: Records | None = None) -> Corpus:
+                records: Records | None = None) -> "Corpus":
         return super().__new__(cls if records is None else RecordCorpus)
 
     def __init__(self, ids: ArrayLike, vocabulary: Vocabulary, name: str = "text",
@@ -78,7 +76,7 @@ class Corpus(Source):
     def from_text(
         cls, text: str | bytes, unit: str | None = None, vocabulary: Vocabulary | None = None, *,
         name: str = "text", **settings: Unpack[WordSettings],
-    ) -> Corpus:
+    ) -> "Corpus":
         """Make a corpus of a str or bytes.
 
         Parameters
@@ -120,7 +118,7 @@ class Corpus(Source):
     def from_file(
         cls, path: str | os.PathLike[str], unit: str | None = None,
         vocabulary: Vocabulary | None = None, **settings: Unpack[WordSettings],
-    ) -> Corpus:
+    ) -> "Corpus":
         """Read a text file: UTF-8 for unit "char" and "word", any bytes for "byte".
 
         Line ends stay as they are. A byte order mark at the start is dropped, but not for "byte".
@@ -151,7 +149,7 @@ class Corpus(Source):
         start: str | int | None = None, stop: str | int | None = None,
         max_length: int | None = None, too_long: str = "refuse", name: str = "records",
         **settings: Unpack[WordSettings],
-    ) -> Corpus:
+    ) -> "Corpus":
         """Make a corpus of short independent texts, such as names or messages.
 
         Each is read from the zero state, with a start symbol before it and a stop symbol after it.
@@ -193,7 +191,7 @@ class Corpus(Source):
         return cls(ids, vocabulary, name, found)
 
     @classmethod
-    def from_lines(cls, path: str | os.PathLike[str], **settings: Any) -> Corpus:
+    def from_lines(cls, path: str | os.PathLike[str], **settings: Any) -> "Corpus":
         """Read a file with one record on each line: UTF-8, or any bytes for unit "byte"; line ends
         LF, CRLF or CR, with or without a byte order mark. Blank lines are left out and counted.
 
@@ -215,7 +213,7 @@ class Corpus(Source):
     def from_table(
         cls, path: str | os.PathLike[str], columns: Sequence[str | int] = (0, 1),
         separator: str | None = None, **settings: Any,
-    ) -> Corpus:
+    ) -> "Corpus":
         """Read a table of texts and labels, such as a TSV or CSV file in UTF-8.
 
         Parameters
@@ -244,7 +242,7 @@ class Corpus(Source):
     def sizes(self) -> Sizes:
         return sizes_of(self.vocabulary)
 
-    def hold_out(self, valid_fraction: float, seed: int) -> tuple[Corpus, Corpus]:
+    def hold_out(self, valid_fraction: float, seed: int) -> "tuple[Corpus, Corpus]":
         count = held_out_count(len(self), valid_fraction, 2, f"symbols of {self.name}")
         train, valid = (Corpus(ids, self.vocabulary, self.name)
                         for ids in np.split(self.ids, [len(self) - count]))
@@ -294,7 +292,7 @@ class Corpus(Source):
         """Return the SHA-256 (hex) of the ids, their type and number, without the vocabulary."""
         return self._sha().hexdigest()
 
-    def _sha(self) -> hashlib._Hash:
+    def _sha(self) -> "hashlib._Hash":
         stored = self.ids.dtype.newbyteorder("<")  # the same on every machine
         sha = hashlib.sha256(f"{self.ids.itemsize} {len(self)}\n".encode())
         sha.update(self.ids.astype(stored, copy=False).data)
@@ -329,7 +327,7 @@ class RecordCorpus(Corpus):
         self.labels = records.names
 
     @classmethod
-    def of_pieces(cls, pieces: list[NDArray[Any]], vocabulary: Vocabulary) -> RecordCorpus:
+    def of_pieces(cls, pieces: list[NDArray[Any]], vocabulary: Vocabulary) -> "RecordCorpus":
         """A corpus from the ids of each record, with its start and stop symbol."""
         return cls(np.concatenate(pieces), vocabulary, records=Records.of_pieces(pieces))
 
@@ -337,7 +335,7 @@ class RecordCorpus(Corpus):
         of_rows = self.records.labels
         return None if of_rows is None else [self.labels[c] for c in of_rows]
 
-    def hold_out(self, valid_fraction: float, seed: int) -> tuple[Corpus, Corpus]:
+    def hold_out(self, valid_fraction: float, seed: int) -> "tuple[Corpus, Corpus]":
         n = len(self.records)
         count = held_out_count(n, valid_fraction, 1, f"records of {self.name}")
         # a table is often sorted: its last rows are no random sample of it
@@ -405,7 +403,7 @@ class RecordCorpus(Corpus):
     def digests(self) -> NDArray[np.uint64]:
         return np.unique(np.array([digest(ids) for ids in self.pieces()], np.uint64))
 
-    def _sha(self) -> hashlib._Hash:
+    def _sha(self) -> "hashlib._Hash":
         sha = super()._sha()
         for array in (self.records.starts, self.records.labels):
             sha.update(b"" if array is None else array.astype("<i8").tobytes())

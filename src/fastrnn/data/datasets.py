@@ -5,8 +5,6 @@ A file is searched in the directory that the environment variable FASTRNN_DATA n
 "fastrnn[datasets]"``). Its SHA-256 is always checked.
 """
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """Records: short independent texts, as ids between a start and a stop symbol."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -44,14 +42,14 @@ class Records:
         """Number of records."""
         return len(self.starts)
 
-    def __getitem__(self, rows: NDArray[np.intp]) -> Records:
+    def __getitem__(self, rows: NDArray[np.intp]) -> "Records":
         """The records of an array of rows."""
         return replace(self, starts=self.starts[rows], steps=self.steps[rows],
                        labels=None if self.labels is None else self.labels[rows])
 
     @classmethod
     def of_pieces(cls, pieces: list[NDArray[Any]], labels: list[str] | None = None,
-                  counts: dict[str, int] | None = None) -> Records:
+                  counts: dict[str, int] | None = None) -> "Records":
         """Records from the ids of each, with its start and stop symbol, to be concatenated."""
         lengths = np.array([len(piece) for piece in pieces], np.int64)
         names = tuple(sorted(set(labels or ())))

@@ -1,7 +1,5 @@
 """Sequences of symbols or numbers, each with its own targets."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as OneOf
@@ -96,7 +94,7 @@ class Sequences(Source):
     def sizes(self) -> Sizes:
         return self._sizes
 
-    def hold_out(self, valid_fraction: float, seed: int) -> tuple[Sequences, Sequences]:
+    def hold_out(self, valid_fraction: float, seed: int) -> "tuple[Sequences, Sequences]":
         n = len(self) - held_out_count(len(self), valid_fraction, 1, f"sequences of {self.name}")
         return self[:n], self[n:]
 
@@ -147,7 +145,7 @@ class Sequences(Source):
         """Number of sequences."""
         return len(self.inputs)
 
-    def __getitem__(self, rows: Any) -> Sequences:
+    def __getitem__(self, rows: Any) -> "Sequences":
         """Some of the sequences, by a slice or an array."""
         index = np.arange(len(self))[rows]
         if index.ndim != 1:  # a single row, or iteration

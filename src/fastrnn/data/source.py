@@ -3,8 +3,6 @@
 The compiled loops read flat arrays, step by step; a source says where in them each row begins.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -188,7 +186,7 @@ class Source(ABC):
         """SHA-256 (hex) of all data that a model learns from."""
 
     @abstractmethod
-    def hold_out(self, valid_fraction: float, seed: int) -> tuple[Source, Source]:
+    def hold_out(self, valid_fraction: float, seed: int) -> "tuple[Source, Source]":
         """The training data and the validation data; ValueError if one of them is too small."""
 
     @abstractmethod

@@ -1,7 +1,5 @@
 """Lines and tables: files of records split into texts and labels."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 Each function draws from ``numpy.random.default_rng(seed)``; another seed gives other sequences.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..validate import finite_float, generator, positive_float, positive_int

@@ -1,7 +1,5 @@
 """Reading whole text files, with errors that say what to do."""
 
-from __future__ import annotations
-
 import codecs
 import errno
 import os

@@ -1,7 +1,5 @@
 """Symbols and their ids."""
 
-from __future__ import annotations
-
 import codecs
 import re
 from collections import Counter
@@ -103,7 +101,7 @@ class Vocabulary:
     def from_text(
         cls, text: str | bytes, unit: str = "char", *, split: str = "blank", lower: bool = True,
         min_count: int = 1, start: str | int | None = None, stop: str | int | None = None,
-    ) -> Vocabulary:
+    ) -> "Vocabulary":
         """Make the vocabulary of a text: its distinct symbols, sorted, so that ids never vary.
 
         Parameters
@@ -280,7 +278,7 @@ class Vocabulary:
         return {name: getattr(self, name) for name in names} | {"symbols": list(self.symbols)}
 
     @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> Vocabulary:
+    def from_dict(cls, stored: dict[str, Any]) -> "Vocabulary":
         """Make the vocabulary that `to_dict` described.
 
         Raises
@@ -333,7 +331,7 @@ def _stored_names(unit: Any, records: bool) -> tuple[str, ...]:
     return ("unit", "symbols", *words, *(("start", "stop") if records else ()))
 
 
-def _not_found(vocabulary: Vocabulary, symbol: str | int, position: int) -> ValueError:
+def _not_found(vocabulary: "Vocabulary", symbol: str | int, position: int) -> ValueError:
     return ValueError(f"{vocabulary.unit} {symbol!r} at position {position} is not in the "
                       f"vocabulary of {len(vocabulary)} symbols: take it out of the text, or use a "
                       "vocabulary made from a text that has it")

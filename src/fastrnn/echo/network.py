@@ -1,7 +1,5 @@
 """Echo state networks: a recurrent layer that is not trained, and a linear readout that is."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 
@@ -54,14 +52,14 @@ class EchoStateNetwork(EchoSettings):
         """The parameters by name; `deep` changes nothing."""
         return {name: getattr(self, name) for name in PARAMETERS}
 
-    def set_params(self, **params: Any) -> EchoStateNetwork:
+    def set_params(self, **params: Any) -> "EchoStateNetwork":
         """Set parameters by name, which count from the next `fit` on, and return the network. An
         unknown name raises ValueError."""
         for name, value in params.items():
             setattr(self, choice("a parameter", name, PARAMETERS), value)
         return self
 
-    def fit(self, X: Any, Y: Any, warmup: int = 100) -> EchoStateNetwork:
+    def fit(self, X: Any, Y: Any, warmup: int = 100) -> "EchoStateNetwork":
         """Draw a random reservoir, fit the readout, and return the network.
 
         Parameters
@@ -229,7 +227,7 @@ class EchoStateNetwork(EchoSettings):
             "fed_back": reservoir.Wfb.shape[1], "warmup": self._warmup, "flat": self._flat}})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> EchoStateNetwork:
+    def load(cls, path: str | os.PathLike[str]) -> "EchoStateNetwork":
         """Read a network from a file that `save` wrote.
 
         Raises

@@ -1,7 +1,5 @@
 """Recurrent layers with random weights that are not trained."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Iterator
@@ -122,7 +120,7 @@ class Reservoir:
     def from_tensors(
         cls, tensors: dict[str, NDArray[Any]], leak_rate: float, units: int, inputs: int,
         fed_back: int, dtype: str,
-    ) -> Reservoir:
+    ) -> "Reservoir":
         """The reservoir stored in `tensors`; ValueError where they are not one."""
         if not 0 < leak_rate <= 1:
             raise ValueError(f"a leak_rate of {leak_rate}")
@@ -145,7 +143,7 @@ def draw(
     units: int, inputs: int, fed_back: int, rng: np.random.Generator, dtype: str, *,
     spectral_radius: float, leak_rate: float, input_scale: float, density: float,
     bias_scale: float,
-) -> Reservoir:
+) -> "Reservoir":
     """A random reservoir. Win and Wfb are uniform between -input_scale and input_scale, b between
     -bias_scale and bias_scale; W has the fraction `density` of its entries, uniform numbers scaled
     so that its largest absolute eigenvalue is spectral_radius.

@@ -1,7 +1,5 @@
 """Ridge regression on rows that are given block by block."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ The JSON is under the metadata key ``fastrnn``. `fastrnn.model.storing`,
 `fastrnn.training.checkpoint` and `EchoStateNetwork.save` say what tensors and JSON mean.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """SciPy's BLAS: how many threads it may use, and what it is."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import threading

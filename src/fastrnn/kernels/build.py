@@ -1,7 +1,5 @@
 """What this fastrnn is built from, and what it runs on."""
 
-from __future__ import annotations
-
 import platform
 from importlib.metadata import version
 from typing import Any

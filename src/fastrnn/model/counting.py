@@ -1,7 +1,5 @@
 """How many parameters a model has, and which hidden size gives as many."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from math import prod
 from typing import Any, Unpack

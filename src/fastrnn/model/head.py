@@ -1,7 +1,5 @@
 """Ridge regression of the output weights of an echo state network that reads text."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

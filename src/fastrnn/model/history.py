@@ -1,7 +1,5 @@
 """The losses of a training run."""
 
-from __future__ import annotations
-
 import os
 from copy import deepcopy
 from typing import Any
@@ -68,7 +66,7 @@ class History:
         """Append the accuracy after another epoch, a fraction in [0, 1]."""
         self.accuracy = np.append(self.accuracy, fraction)
 
-    def copy(self) -> History:
+    def copy(self) -> "History":
         """A copy of the history that shares no array with it."""
         return deepcopy(self)
 

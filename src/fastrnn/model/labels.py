@@ -1,7 +1,5 @@
 """Labels of records: their probabilities are inputs of the first layer at every step."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The model: a network and, where it reads text, its vocabulary."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -338,20 +336,20 @@ class Model(Network):
         """
         return sampling.stream(self, self.text_vocabulary, length, dict(settings))
 
-    def copy(self) -> Model:
+    def copy(self) -> "Model":
         """A copy of the model with its parameters, state and history."""
         other = Model(self.vocabulary or self.sizes, reservoir=self.reservoir, **self.config)
         other.block[:], other.state[:] = self.block, self.state
         other.history, other.known = self.history.copy(), self.known
         return other
 
-    def in_float64(self) -> Model:
+    def in_float64(self) -> "Model":
         """A copy with the parameters in float64, a zero state and an empty history."""
         twin = Model(self.vocabulary or self.sizes, **self.config | {"dtype": "float64"})
         twin.block[:] = self.block
         return twin
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
         return self.copy()
 
     def __reduce__(self) -> Any:
@@ -375,7 +373,7 @@ class Model(Network):
             "sizes": None if self.vocabulary else asdict(self.sizes)}
 
     @classmethod
-    def from_stored(cls, tensors: store.Tensors, about: dict[str, Any]) -> Model:
+    def from_stored(cls, tensors: store.Tensors, about: dict[str, Any]) -> "Model":
         """The model that `stored` describes; raises one of `fastrnn.files.store.DAMAGE` for a
         damaged file."""
         vocabulary = (Sizes(**about["sizes"]) if about["vocabulary"] is None

@@ -1,7 +1,5 @@
 """The network: parameters, forward and backward pass, sampling of symbol ids."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from itertools import accumulate
 from math import prod

@@ -1,7 +1,5 @@
 """The outputs of a network at each step, and predictions that are fed back as inputs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Generating text: each symbol is sampled from the predicted probabilities, then read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat, tee
 from typing import Any

@@ -1,7 +1,5 @@
 """Losses and accuracy of a network on a source, classification, and novelty."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any

@@ -6,8 +6,6 @@ the history (``history.loss`` etc.) and of an esn's reservoir (``reservoir.Win``
 (`fastrnn.training.checkpoint`).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ Tensors besides those of the model: ``state`` (N, P) of the streams; ``best``, t
 of the optimizer. JSON: ``trainer``.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Ctrl-C while training."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import threading

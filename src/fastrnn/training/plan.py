@@ -1,7 +1,5 @@
 """What is due when in a training run: its end, a sample, a checkpoint."""
 
-from __future__ import annotations
-
 import math
 import time
 from typing import Any
@@ -117,7 +115,7 @@ class Plan:
         self._pace, self._busy, self._done = seconds / n, self._busy + seconds, self._done + n
         self._chunk = max(1, min(int(PAUSE / self._pace), 10 * self._chunk))
 
-    def bar(self, shown: bool) -> tqdm[Any]:
+    def bar(self, shown: bool) -> "tqdm[Any]":
         """A progress bar over the updates, or over the seconds of a run of `minutes`."""
         look: dict[str, Any] = {"unit": "update", "smoothing": 0.1}
         if self.timed:
@@ -125,7 +123,7 @@ class Plan:
         return tqdm(total=self.budget if self.timed else self.last, initial=self._at(self._first),
                     disable=not shown, dynamic_ncols=True, **look)
 
-    def advance(self, bar: tqdm[Any], update: int) -> None:
+    def advance(self, bar: "tqdm[Any]", update: int) -> None:
         bar.update(self._at(update) - bar.n)
 
     def _at(self, update: int) -> float:

@@ -1,7 +1,5 @@
 """Learning rates, each a function of the update's number, so that a resumed run uses the same."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The training loop: updates, and what is due between them."""
 
-from __future__ import annotations
-
 import math
 import os
 import sys
@@ -224,7 +222,7 @@ class Trainer:
         if self.callback and stop != "callback":
             self.callback(self)
 
-    def _loop(self, plan: Plan, bar: tqdm[Any], interrupted: Callable[[], bool]) -> str:
+    def _loop(self, plan: Plan, bar: "tqdm[Any]", interrupted: Callable[[], bool]) -> str:
         """Train until something ends the run, and return what it was."""
         while True:
             if self._validation.is_due(self.update) and not self._validate(interrupted):
@@ -318,7 +316,7 @@ class Trainer:
     @classmethod
     def from_checkpoint(
         cls, path: str | os.PathLike[str], corpus: Source, **changes: Unpack[TrainerSettings]
-    ) -> Trainer:
+    ) -> "Trainer":
         """A trainer that continues the run of a checkpoint, bit for bit.
 
         Parameters
@@ -430,7 +428,7 @@ class Trainer:
                 f"smoothed loss {self.history.smooth_loss[-1]:.2f}{validation}, "
                 f"{pace * symbols:,.0f} {unit}s/s")
 
-    def _show_sample(self, bar: tqdm[Any]) -> None:
+    def _show_sample(self, bar: "tqdm[Any]") -> None:
         if not self.model.vocabulary:  # a model of sequences
             return
         text = self.sample(self.config["sample_length"])

@@ -1,7 +1,5 @@
 """The validation loss, and when to compute it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any
