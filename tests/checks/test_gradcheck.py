@@ -72,6 +72,35 @@ def test_x_is_not_changed_and_entries_are_chosen():
     assert np.array_equal(x, np.arange(50.0)) and report.max_error < 1e-6
 
 
+@pytest.mark.parametrize(("N", "T"), [(1, 400), (16, 7)])
+def test_rounding_of_a_model_is_neither_missed_nor_exaggerated(N, T):
+    """With so small a step rounding is all that differs; it grows with the root of T, and a mean
+    over N sequences has less of it."""
+    model = fastrnn.Model(fastrnn.Vocabulary("abcdefgh"), hidden_size=5, dtype="float64")
+    inputs, targets = np.random.default_rng(0).integers(8, size=(2, N, T))
+    report = fastrnn.gradcheck(model, inputs, targets, step=1e-7)
+    largest = max(abs(w.analytic - w.numeric) for w in report.worst.values())
+    assert report.certain_error == 0
+    assert largest > report.rounding / 30
+
+
+@pytest.mark.parametrize(("N", "T"), [(1, 400), (16, 7)])
+def test_a_wrong_gradient_of_a_model_is_found(monkeypatch, N, T):
+    model = fastrnn.Model(fastrnn.Vocabulary("abcdefgh"), hidden_size=5, dtype="float64")
+    right = fastrnn.Model.loss_and_gradients
+
+    def wrong(self, *args, **keywords):
+        loss, grads, state = right(self, *args, **keywords)
+        grads["layer0.Wh"][2, 3] *= 1.001
+        return loss, grads, state
+
+    monkeypatch.setattr(fastrnn.Model, "loss_and_gradients", wrong)
+    inputs, targets = np.random.default_rng(0).integers(8, size=(2, N, T))
+    report = fastrnn.gradcheck(model, inputs, targets)
+    assert report.worst["layer0.Wh"].index == (2, 3)
+    assert 4e-4 < report.certain_error < 6e-4
+
+
 def test_bad_input():
     with pytest.raises(TypeError, match="a Model or a function, not 3"):
         fastrnn.gradcheck(3, np.zeros(2), np.zeros(2))

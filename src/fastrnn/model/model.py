@@ -345,7 +345,11 @@ class Model(Network):
 
     def in_float64(self) -> "Model":
         """A copy with the parameters in float64, a zero state and an empty history."""
-        twin = Model(self.vocabulary or self.sizes, **self.config | {"dtype": "float64"})
+        reservoir = self.reservoir and replace(
+            self.reservoir, **{name: getattr(self.reservoir, name).astype(np.float64)
+                               for name in ("Win", "b", "Wfb")})
+        twin = Model(self.vocabulary or self.sizes, reservoir=reservoir,
+                     **self.config | {"dtype": "float64"})
         twin.block[:] = self.block
         return twin
 

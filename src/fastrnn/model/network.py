@@ -63,16 +63,17 @@ class Network:
         """The compiled network, with workspace for up to seq_length time steps of batch_size
         sequences; it computes `loss`, by default the model's."""
         key = seq_length, batch_size, loss or self.config["loss"]
-        if key not in self._networks:
+        network = self._networks.get(key)  # another thread may clear them at any time
+        if network is None:
             if len(self._networks) > 3:  # a program that tries many sizes keeps only a few
                 self._networks.clear()
             cell = kernel_cell(self.config["cell"], self.config["reset_after"])
-            self._networks[key] = kernels.Network(
+            network = self._networks[key] = kernels.Network(
                 self.config | {"loss": key[2], "cell": cell.name}, self.sizes.input_symbols,
                 self.sizes.input_size, self.sizes.outputs, self._offsets, self.block.size,
                 seq_length, batch_size,
                 reservoir=None if self.reservoir is None else self.reservoir.compiled)
-        return self._networks[key]
+        return network
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:
         """Zero states for N = batch_size sequences: an ndarray of the model's dtype, shape (N, P).
