@@ -275,3 +275,14 @@ def test_commands(tmp_path, capsys):
     assert main(["sample", str(path), "--length", "20"]) == 0
     assert main(["gradcheck", "--cell", "esn"]) == 0
     assert "head.W" in capsys.readouterr().out
+
+
+def test_a_copy_in_float64_has_the_same_reservoir():
+    """The random layer is not drawn anew, which without a seed would be another one."""
+    model = fastrnn.Model(fastrnn.Vocabulary("abcde"), cell="esn", hidden_size=20, density=0.5,
+                          seed=None)
+    twin = model.in_float64()
+    inputs, targets = np.random.default_rng(0).integers(5, size=(2, 3, 6))
+    np.testing.assert_allclose(
+        twin.losses(inputs, targets), model.losses(inputs, targets), rtol=1e-5)
+    assert twin.reservoir.W is model.reservoir.W and twin.reservoir.Win.dtype == np.float64
