@@ -435,6 +435,7 @@ class Trainer:
         if self.progress:
             loss = f", smoothed loss {self.history.smooth_loss[-1]:.2f}" if self.update else ""
             bar.write(f"---- update {self.update}{loss} ----\n{text}\n", file=sys.stdout)
+            sys.stdout.flush()  # at once in a pipe too, such as to tee
 
 
 def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
