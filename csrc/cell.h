@@ -26,7 +26,7 @@ typedef struct {
     const struct cell *cell;
     int T, n, H, G, row, zrow, packed;
     const int32_t *ids;          /* [T][N]: rows of Wx that are the products, or NULL */
-    int N;
+    int N, x_step;               /* from a gate's product to the next: H of a row of Wx, or row */
     const real *tensor[FASTRNN_MOST_TENSORS];   /* parameters, as the cell lists them; esn: Win */
     const real *b;               /* (G H), or one for each stream, b_row apart: then b_row > 0 */
     int b_row;
@@ -107,7 +107,7 @@ INLINE step step_at(const layer *l, int t) {
     return (step){h, c, h + size, c + size, z, z + slots, t < l->T - 1, l->dh + t * size};
 }
 
-/* x_t Wx of stream r: G gates, row apart, or H where it is a row of Wx. */
+/* x_t Wx of stream r: G gates, x_step apart. */
 INLINE const real *products(const layer *l, int t, int r) {
     return l->ids ? l->tensor[WX] + (ptrdiff_t)l->ids[t * l->N + r] * l->G * l->H
                   : l->z + ((ptrdiff_t)t * l->n + r) * l->zrow;
@@ -115,7 +115,7 @@ INLINE const real *products(const layer *l, int t, int r) {
 
 /* x_t Wx + b of a gate, at a vector of the tile. */
 INLINE vec input_sum(const layer *l, int t, int r, int unit, int gate) {
-    return load(products(l, t, r) + gate * (l->ids ? l->H : l->row) + unit)
+    return load(products(l, t, r) + gate * l->x_step + unit)
            + load(l->b + (ptrdiff_t)r * l->b_row + gate * l->H + unit);
 }
 

@@ -151,6 +151,7 @@ static layer layer_of(const unrolled *u, int slice, int l) {
                .states = mine + at->states, .scratch = mine + at->scratch, .gemm = net->gemm};
     /* plain BLAS adds to z, so that there read_inputs() copies the rows into it */
     a.ids = l || input_size(net) || !net->packed ? NULL : u->in.inputs + first;
+    a.x_step = a.ids ? a.H : a.row;
     for (int i = 0; i < FASTRNN_MOST_TENSORS; i++) {
         a.tensor[i] = u->params + net->layers[l].tensors[i];
     }
