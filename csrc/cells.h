@@ -1,6 +1,5 @@
 /* cells.h - the table of cells. A new cell is a file in cells/ and a row here. */
-#ifndef FASTRNN_CELLS_H
-#define FASTRNN_CELLS_H
+#pragma once
 
 #include "cells/esn.h"
 #include "cells/gru.h"
@@ -18,5 +17,3 @@ static const cell *const CELLS[] = {
 static const fastrnn_cell *cell_at(int index) {
     return index >= 0 && index < (int)(sizeof CELLS / sizeof *CELLS) ? &CELLS[index]->is : NULL;
 }
-
-#endif

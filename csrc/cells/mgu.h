@@ -6,8 +6,7 @@
  * The columns of Wx, Wh and b come in the order f, n. Slots of z: 0 f, 1 n, 2 f o h_{t-1}; then
  * df, dn, and in 3 what of df does not come through n.
  */
-#ifndef FASTRNN_MGU_H
-#define FASTRNN_MGU_H
+#pragma once
 
 #include "../cell.h"
 
@@ -17,36 +16,34 @@ static void mgu_forward(const layer *l) {
     const tiles first = walk(1, n, H, H, l->W[0]);
     const tiles second = walk(1, n, H, H, l->W[1]);
     for (int t = 0; t < l->T; t++) {
-        const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
-        real *now = l->h + (ptrdiff_t)(t + 1) * n * row;          /* [n][row] */
-        real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
-        if (!l->packed) add_plain(l, before, row, WH, 0, 1, z, zrow);
+        const step s = step_at(l, t);
+        if (!l->packed) add_plain(l, s.before, row, WH, 0, 1, s.z, zrow);
         tiles w = walk_at(&first, t);
-        touch(&w, z, zrow, 3, row);
+        touch(&w, s.z, zrow, 3, row);
         while (next_tile(&w)) {
-            product(&w, l->packed, H, before, 0, row, sum);
+            product(&w, l->packed, H, s.before, 0, row, sum);
             EACH_VECTOR(w) {
                 const int i = w.row + r, j = w.unit + u * LANES;
-                real *gate = z + (ptrdiff_t)i * zrow + j;
+                real *gate = s.z + (ptrdiff_t)i * zrow + j;
                 const vec new = input_sum(l, t, i, j, 1);
                 vec f = input_sum(l, t, i, j, 0) + sum[w.place][r][u];
                 sigmoids(1, &f);
                 store(gate, f);
                 store(gate + row, new);                /* without (f o h) Un */
-                store(gate + 2 * row, f * load(before + (ptrdiff_t)i * row + j));
+                store(gate + 2 * row, f * load(s.before + (ptrdiff_t)i * row + j));
             }
         }
-        if (!l->packed) add_plain(l, z + 2 * row, zrow, WH, 1, 1, z + row, zrow);
+        if (!l->packed) add_plain(l, s.z + 2 * row, zrow, WH, 1, 1, s.z + row, zrow);
         for (tiles w = walk_at(&second, t); next_tile(&w);) {
-            product(&w, l->packed, H, z + 2 * row, 0, zrow, sum);
+            product(&w, l->packed, H, s.z + 2 * row, 0, zrow, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
+                real *gate = s.z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
                 vec new = load(gate + row) + sum[w.place][r][u];
                 tanhs(1, &new);
                 store(gate + row, new);
                 const vec keep = (real)1 - load(gate);
-                store(now + at, new + keep * (load(before + at) - new));
+                store(s.now + at, new + keep * (load(s.before + at) - new));
             }
         }
     }
@@ -61,38 +58,34 @@ static void mgu_backward(const layer *l) {
     const tiles first = walk(1, n, H, H, l->WT[0]);
     const tiles second = walk(1, n, H, H, l->WT[1]);
     for (int t = l->T - 1; t >= 0; t--) {
-        const real *before = l->h + (ptrdiff_t)t * n * row;       /* [n][row] */
-        real *dh = l->dh + (ptrdiff_t)t * n * row;                /* [n][row] */
-        real *z = l->z + (ptrdiff_t)t * n * zrow;                 /* [n][zrow] */
-        const real *after = z + (ptrdiff_t)n * zrow;              /* [n][zrow]: gradients at t+1 */
-        const int more = t < l->T - 1;
-        if (more && !l->packed) add_plain_transposed(l, after, zrow, WH, 0, 1, dh, row);
+        const step s = step_at(l, t);
+        if (s.more && !l->packed) add_plain_transposed(l, s.after, zrow, WH, 0, 1, s.dh, row);
         tiles w = walk_at(&first, t);
-        touch(&w, z, zrow, 4, row);
-        touch(&w, before, row, 1, 0);
-        touch(&w, dh, row, 1, 0);
+        touch(&w, s.z, zrow, 4, row);
+        touch(&w, s.before, row, 1, 0);
+        touch(&w, s.dh, row, 1, 0);
         while (next_tile(&w)) {
-            product(&w, more && l->packed, H, after, 0, zrow, sum);
+            product(&w, s.more && l->packed, H, s.after, 0, zrow, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
+                real *gate = s.z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
                 const vec f = load(gate), new = load(gate + row);
-                const vec d = load(dh + at) + load(l->carry + at) + sum[w.place][r][u];
+                const vec d = load(s.dh + at) + load(l->carry + at) + sum[w.place][r][u];
                 store(l->carry + at, d * ((real)1 - f));
                 store(gate + row, d * f * ((real)1 - new * new));
-                store(gate + 3 * row, d * (new - load(before + at)));
-                store(dh + at, all(0));      /* from here on d(f o h) */
+                store(gate + 3 * row, d * (new - load(s.before + at)));
+                store(s.dh + at, all(0));      /* from here on d(f o h) */
             }
         }
-        if (!l->packed) add_plain_transposed(l, z + row, zrow, WH, 1, 1, dh, row);
+        if (!l->packed) add_plain_transposed(l, s.z + row, zrow, WH, 1, 1, s.dh, row);
         for (tiles w = walk_at(&second, t); next_tile(&w);) {
-            product(&w, l->packed, H, z + row, 0, zrow, sum);
+            product(&w, l->packed, H, s.z + row, 0, zrow, sum);
             EACH_VECTOR(w) {
                 const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-                real *gate = z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
-                const vec f = load(gate), d = load(dh + at) + sum[w.place][r][u];
+                real *gate = s.z + (ptrdiff_t)(w.row + r) * zrow + w.unit + u * LANES;
+                const vec f = load(gate), d = load(s.dh + at) + sum[w.place][r][u];
                 store(l->carry + at, load(l->carry + at) + d * f);
-                store(gate, (load(gate + 3 * row) + d * load(before + at)) * f * ((real)1 - f));
+                store(gate, (load(gate + 3 * row) + d * load(s.before + at)) * f * ((real)1 - f));
             }
         }
     }
@@ -116,5 +109,3 @@ static const cell mgu_cell = {
     .forward = mgu_forward, .backward = mgu_backward,
     .gradients = mgu_gradients, .start_gradient = mgu_start_gradient,
 };
-
-#endif

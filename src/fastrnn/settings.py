@@ -6,7 +6,6 @@ Functions take ``**settings: Unpack[TrainSettings]``, which editors and type che
 validates values and fills in defaults, and the command line has a flag for each.
 """
 
-import difflib
 import inspect
 import os
 import re
@@ -18,7 +17,15 @@ from typing import Annotated, Any, TypedDict, TypeVar, get_args, get_origin, get
 
 from . import kernels, validate
 from .cells import CELLS
-from .validate import boolean, choice, finite_float, fraction, positive_float, positive_int
+from .validate import (
+    boolean,
+    choice,
+    finite_float,
+    fraction,
+    positive_float,
+    positive_int,
+    suggestion,
+)
 
 # distribution of the initial weights -> its default scale
 INIT_SCALES = {"normal": 0.01, "uniform": 0.08, "xavier": 1.0, "orthogonal": 1.0, "identity": 0.01}
@@ -408,9 +415,8 @@ def checked(settings: type, given: dict[str, Any], what: str) -> dict[str, Any]:
     known = declared(settings)
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f": did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"{what} has no argument {name!r}{hint}")
+            hint = suggestion(name, known)
+            raise TypeError(f"{what} has no argument {name!r}{hint and ': '}{hint}")
     return {name: one.checked(given.get(name, one.setting.default)) for name, one in known.items()}
 
 

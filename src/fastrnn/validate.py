@@ -57,14 +57,19 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def suggestion(name: Any, known: Iterable[str]) -> str:
+    """The end of an error about an unknown name: "did you mean" the nearest one, or nothing."""
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
 def choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """Return value if it is one of the choices; the error suggests the nearest."""
     choices = list(choices)
     if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, n=1)
-        hint = f": did you mean {near[0]!r}?" if near else ""
+        hint = suggestion(value, choices)
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}"
-                         f"{hint}")
+                         f"{hint and ': '}{hint}")
     return str(value)
 
 

@@ -1,13 +1,12 @@
 """Labels of records: their probabilities are inputs of the first layer at every step."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..validate import positive_float
+from ..validate import positive_float, suggestion
 
 
 def probabilities(
@@ -40,10 +39,9 @@ def _fill(row: NDArray[np.float64], names: Sequence[str], label: Any) -> None:
         raise TypeError(f"a label must be a str, or a dict of label -> weight, not {label!r}")
     for name, weight in (label if isinstance(label, Mapping) else {label: 1.0}).items():
         if name not in names:
-            near = difflib.get_close_matches(str(name), names, n=1)
+            hint = suggestion(name, names)
             raise ValueError(f"label {name!r} never came in training: the known ones are "
-                             f"{', '.join(map(repr, names))}"
-                             + (f"; did you mean {near[0]!r}?" if near else ""))
+                             f"{', '.join(map(repr, names))}{hint and '; '}{hint}")
         row[names.index(name)] = positive_float("a label's weight", weight, zero=True)
     if not row.any():
         raise ValueError("a mixture of labels needs a weight above 0")
