@@ -78,7 +78,7 @@ def test_commands_run(small_files, capsys):
                 for line in block.splitlines() if line.startswith("fastrnn ")]
     assert len(commands) > 8
     for command in commands:
-        if command == ["fastrnn", "train"]:  # half a minute
+        if command == ["fastrnn", "train"]:  # a minute
             continue
         *command, file = command if ">" in command else [*command, ">", ""]
         capsys.readouterr()

@@ -26,7 +26,7 @@ from .flags import add_settings
 WITHOUT_EFFECT = ["--gpuid", "--gpu", "--opencl", "--gpu_backend", "--print_every"]
 DEFAULT_CHECKPOINT = "model.safetensors"
 DEFAULT_TEXT = "pydoc-topics"
-DEFAULT_EPOCHS = 35  # of the first run, without a file: about half a minute
+DEFAULT_EPOCHS = 35  # of the first run, without a file: about a minute
 SHOWN = 5  # generated records, at the end
 SOURCES = ("file", "data_dir", "records", "table", "dataset")
 
