@@ -1,5 +1,6 @@
 """The house rules that a program can check: no circle of imports, functions that fit a screen."""
 import ast
+import inspect
 import re
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import fastrnn
+from fastrnn import kernels
 
 PACKAGE = Path(fastrnn.__file__).parent
 SOURCES = Path(__file__).resolve().parents[1] / "src"
@@ -119,3 +121,19 @@ def test_cython_functions_are_short():
              for each in cython_functions(path.read_text())]
     assert len(found) > 30
     assert not [each for each in found if each[2] > MOST_LINES]
+
+
+def test_train_reaches_the_compiled_loop_in_four_calls(monkeypatch):
+    """As README says: train, Trainer.run, Trainer._loop, Training.run, and there `run` of C."""
+    paths = []
+
+    class Watched(kernels.Training):
+        def run(self, *arguments):
+            names = [frame.function for frame in inspect.stack()[1:]]
+            paths.append(names[: names.index("train") + 1])
+            return super().run(*arguments)
+
+    monkeypatch.setattr(kernels, "Training", Watched)
+    fastrnn.train(fastrnn.Corpus.from_text("to be or not to be " * 9), hidden_size=3, updates=5,
+                  progress=False)
+    assert paths and all(path == ["_loop", "run", "train"] for path in paths)
