@@ -136,7 +136,8 @@ class Corpus(Source):
         FileNotFoundError, IsADirectoryError, PermissionError
             No file, a directory, or a file without read permission.
         ValueError
-            A file that is not UTF-8 (the message gives the byte offset), or as `from_text`.
+            A file that is not UTF-8 (the message gives the byte offset), or a text that
+            `Corpus.from_text` refuses.
         """
         text = _read(path, unit, vocabulary)
         return cls.from_text(text, unit, vocabulary, name=base_name(path), **settings)
@@ -180,7 +181,7 @@ class Corpus(Source):
         ------
         ValueError
             No record, one that contains the start or stop symbol or is too long (the message says
-            which), more or fewer labels than records, or as `from_text`.
+            which), more or fewer labels than records, or a text that `Corpus.from_text` refuses.
         TypeError
             A record that is no text.
         """
@@ -231,8 +232,8 @@ class Corpus(Source):
         Raises
         ------
         OSError, ValueError
-            As `from_file` and `from_records`; a row with too few columns (the message gives its
-            line), or an unknown column.
+            As `Corpus.from_file` and `Corpus.from_records`; a row with too few columns (the message
+            gives its line), or an unknown column.
         """
         settings = {"name": base_name(path)} | settings
         texts, labels = table(read_text(path), separator, columns, settings["name"])
