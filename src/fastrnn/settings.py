@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypedDict, TypeVar, get_args, get_origin, get
 
 from . import kernels, validate
 from .cells import CELLS
+from .presets import PRESETS
 from .validate import (
     boolean,
     choice,
@@ -232,8 +233,8 @@ class LoopSettings(TypedDict, total=False):
     clip_norm: Annotated[float | None, Setting(
         None, positive_float, "The gradient of all parameters together is scaled down to this "
         "norm where its own is larger, before clip_value. None: no clipping by norm.")]
-    epochs: Annotated[int | None, whole(None, "Number of passes over the training data; 1 where "
-        "neither updates nor minutes is given.")]
+    epochs: Annotated[int | None, whole(None, "Number of passes over the training data; `Trainer` "
+        "makes 1 where neither updates nor minutes is given.")]
     updates: Annotated[int | None, whole(None, "Total number of updates, in place of epochs.")]
     minutes: Annotated[float | None, Setting(None, positive_float, "Training time in minutes, in "
         "place of epochs; the cosine schedule is fitted to it.")]
@@ -256,7 +257,8 @@ class LoopSettings(TypedDict, total=False):
     checkpoint: Annotated[Path | None, Setting(
         None, anything, "A .safetensors file to write during training and at its end.")]
     checkpoint_every: Annotated[int | None, whole(
-        None, "Number of updates from one checkpoint to the next; where not given one a minute.")]
+        None, "Number of updates from one checkpoint to the next; 0: only at the end. Where not "
+        "given one a minute.", least=0)]
     callback: Annotated[Callable[[Any], Any] | None, Setting(
         None, _callback, "Function called as callback(trainer) whenever a sample is due (shown or "
         "not) and at the end of a run; a true return value ends the run.")]
@@ -272,10 +274,19 @@ class TrainSettings(NetworkSettings, LoopSettings, total=False):
     """The keywords of `fastrnn.train`."""
 
     seed: Seed
+    preset: Annotated[str | None, one_of(None, PRESETS, "Fixed settings by name, those of a course "
+        "or a known program (`fastrnn presets` lists them), in place of chosen ones; any keyword "
+        "beside it wins.")]
+    init_from: Annotated[Path | None, Setting(None, anything, "A trained model to start from, for "
+        "another text: its network and weights, without the state of its training. Symbols that "
+        "it does not know get new rows.")]
     resume: Annotated[Path | None, Setting(
         None, anything, "A checkpoint to continue from, bit for bit, to its planned end or to the "
         "epochs, updates or minutes given now. Its other settings stay; a different value for one "
         "is an error. Checkpoints go to the same file unless `checkpoint` names another.")]
+    repeat: Annotated[Path | None, Setting(
+        None, anything, "A checkpoint whose run is made again from its start, bit for bit: the "
+        "same settings, updates and learning rates, also where its length was given in minutes.")]
 
 
 # these belong to one run on one machine: no checkpoint stores them
@@ -312,7 +323,7 @@ class SourceSettings(WordSettings, total=False):
     too_long: Annotated[str, one_of("refuse", TOO_LONG, "What is done with longer records.")]
     unit: Annotated[str, one_of("char", UNITS, "What a symbol is.")]
     plot: Annotated[str | None, Setting(
-        None, anything, "Draw the smoothed loss into this file (PNG, PDF, SVG).")]
+        None, anything, "Draw the losses into this file (PNG, PDF, SVG).")]
 
 
 class SampleSettings(TypedDict, total=False):

@@ -2,31 +2,49 @@
 
 import os
 import sys
+import warnings
 from typing import Any, Unpack
 
+import numpy as np
+
+from . import recipe
 from .data.corpus import Corpus
 from .data.source import Source
 from .model.model import Model
-from .settings import ModelSettings, TrainerSettings, TrainSettings, checked, documented, given_to
+from .presets import PLAN, PRESETS
+from .settings import (
+    ModelSettings,
+    TrainerSettings,
+    TrainSettings,
+    checked,
+    documented,
+    given_to,
+)
 from .training.checkpoint import read
-from .training.trainer import PLAN, Trainer
+from .training.describing import describe
+from .training.starting import start_from
+from .training.trainer import Trainer, check_plan
 
-# settings that may differ when a run is resumed
-FREE = (*PLAN, "patience", "threads", "progress", "checkpoint", "checkpoint_every", "callback",
-        "sample_every", "sample_length")
+# settings that may differ when a run is resumed or repeated
+SHOWN = ("threads", "progress", "checkpoint", "checkpoint_every", "callback", "sample_every",
+         "sample_length")
+FREE = (*PLAN, "patience", *SHOWN)
 
 
 @documented(TrainSettings)
 def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSettings]) -> Model:
-    """Train a model on a text, records or sequences; returns the last model, or with valid_fraction
-    the one with the lowest validation loss.
+    """Train a model on a text, records or sequences; returns the last model, or with validation
+    data the one with the lowest validation loss.
 
-    The defaults are the character model of karpathy's min-char-rnn and KTH's DD2424: a tanh RNN of
-    100 units, windows of 25 symbols, AdaGrad with learning rate 0.1, gradient entries clipped to
-    [-5, 5], one epoch.
+    What is not given is chosen: cell and size, batch, windows, optimizer, schedule, dropout and
+    validation data for this source, so that the training takes a minute on this machine (with
+    `minutes` as long as that says). The choice is shown, and is in ``model.config`` and the
+    checkpoint. `preset` names fixed settings instead: ``preset="classic"`` is the character model
+    of karpathy's min-char-rnn and KTH's DD2424, whose settings are the defaults of `fastrnn.Model`
+    and `fastrnn.Trainer` below.
 
     Ctrl-C ends the training early: the checkpoint is written if there is one, and the model so far
-    (with valid_fraction the best so far) is returned, with
+    (with validation data the best so far) is returned, with
     ``model.history.stopped == "interrupted"``.
 
     Parameters
@@ -48,8 +66,8 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
     FileNotFoundError
         No file has this name; for a text itself use ``fastrnn.Corpus.from_text``.
     ValueError, TypeError
-        A text too short or of one distinct symbol, fewer sequences than batch_size, or an argument
-        outside its range.
+        A text too short or of one distinct symbol, fewer sequences than batch_size, a preset for
+        another kind of source, or an argument outside its range.
     OSError
         The text cannot be read, or the checkpoint cannot be written.
     FloatingPointError
@@ -57,15 +75,20 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
     """
     given: dict[str, Any] = dict(settings)
     config = checked(TrainSettings, given, "train")
+    check_plan(config)
+    ways = [name for name in ("preset", "init_from", "resume", "repeat") if config[name]]
+    if len(ways) > 1 and ways != ["preset", "init_from"]:
+        raise ValueError(f"give one of preset, init_from, resume and repeat, not {ways[0]} and "
+                         f"{ways[1]}")
+    given = {name: config[name] for name in given if name not in ways}
     if config["resume"] is not None:
-        trainer = _resumed(source, {name: config[name] for name in given})
+        trainer, note = _resumed(source, config["resume"], given)
+    elif config["repeat"] is not None:
+        trainer, note = _repeated(source, config["repeat"], given)
     else:
-        corpus = source if isinstance(source, Source) else Corpus.from_file(source)
-        for_model = given_to(ModelSettings, given)
-        if for_model.get("labels") is None:
-            for_model["labels"] = list(corpus.labels) or None
-        model = Model(corpus.vocabulary or corpus.sizes, **for_model)
-        trainer = Trainer(model, corpus, **given_to(TrainerSettings, given))
+        trainer, note = _started(source, config["preset"], config["init_from"], given)
+    if trainer.progress:
+        print(describe(trainer, note), flush=True)
     try:
         trainer.run()
     except KeyboardInterrupt:
@@ -73,21 +96,79 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
     return trainer.best_model() if trainer.config["valid_fraction"] else trainer.model
 
 
-def _resumed(source: str | os.PathLike[str] | Source, given: dict[str, Any]) -> Trainer:
+def _started(source: str | os.PathLike[str] | Source, name: str | None,
+             earlier: str | os.PathLike[str] | None,
+             given: dict[str, Any]) -> tuple[Trainer, str]:
+    """A new run, and where its settings come from."""
+    preset = PRESETS[name] if name else None
+    if earlier is not None:
+        corpus, model, new = start_from(earlier, source, given)
+        start = f"the weights of {os.fspath(earlier)}, {new}; "
+        given = model.config | {"learning_rate": 1e-3} | given
+    else:
+        corpus, start = _read(source, **(preset.reading if preset else {})), ""
+    if preset:
+        preset.check(corpus.kind)
+        settings, why = preset.beside(given), f"preset {name}: {preset.source}"
+    else:
+        settings, why = recipe.choose(corpus, given)
+    if earlier is None:
+        for_model = {"labels": list(corpus.labels) or None} | given_to(ModelSettings, settings)
+        model = Model(corpus.vocabulary or corpus.sizes, **for_model)
+    return Trainer(model, corpus, **given_to(TrainerSettings, settings)), start + why
+
+
+def _read(source: Any, **how: Any) -> Source:
+    """The source, read if it is a path."""
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, str | bytes | os.PathLike):
+        return Corpus.from_file(source, **how)  # type: ignore[arg-type]
+    if hasattr(source, "read"):
+        hint = "read it first: fastrnn.Corpus.from_text(file.read())"
+    elif isinstance(source, np.ndarray):
+        hint = ("numbers and ids with their targets are fastrnn.Sequences(inputs, targets); ids of "
+                "a text are fastrnn.Corpus(ids, vocabulary)")
+    elif isinstance(source, list | tuple | set):
+        hint = "for a list of names or messages use fastrnn.Corpus.from_records(texts)"
+    else:
+        hint = "see fastrnn.Corpus and fastrnn.Sequences"
+    raise TypeError(f"train takes the path of a text, a Corpus or Sequences, not "
+                    f"{type(source).__name__}: {hint}")
+
+
+def _resumed(source: Any, path: str | os.PathLike[str],
+             given: dict[str, Any]) -> tuple[Trainer, str]:
     """The trainer that wrote a checkpoint, with the given settings where they may differ."""
-    path = given.pop("resume")
-    model, _, about = read(path)
-    corpus = (source if isinstance(source, Source)
-              else Corpus.from_file(source, vocabulary=model.text_vocabulary))
-    stored = about["model"] | about.get("trainer", {}).get("config", {})
-    changes = {}
-    for name, default in checked(TrainSettings, {}, "train").items():
-        if name not in given or given[name] == default:
-            continue
-        if name in FREE:
-            changes[name] = given[name]
-        elif given[name] != stored.get(name):
-            raise ValueError(f"{str(path)!r} was made with {name}={stored.get(name)!r} and cannot "
-                             f"go on with {given[name]!r}: leave {name} out, or start afresh")
+    corpus, changes = _as_before(source, path, given, FREE, "go on")
     changes.setdefault("checkpoint", path)
-    return Trainer.from_checkpoint(path, corpus, **changes)
+    trainer = Trainer.from_checkpoint(path, corpus, **changes)
+    if trainer.is_over:
+        more = 2 * (trainer.config["minutes"] or trainer.planned or 1)
+        name = "minutes" if trainer.config["minutes"] else "updates"
+        warnings.warn(f"the run in {os.fspath(path)!r} is finished, after {trainer.update} "
+                      f"updates: to go on, give a longer one, such as {name}={more:g}",
+                      stacklevel=3)
+    return trainer, f"those of {os.fspath(path)}, after {trainer.update} updates"
+
+
+def _repeated(source: Any, path: str | os.PathLike[str],
+              given: dict[str, Any]) -> tuple[Trainer, str]:
+    """A trainer that makes the run of a checkpoint again."""
+    corpus, changes = _as_before(source, path, given, SHOWN, "be repeated")
+    return Trainer.repeating(path, corpus, **changes), f"those of {os.fspath(path)}, repeated"
+
+
+def _as_before(source: Any, path: str | os.PathLike[str], given: dict[str, Any],
+               free: tuple[str, ...], what: str) -> tuple[Source, dict[str, Any]]:
+    """The data of a checkpoint's run, and the given settings, which may differ if they are `free`;
+    ValueError if another differs."""
+    model, _, about = read(path)
+    corpus = source if isinstance(source, Source) else _read(
+        source, vocabulary=model.text_vocabulary)
+    stored = about["model"] | about.get("trainer", {}).get("config", {})
+    for name, value in given.items():
+        if name not in free and value != stored.get(name):
+            raise ValueError(f"{str(path)!r} was made with {name}={stored.get(name)!r} and cannot "
+                             f"{what} with {value!r}: leave {name} out, or start afresh")
+    return corpus, {name: value for name, value in given.items() if name in free}

@@ -14,7 +14,7 @@ from ..cells import kernel_cell, tensor_shapes
 from ..data.sequences import Sequences
 from ..kernels.blas import one_thread
 from ..model.model import Model
-from ..plots import figure
+from ..plots import axes_for, write
 from . import reference
 
 LOSSES = {"cross_entropy": reference.softmax_cross_entropy,
@@ -45,19 +45,25 @@ class GradientNorms:
     lengths: NDArray[np.int64]
     mean_absolute: NDArray[np.float64]
 
-    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+    def plot(self, path: str | os.PathLike[str] | None = None, *, ax: Any = None) -> Any:
         """Draw both curves on logarithmic axes; written to `path` (PNG, PDF, SVG) if given.
+
+        Parameters
+        ----------
+        path : str or path-like, optional
+        ax : pair of matplotlib.axes.Axes, optional
+            Draw here, in place of a new figure.
 
         Returns
         -------
-        matplotlib.figure.Figure
+        list of two matplotlib.axes.Axes
 
         Raises
         ------
         ImportError
             matplotlib is not installed.
         """
-        canvas, (left, right) = figure(9, 4, columns=2)
+        left, right = axes_for(ax, 9, 4, columns=2)
         left.semilogy(self.lags, self.norms)
         left.set(xlabel="lag (steps before the last)",
                  ylabel="norm of the gradient with respect to the state")
@@ -65,9 +71,8 @@ class GradientNorms:
         right.set(xlabel="sequence length", ylabel="mean absolute gradient of a parameter")
         for axes in (left, right):
             axes.grid(alpha=0.3)
-        if path is not None:
-            canvas.savefig(path, dpi=150)
-        return canvas
+        write(left, path)
+        return [left, right]
 
 
 def gradient_norms(model: Model, sequences: Sequences,

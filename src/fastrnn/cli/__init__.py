@@ -1,14 +1,19 @@
-"""The command line: ``fastrnn train``, ``sample``, ``gradcheck`` and ``info``, one file each."""
+"""The command line: a file for each command, such as ``fastrnn train``."""
 
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..kernels.build import build_info
-from . import gradcheck, info, sample, train
+from ..settings import SampleSettings, SourceSettings, TrainSettings, declared
+from . import gradcheck, info, presets, sample, score, train
+from .flags import Parser, in_flags, with_hyphens
 
-COMMANDS = (train, sample, gradcheck, info)
+COMMANDS = (train, sample, score, gradcheck, info, presets)
+NAMES = {*declared(TrainSettings), *declared(SampleSettings), *declared(SourceSettings)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a narrow terminal must not end an hour of training
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    options = vars(_parser().parse_args(arguments))
+    parser, commands = _parser()
+    given = with_hyphens(sys.argv[1:] if arguments is None else arguments)
+    known, unknown = parser.parse_known_args(given)
+    options = vars(known)
+    if unknown:
+        commands[options["command"]].refuse(unknown)
+    del options["command"]
+    warnings.showwarning = _note
     run: Callable[..., int] = options.pop("run")
     try:
         status = run(**options)
@@ -32,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13 if run is train.run else 0  # a training that was cut off has failed
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
-        print(f"fastrnn: error: {error}", file=sys.stderr)
+        print(f"fastrnn: error: {in_flags(str(error), NAMES)}", file=sys.stderr)
         return 2
     except MemoryError as error:
         print(f"fastrnn: error: out of memory ({error}): choose smaller sizes", file=sys.stderr)
@@ -41,14 +53,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="fastrnn", description="Small recurrent networks, trained on a CPU.")
+def _note(message: Warning | str, *where: Any, **more: Any) -> None:
+    """Show a warning as one line, in the words of the command line."""
+    print(f"fastrnn: note: {in_flags(str(message), NAMES)}", file=sys.stderr)
+
+
+def _parser() -> tuple[Parser, dict[str, Parser]]:
+    """The parser, and those of the commands by name."""
+    parser = Parser(prog="fastrnn", description="Small recurrent networks, trained on a CPU.")
     parser.add_argument("--version", action="version", version=build_info()["version"])
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    subs = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    commands = {}
     for command in COMMANDS:
         name = command.__name__.rpartition(".")[2]
-        sub = commands.add_parser(name, help=command.__doc__, description=command.__doc__)
+        sub = commands[name] = subs.add_parser(
+            name, help=command.__doc__, description=command.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter)
         sub.set_defaults(run=command.run)
         command.add_arguments(sub)
-    return parser
+    return parser, commands

@@ -1,41 +1,108 @@
 """A flag for each declared setting, ``--hidden-size`` for ``hidden_size``.
 
 A flag that is not given is not in the result: then a configuration file can set it, and otherwise
-the Python call has the only default.
+the Python call has the only default. Flags may be written with underscores and with one dash, as
+in char-rnn and torch-rnn, and may be abbreviated.
 """
 
 import argparse
-from collections.abc import Callable, Collection
-from typing import Any, get_origin
+import difflib
+import re
+import sys
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NoReturn, get_origin
 
 from ..settings import Declared, declared
 
 # The names of karpathy/char-rnn and jcjohnson/torch-rnn where theirs differ from ours.
 OTHER_NAMES = {
-    "cell": ["--model-type", "--model_type"],  # char-rnn's --model is in the parser of train
-    "hidden_size": ["--rnn-size", "--rnn_size"],
-    "embedding_size": ["--wordvec-size", "--wordvec_size"],
-    "epochs": ["--max-epochs", "--max_epochs"],
-    "clip_value": ["--grad-clip", "--grad_clip"],
-    "learning_rate_decay": ["--lr-decay-factor", "--lr_decay_factor"],
-    "valid_fraction": ["--val-frac", "--val_frac"],
-    "valid_every": ["--eval-val-every", "--eval_val_every"],
-    "checkpoint": ["--checkpoint-name", "--checkpoint_name"],
-    "resume": ["--init-from", "--init_from"],
-    "prime": ["--primetext", "--start-text", "--start_text"],
+    "cell": ["--model-type"],  # char-rnn's --model is in the parser of train
+    "hidden_size": ["--rnn-size"],
+    "embedding_size": ["--wordvec-size"],
+    "epochs": ["--max-epochs"],
+    "clip_value": ["--grad-clip"],
+    "learning_rate": ["--lr"],
+    "learning_rate_decay": ["--lr-decay-factor"],
+    "valid_fraction": ["--val-frac"],
+    "valid_every": ["--eval-val-every"],
+    "checkpoint": ["--checkpoint-name"],
+    "prime": ["--primetext", "--start-text"],
     "n": ["-n"],
 }
+# where 0 means on the command line, as in those programs, what None means in Python
+ZERO_IS_NONE = ("clip_value", "clip_norm", "embedding_size", "patience", "valid_every", "top_k")
+# the first setting of each group in --help
+GROUPS = {"cell": "network", "seq_length": "batches", "optimizer": "optimizer",
+          "epochs": "length and validation", "threads": "screen and files"}
 
 
-def add_settings(parser: argparse.ArgumentParser, settings: type,
-                 leave_out: Collection[str] = ()) -> None:
-    """Add a flag for each setting of a TypedDict, spelled with hyphens, underscores and as in
-    char-rnn."""
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, with the nearest flag for one that it does not know."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"fastrnn: error: {message}", file=sys.stderr)
+        raise SystemExit(2)
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """End with an error for arguments that nothing takes."""
+        first = unknown[0]
+        if not first.startswith("-"):
+            self.error(f"{first!r} is one argument too many: {self.prog} --help shows which there "
+                       "are; quote a text that has blanks")
+        flag = first.partition("=")[0]
+        near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"{self.prog} --help lists the flags"
+        self.error(f"there is no flag {flag}: {hint}")
+
+
+def with_hyphens(arguments: Sequence[str]) -> list[str]:
+    """The arguments with flags such as --hidden_size and -rnn_size spelled --hidden-size and
+    --rnn-size."""
+    spelled = []
+    for i, argument in enumerate(arguments):
+        if argument == "--":
+            return spelled + list(arguments[i:])
+        flag = re.fullmatch(r"(--?)([A-Za-z][\w-]+)(=.*)?", argument, re.DOTALL)
+        if flag and not re.fullmatch(r"-n\d+", argument):
+            argument = "--" + flag[2].replace("_", "-") + (flag[3] or "")
+        spelled.append(argument)
+    return spelled
+
+
+def in_flags(message: str, settings: Collection[str]) -> str:
+    """An error or a note of a Python call in the words of the command line."""
+    names = "|".join(sorted(settings, key=len, reverse=True))
+
+    def flag(name: str) -> str:
+        return f"--{name.replace('_', '-')}"
+
+    def value(match: re.Match[str]) -> str:
+        shown = match[2].strip("'\"")
+        if shown in ("True", "False"):
+            return flag(match[1]) if shown == "True" else flag(f"no_{match[1]}")
+        return f"{flag(match[1])} {shown}"
+
+    message = re.sub(rf"""(?<![\w-])({names})=('[^']*'|"[^"]*"|[\w.+-]*\w)""", value, message)
+    message = re.sub(rf"(?<![\w.-])({names})(?= must | is for | needs | are for |: leave)",
+                     lambda m: flag(m[1]), message)
+    message = re.sub(rf"(?<=leave )({names})(?= out)", lambda m: flag(m[1]), message)
+    if message.startswith("give one of "):
+        message = re.sub(rf"(?<![\w-])({names})(?![\w-])", lambda m: flag(m[1]), message)
+    long = "|".join(name for name in names.split("|") if "_" in name)
+    return re.sub(rf"(?<![\w.-])({long})(?![\w(.-]|\.\w)", lambda m: flag(m[1]), message)
+
+
+def add_settings(parser: Any, settings: type, leave_out: Collection[str] = ()) -> None:
+    """Add a flag for each setting of a TypedDict to a parser or a group of one, in groups for
+    --help."""
+    group = parser
     for name, one in declared(settings).items():
+        if name in GROUPS and isinstance(parser, argparse.ArgumentParser):
+            group = parser.add_argument_group(GROUPS[name])
         if name in leave_out:
             continue
         setting = one.setting
-        text = (f"{{{', '.join(setting.choices)}}}: " if setting.choices else "") + setting.text
+        text = setting.text
         if setting.default not in (None, ""):
             text += f" (default: {setting.default})"
         how: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
@@ -45,9 +112,11 @@ def add_settings(parser: argparse.ArgumentParser, settings: type,
             how |= {"action": "append", "metavar": name.upper()}
             text += " May be given several times."
         else:
-            how |= {"type": _converter(one), "metavar": name.upper()}
-        names = [f"--{name.replace('_', '-')}", f"--{name}", *OTHER_NAMES.get(name, [])]
-        parser.add_argument(*dict.fromkeys(names), help=text.replace("%", "%%"), **how)
+            shown = f"{{{','.join(setting.choices)}}}" if setting.choices else name.upper()
+            how |= {"type": _converter(one), "metavar": shown}
+        group.add_argument(f"--{name.replace('_', '-')}", help=text.replace("%", "%%"), **how)
+        for other in OTHER_NAMES.get(name, []):
+            group.add_argument(other, help=argparse.SUPPRESS, **how)
 
 
 def _converter(one: Declared) -> Callable[[str], Any]:
@@ -59,7 +128,8 @@ def _converter(one: Declared) -> Callable[[str], Any]:
         return number
 
     def number_or_none(text: str) -> Any:
-        return None if text.lower() == "none" else number(text)
+        value = None if text.lower() == "none" else number(text)
+        return None if value == 0 and one.name in ZERO_IS_NONE else value
 
     number_or_none.__name__ = f"{number.__name__} or none"
     return number_or_none

@@ -5,9 +5,9 @@ from typing import Any
 
 from ..kernels.build import build_info
 from ..model.model import Model
+from ..presets import PLAN
 from ..settings import TrainSettings, declared
 from ..training.checkpoint import read
-from ..training.trainer import PLAN
 from .config import write_config
 
 

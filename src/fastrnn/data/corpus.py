@@ -303,6 +303,25 @@ class Corpus(Source):
         """The ids of all records, or of the given rows, each with its start and stop symbol."""
         raise ValueError(f"{self.name} is a text and has no records")
 
+    def with_symbols_of(self, vocabulary: Vocabulary) -> "Corpus":
+        """The same data with the symbols of a vocabulary first and its own other ones after them.
+
+        Raises
+        ------
+        ValueError
+            Another unit, or a text for a vocabulary of records or the reverse.
+        """
+        own = self.vocabulary
+        if own.unit != vocabulary.unit or (own.stop is None) != (vocabulary.stop is None):
+            raise ValueError(f"{self.name} has {self.kind} of {own.unit}s, and the earlier model "
+                             f"{'a text' if vocabulary.stop is None else 'records'} of "
+                             f"{vocabulary.unit}s: give the same kind of data")
+        both = vocabulary.with_more(own.symbols)
+        places = [both.symbols.index(vocabulary.start if symbol == own.start is not None else
+                                     vocabulary.stop if symbol == own.stop is not None else symbol)
+                  for symbol in own.symbols]
+        return Corpus(np.array(places)[self.ids], both, self.name, self.records)
+
     def describe(self) -> str:
         return f"{self.name}: {len(self):,} {self.unit}s, {len(self.vocabulary)} distinct"
 
@@ -317,6 +336,7 @@ class Corpus(Source):
 class RecordCorpus(Corpus):
     """Records, each read from the zero state: what ``Corpus(..., records=...)`` makes."""
 
+    kind = "records"
     records: Records
 
     def __init__(self, ids: ArrayLike, vocabulary: Vocabulary, name: str = "records",

@@ -292,6 +292,12 @@ class Vocabulary:
                              "words with split, lower and unknown")
         return cls(**stored)
 
+    def with_more(self, symbols: Iterable[str] | Iterable[int]) -> "Vocabulary":
+        """This vocabulary with those of the given symbols that it does not have at its end; a
+        record's start and stop symbols stay those of this one."""
+        new = [s for s in symbols if s not in self._ids and s not in (START, STOP)]
+        return Vocabulary.from_dict(self.to_dict() | {"symbols": [*self.symbols, *new]})
+
     def _flat_ids(self, ids: ArrayLike) -> NDArray[np.integer]:
         ids = self.check_ids(ids)
         if ids.ndim != 1:

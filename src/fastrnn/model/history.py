@@ -1,5 +1,6 @@
 """The losses of a training run."""
 
+import math
 import os
 from copy import deepcopy
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..plots import figure
+from ..plots import axes_for, write
 
 # for each loss its unit, and what one prediction is
 MEASURES = {"cross_entropy": ("nats", "symbol"), "binary_cross_entropy": ("nats", "symbol"),
             "mean_squared_error": ("squared error", "step")}
+LEAST_AVERAGED = 30  # updates in the mean that is the training loss on the screen
 
 
 class History:
@@ -22,8 +24,13 @@ class History:
     loss : float64 ndarray, shape (updates,)
         Training loss, summed over the time steps of a window or sequence and averaged over the
         batch, in nats or squared error; divided by `seq_length` it is the loss of one prediction.
+    train_loss : float64 ndarray, shape (updates,)
+        Mean training loss of one prediction, in nats per symbol or squared error: over the last 1 %
+        of the updates so far, and at least 30 of them. This is the training loss on the screen.
     smooth_loss : float64 ndarray, shape (updates,)
-        s = 0.999 s + 0.001 loss, starting from the first loss (karpathy's min-char-rnn).
+        s = 0.999 s + 0.001 loss, starting from the first loss (karpathy's min-char-rnn). It takes
+        thousands of updates to forget its start.
+    learning_rate : float64 ndarray, shape (updates,)
     valid_loss : float64 ndarray, shape (validations,)
         Mean loss of one prediction of the validation data, in nats per symbol or squared error.
     valid_updates : int64 ndarray, shape (validations,)
@@ -33,6 +40,9 @@ class History:
         gives the highest probability; empty unless training sets ``accuracy=True``.
     seq_length : float or None
         Mean number of predictions in one sequence or window; None before training.
+    one_stream : bool
+        Whether a text was read as one stream (batch_size 1), as in the classic character model:
+        then `smooth_loss` is shown beside the training loss, and `plot` draws it.
     measure : tuple of str
         Unit of the losses, and what one prediction is: ("nats", "symbol") or ("squared error",
         "step").
@@ -43,19 +53,22 @@ class History:
 
     def __init__(
         self, loss: ArrayLike = (), smooth_loss: ArrayLike = (), valid_loss: ArrayLike = (),
-        valid_updates: ArrayLike = (), accuracy: ArrayLike = (), *,
+        valid_updates: ArrayLike = (), accuracy: ArrayLike = (), learning_rate: ArrayLike = (), *,
         seq_length: float | None = None, measure: tuple[str, str] = ("nats", "symbol"),
+        one_stream: bool = False,
     ) -> None:
-        self._pieces = [np.array([loss, smooth_loss], np.float64)]  # each (2, updates)
+        # loss, smoothed loss and learning rate, each piece (3, updates)
+        self._pieces = [np.array([loss, smooth_loss, learning_rate], np.float64)]
         self.valid_loss = np.array(valid_loss, np.float64)
         self.valid_updates = np.array(valid_updates, np.int64)
         self.accuracy = np.array(accuracy, np.float64)
-        self.seq_length, self.measure = seq_length, measure
+        self.seq_length, self.measure, self.one_stream = seq_length, measure, one_stream
         self.stopped = ""
 
-    def extend(self, loss: NDArray[np.float64], smooth_loss: NDArray[np.float64]) -> None:
-        """Append the losses and smoothed losses of more updates, arrays of equal length."""
-        self._pieces.append(np.array([loss, smooth_loss]))
+    def extend(self, loss: NDArray[np.float64], smooth_loss: NDArray[np.float64],
+               learning_rate: NDArray[np.float64]) -> None:
+        """Append the losses, smoothed losses and learning rates of more updates."""
+        self._pieces.append(np.array([loss, smooth_loss, learning_rate]))
 
     def add_validation(self, loss: float, update: int) -> None:
         """Append a validation loss (of one prediction) and the number of updates before it."""
@@ -83,23 +96,43 @@ class History:
     def smooth_loss(self) -> NDArray[np.float64]:
         return self._joined()[1, :]
 
+    @property
+    def learning_rate(self) -> NDArray[np.float64]:
+        return self._joined()[2, :]
+
+    @property
+    def train_loss(self) -> NDArray[np.float64]:
+        n = np.arange(1, len(self) + 1)
+        first = np.maximum(n - averaged(n), 0)
+        sums = np.concatenate([[0.0], np.cumsum(self.loss)])
+        return np.asarray((sums[n] - sums[first]) / (n - first) / (self.seq_length or 1))
+
+    def recent_loss(self) -> float:
+        """The last entry of `train_loss`: the mean loss of one prediction over the last updates."""
+        return float(self.loss[-int(averaged(len(self))) :].mean() / (self.seq_length or 1))
+
     def __len__(self) -> int:
         return len(self.loss)
 
     def __repr__(self) -> str:
-        last = f", smoothed loss {self.smooth_loss[-1]:.4g}" if len(self) else ""
+        kind = "squared error" if self.measure[0] == "squared error" else " per ".join(self.measure)
+        last = f", training loss {self.recent_loss():.4g}" if len(self) else ""
         if self.valid_loss.size:
-            last += f", validation loss {self.valid_loss[-1]:.4g} per {self.measure[1]}"
-        return f"<History of {len(self)} updates{last}>"
+            last += f", validation loss {self.valid_loss[-1]:.4g}"
+        return f"<History of {len(self)} updates{last}{f' ({kind})' if last else ''}>"
 
-    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Plot the smoothed loss of a window or sequence against the updates; with validations the
-        smoothed and the validation loss, of one prediction.
+    def plot(self, path: str | os.PathLike[str] | None = None, *, ax: Any = None) -> Any:
+        """Plot the training loss of one prediction against the updates, with validations also the
+        validation loss; for a text read as one stream without validation the smoothed loss of a
+        window, as in the courses.
 
         Parameters
         ----------
         path : str or path-like, optional
             Write the figure to this file: PNG, PDF or SVG.
+        ax : matplotlib.axes.Axes, optional
+            Draw here, in place of a new figure. In a notebook, and where matplotlib.pyplot is
+            imported, a new figure is one of pyplot's: notebooks show it, and plt.show() does.
 
         Returns
         -------
@@ -114,19 +147,33 @@ class History:
         """
         if not len(self):
             raise ValueError("there are no losses to plot yet: run the trainer first")
-        canvas, axes = figure(8, 4.5)
+        (axes,) = axes_for(ax, 8, 4.5)
         every = max(1, len(self) // 5000)  # no more points than pixels
         updates = np.arange(1, len(self) + 1)[::every]
-        smooth = self.smooth_loss[::every]
-        if self.valid_loss.size and self.seq_length:
-            axes.plot(updates, smooth / self.seq_length, label="training, smoothed")
-            axes.plot(self.valid_updates, self.valid_loss, marker=".", label="validation")
-            axes.set(xlabel="update", ylabel=f"loss ({' per '.join(self.measure)})")
-            axes.legend()
+        if self.one_stream and not self.valid_loss.size:
+            axes.plot(updates, self.smooth_loss[::every])
+            label = f"smoothed loss ({self.measure[0]} per window of {self.seq_length:g} symbols)"
         else:
-            axes.plot(updates, smooth)
-            axes.set(xlabel="update", ylabel=f"smoothed loss ({self.measure[0]} per window)")
+            axes.plot(updates, self.train_loss[::every], label="training")
+            label = f"loss ({' per '.join(self.measure)})"
+        if self.valid_loss.size:
+            axes.plot(self.valid_updates, self.valid_loss, marker=".", label="validation")
+            axes.legend()
+        axes.set(xlabel="update", ylabel=label)
         axes.grid(alpha=0.3)
-        if path is not None:
-            canvas.savefig(path, dpi=150)
+        write(axes, path)
         return axes
+
+
+def averaged(updates: Any) -> Any:
+    """Over how many of the last updates the training loss on the screen is a mean."""
+    return np.maximum(LEAST_AVERAGED, np.asarray(updates) // 100)
+
+
+def in_words(loss: float, measure: tuple[str, str], unit: str) -> str:
+    """A loss of one prediction for the screen: nats per symbol (named `unit`), with bits per symbol
+    and the perplexity; or the squared error."""
+    if measure[0] != "nats":
+        return f"{loss:.4g} {measure[0]}"
+    return (f"{loss:.3f} nats per {unit} ({loss / math.log(2):.3f} bits, "
+            f"perplexity {math.exp(min(loss, 700)):.2f})")

@@ -143,6 +143,30 @@ class Model(Network):
         read, weights = scoring.to_read(self, self.vocabulary, source, label)
         return scoring.mean_loss(self, read, self.state, weights)
 
+    def surprisal(self, text: str | bytes | Source, label: Any = None) -> NDArray[np.float64]:
+        """The loss of each symbol of a text: -log p(symbol | all symbols before it), in nats.
+
+        Parameters
+        ----------
+        text : str, bytes (for unit "byte") or Corpus of a text
+            Read from `state`; for a model of records one record, from the zero state.
+        label : str, or dict of str -> float, optional
+            For a record and a model with labels, as for `Model.score`.
+
+        Returns
+        -------
+        ndarray of float64
+            Of a text with n symbols shape (n - 1,): entry i belongs to symbol i + 1, since nothing
+            predicts the first. Of a record with n symbols shape (n + 1,): the last is the stop
+            symbol. The mean is `Model.score`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            What `Model.score` refuses; sequences, or more than one record.
+        """
+        return scoring.surprisal(self, self.vocabulary, text, label)
+
     def accuracy(self, source: str | bytes | Source, last: int | None = None,
                  label: Any = None) -> float:
         """The fraction, in [0, 1], of target symbols to which the model gives the highest

@@ -95,6 +95,16 @@ def mean_loss(
     return total / count
 
 
+def surprisal(network: Network, vocabulary: Vocabulary | None, text: str | bytes | Source,
+              label: Any = None) -> NDArray[np.float64]:
+    """The loss of each prediction of one text or record, in order."""
+    source, weights = to_read(network, vocabulary, text, label)
+    if source.vocabulary is None or source.predictions > (source.steps or source.predictions):
+        raise ValueError(f"surprisal is for one text or one record, not for {source.name}")
+    return np.concatenate([losses[:, 0] for _, losses, _ in read(
+        network, source, network.state, weights)])[: source.predictions]
+
+
 def accuracy(
     network: Network, source: Source, state: NDArray[Any], weights: NDArray[Any] | None = None,
     last: int | None = None, **how: int,

@@ -19,7 +19,8 @@ from .history import MEASURES, History
 from .network import Network, parameter_shapes
 
 HISTORY = {"loss": "float64", "smooth_loss": "float64", "valid_loss": "float64",
-           "valid_updates": "int64", "accuracy": "float64"}  # arrays and their dtypes
+           "valid_updates": "int64", "accuracy": "float64",
+           "learning_rate": "float64"}  # arrays and their dtypes
 
 
 def stored(
@@ -30,7 +31,8 @@ def stored(
     arrays = network.reservoir.tensors if network.reservoir else {}
     tensors |= {f"reservoir.{name}": array for name, array in arrays.items()}
     tensors |= {f"history.{name}": getattr(history, name) for name in HISTORY}
-    return tensors, {"model": network.config, "history": {"seq_length": history.seq_length}}
+    return tensors, {"model": network.config, "history": {
+        "seq_length": history.seq_length, "one_stream": history.one_stream}}
 
 
 def check_parameters(tensors: Tensors, sizes: Sizes, config: dict[str, Any]) -> Reservoir | None:
@@ -53,8 +55,11 @@ def restore(
     P = network.state.shape[1]
     expect(tensors, "state", (*tensors["state"].shape[:1], P), network.block.dtype)
     expect(tensors, "known", (tensors["known"].size,), "uint64")
+    # files of format 5 before 0.2 have no learning rates
+    tensors.setdefault("history.learning_rate", np.full(tensors["history.loss"].size, np.nan))
     lengths = {name: tensors[f"history.{name}"].size for name in HISTORY}
-    lengths["smooth_loss"], lengths["valid_updates"] = lengths["loss"], lengths["valid_loss"]
+    lengths["smooth_loss"] = lengths["learning_rate"] = lengths["loss"]
+    lengths["valid_updates"] = lengths["valid_loss"]
     for name, kind in HISTORY.items():
         expect(tensors, f"history.{name}", (lengths[name],), kind)
     seq_length = about["history"]["seq_length"]
@@ -64,4 +69,5 @@ def restore(
         p[:] = tensors[name]
     network.state[:] = tensors["state"][:1]
     return (History(*(tensors[f"history.{name}"] for name in HISTORY), seq_length=seq_length,
-                    measure=MEASURES[network.config["loss"]]), tensors["known"])
+                    measure=MEASURES[network.config["loss"]],
+                    one_stream=about["history"].get("one_stream") is True), tensors["known"])

@@ -1,11 +1,13 @@
 """What is due when in a training run: its end, a sample, a checkpoint."""
 
 import math
+import sys
 import time
 from typing import Any
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
+from ..plots import in_notebook
 from ..validate import positive_int
 from .validation import Validation
 
@@ -62,7 +64,7 @@ class Plan:
             self._next_sample = math.ceil(SAMPLES * self.fraction) / SAMPLES
         elif self._show_every is None and self.whole:
             self._show_every = math.ceil(self.last / SAMPLES)
-        self._save_every = config["checkpoint_every"] or 0
+        self._save_every = config["checkpoint_every"]
         self._bounds = [every for every in (self._show_every, self._save_every, validation.every,
                                             epoch) if every]
         self._chunk, self._pace = 1, 0.0  # updates of the next call; seconds for each
@@ -96,8 +98,8 @@ class Plan:
         return True
 
     def save_is_due(self, update: int) -> bool:
-        due = (update % self._save_every == 0 if self._save_every
-               else time.perf_counter() - self._saved > CHECKPOINT_PAUSE)
+        due = (time.perf_counter() - self._saved > CHECKPOINT_PAUSE if self._save_every is None
+               else self._save_every > 0 and update % self._save_every == 0)
         return due and update < self.last
 
     def saved(self) -> None:
@@ -117,11 +119,11 @@ class Plan:
 
     def bar(self, shown: bool) -> "tqdm[Any]":
         """A progress bar over the updates, or over the seconds of a run of `minutes`."""
-        look: dict[str, Any] = {"unit": "update", "smoothing": 0.1}
-        if self.timed:
-            look = {"bar_format": "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"}
-        return tqdm(total=self.budget if self.timed else self.last, initial=self._at(self._first),
-                    disable=not shown, dynamic_ncols=True, **look)
+        return tqdm(
+            total=self.budget if self.timed else self.last, initial=self._at(self._first),
+            disable=not shown, dynamic_ncols=True, smoothing=0.1,
+            file=sys.stdout if in_notebook() else sys.stderr,  # one block of output in a notebook
+            bar_format="{percentage:3.0f}%|{bar}| {desc}, {remaining} left")
 
     def advance(self, bar: "tqdm[Any]", update: int) -> None:
         bar.update(self._at(update) - bar.n)

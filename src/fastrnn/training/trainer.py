@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from .. import kernels
 from ..data.source import Order, Source
@@ -19,6 +19,7 @@ from ..model.history import MEASURES, History
 from ..model.model import Model
 from ..model.scoring import accuracy, row_weights
 from ..optim import rule_of
+from ..presets import PLAN
 from ..settings import LEARNING_RATES, NOT_STORED, TrainerSettings, checked, declared, documented
 from ..validate import positive_float, positive_int
 from .checkpoint import read_run
@@ -27,7 +28,6 @@ from .plan import NEVER, Plan, Stopwatch
 from .schedule import learning_rates
 from .validation import Validation
 
-PLAN = ("epochs", "updates", "minutes")  # settings of which one says how long a run is
 RECORDS = 5  # in a sample of records
 SEQ_LENGTH = declared(TrainerSettings)["seq_length"].setting.default
 
@@ -112,11 +112,14 @@ class Trainer:
         if self.checkpoint is not None:
             check_writable(self.checkpoint)
         self.history = model.history = History(
-            seq_length=self._reading.predictions, measure=MEASURES[model.config["loss"]])
+            seq_length=self._reading.predictions, measure=MEASURES[model.config["loss"]],
+            one_stream=corpus.vocabulary is not None and self._reading.order is None
+            and self.config["batch_size"] == 1)
         self._validation = Validation(held_out, self.config, self.updates_per_epoch)
         self._watch = Stopwatch()
         self._shown = -1  # update of the last sample shown
         self._digests = self._source.digests()
+        self._rates: NDArray[np.float64] | None = None  # of the updates of a run that is repeated
         self._prepare()
 
     def _prepare(self) -> None:
@@ -144,6 +147,24 @@ class Trainer:
             return None
         updates: int | None = self.config["updates"]
         return updates or (self.config["epochs"] or 1) * self.updates_per_epoch
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has come to the end that `epochs`, `updates` or `minutes` ask for, or was
+        stopped by `patience`, so that `run()` would make no update."""
+        return self.history.stopped in ("finished", "patience") or (
+            self.planned is not None and self.update >= self.planned)
+
+    @property
+    def threads(self) -> int:
+        """Number of threads that share a batch."""
+        return min(self._threads, len(self.model.network(
+            self.config["seq_length"], self.config["batch_size"]).slices))
+
+    @property
+    def validation_data(self) -> Source | None:
+        """What `valid_fraction` holds out."""
+        return self._validation.source
 
     @property
     def seconds(self) -> float:
@@ -242,14 +263,13 @@ class Trainer:
                     stop = "callback"
                     break
             n = plan.updates(self.update)
-            rates = learning_rates(self.config, self.update, n, self.updates_per_epoch,
-                                   self.planned, plan.fraction)
+            rates = self._learning_rates(n, plan)
             rows = self._rows(n)
             start = time.perf_counter()
             loss, smooth = self._training.run(rates, *rows)
             plan.made(n, time.perf_counter() - start)
-            self._record(n, loss, smooth)
-            bar.set_postfix_str(self._status(plan.pace), refresh=False)
+            self._record(n, loss, smooth, rates)
+            bar.set_description_str(self._status(plan.pace), refresh=False)
             plan.advance(bar, self.update)
             if interrupted():
                 return "interrupted"
@@ -311,7 +331,44 @@ class Trainer:
             "config": self.config, "counters": counters, "generator": self._rng.bit_generator.state,
             "generators": [rng.bit_generator.state for rng in self._generators],
             "order_seed": self._order_seed, "seconds": self.seconds, "shown": self._shown,
+            "stopped": self.history.stopped,
             "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()}}
+
+    @classmethod
+    def repeating(
+        cls, path: str | os.PathLike[str], corpus: Source, **changes: Unpack[TrainerSettings]
+    ) -> "Trainer":
+        """A trainer that makes the run of a checkpoint again from its start, bit for bit: as many
+        updates with the same learning rates, also where `minutes` decided about both.
+
+        Parameters
+        ----------
+        path : path-like
+        corpus : Corpus or Sequences
+            The same training data.
+        **changes
+            Settings of `Trainer` that say what to show and write, and the threads.
+
+        Raises
+        ------
+        OSError, ValueError
+            As `Trainer.from_checkpoint`; or the run had no seed, was made by fastrnn 0.1, or
+            started from another model's weights.
+        """
+        earlier, _, run = read_run(path, corpus)
+        if earlier.config["seed"] is None or run["config"]["seed"] is None:
+            raise ValueError(f"{str(path)!r} was trained with seed=None, so its random numbers "
+                             "cannot be drawn again: train with a seed")
+        rates = earlier.history.learning_rate
+        if not np.isfinite(rates).all() or not len(rates):
+            raise ValueError(f"{str(path)!r} does not hold the learning rates of its updates, so "
+                             "it cannot be repeated: it has none, or was made by fastrnn 0.1")
+        model = Model(earlier.vocabulary or earlier.sizes, **earlier.config)
+        plan = dict.fromkeys(PLAN) | {"updates": len(rates)}
+        # warm-up and schedule are in the rates
+        trainer = cls(model, corpus, **(run["config"] | {"warmup": 0} | plan | changes))
+        trainer._rates = rates
+        return trainer
 
     @classmethod
     def from_checkpoint(
@@ -348,6 +405,8 @@ class Trainer:
         except DAMAGE as error:
             raise damaged(path, error) from None
         trainer.history = model.history = history
+        if not any(changes.get(name) for name in (*PLAN, "patience")):
+            history.stopped = str(run.get("stopped", ""))
         return trainer
 
     def _restore(self, tensors: Tensors, run: dict[str, Any]) -> None:
@@ -369,9 +428,17 @@ class Trainer:
         return (f"<Trainer of {self.model!r} on {self.corpus.name!r}: {self.update} updates, "
                 f"{self.epoch} epochs>")
 
-    def _record(self, n: int, loss: NDArray[np.float64], smooth: NDArray[np.float64]) -> None:
+    def _learning_rates(self, n: int, plan: Plan) -> NDArray[np.float64]:
+        """The learning rates of the next n updates."""
+        if self._rates is not None:
+            return self._rates[self.update : self.update + n]
+        return learning_rates(self.config, self.update, n, self.updates_per_epoch, self.planned,
+                              plan.fraction)
+
+    def _record(self, n: int, loss: NDArray[np.float64], smooth: NDArray[np.float64],
+                rates: NDArray[np.float64]) -> None:
         """Append losses to the history; raise FloatingPointError if there are fewer than n."""
-        self.history.extend(loss, smooth)
+        self.history.extend(loss, smooth, rates[: len(loss)])
         if len(loss) < n:
             raise FloatingPointError(
                 f"the loss of update {self.update + 1} or its gradient is not finite: start again "
@@ -423,9 +490,10 @@ class Trainer:
         """The text after the bar; pace in updates per second."""
         unit, valid = self._source.unit, self.history.valid_loss
         symbols = self._reading.predictions * self.config["batch_size"]
-        validation = f", validation loss {valid[-1]:.3f} per {unit}" if valid.size else ""
-        return (f"epoch {self.update / self.updates_per_epoch:.2f}, "
-                f"smoothed loss {self.history.smooth_loss[-1]:.2f}{validation}, "
+        shown = "{:.4g}" if self.history.measure[0] == "squared error" else "{:.3f}"
+        validation = f" (validation {shown.format(valid[-1])})" if valid.size else ""
+        return (f"loss {shown.format(self.history.recent_loss())}{validation}, "
+                f"epoch {self.update / self.updates_per_epoch:.2f}, "
                 f"{pace * symbols:,.0f} {unit}s/s")
 
     def _show_sample(self, bar: "tqdm[Any]") -> None:
@@ -433,7 +501,12 @@ class Trainer:
             return
         text = self.sample(self.config["sample_length"])
         if self.progress:
-            loss = f", smoothed loss {self.history.smooth_loss[-1]:.2f}" if self.update else ""
+            history, loss = self.history, ""
+            if history.one_stream and self.update:
+                loss = (f", smoothed loss {history.smooth_loss[-1]:.2f} nats per window of "
+                        f"{history.seq_length:g} {self._source.unit}s")
+            elif self.update:
+                loss = f", training loss {history.recent_loss():.3f} nats per {self._source.unit}"
             bar.write(f"---- update {self.update}{loss} ----\n{text}\n", file=sys.stdout)
             sys.stdout.flush()  # at once in a pipe too, such as to tee
 
@@ -448,6 +521,12 @@ def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
             raise ValueError(f"seq_length and order are for a text: {source.name} are read "
                              f"whole, all {source.steps} steps, in random order")
         config["seq_length"] = source.steps
+    check_plan(config)
+    return config
+
+
+def check_plan(config: dict[str, Any]) -> None:
+    """Raise ValueError for settings of a run that contradict each other."""
     plan = [name for name in PLAN if config[name]]
     if len(plan) > 1:
         raise ValueError(f"give one of epochs, updates and minutes, not {' and '.join(plan)}")
@@ -464,7 +543,6 @@ def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
         if config[name] and not config["valid_fraction"]:
             raise ValueError(f"{name} needs a valid_fraction, the fraction to hold out: give one "
                              "above 0")
-    return config
 
 
 def _check_fit(config: dict[str, Any], model: Model, source: Source, planned: int | None) -> None:

@@ -1,0 +1,37 @@
+"""Measure how well a model predicts a text: nats, bits, perplexity and accuracy."""
+
+import argparse
+import math
+from typing import Any
+
+from ..training.checkpoint import load
+from .sources import add_sources, read_source
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a checkpoint")
+    add_sources(parser, reading=False)
+    parser.add_argument("--best", action=argparse.BooleanOptionalAction, default=None,
+                        help="the model of the lowest validation loss, or without validation of "
+                             "the lowest smoothed loss, in place of the last (default: if there "
+                             "were validations)")
+
+
+def run(model: str, best: bool | None, **given: Any) -> int:
+    network = load(model, best=best)
+    vocabulary = network.text_vocabulary
+    if vocabulary.stop is not None and given.get("file") and not network.config["labels"]:
+        given["records"] = given.pop("file")  # a line is a record
+    corpus = read_source(given, vocabulary)
+    if corpus is None:
+        raise ValueError("give the FILE to score, or --records, --table or --dataset")
+    nats = network.score(corpus)
+    for name, value in {
+        "data": corpus.describe(), "predicted": f"{corpus.predictions:,} {corpus.unit}s",
+        "loss": f"{nats:.4f} nats per {corpus.unit}",
+        "": f"{nats / math.log(2):.4f} bits per {corpus.unit}",
+        "perplexity": f"{math.exp(min(nats, 700)):.3f}",
+        "accuracy": f"{network.accuracy(corpus):.2%} of the {corpus.unit}s were the likeliest",
+    }.items():
+        print(f"{name:11}{value}")
+    return 0

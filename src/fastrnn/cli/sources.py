@@ -1,0 +1,72 @@
+"""What a command reads: a text, records, a table or a data set, as its flags say."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..data import datasets
+from ..data.corpus import Corpus
+from ..data.vocabulary import Vocabulary
+from ..settings import SourceSettings, WordSettings, given_to
+from .flags import add_settings
+
+SOURCES = ("file", "data_dir", "records", "table", "dataset")
+HOW = ("columns", "separator", "max_length", "too_long")  # how records are read
+
+
+def add_sources(parser: argparse.ArgumentParser, *, reading: bool) -> None:
+    """Add FILE and the flags of `SourceSettings`; without `reading` none of those that a trained
+    model's vocabulary decides."""
+    parser.add_argument("file", metavar="FILE", nargs="?", default=argparse.SUPPRESS,
+                        help="a text file in UTF-8")
+    group = parser.add_argument_group("data, in place of FILE")
+    group.add_argument("--dataset", metavar="DATASET", default=argparse.SUPPRESS,
+                       help=f"one of {', '.join(datasets.names())}")
+    group.add_argument("--columns", nargs=2, default=argparse.SUPPRESS, metavar=("TEXT", "LABEL"),
+                       help="columns of the table, by name (in its first row) or number "
+                            "(default: 0 1)")
+    decided = () if reading else ("unit", "split", "lower", "min_count", "plot")
+    add_settings(group, SourceSettings, leave_out={"file", "dataset", "columns", *decided})
+
+
+def read_source(given: Mapping[str, Any], vocabulary: Vocabulary | None = None,
+                **reading: Any) -> Corpus | None:
+    """The data that the flags name, read with a vocabulary if there is one; None if no flag names
+    any. `reading` are defaults of the flags that say how to read it."""
+    if sum(given.get(name) is not None for name in SOURCES) > 1:
+        raise ValueError("give one of FILE, --data-dir, --records, --table and --dataset")
+    records, table = given.get("records"), given.get("table")
+    given = reading | dict(given)
+    words = given_to(WordSettings, dict(given))
+    limited = "max_length" in given or given.get("too_long", "refuse") != "refuse"
+    if limited and records is None and table is None:
+        raise ValueError("--max-length and --too-long are for --records and --table")
+    how: dict[str, Any] = ({"vocabulary": vocabulary} if vocabulary
+                           else {"unit": given.get("unit", "char")} | words)
+    limits = {name: given[name] for name in ("max_length", "too_long") if name in given}
+    if records is not None:
+        return Corpus.from_lines(Path(records) if records else records, **limits, **how)
+    if table is not None:
+        columns = [int(c) if c.isdecimal() else c for c in given.get("columns", ["0", "1"])]
+        return Corpus.from_table(Path(table) if table else table, columns, given.get("separator"),
+                                 **limits, **how)
+    if given.get("data_dir") is not None:
+        return Corpus.from_file(Path(given["data_dir"], "input.txt"), **how)
+    if given.get("file") is not None:  # as a Path: the error for a str speaks of Corpus.from_text
+        file = given["file"]
+        return Corpus.from_file(Path(file) if file else file, **how)
+    if given.get("dataset") is not None:
+        how = {"unit": vocabulary.unit} | words if vocabulary else how
+        return datasets.load(given["dataset"], **how)
+    return None
+
+
+def source_flags(given: Mapping[str, Any]) -> list[str]:
+    """The flags that name the data, as they were given."""
+    flags = []
+    for name in (*SOURCES[1:], *HOW):
+        if given.get(name) is not None:
+            value = given[name] if isinstance(given[name], list) else [str(given[name])]
+            flags += [f"--{name.replace('_', '-')}", *value]
+    return flags + ([given["file"]] if given.get("file") else [])

@@ -1,0 +1,134 @@
+"""Settings chosen for a source, a time and a machine: what `fastrnn.train` takes where neither a
+keyword nor a preset says it.
+
+The numbers were chosen by runs on texts of 10 kB to 1 MB and on 3,000 names, at most a minute each
+(bench/NOTES.md has them).
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .data.source import Source
+from .model.model import Model
+from .presets import PLAN
+from .settings import ModelSettings, TrainerSettings, given_to
+from .training.trainer import Trainer
+
+MINUTES = 1.0  # where nothing says how long
+PROBE = 0.15  # seconds in which the speed of one hidden size is measured
+SIZES = (64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024)  # hidden sizes to choose from
+LEARNING_RATES = {"rnn": 1e-3, "relu": 1e-3, "memory": 2e-3}  # of Adam; 5e-3 for other cells
+LEAST_VALID = 500  # predictions; a source that leaves fewer is not divided
+WORDS = 300  # distinct symbols from which on an embedding pays
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What suits sources of at least so many predictions: passes, batch, size and dropout."""
+
+    predictions: int
+    passes: float  # the least number of passes that a larger network must still make in the time
+    most_passes: int  # a longer run would only over-fit
+    largest: int  # hidden size
+    batch_size: int
+    dropout: float
+
+
+# by the number of predictions to train on, and for short records
+TEXT = (
+    Scale(600_000, 3, 12, 1024, 16, 0.0),
+    Scale(250_000, 3.5, 12, 512, 16, 0.1),
+    Scale(60_000, 8, 20, 320, 16, 0.3),
+    Scale(0, 10, 40, 256, 8, 0.5),
+)
+RECORDS = (
+    Scale(600_000, 3, 12, 512, 64, 0.1),
+    Scale(100_000, 6, 20, 256, 32, 0.3),
+    Scale(0, 10, 40, 128, 32, 0.4),
+)
+SEQUENCES = (Scale(0, 10, 400, 128, 64, 0.0),)
+
+
+def choose(source: Source, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Keywords of `fastrnn.train` for a source, the given ones among them, and a sentence that says
+    what was chosen and why."""
+    kind, scale = _scale(source)
+    settings: dict[str, Any] = {
+        "cell": "gru", "valid_fraction": _valid_fraction(source), "batch_size": scale.batch_size}
+    if source.sizes.input_symbols > WORDS:
+        settings["embedding_size"] = 128
+    settings |= {"optimizer": "adam", "schedule": "cosine", "warmup": 20, "clip_norm": 1.0,
+                 "clip_value": None, "dropout": scale.dropout} | dict(given)
+    if "learning_rate" not in given and settings["optimizer"] == "adam":
+        settings["learning_rate"] = LEARNING_RATES.get(settings["cell"], 5e-3)
+    if given.get("clip_value") is not None and "clip_norm" not in given:
+        del settings["clip_norm"]
+    if given.get("learning_rate_decay", 1.0) < 1 and "schedule" not in given:
+        del settings["schedule"]
+    if settings["cell"] == "esn":
+        settings["dropout"] = given.get("dropout", 0.0)
+        settings.pop("embedding_size", None)
+    if kind == "text":
+        settings |= _windows(source, settings, given)
+    return _sized(source, settings, given, scale)
+
+
+def _scale(source: Source) -> tuple[str, Scale]:
+    kind, scales = (("text", TEXT) if source.steps is None else
+                    ("records", RECORDS) if source.vocabulary else ("sequences", SEQUENCES))
+    return kind, next(scale for scale in scales if source.predictions >= scale.predictions)
+
+
+def _valid_fraction(source: Source) -> float:
+    fraction = 0.1 if source.predictions < 2_000_000 else 0.05
+    return fraction if fraction * source.predictions >= LEAST_VALID else 0.0
+
+
+def _windows(source: Source, settings: Mapping[str, Any],
+             given: Mapping[str, Any]) -> dict[str, Any]:
+    """seq_length and batch_size that a text is long enough for, with some windows to each epoch."""
+    length = source.predictions * (1 - settings["valid_fraction"])
+    T = given.get("seq_length", max(1, min(64, int(length / 20))))
+    N = given.get("batch_size", max(1, min(settings["batch_size"], int(length / (8 * (T + 2))))))
+    return {"seq_length": T, "batch_size": N}
+
+
+def _sized(source: Source, settings: dict[str, Any], given: Mapping[str, Any],
+           scale: Scale) -> tuple[dict[str, Any], str]:
+    """Choose the hidden size by measuring, and the length of the run."""
+    seconds = 60 * (given.get("minutes") or MINUTES)
+    size = given.get("hidden_size")
+    candidates = [size] if size else [s for s in SIZES if s <= scale.largest]
+    passes = 0.0
+    for candidate in candidates:
+        possible = seconds * _speed(source, settings | {"hidden_size": candidate}) / (
+            source.predictions * (1 - settings["valid_fraction"]))
+        if settings.get("hidden_size") and not size and possible < scale.passes:
+            break
+        settings["hidden_size"], passes = candidate, possible
+    if not any(given.get(name) for name in PLAN):
+        if passes > scale.most_passes:
+            settings["epochs"] = scale.most_passes
+        else:
+            settings["minutes"] = MINUTES
+    why = (f"{settings['cell']} with {settings['hidden_size']} units: in {seconds:.0f} s this "
+           f"machine can read the data {passes:.3g} times with it")
+    return settings, why
+
+
+def _speed(source: Source, settings: dict[str, Any]) -> float:
+    """Predictions in a second of training."""
+    labels = {"labels": list(source.labels) or None} | given_to(ModelSettings, settings)
+    plan = dict.fromkeys(PLAN) | {"updates": 10**6, "schedule": "constant", "warmup": 0}
+    quiet = {"progress": False, "checkpoint": None, "callback": None, "accuracy": False,
+             "valid_fraction": 0.0, "valid_every": None, "patience": None}
+    model = Model(source.vocabulary or source.sizes, **labels)
+    trainer = Trainer(model, source, **given_to(TrainerSettings, settings) | plan | quiet)
+    trainer.run(updates=1)  # packs weights, makes threads
+    start, n = time.perf_counter(), 1
+    while (seconds := time.perf_counter() - start) < PROBE:
+        trainer.run(updates=n)
+        n *= 2
+    return (trainer.update - 1) * source.predictions / trainer.updates_per_epoch / seconds

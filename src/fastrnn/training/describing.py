@@ -1,0 +1,67 @@
+"""A training run in a few lines: what it learns from, the model, how it is trained."""
+
+import math
+import textwrap
+from typing import Any
+
+from .trainer import Trainer
+
+NAMES = {"rnn": "tanh RNN", "relu": "ReLU RNN", "lstm": "LSTM", "gru": "GRU",
+         "memory": "additive memory", "mgu": "MGU", "esn": "echo state network"}
+OPTIMIZERS = {"adagrad": "AdaGrad", "rmsprop": "RMSProp", "adam": "Adam", "sgd": "SGD"}
+
+
+def describe(trainer: Trainer, note: str) -> str:
+    """The block of lines before a run; `note` says where its settings come from."""
+    model, config = trainer.model, trainer.config
+    shape, K = model.config, model.sizes.outputs
+    layers = f"{shape['num_layers']} layers of " if shape["num_layers"] > 1 else ""
+    held = trainer.validation_data
+    valid = f"; {held.predictions:,} {held.unit}s for validation" if held else "; no validation"
+    lines = {
+        "data": trainer.corpus.describe() + valid,
+        "model": f"{NAMES[shape['cell']]}, {layers}{shape['hidden_size']} hidden units: "
+                 f"{model.block.size:,} parameters, {shape['dtype']}",
+        "training": _training(config, shape["dropout"], trainer),
+        "plan": f"{_length(trainer)}, {trainer.threads} thread{'s' * (trainer.threads > 1)}",
+        "settings": note}
+    unit, what = trainer.history.measure
+    if unit == "nats":
+        lines["loss"] = (f"cross-entropy in nats per {trainer.corpus.unit}; a uniform guess among "
+                         f"{K} has {math.log(K):.2f}")
+    else:
+        lines["loss"] = f"mean {unit} of a {what}"
+    return block(lines)
+
+
+def block(lines: dict[str, str]) -> str:
+    """Texts, each behind its name, broken at 80 columns."""
+    return "\n".join(textwrap.fill(text, 80, initial_indent=f"{name:12}",
+                                   subsequent_indent=" " * 12, break_long_words=False,
+                                   break_on_hyphens=False)
+                     for name, text in lines.items())
+
+
+
+
+
+
+
+def _training(config: dict[str, Any], dropout: float, trainer: Trainer) -> str:
+    source, N = trainer.corpus, config["batch_size"]
+    rows = (f"{N} x {config['seq_length']} {source.unit}s" if source.steps is None
+            else f"{N} {source.kind}")
+    rate = f"learning rate {config['learning_rate']:g}"
+    if config["schedule"] == "cosine":
+        rate += " falling to 0"
+    limits = [f"{what} at most {config[name]:g}" for name, what in
+              (("clip_norm", "gradient norm"), ("clip_value", "gradient entries")) if config[name]]
+    return ", ".join([f"batches of {rows}", f"{OPTIMIZERS[config['optimizer']]}, {rate}", *limits,
+                      *([f"dropout {dropout:g}"] if dropout else [])])
+
+
+def _length(trainer: Trainer) -> str:
+    if trainer.config["minutes"]:
+        return f"{60 * trainer.config['minutes']:g} seconds"
+    epochs = (trainer.planned or 0) / trainer.updates_per_epoch
+    return f"{trainer.planned:,} updates, {epochs:.3g} pass{'es' * (epochs != 1)} over the data"
