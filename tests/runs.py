@@ -20,8 +20,22 @@ def corpus():
     return corpus_of()
 
 
+def classic(source, **settings):
+    """fastrnn.train with the defaults of the classic character model."""
+    others = {"resume", "repeat", "init_from", "preset"} & settings.keys()
+    return fastrnn.train(source, **(({} if others else {"preset": "classic"}) | settings))
+
+
+def classic_command(arguments):
+    """The arguments of a command, `train` with the defaults of the classic character model."""
+    arguments = [str(argument) for argument in arguments]
+    if arguments[:1] == ["train"] and not {"--resume", "--preset", "--repeat"} & {*arguments}:
+        return ["train", "--preset", "classic", *arguments[1:]]
+    return arguments
+
+
 def train(corpus, **settings):
-    return fastrnn.train(corpus, **({"progress": False} | settings))
+    return classic(corpus, **({"progress": False} | settings))
 
 
 @pytest.fixture

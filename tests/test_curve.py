@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 from peers.numpy_hoisted import NumpyHoisted
+from runs import classic
 
 import fastrnn
 
@@ -19,7 +20,7 @@ def test_smoothed_loss_follows_numpy(long, shakespeare, dtype):
             loss = peer.update()
             smooth = loss if smooth is None else 0.999 * smooth + 0.001 * loss
             curve.append(smooth)
-        model = fastrnn.train(corpus, updates=updates[-1], dtype=dtype, seed=seed, progress=False)
+        model = classic(corpus, updates=updates[-1], dtype=dtype, seed=seed, progress=False)
         ours.append([model.history.smooth_loss[n - 1] for n in updates])
         theirs.append([curve[n - 1] for n in updates])
     np.testing.assert_allclose(np.mean(ours, axis=0), np.mean(theirs, axis=0), rtol=0.015)

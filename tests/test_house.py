@@ -134,6 +134,6 @@ def test_train_reaches_the_compiled_loop_in_four_calls(monkeypatch):
             return super().run(*arguments)
 
     monkeypatch.setattr(kernels, "Training", Watched)
-    fastrnn.train(fastrnn.Corpus.from_text("to be or not to be " * 9), hidden_size=3, updates=5,
-                  progress=False)
+    fastrnn.train(fastrnn.Corpus.from_text("to be or not to be " * 9), preset="classic",
+                  updates=5, progress=False)
     assert paths and all(path == ["_loop", "run", "train"] for path in paths)

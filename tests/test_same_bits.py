@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import threadpoolctl
+from runs import classic
 
 import fastrnn
 
@@ -110,7 +111,7 @@ def digest(arrays):
 def outcome(name):
     source, settings = RUNS[name]
     data = SOURCES[source]()
-    model = fastrnn.train(data, progress=False, seed=3, threads=2,
+    model = classic(data, progress=False, seed=3, threads=2,
                           **({"updates": 25} | settings if "epochs" not in settings else settings))
     history = model.history
     found = {
@@ -200,9 +201,9 @@ def test_files_of_format_5_resume(tmp_path, name):
     settings = settings | {"hidden_size": 9, "dtype": "float64", "progress": False, "seed": 1}
     if os.environ.get("FASTRNN_RECORD"):
         FILES.mkdir(exist_ok=True)
-        fastrnn.train(data, **settings, updates=11, checkpoint=path)
-    whole = fastrnn.train(data, **settings, updates=25)
-    resumed = fastrnn.train(data, progress=False, updates=25, resume=path,
+        classic(data, **settings, updates=11, checkpoint=path)
+    whole = classic(data, **settings, updates=25)
+    resumed = classic(data, progress=False, updates=25, resume=path,
                             checkpoint=tmp_path / "m.safetensors")
     # the file is of one compiler and instruction set, and the rest of the run perhaps of another
     np.testing.assert_allclose(resumed.history.loss, whole.history.loss, rtol=1e-9)

@@ -101,7 +101,8 @@ def test_a_checkpoint_stores_what_is_declared(tmp_path):
 
     about = read(path)[2]
     stored = set(about["model"]) | set(about["trainer"]["config"])
-    left_out = settings.NOT_STORED | {"resume"} | set(declared(settings.ReservoirSettings))
+    left_out = {*settings.NOT_STORED, *declared(settings.ReservoirSettings), "resume", "repeat",
+                "preset", "init_from"}
     assert stored == set(declared(TrainSettings)) - left_out
 
 

@@ -18,7 +18,7 @@ def axes_for(ax: Any, width: float, height: float, columns: int = 1) -> list[Any
         from matplotlib.figure import Figure
     except ImportError:
         raise ImportError('plots need matplotlib: pip install "fastrnn[plot]"') from None
-    look = {"figsize": (width, height), "layout": "constrained"}
+    look: dict[str, Any] = {"figsize": (width, height), "layout": "constrained"}
     if in_notebook() or "matplotlib.pyplot" in sys.modules:
         from matplotlib import pyplot
         canvas = pyplot.figure(**look)

@@ -17,10 +17,15 @@ from .settings import ModelSettings, TrainerSettings, given_to
 from .training.trainer import Trainer
 
 MINUTES = 1.0  # where nothing says how long
+WARMUP = 20  # updates
 PROBE = 0.15  # seconds in which the speed of one hidden size is measured
 SIZES = (64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024)  # hidden sizes to choose from
 LEARNING_RATES = {"rnn": 1e-3, "relu": 1e-3, "memory": 2e-3}  # of Adam; 5e-3 for other cells
 LEAST_VALID = 500  # predictions; a source that leaves fewer is not divided
+# the settings that are chosen
+CHOSEN = frozenset((
+    "cell", "hidden_size", "embedding_size", "dropout", "seq_length", "batch_size", "optimizer",
+    "learning_rate", "schedule", "warmup", "clip_value", "clip_norm", "valid_fraction", *PLAN))
 WORDS = 300  # distinct symbols from which on an embedding pays
 
 
@@ -59,7 +64,7 @@ def choose(source: Source, given: Mapping[str, Any]) -> tuple[dict[str, Any], st
         "cell": "gru", "valid_fraction": _valid_fraction(source), "batch_size": scale.batch_size}
     if source.sizes.input_symbols > WORDS:
         settings["embedding_size"] = 128
-    settings |= {"optimizer": "adam", "schedule": "cosine", "warmup": 20, "clip_norm": 1.0,
+    settings |= {"optimizer": "adam", "schedule": "cosine", "clip_norm": 1.0,
                  "clip_value": None, "dropout": scale.dropout} | dict(given)
     if "learning_rate" not in given and settings["optimizer"] == "adam":
         settings["learning_rate"] = LEARNING_RATES.get(settings["cell"], 5e-3)
@@ -103,8 +108,9 @@ def _sized(source: Source, settings: dict[str, Any], given: Mapping[str, Any],
     candidates = [size] if size else [s for s in SIZES if s <= scale.largest]
     passes = 0.0
     for candidate in candidates:
-        possible = seconds * _speed(source, settings | {"hidden_size": candidate}) / (
-            source.predictions * (1 - settings["valid_fraction"]))
+        pace, whole_updates = _speed(source, settings | {"hidden_size": candidate})
+        updates = whole_updates * (1 - settings["valid_fraction"])  # in an epoch
+        possible = seconds * pace / updates
         if settings.get("hidden_size") and not size and possible < scale.passes:
             break
         settings["hidden_size"], passes = candidate, possible
@@ -113,13 +119,15 @@ def _sized(source: Source, settings: dict[str, Any], given: Mapping[str, Any],
             settings["epochs"] = scale.most_passes
         else:
             settings["minutes"] = MINUTES
+    planned = (given.get("updates") or updates * (settings.get("epochs") or passes))
+    settings.setdefault("warmup", min(WARMUP, int(planned) // 10))
     why = (f"{settings['cell']} with {settings['hidden_size']} units: in {seconds:.0f} s this "
            f"machine can read the data {passes:.3g} times with it")
     return settings, why
 
 
-def _speed(source: Source, settings: dict[str, Any]) -> float:
-    """Predictions in a second of training."""
+def _speed(source: Source, settings: dict[str, Any]) -> tuple[float, int]:
+    """Updates in a second of training, and in an epoch of all data."""
     labels = {"labels": list(source.labels) or None} | given_to(ModelSettings, settings)
     plan = dict.fromkeys(PLAN) | {"updates": 10**6, "schedule": "constant", "warmup": 0}
     quiet = {"progress": False, "checkpoint": None, "callback": None, "accuracy": False,
@@ -131,4 +139,4 @@ def _speed(source: Source, settings: dict[str, Any]) -> float:
     while (seconds := time.perf_counter() - start) < PROBE:
         trainer.run(updates=n)
         n *= 2
-    return (trainer.update - 1) * source.predictions / trainer.updates_per_epoch / seconds
+    return (trainer.update - 1) / seconds, trainer.updates_per_epoch

@@ -274,9 +274,9 @@ class TrainSettings(NetworkSettings, LoopSettings, total=False):
     """The keywords of `fastrnn.train`."""
 
     seed: Seed
-    preset: Annotated[str | None, one_of(None, PRESETS, "Fixed settings by name, those of a course "
-        "or a known program (`fastrnn presets` lists them), in place of chosen ones; any keyword "
-        "beside it wins.")]
+    preset: Annotated[str | None, Setting(None, partial(choice, choices=tuple(PRESETS)), "Fixed "
+        "settings by name, those of a course or a known program (`fastrnn presets` lists them), in "
+        "place of chosen ones; any keyword beside it wins.")]
     init_from: Annotated[Path | None, Setting(None, anything, "A trained model to start from, for "
         "another text: its network and weights, without the state of its training. Symbols that "
         "it does not know get new rows.")]

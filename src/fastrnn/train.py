@@ -40,8 +40,8 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
     validation data for this source, so that the training takes a minute on this machine (with
     `minutes` as long as that says). The choice is shown, and is in ``model.config`` and the
     checkpoint. `preset` names fixed settings instead: ``preset="classic"`` is the character model
-    of karpathy's min-char-rnn and KTH's DD2424, whose settings are the defaults of `fastrnn.Model`
-    and `fastrnn.Trainer` below.
+    of karpathy's min-char-rnn and KTH's DD2424. The defaults listed below are its settings, which
+    `fastrnn.Model` and `fastrnn.Trainer` have too.
 
     Ctrl-C ends the training early: the checkpoint is written if there is one, and the model so far
     (with validation data the best so far) is returned, with
@@ -75,11 +75,11 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
     """
     given: dict[str, Any] = dict(settings)
     config = checked(TrainSettings, given, "train")
-    check_plan(config)
     ways = [name for name in ("preset", "init_from", "resume", "repeat") if config[name]]
     if len(ways) > 1 and ways != ["preset", "init_from"]:
         raise ValueError(f"give one of preset, init_from, resume and repeat, not {ways[0]} and "
                          f"{ways[1]}")
+    check_plan(config, whole=not (config["resume"] or config["repeat"]))
     given = {name: config[name] for name in given if name not in ways}
     if config["resume"] is not None:
         trainer, note = _resumed(source, config["resume"], given)

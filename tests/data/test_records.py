@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 from networks import KINDS, cell_of, generators_of, network_of, wide
+from runs import classic
 from test_kernels import assert_close, tolerance
 
 import fastrnn
@@ -22,6 +23,7 @@ DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 LABELS = ["Chile", "Iran", "Poland"]
 NAMES = ("anna ben carla dora emil fritz gustav hanna ida jan karl lea maria nora olga paul "
          "quentin rosa sara tom ute vera willi xenia yara zoe ab bo cleo").split()
+CLASSIC = ["train", "--preset", "classic"]
 
 
 def model_of(kind, K=9, H=7, dtype="float64", seed=0, labels=LABELS, **settings):
@@ -205,7 +207,7 @@ def test_too_long_records():
         assert [corpus.vocabulary.decode(ids[1:-1]) for ids in corpus.pieces()] == kept
         assert corpus.records.counts["too long"] == 1
         assert corpus.records.names == (("w", "x", "z") if too_long == "drop" else tuple("wxyz"))
-    with pytest.raises(ValueError, match='record 2 of records has 6 symbols.*too_long="cut"'):
+    with pytest.raises(ValueError, match="record 2 of records has 6 symbols.*can be 'cut'"):
         Corpus.from_records(texts, max_length=4)
     with pytest.raises(ValueError, match="all records of records are longer"):
         Corpus.from_records(texts[:1], max_length=2, too_long="drop")
@@ -384,7 +386,7 @@ def test_balance():
     for bad, source in (("labels", Corpus.from_records(texts)), ("records", corpus),
                         ("labels", Corpus.from_text("abc" * 50))):
         with pytest.raises(ValueError, match="balance"):
-            fastrnn.train(source, balance=bad, progress=False, batch_size=2)
+            classic(source, balance=bad, progress=False, batch_size=2)
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
@@ -396,14 +398,14 @@ def test_cut_and_resumed(tmp_path, loss):
     first.run(updates=9)
     first.save(path)
     first.run()
-    again = fastrnn.train(corpus, resume=path, progress=False)
+    again = classic(corpus, resume=path, progress=False)
     assert np.array_equal(again.block, first.best_model().block)
     assert np.array_equal(again.history.loss, first.history.loss)
     assert np.array_equal(again.history.valid_loss, first.history.valid_loss)
     loaded = fastrnn.load(path)
     assert loaded.config["labels"] == LABELS and np.array_equal(loaded.known, first.model.known)
-    with pytest.raises(ValueError, match="not the same text"):
-        fastrnn.train(corpus_of(28), resume=path, progress=False)
+    with pytest.raises(ValueError, match="not the same records"):
+        classic(corpus_of(28), resume=path, progress=False)
 
 
 def test_what_is_held_out():
@@ -442,7 +444,7 @@ def test_threads_give_the_same_bits():
 
 
 def test_progress_shows_records(capfd):
-    fastrnn.train(corpus_of(), hidden_size=8, batch_size=4, updates=20, sample_every=10)
+    classic(corpus_of(), hidden_size=8, batch_size=4, updates=20, sample_every=10)
     out, err = capfd.readouterr()
     assert len(re.findall(r"^(?:Chile|Iran|Poland): ", out, re.M)) == 10
     assert "\x02" not in out and "\x03" not in out and "chars/s" in err
@@ -453,7 +455,7 @@ def test_progress_shows_records(capfd):
 @pytest.fixture(scope="module")
 def trained():
     """It knows its 29 names by heart."""
-    return fastrnn.train(corpus_of(), cell="lstm", hidden_size=48, batch_size=8, epochs=150,
+    return classic(corpus_of(), cell="lstm", hidden_size=48, batch_size=8, epochs=150,
                          optimizer="adam", learning_rate=0.01, dtype="float64", progress=False)
 
 
@@ -484,7 +486,7 @@ def test_score_and_rank(trained):
     right = sum(trained.rank_labels(name)[0].label == corpus.records.names[c]
                 for name, c in zip(NAMES, corpus.records.labels, strict=True))
     assert right > 25  # learned by heart
-    assert trained.accuracy(corpus) == fastrnn.train(
+    assert trained.accuracy(corpus) == classic(
         corpus, cell="lstm", hidden_size=48, batch_size=8, epochs=150, optimizer="adam",
         learning_rate=0.01, dtype="float64", progress=False, accuracy=True).history.accuracy[-1]
 
@@ -540,7 +542,7 @@ def test_samples_end(trained):
 
 def test_temperature_one_half_is_squared_and_renormalised():
     """First letters of very many samples, against the squares of the model's shares."""
-    model = fastrnn.train(Corpus.from_records(NAMES), hidden_size=12, batch_size=29, updates=30,
+    model = classic(Corpus.from_records(NAMES), hidden_size=12, batch_size=29, updates=30,
                           progress=False, dtype="float64")
     start = model.vocabulary.encode_record("")[:1][None]
     p = model.predict(start)[0, 0]
@@ -620,7 +622,7 @@ def test_bad_training():
         ({"loss": "mean_squared_error"}, "does not fit"),
     ):
         with pytest.raises(ValueError, match=message):
-            fastrnn.train(corpus, progress=False, **keywords)
+            classic(corpus, progress=False, **keywords)
     training = trainer_of(corpus)._training
     rates, starts, steps, labels = (np.ones(1), np.zeros(4, np.int64), np.ones(4, np.int64),
                                     np.zeros(4, np.int32))
@@ -640,19 +642,20 @@ def test_commands(tmp_path, monkeypatch, capsys):
     (tmp_path / "names.tsv").write_text("".join(
         f"{name}\t{label}\n" for name, label in zip(NAMES, labels, strict=True)))
     small = ["--hidden-size", "9", "--batch-size", "5", "--epochs", "3"]
-    assert main(["train", "--records", "names.txt", "--max-length", "9", *small]) == 2
-    assert "record 30 of names.txt has 50 symbols, and max_length is 9" in capsys.readouterr().err
-    assert main(["train", "--records", "names.txt", "--max-length", "9", "--too-long", "drop",
+    assert main([*CLASSIC, "--records", "names.txt", "--max-length", "9", *small]) == 2
+    assert "record 30 of names.txt has 50 symbols, and --max-length is 9" in capsys.readouterr().err
+    assert main([*CLASSIC, "--records", "names.txt", "--max-length", "9", "--too-long", "drop",
                  *small, "--checkpoint", "r.safetensors"]) == 0
     out = capsys.readouterr().out
     assert "29 records, 1 blank, 1 too long" in out
     assert main(["sample", "r.safetensors", "--n", "4", "--max-length", "5", "--seed", "1"]) == 0
     model = fastrnn.load("r.safetensors")
     assert capsys.readouterr().out.splitlines() == model.sample(n=4, max_length=5, seed=1)
-    assert main(["train", "--table", "names.tsv", *small, "--checkpoint", "t.safetensors"]) == 0
+    assert main([*CLASSIC, "--table", "names.tsv", *small, "--checkpoint", "t.safetensors"]) == 0
     assert "29 records with 3 labels" in capsys.readouterr().out
     assert main(["train", "--table", "names.tsv", "--resume", "t.safetensors", "--epochs", "4",
                  "--no-progress"]) == 0
+    capsys.readouterr()
     assert main(["sample", "t.safetensors", "--label", "Iran=0.5,Chile=0.5", "--seed", "1",
                  "--length", "6"]) == 0
     model = fastrnn.load("t.safetensors")
@@ -664,9 +667,9 @@ def test_commands(tmp_path, monkeypatch, capsys):
     assert "layer0.Wc              3x9" in capsys.readouterr().out
     (tmp_path / "names.csv").write_text("land;name\n" + "".join(
         f"{label};{name}\n" for name, label in zip(NAMES, labels, strict=True)))
-    assert main(["train", "--table", "names.csv", "--columns", "name", "land", "--separator", ";",
+    assert main([*CLASSIC, "--table", "names.csv", "--columns", "name", "land", "--separator", ";",
                  *small, "--no-progress", "--checkpoint", "c.safetensors"]) == 0
     capsys.readouterr()
     assert fastrnn.load("c.safetensors").config["labels"] == LABELS
-    assert main(["train", "names.txt", "--table", "names.tsv"]) == 2
-    assert main(["train", "names.txt", "--max-length", "4"]) == 2
+    assert main([*CLASSIC, "names.txt", "--table", "names.tsv"]) == 2
+    assert main([*CLASSIC, "names.txt", "--max-length", "4"]) == 2

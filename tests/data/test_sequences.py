@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import pytest
 from networks import KINDS, cell_of, generators_of, network_of, wide
+from runs import classic
 from test_kernels import assert_close, tolerance
 
 import fastrnn
@@ -278,13 +279,13 @@ def test_cut_and_resumed_in_the_middle_of_an_epoch(reads, predicts, tmp_path):
     again.run()
     assert np.array_equal(again.model.block, first.model.block)
     assert np.array_equal(again.history.loss, first.history.loss)
-    resumed = fastrnn.train(sequences, resume=path, progress=False)
+    resumed = classic(sequences, resume=path, progress=False)
     assert np.array_equal(resumed.block, first.model.block)
     for other in (sequences_of(reads, predicts, seed=5), sequences[:-1]):
         with pytest.raises(ValueError, match="not the same sequences"):
-            fastrnn.train(other, resume=path, progress=False)
+            classic(other, resume=path, progress=False)
     with pytest.raises(ValueError, match="not the same text"):
-        fastrnn.train(fastrnn.Corpus.from_text("abc" * 50), resume=path, progress=False)
+        classic(fastrnn.Corpus.from_text("abc" * 50), resume=path, progress=False)
 
 
 @BOTH
@@ -292,7 +293,7 @@ def test_what_is_held_out(reads, predicts):
     """The tail of the sequences, scored after each epoch; the best model comes back."""
     sequences = sequences_of(reads, predicts)
     seen = []
-    model = fastrnn.train(
+    model = classic(
         sequences, cell="gru", hidden_size=6, dtype="float64", batch_size=4, epochs=4,
         valid_fraction=7 / 23, optimizer="adam", learning_rate=0.05, progress=False, sample_every=4,
         callback=lambda trainer: seen.append((trainer.update, trainer.model.copy())) and None)
@@ -310,7 +311,7 @@ def test_what_is_held_out(reads, predicts):
 
 def test_accuracy_after_each_epoch():
     sequences = sequences_of("numbers", "symbols")
-    model = fastrnn.train(sequences, cell="lstm", hidden_size=30, batch_size=23, epochs=60,
+    model = classic(sequences, cell="lstm", hidden_size=30, batch_size=23, epochs=60,
                           optimizer="adam", learning_rate=0.03, accuracy=True, progress=False)
     assert len(model.history.accuracy) == 60
     assert model.history.accuracy[-1] == model.accuracy(sequences)
@@ -323,7 +324,7 @@ def test_a_step_that_does_not_count_is_not_learned():
     x = rng.normal(size=(40, 3, 1))
     y = np.stack([x[:, 0] > 0, x[:, 0] < 0, x[:, 0] > 0], axis=1)[..., 0].astype(int)
     mask = np.array([[False, False, True]]).repeat(40, axis=0)
-    model = fastrnn.train(Sequences(x, y, mask), cell="rnn", hidden_size=8, batch_size=40,
+    model = classic(Sequences(x, y, mask), cell="rnn", hidden_size=8, batch_size=40,
                           epochs=300, optimizer="adam", learning_rate=0.02, progress=False)
     assert model.accuracy(Sequences(x, y, mask)) == 1
     assert model.accuracy(Sequences(x, y)) < 0.9
@@ -462,21 +463,22 @@ def test_an_interrupt_in_a_callback_loses_nothing(tmp_path, capsys):
             raise KeyboardInterrupt
 
     sequences, path = sequences_of("numbers", "numbers"), tmp_path / "m.safetensors"
-    model = fastrnn.train(sequences, hidden_size=4, batch_size=4, updates=30, sample_every=2,
+    model = classic(sequences, hidden_size=4, batch_size=4, updates=30, sample_every=2,
                           callback=interrupt, checkpoint=path, progress=False)
     assert model.history.stopped == "interrupted" and len(model.history) == 4
     assert "interrupted after 4 updates" in capsys.readouterr().err
-    resumed = fastrnn.train(sequences, resume=path, progress=False)
-    whole = fastrnn.train(sequences, hidden_size=4, batch_size=4, updates=30, progress=False)
+    resumed = classic(sequences, resume=path, progress=False)
+    whole = classic(sequences, hidden_size=4, batch_size=4, updates=30, progress=False)
     assert np.array_equal(resumed.block, whole.block)
 
 
 def test_progress_of_sequences(capfd):
-    fastrnn.train(sequences_of("numbers", "numbers"), hidden_size=4, updates=30, batch_size=4,
-                  valid_fraction=0.3, sample_every=10)
+    classic(sequences_of("numbers", "numbers"), hidden_size=4, updates=30, batch_size=4,
+            valid_fraction=0.3, sample_every=10)
     out, err = capfd.readouterr()
-    assert out == ""  # there is no text to show
-    assert "validation loss" in err and "steps/s" in err and "30/30" in err
+    assert "----" not in out  # there is no text to show
+    assert out.startswith("data        sequences: ") and "loss        mean squared error" in out
+    assert "(validation " in err and "steps/s" in err and "100%" in err
 
 
 # ---- Sequences ----
@@ -588,9 +590,9 @@ def test_bad_training():
         ({"loss": "mean_squared_error"}, "does not fit 4 numbers in, 5 symbols out"),
     ):
         with pytest.raises(ValueError, match=message):
-            fastrnn.train(s, progress=False, **keywords)
+            classic(s, progress=False, **keywords)
     with pytest.raises(ValueError, match="accuracy is for predictions of symbols"):
-        fastrnn.train(sequences_of("numbers", "numbers"), accuracy=True, progress=False)
+        classic(sequences_of("numbers", "numbers"), accuracy=True, progress=False)
     with pytest.raises(ValueError, match="too many for one unroll"):
         fastrnn.Model(s.sizes, hidden_size=1).network(2**20, 2**10)
     with pytest.raises(ValueError, match="this model has 4 symbols in, 4 symbols out"):

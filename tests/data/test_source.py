@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import classic
 
 import fastrnn
 from fastrnn.data.source import Batch, Reading, Source, held_out_count
@@ -79,7 +80,7 @@ def by_hand(model, windows):
 
 
 def test_it_trains_and_validates(windows):
-    model = fastrnn.train(windows, **SETTINGS, epochs=20)
+    model = classic(windows, **SETTINGS, epochs=20)
     history = model.history
     assert history.valid_loss.size == 20
     train, held_out = windows.hold_out(0.2, 0)
@@ -109,14 +110,14 @@ def test_updates_are_those_of_a_loop_by_hand(windows):
 
 def test_it_resumes(windows, tmp_path):
     path = tmp_path / "m.safetensors"
-    whole = fastrnn.train(windows, **SETTINGS, updates=30)
-    fastrnn.train(windows, **SETTINGS, updates=13, checkpoint=path)
-    resumed = fastrnn.train(windows, updates=30, resume=path, progress=False)
+    whole = classic(windows, **SETTINGS, updates=30)
+    classic(windows, **SETTINGS, updates=13, checkpoint=path)
+    resumed = classic(windows, updates=30, resume=path, progress=False)
     assert np.array_equal(resumed.history.loss, whole.history.loss)
     assert resumed.block.tobytes() == whole.block.tobytes()
     other = Windows(windows.series + 1, 9)
     with pytest.raises(ValueError, match="not the same windows"):
-        fastrnn.train(other, updates=30, resume=path, progress=False)
+        classic(other, updates=30, resume=path, progress=False)
 
 
 def test_it_is_scored_and_refused(windows):

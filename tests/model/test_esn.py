@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from networks import all_weights
+from runs import classic
 from safetensors.numpy import load_file, save_file
 from scipy.special import log_softmax
 
@@ -75,13 +76,13 @@ def test_threads_and_dropout(corpus, threads):
     """The same bits with any number."""
     settings = ESN | {"dropout": 0.3, "batch_size": 17, "seq_length": 7, "updates": 12,
                       "progress": False}
-    alone = fastrnn.train(corpus, **settings, threads=1)
-    assert np.array_equal(fastrnn.train(corpus, **settings, threads=threads).block, alone.block)
+    alone = classic(corpus, **settings, threads=1)
+    assert np.array_equal(classic(corpus, **settings, threads=threads).block, alone.block)
 
 
 def test_symbol_by_symbol(corpus):
     """Samples and scores read the reservoir that training did."""
-    model = fastrnn.train(corpus, **ESN, dtype="float64", updates=300, progress=False)
+    model = classic(corpus, **ESN, dtype="float64", updates=300, progress=False)
     params, ids = all_weights(model), corpus.ids[:200].astype(int)
     scores = reference.forward(params, ids[None, :-1], model.state, "esn")[0][0]
     losses = -log_softmax(scores, axis=1)[np.arange(199), ids[1:]]
@@ -111,14 +112,14 @@ def test_sequences(numbers):
     assert loss == pytest.approx(expected, rel=1e-12)
     for name, g in grads.items():
         np.testing.assert_allclose(g, wanted[name], atol=1e-12)
-    trained = fastrnn.train(sequences, **ESN, epochs=30, batch_size=10, optimizer="adam",
+    trained = classic(sequences, **ESN, epochs=30, batch_size=10, optimizer="adam",
                             learning_rate=0.01, progress=False)
     assert trained.history.loss[-6:].mean() < 0.6 * trained.history.loss[:6].mean()
 
 
 def test_records():
     corpus = fastrnn.Corpus.from_records(["anna", "bert", "carla", "dora"] * 20)
-    model = fastrnn.train(corpus, **ESN, epochs=40, batch_size=4, learning_rate=0.3, progress=False)
+    model = classic(corpus, **ESN, epochs=40, batch_size=4, learning_rate=0.3, progress=False)
     assert set(model.sample(10, n=20, seed=0)) & {"anna", "bert", "carla", "dora"}
 
 
@@ -126,13 +127,13 @@ def test_files_keep_the_reservoir(corpus, tmp_path):
     """Also one that no seed would draw again; and a run goes on bit for bit."""
     path = tmp_path / "esn.safetensors"
     settings = ESN | {"seed": None, "batch_size": 2, "seq_length": 5, "progress": False}
-    model = fastrnn.train(corpus, **settings, updates=20, checkpoint=path)
+    model = classic(corpus, **settings, updates=20, checkpoint=path)
     other = fastrnn.load(path)
     for name, array in model.reservoir.tensors.items():
         assert np.array_equal(array, other.reservoir.tensors[name])
     assert other.score(TEXT) == model.score(TEXT)
     assert model.copy().score(TEXT) == model.score(TEXT)
-    more = fastrnn.train(corpus, resume=path, updates=33, progress=False)
+    more = classic(corpus, resume=path, updates=33, progress=False)
     assert not np.array_equal(more.block, model.block) and len(more.history) == 33
     for name, array in model.reservoir.tensors.items():
         assert np.array_equal(array, more.reservoir.tensors[name])
@@ -141,16 +142,16 @@ def test_files_keep_the_reservoir(corpus, tmp_path):
 def test_a_run_that_goes_on_is_one_run(corpus, tmp_path):
     path = tmp_path / "esn.safetensors"
     settings = ESN | {"batch_size": 2, "seq_length": 5, "dropout": 0.2, "progress": False}
-    fastrnn.train(corpus, **settings, updates=20, checkpoint=path)
-    parts = fastrnn.train(corpus, resume=path, updates=50, progress=False)
-    assert np.array_equal(parts.block, fastrnn.train(corpus, **settings, updates=50).block)
+    classic(corpus, **settings, updates=20, checkpoint=path)
+    parts = classic(corpus, resume=path, updates=50, progress=False)
+    assert np.array_equal(parts.block, classic(corpus, **settings, updates=50).block)
     with pytest.raises(ValueError, match="leak_rate=0.8"):
-        fastrnn.train(corpus, resume=path, leak_rate=0.3)
+        classic(corpus, resume=path, leak_rate=0.3)
 
 
 def test_damaged_files(corpus, tmp_path):
     path = tmp_path / "esn.safetensors"
-    fastrnn.train(corpus, **ESN, updates=3, progress=False).save(path)
+    classic(corpus, **ESN, updates=3, progress=False).save(path)
     tensors, about = load_file(path), about_of(path)
 
     def refuses(tensors, about=about):
@@ -169,7 +170,7 @@ def test_damaged_files(corpus, tmp_path):
 def test_a_file_of_the_version_before(corpus, tmp_path):
     """Version 4 had no reservoirs, and was otherwise as it is."""
     path = tmp_path / "lstm.safetensors"
-    model = fastrnn.train(corpus, cell="lstm", hidden_size=5, updates=3, progress=False)
+    model = classic(corpus, cell="lstm", hidden_size=5, updates=3, progress=False)
     model.save(path)
     about = about_of(path)
     assert about["format_version"] == 5 and "spectral_radius" not in about["model"]
@@ -247,13 +248,13 @@ def test_fit_head_refuses(corpus):
     ({"input_scale": "x"}, "input_scale")])
 def test_bad_settings(corpus, settings, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        fastrnn.train(corpus, **(ESN | settings), progress=False)
+        classic(corpus, **(ESN | settings), progress=False)
 
 
 @pytest.mark.parametrize("name", ["spectral_radius", "leak_rate", "input_scale", "density"])
 def test_settings_of_an_esn_are_not_for_others(corpus, name):
     with pytest.raises(ValueError, match=f"{name} is for cell='esn', not 'lstm'"):
-        fastrnn.train(corpus, cell="lstm", **{name: 0.5}, progress=False)
+        classic(corpus, cell="lstm", **{name: 0.5}, progress=False)
 
 
 def test_no_gradient_goes_back_in_time():
@@ -268,7 +269,8 @@ def test_commands(tmp_path, capsys):
 
     path, book = tmp_path / "esn.safetensors", tmp_path / "book.txt"
     book.write_text(TEXT)
-    assert main(["train", str(book), "--cell", "esn", "--hidden-size", "40", "--leak-rate", "0.9",
+    assert main(["train", "--preset", "classic", str(book), "--cell", "esn",
+                 "--hidden-size", "40", "--leak-rate", "0.9",
                  "--spectral-radius", "0.8", "--density", "0.2", "--updates", "30",
                  "--checkpoint", str(path)]) == 0
     assert fastrnn.load(path).config["spectral_radius"] == 0.8

@@ -576,11 +576,13 @@ def test_every_vocabulary_comes_back(tmp_path, vocabulary):
 
 def test_the_history_comes_back(tmp_path):
     model = make()
-    model.history.extend(np.array([3.0, 2.0]), np.array([3.0, 2.999]))
+    model.history.extend(np.array([3.0, 2.0]), np.array([3.0, 2.999]),
+                         np.array([0.1, 0.2]))
     model.save(tmp_path / "m")
     history = fastrnn.load(tmp_path / "m").history
     assert history.loss.tolist() == [3.0, 2.0]
     assert history.smooth_loss.tolist() == [3.0, 2.999]
+    assert history.learning_rate.tolist() == [0.1, 0.2]
     assert history.loss.dtype == history.smooth_loss.dtype == np.float64
 
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from runs import classic
 from threadpoolctl import ThreadpoolController
 
 import fastrnn
@@ -235,7 +236,9 @@ def test_an_error_in_the_callback_comes_out(corpus):
     assert trainer.model.block.tobytes() == whole.model.block.tobytes()
 
 
-SHOWN = re.compile(r"---- update (\d+)(?:, smoothed loss ([\d.]+))? ----\n(.{40})\n\n", re.DOTALL)
+SHOWN = re.compile(
+    r"---- update (\d+)(?:, (?:smoothed|training) loss ([\d.]+) nats per [\w ]+)? ----"
+    r"\n(.{40})\n\n", re.DOTALL)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -249,7 +252,9 @@ def test_samples_come_from_the_carried_state_and_the_window_s_first_symbol(
         state = trainer.state[0] if trainer.position else np.zeros(9)  # an epoch's start
         ids = reference.sample(trainer.model.params, state,
                                corpus.ids[trainer.position], rng.random(40))
-        loss = f"{trainer.history.smooth_loss[-1]:.2f}" if trainer.update else ""
+        history = trainer.history
+        loss = (f"{history.smooth_loss[-1]:.2f}" if batch_size == 1 else
+                f"{history.loss[-30:].mean() / 6:.3f}") if trainer.update else ""
         expected.append((str(trainer.update), loss, corpus.vocabulary.decode(ids)))
 
     # a large rate, so that the state says something
@@ -260,8 +265,9 @@ def test_samples_come_from_the_carried_state_and_the_window_s_first_symbol(
     assert SHOWN.findall(out) == expected
     assert [row[0] for row in expected] == ["0", "30", "60", "90"]
     assert SHOWN.sub("", out) == ""  # nothing else
-    for part in ("100/100", "epoch 0.8" if batch_size == 1 else "epoch 2.", "smoothed loss",
-                 "chars/s", "<"):
+    loss = trainer.history.loss[-30:].mean() / 6
+    for part in ("100%", "epoch 0.8" if batch_size == 1 else "epoch 2.", f"| loss {loss:.3f}, ",
+                 "chars/s, ", " left"):
         assert part in err
 
 
@@ -333,7 +339,7 @@ def test_showing_samples_changes_nothing_else(corpus):
 
 
 def test_without_progress_nothing_is_printed(corpus, capfd):
-    fastrnn.train(corpus, updates=30, sample_every=10, progress=False)
+    classic(corpus, updates=30, sample_every=10, progress=False)
     assert capfd.readouterr() == ("", "")
 
 
@@ -346,7 +352,7 @@ def test_defaults_are_the_same_everywhere():
 
     train, model, trainer = map(defaults, (fastrnn.train, fastrnn.Model, fastrnn.Trainer))
     assert model.pop("reservoir") is None  # which no command names
-    assert train == model | trainer | {"resume": None}
+    assert train == model | trainer | dict.fromkeys(("resume", "repeat", "preset", "init_from"))
     assert {name: model[name] for name in model.keys() & trainer.keys()} == {"seed": 0}
     for function in (fastrnn.train, fastrnn.Model, fastrnn.Trainer):
         parameters = list(inspect.signature(function).parameters.values())
@@ -360,7 +366,7 @@ def test_train_of_a_corpus_of_a_path_and_by_hand(corpus, tmp_path):
     by_hand = make(corpus, **settings)
     by_hand.run()
     for source in (corpus, path, str(path)):
-        model = fastrnn.train(source, progress=False, **SIZES, **settings)
+        model = classic(source, progress=False, **SIZES, **settings)
         assert isinstance(model, fastrnn.Model)
         assert model.block.tobytes() == by_hand.model.block.tobytes()
         assert model.history.loss.tobytes() == by_hand.history.loss.tobytes()
@@ -369,11 +375,15 @@ def test_train_of_a_corpus_of_a_path_and_by_hand(corpus, tmp_path):
 
 def test_the_classic_settings(corpus):
     """tanh RNN, 100 units, 25 steps, AdaGrad 0.1, clip 5, one epoch, said in full."""
-    by_default = fastrnn.train(corpus, progress=False)
+    by_default = fastrnn.Model(corpus.vocabulary)
+    fastrnn.Trainer(by_default, corpus, progress=False).run()
+    for name in ("classic", "goblet", "min-char-rnn"):
+        preset = fastrnn.train(corpus, preset=name, progress=False)
+        assert preset.block.tobytes() == by_default.block.tobytes()
     in_full = fastrnn.train(
-        corpus, cell="rnn", hidden_size=100, seq_length=25, batch_size=1, optimizer="adagrad",
-        learning_rate=0.1, clip_value=5.0, clip_norm=None, epochs=1, init="normal",
-        init_scale=0.01, dtype="float32", seed=0, progress=False)
+        corpus, preset="classic", cell="rnn", hidden_size=100, seq_length=25, batch_size=1,
+        optimizer="adagrad", learning_rate=0.1, clip_value=5.0, clip_norm=None, epochs=1,
+        init="normal", init_scale=0.01, dtype="float32", seed=0, progress=False)
     assert by_default.block.tobytes() == in_full.block.tobytes()
     assert len(by_default.history) == -(-(len(TEXT) - 26) // 25)
 
@@ -381,17 +391,17 @@ def test_the_classic_settings(corpus):
 @pytest.mark.parametrize(("optimizer", "rate"), [
     ("adagrad", 0.1), ("sgd", 0.1), ("rmsprop", 0.001), ("adam", 0.001)])
 def test_learning_rates_where_not_given(corpus, optimizer, rate):
-    models = [fastrnn.train(corpus, optimizer=optimizer, learning_rate=value, updates=20,
+    models = [classic(corpus, optimizer=optimizer, learning_rate=value, updates=20,
                             progress=False) for value in (None, rate)]
     assert models[0].block.tobytes() == models[1].block.tobytes()
 
 
 def test_seeds_of_train(corpus):
-    one, same, other = (fastrnn.train(corpus, seed=s, updates=5, progress=False)
+    one, same, other = (classic(corpus, seed=s, updates=5, progress=False)
                         for s in (1, 1, 2))
     assert np.array_equal(one.block, same.block)
     assert not np.array_equal(one.block, other.block)
-    fastrnn.train(corpus, seed=None, updates=5, progress=False)
+    classic(corpus, seed=None, updates=5, progress=False)
 
 
 @pytest.mark.parametrize(("settings", "error", "message"), [
@@ -432,7 +442,7 @@ def test_seeds_of_train(corpus):
     ({"clip_norm": -1}, ValueError, "clip_norm"),
     ({"sample_every": -1}, ValueError, "sample_every"),
     ({"sample_length": 0}, ValueError, "sample_length"),
-    ({"checkpoint_every": 0}, ValueError, "checkpoint_every"),
+    ({"checkpoint_every": -1}, ValueError, "checkpoint_every"),
     ({"seed": -1}, ValueError, "seed"),
     ({"seq_length": 699}, ValueError, "text has 700 symbols.* needs at least 701"),
     ({"seq_length": 100, "batch_size": 7}, ValueError,
@@ -440,7 +450,7 @@ def test_seeds_of_train(corpus):
 ])
 def test_bad_settings(corpus, settings, error, message):
     with pytest.raises(error, match=message):
-        fastrnn.train(corpus, progress=False, **settings)
+        classic(corpus, progress=False, **settings)
 
 
 def test_a_refused_trainer_leaves_the_model_alone(corpus):
@@ -773,7 +783,7 @@ def test_the_bar_of_minutes_counts_seconds(corpus, capsys, clock):
     Spy(trainer, clock, 0.01)
     trainer.run()
     err = capsys.readouterr().err
-    for part in ("0/6 s", "6/6 s", "100%", "epoch 5.", "smoothed loss", "chars/s"):
+    for part in ("  0%", "100%", "epoch 5.", "| loss 2.", "chars/s, 00:0", " left"):
         assert part in err
 
 
@@ -939,7 +949,7 @@ def test_ctrl_c_is_not_lost_where_the_callback_stops_the_run(corpus):
 
 
 def test_train_returns_the_model_after_ctrl_c(corpus, capsys):
-    model = fastrnn.train(corpus, updates=100, sample_every=10, callback=interrupt_at(20),
+    model = classic(corpus, updates=100, sample_every=10, callback=interrupt_at(20),
                           progress=False)
     assert model.history.stopped == "interrupted"
     assert 20 < len(model.history) < 100
@@ -996,8 +1006,8 @@ def test_ctrl_c_is_answered_soon(corpus, tmp_path):
     assert time.monotonic() - start < 10  # nothing goes on behind the interpreter's exit
 
     end = int(update) + 20
-    resumed = fastrnn.train(corpus, resume=path, updates=end, progress=False)
-    whole = fastrnn.train(corpus, hidden_size=128, seq_length=50, batch_size=8, updates=end,
+    resumed = classic(corpus, resume=path, updates=end, progress=False)
+    whole = classic(corpus, hidden_size=128, seq_length=50, batch_size=8, updates=end,
                           progress=False)
     assert resumed.block.tobytes() == whole.block.tobytes()
     assert resumed.history.loss.tobytes() == whole.history.loss.tobytes()

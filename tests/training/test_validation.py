@@ -3,6 +3,7 @@ import signal
 
 import numpy as np
 import pytest
+from runs import classic
 
 import fastrnn
 from fastrnn.training import checkpoint
@@ -239,7 +240,7 @@ def test_train_returns_the_best_and_load_finds_it(turn, tmp_path):
     path = tmp_path / "m"
     turn.run()
     best, last = turn.best_model(), turn.model
-    model = fastrnn.train(turn.corpus, seq_length=6, valid_fraction=100 / len(TURN),
+    model = classic(turn.corpus, seq_length=6, valid_fraction=100 / len(TURN),
                           valid_every=20, updates=200, sample_every=20, learning_rate=0.2,
                           progress=False, checkpoint=path, **best.config)
     for one, other in ((model, best), (fastrnn.load(path), best),
@@ -271,7 +272,7 @@ def test_before_the_first_validation_the_best_is_the_present_one(corpus, tmp_pat
 def test_without_validation_train_returns_the_last(corpus, tmp_path):
     path = tmp_path / "m"
     settings = {"seq_length": 6, "updates": 150, "progress": False} | SIZES
-    model = fastrnn.train(corpus, **settings, checkpoint=path)
+    model = classic(corpus, **settings, checkpoint=path)
     trainer = make(corpus, updates=150)
     trainer.run()
     assert trainer.best_update == 100
@@ -385,17 +386,17 @@ def test_resume_bit_for_bit(tmp_path, corpus, settings):
     whole, part = tmp_path / "whole", tmp_path / "part"
     settings = {"seq_length": 6, "valid_fraction": 0.2, "updates": 250, "sample_every": 20,
                 "progress": False} | SIZES | settings
-    result = fastrnn.train(corpus, **settings, checkpoint=whole)
+    result = classic(corpus, **settings, checkpoint=whole)
 
     def stop(trainer):
         if trainer.update == cut:
             signal.raise_signal(signal.SIGINT)
 
     for cut in (0, 60, 100, 180):
-        model = fastrnn.train(corpus, **settings, checkpoint=part, callback=stop)
+        model = classic(corpus, **settings, checkpoint=part, callback=stop)
         assert model.history.stopped == "interrupted"
         assert cut < len(model.history) < len(result.history)
-        resumed = fastrnn.train(corpus, resume=part, progress=False)
+        resumed = classic(corpus, resume=part, progress=False)
         assert resumed.block.tobytes() == result.block.tobytes()
         assert resumed.state.tobytes() == result.state.tobytes()
         assert resumed.history.valid_loss.tobytes() == result.history.valid_loss.tobytes()
@@ -429,17 +430,17 @@ def test_resume_bit_for_bit(tmp_path, corpus, settings):
 ])
 def test_bad_settings(corpus, settings, error, message):
     with pytest.raises(error, match=message):
-        fastrnn.train(corpus, progress=False, **settings)
+        classic(corpus, progress=False, **settings)
 
 
-@pytest.mark.parametrize("change", [{"valid_fraction": 0.1}, {"valid_every": 3}])
+@pytest.mark.parametrize("change", [{"valid_fraction": 0.1}, {"valid_every": 3}, {"seed": 1}])
 def test_what_is_held_out_cannot_change(corpus, tmp_path, change):
     path = tmp_path / "m"
     trainer = make(corpus, valid_fraction=0.2, valid_every=10, updates=20, checkpoint=path)
     trainer.run()
     (name,) = change
     with pytest.raises(ValueError, match=f"was made with {name}="):
-        fastrnn.train(corpus, resume=path, updates=40, **change)
+        classic(corpus, resume=path, updates=40, **change)
 
 
 # ---- what a person sees ----
@@ -448,7 +449,8 @@ def test_the_bar_tells_the_validation_loss(corpus, capsys):
     trainer = make(corpus, progress=True, valid_fraction=0.2, valid_every=10, updates=40)
     trainer.run()
     err = capsys.readouterr().err
-    assert f"validation loss {trainer.history.valid_loss[-2]:.3f} per char, " in err
+    loss, valid = trainer.history.train_loss[-1], trainer.history.valid_loss[-2]
+    assert f"| loss {loss:.3f} (validation {valid:.3f}), epoch " in err
     make(corpus, progress=True, updates=40).run()
     assert "validation" not in capsys.readouterr().err
 
@@ -458,10 +460,10 @@ def test_repr_and_copy_of_the_history(corpus):
     trainer.run()
     history = trainer.history
     loss = history.valid_loss[-1]
-    assert repr(history).endswith(f"validation loss {loss:.4g} per symbol>")
+    assert repr(history).endswith(f"validation loss {loss:.4g} (nats per symbol)>")
     copy = history.copy()
     history.add_validation(1.5, 30)
-    history.extend(np.ones(2), np.ones(2))
+    history.extend(np.ones(2), np.ones(2), np.ones(2))
     assert (len(copy), copy.valid_loss.tolist(), copy.stopped) == (20, [loss], "finished")
     assert (len(history), history.valid_updates.tolist()) == (22, [20, 30])
     assert copy.seq_length == 6
@@ -474,7 +476,8 @@ def test_plot_has_both_losses_per_symbol(turn, tmp_path):
     axes = turn.history.plot(path)
     assert path.read_bytes()[:4] == b"\x89PNG"
     smooth, valid = axes.lines
-    np.testing.assert_allclose(smooth.get_ydata(), turn.history.smooth_loss / 6)
+    mean = [turn.history.loss[max(0, n - 30) : n].mean() / 6 for n in range(1, 201)]
+    np.testing.assert_allclose(smooth.get_ydata(), mean)
     np.testing.assert_array_equal(smooth.get_xdata(), np.arange(1, 201))
     np.testing.assert_array_equal(valid.get_ydata(), turn.history.valid_loss)
     np.testing.assert_array_equal(valid.get_xdata(), turn.history.valid_updates)

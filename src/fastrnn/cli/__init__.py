@@ -10,6 +10,7 @@ from typing import Any
 from ..kernels.build import build_info
 from ..settings import SampleSettings, SourceSettings, TrainSettings, declared
 from . import gradcheck, info, presets, sample, score, train
+from .config import ConfigError
 from .flags import Parser, in_flags, with_hyphens
 
 COMMANDS = (train, sample, score, gradcheck, info, presets)
@@ -44,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13 if run is train.run else 0  # a training that was cut off has failed
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
-        print(f"fastrnn: error: {in_flags(str(error), NAMES)}", file=sys.stderr)
+        text = str(error) if isinstance(error, ConfigError) else in_flags(str(error), NAMES)
+        print(f"fastrnn: error: {text}", file=sys.stderr)
         return 2
     except MemoryError as error:
         print(f"fastrnn: error: out of memory ({error}): choose smaller sizes", file=sys.stderr)

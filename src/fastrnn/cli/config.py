@@ -14,22 +14,26 @@ from ..settings import Declared
 NAMES = {int: "a whole number", float: "a number", str: "a text in quotes", bool: "true or false"}
 
 
+class ConfigError(ValueError):
+    """An error in a configuration file, in the words of the file."""
+
+
 def read_config(path: str, known: Mapping[str, Declared]) -> dict[str, Any]:
     """The settings in a file, which are among the `known` ones.
 
-    Raises OSError if it cannot be read, and ValueError, with the line, for what is no TOML, for an
+    Raises OSError if it cannot be read, and ConfigError, with the line, for what is no TOML, for an
     unknown name (the message suggests the nearest), a wrong type, and a value out of range."""
     text = read_text(Path(path))
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not TOML: {error}") from None
+        raise ConfigError(f"{path} is not TOML: {error}") from None
     found = {}
     for name, value in values.items():
         try:
             found[name] = _checked(name, value, known)
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{path}, line {_line(text, name)}: {error}") from None
+            raise ConfigError(f"{path}, line {_line(text, name)}: {error}") from None
     return found
 
 

@@ -30,7 +30,7 @@ OTHER_NAMES = {
     "n": ["-n"],
 }
 # where 0 means on the command line, as in those programs, what None means in Python
-ZERO_IS_NONE = ("clip_value", "clip_norm", "embedding_size", "patience", "valid_every", "top_k")
+ZERO_IS_NONE = ("clip_value", "clip_norm", "embedding_size", "patience", "valid_every")
 # the first setting of each group in --help
 GROUPS = {"cell": "network", "seq_length": "batches", "optimizer": "optimizer",
           "epochs": "length and validation", "threads": "screen and files"}
@@ -40,25 +40,34 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with the nearest flag for one that it does not know."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"fastrnn: error: {message}", file=sys.stderr)
+        message = message.removeprefix("argument ")
+        for kind, name in (("int", "a whole number"), ("float", "a number")):
+            message = re.sub(rf": invalid {kind}( or none)? value: ", f" must be {name}, not ",
+                             message)
+        message = message.replace("the following arguments are required: ", "give ")
+        wrong = re.match(r"(\S+): invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if wrong:
+            choices = wrong[3].replace("'", "")
+            near = difflib.get_close_matches(wrong[2], choices.split(", "), n=1)
+            message = (f"{wrong[1]} must be one of {choices}, not {wrong[2]!r}"
+                       + (f": did you mean {near[0]}?" if near else ""))
+        print(f"fastrnn: error: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """End with an error for arguments that nothing takes."""
         first = unknown[0]
         if not first.startswith("-"):
-            self.error(f"{first!r} is one argument too many: {self.prog} --help shows which there "
-                       "are; quote a text that has blanks")
+            self.error(f"{first!r} is one argument too many: quote a name that has blanks")
         flag = first.partition("=")[0]
         near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"{self.prog} --help lists the flags"
-        self.error(f"there is no flag {flag}: {hint}")
+        self.error(f"there is no flag {flag}" + (f": did you mean {near[0]}?" if near else ""))
 
 
 def with_hyphens(arguments: Sequence[str]) -> list[str]:
     """The arguments with flags such as --hidden_size and -rnn_size spelled --hidden-size and
     --rnn-size."""
-    spelled = []
+    spelled: list[str] = []
     for i, argument in enumerate(arguments):
         if argument == "--":
             return spelled + list(arguments[i:])
@@ -83,7 +92,7 @@ def in_flags(message: str, settings: Collection[str]) -> str:
         return f"{flag(match[1])} {shown}"
 
     message = re.sub(rf"""(?<![\w-])({names})=('[^']*'|"[^"]*"|[\w.+-]*\w)""", value, message)
-    message = re.sub(rf"(?<![\w.-])({names})(?= must | is for | needs | are for |: leave)",
+    message = re.sub(rf"(?<![\w.-])({names})(?= must | can be | is for | needs | are for |: leave)",
                      lambda m: flag(m[1]), message)
     message = re.sub(rf"(?<=leave )({names})(?= out)", lambda m: flag(m[1]), message)
     if message.startswith("give one of "):
@@ -92,9 +101,10 @@ def in_flags(message: str, settings: Collection[str]) -> str:
     return re.sub(rf"(?<![\w.-])({long})(?![\w(.-]|\.\w)", lambda m: flag(m[1]), message)
 
 
-def add_settings(parser: Any, settings: type, leave_out: Collection[str] = ()) -> None:
+def add_settings(parser: Any, settings: type, leave_out: Collection[str] = (),
+                 chosen: Collection[str] = ()) -> None:
     """Add a flag for each setting of a TypedDict to a parser or a group of one, in groups for
-    --help."""
+    --help. Those that are `chosen` for the data have no fixed default."""
     group = parser
     for name, one in declared(settings).items():
         if name in GROUPS and isinstance(parser, argparse.ArgumentParser):
@@ -103,7 +113,9 @@ def add_settings(parser: Any, settings: type, leave_out: Collection[str] = ()) -
             continue
         setting = one.setting
         text = setting.text
-        if setting.default not in (None, ""):
+        if name in chosen:
+            text += " (default: chosen for the data)"
+        elif setting.default not in (None, ""):
             text += f" (default: {setting.default})"
         how: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
         if bool in one.kinds:

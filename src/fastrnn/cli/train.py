@@ -16,6 +16,7 @@ from ..model.history import averaged, in_words
 from ..model.model import Model
 from ..plots import check_kind
 from ..presets import PLAN, PRESETS
+from ..recipe import CHOSEN
 from ..settings import SourceSettings, TrainSettings, checked, declared, given_to
 from ..train import train
 from ..training.checkpoint import read
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a file with settings, named as these flags: hidden_size = 200; flags "
                              "given beside it win")
     add_sources(parser, reading=True)
-    add_settings(parser, TrainSettings, leave_out={"callback"})
+    add_settings(parser, TrainSettings, leave_out={"callback"}, chosen=CHOSEN)
     hidden: dict[str, Any] = {"help": argparse.SUPPRESS}
     parser.add_argument("--model", dest="cell", choices=CELLS, default=argparse.SUPPRESS, **hidden)
     parser.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS, **hidden)
@@ -69,7 +70,9 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
     if train_frac is not None and not given.get("valid_fraction"):
         given["valid_fraction"] = 1 - positive_float("train_frac", train_frac)
     settings = given_to(TrainSettings, given)
-    check_plan(checked(TrainSettings, settings, "train"))  # before a large text is read
+    # before a large text is read
+    check_plan(checked(TrainSettings, settings, "train"),
+               whole=not (settings.get("resume") or settings.get("repeat")))
     settings["checkpoint"] = (settings.get("checkpoint") or settings.get("resume")
                               or _new_name(DEFAULT_CHECKPOINT))
     plot, progress = given.get("plot"), settings.get("progress", True)

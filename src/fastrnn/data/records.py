@@ -92,7 +92,7 @@ def encode(
             counts["too long"] += 1
             if too_long == "refuse":
                 raise ValueError(f"record {i} of {name} has {len(ids) - 2} symbols, and max_length "
-                                 f'is {max_length}: give too_long="cut", "drop" or "keep"')
+                                 f"is {max_length}: too_long can be 'cut', 'drop' or 'keep'")
             if too_long == "drop":
                 continue
             if too_long == "cut":

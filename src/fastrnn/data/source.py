@@ -217,6 +217,11 @@ class Source(ABC):
             raise ValueError(f"{self.name} have {self.sizes}, and this model has {sizes}: "
                              "they must be the same, but symbols may be fewer")
 
+    def with_symbols_of(self, vocabulary: Vocabulary) -> "Source":
+        """The same data with the symbols of a vocabulary first and its own other ones after them;
+        ValueError for another kind of data."""
+        raise ValueError(f"{self.name} is no text, and the earlier model reads text")
+
     def row_labels(self) -> list[str] | None:
         """The label of each row; None without labels."""
         return None

@@ -292,7 +292,7 @@ class Vocabulary:
                              "words with split, lower and unknown")
         return cls(**stored)
 
-    def with_more(self, symbols: Iterable[str] | Iterable[int]) -> "Vocabulary":
+    def with_more(self, symbols: Iterable[str | int]) -> "Vocabulary":
         """This vocabulary with those of the given symbols that it does not have at its end; a
         record's start and stop symbols stay those of this one."""
         new = [s for s in symbols if s not in self._ids and s not in (START, STOP)]

@@ -18,12 +18,14 @@ def describe(trainer: Trainer, note: str) -> str:
     layers = f"{shape['num_layers']} layers of " if shape["num_layers"] > 1 else ""
     held = trainer.validation_data
     valid = f"; {held.predictions:,} {held.unit}s for validation" if held else "; no validation"
+    threads = min(trainer.threads, len(model.network(config["seq_length"],
+                                                     config["batch_size"]).slices))
     lines = {
         "data": trainer.corpus.describe() + valid,
         "model": f"{NAMES[shape['cell']]}, {layers}{shape['hidden_size']} hidden units: "
                  f"{model.block.size:,} parameters, {shape['dtype']}",
         "training": _training(config, shape["dropout"], trainer),
-        "plan": f"{_length(trainer)}, {trainer.threads} thread{'s' * (trainer.threads > 1)}",
+        "plan": f"{_length(trainer)}, {threads} thread{'s' * (threads > 1)}",
         "settings": note}
     unit, what = trainer.history.measure
     if unit == "nats":

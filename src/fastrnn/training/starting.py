@@ -34,12 +34,11 @@ def start_from(
         model = Model(earlier.sizes, reservoir=earlier.reservoir, **earlier.config | own)
         model.block[:] = earlier.block
         return source, model, "the same sizes"
-    corpus = (source if isinstance(source, Corpus) else
-              Corpus.from_file(source, earlier.vocabulary.unit, split=earlier.vocabulary.split,
-                               lower=earlier.vocabulary.lower)
-              if earlier.vocabulary.unit == "word" else
-              Corpus.from_file(source, earlier.vocabulary.unit))
-    corpus = corpus.with_symbols_of(earlier.vocabulary)
+    if not isinstance(source, Source):
+        own_words = earlier.vocabulary.unit == "word"
+        source = Corpus.from_file(source, earlier.vocabulary.unit, **{
+            name: getattr(earlier.vocabulary, name) for name in ("split", "lower") if own_words})
+    corpus = source.with_symbols_of(earlier.vocabulary)
     known = earlier.config["labels"] or []
     labels = [*known, *(label for label in corpus.labels if label not in known)] or None
     if labels and not known:

@@ -62,6 +62,8 @@ class Trainer:
     model, corpus
     config : dict
         All settings, defaults filled in.
+    threads : int
+        The most threads that share a batch.
     history : History
         ``history.loss`` and ``history.smooth_loss`` of every update, ``history.valid_loss`` of
         every validation.
@@ -101,7 +103,7 @@ class Trainer:
         self.config = _configuration(given, corpus)
         self.progress, self.checkpoint = given["progress"], given["checkpoint"]
         self.callback: Callable[[Trainer], Any] | None = given["callback"]
-        self._threads = given["threads"] or cores()
+        self.threads: int = given["threads"] or cores()
         self._source, held_out = corpus, None
         if self.config["valid_fraction"]:
             self._source, held_out = corpus.hold_out(
@@ -136,7 +138,7 @@ class Trainer:
         self._memories = [np.zeros_like(model.block) for _ in range(rule.memories)]
         self._training = kernels.Training(
             network, rule, model.block, self._memories, self.state, self._best,
-            **reading.arrays, generators=self._generators or None, threads=self._threads,
+            **reading.arrays, generators=self._generators or None, threads=self.threads,
             best_every=NEVER if self._validation.every else 100,
             epoch_updates=self.updates_per_epoch if reading.order else 0)
 
@@ -154,12 +156,6 @@ class Trainer:
         stopped by `patience`, so that `run()` would make no update."""
         return self.history.stopped in ("finished", "patience") or (
             self.planned is not None and self.update >= self.planned)
-
-    @property
-    def threads(self) -> int:
-        """Number of threads that share a batch."""
-        return min(self._threads, len(self.model.network(
-            self.config["seq_length"], self.config["batch_size"]).slices))
 
     @property
     def validation_data(self) -> Source | None:
@@ -465,14 +461,14 @@ class Trainer:
             state, streams = self.model.zero_state(), 1
         self.history.add_accuracy(accuracy(
             self.model, self._source, state, row_weights(self.model, self._source),
-            threads=self._threads, streams=streams, steps=self.config["seq_length"]))
+            threads=self.threads, streams=streams, steps=self.config["seq_length"]))
 
     def _validate(self, interrupted: Callable[[], bool]) -> bool:
         """Validate, unless that is done for this update, and keep the parameters if they are the
         best so far. Returns False if Ctrl-C ended the validation early."""
         if not self._validation.every or self.update in self.history.valid_updates[-1:]:
             return True
-        loss = self._validation.loss(self.model, self.state, self._threads, interrupted)
+        loss = self._validation.loss(self.model, self.state, self.threads, interrupted)
         if loss is None:
             return False
         self.history.add_validation(loss, self.update)
@@ -525,11 +521,14 @@ def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
     return config
 
 
-def check_plan(config: dict[str, Any]) -> None:
-    """Raise ValueError for settings of a run that contradict each other."""
+def check_plan(config: dict[str, Any], whole: bool = True) -> None:
+    """Raise ValueError for settings of a run that contradict each other; unless it is `whole` the
+    others are in a checkpoint."""
     plan = [name for name in PLAN if config[name]]
     if len(plan) > 1:
         raise ValueError(f"give one of epochs, updates and minutes, not {' and '.join(plan)}")
+    if not whole:
+        return
     decay, optimizer = config["learning_rate_decay"], config["optimizer"]
     if decay > 1:
         raise ValueError(f"learning_rate_decay must be above 0 and at most 1, not {decay:g}")
