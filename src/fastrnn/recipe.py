@@ -2,7 +2,7 @@
 keyword nor a preset says it.
 
 The numbers were chosen by runs on texts of 10 kB to 1 MB and on 3,000 names, at most a minute each
-(bench/NOTES.md has them).
+(bench/NOTES.md has them). An LSTM was never behind a GRU or tanh RNN of the same time.
 """
 
 import time
@@ -31,27 +31,28 @@ WORDS = 300  # distinct symbols from which on an embedding pays
 
 @dataclass(frozen=True)
 class Scale:
-    """What suits sources of at least so many predictions: passes, batch, size and dropout."""
+    """What suits sources of at least so many predictions."""
 
     predictions: int
-    passes: float  # the least number of passes that a larger network must still make in the time
+    passes: float  # the fewest in the time for which a larger network is chosen
     most_passes: int  # a longer run would only over-fit
     largest: int  # hidden size
     batch_size: int
     dropout: float
+    seq_length: int = 64
 
 
 # by the number of predictions to train on, and for short records
 TEXT = (
-    Scale(600_000, 3, 12, 1024, 16, 0.0),
-    Scale(250_000, 3.5, 12, 512, 16, 0.1),
-    Scale(60_000, 8, 20, 320, 16, 0.3),
-    Scale(0, 10, 40, 256, 8, 0.5),
+    Scale(600_000, 2.2, 20, 1024, 8, 0.0),
+    Scale(250_000, 2.5, 12, 640, 8, 0.1),
+    Scale(60_000, 8, 8, 384, 4, 0.5),
+    Scale(0, 6, 6, 384, 2, 0.6, 32),
 )
 RECORDS = (
     Scale(600_000, 3, 12, 512, 64, 0.1),
-    Scale(100_000, 6, 20, 256, 32, 0.3),
-    Scale(0, 10, 40, 128, 32, 0.4),
+    Scale(100_000, 5, 16, 384, 32, 0.4),
+    Scale(0, 9, 11, 256, 16, 0.6),
 )
 SEQUENCES = (Scale(0, 10, 400, 128, 64, 0.0),)
 
@@ -61,7 +62,7 @@ def choose(source: Source, given: Mapping[str, Any]) -> tuple[dict[str, Any], st
     what was chosen and why."""
     kind, scale = _scale(source)
     settings: dict[str, Any] = {
-        "cell": "gru", "valid_fraction": _valid_fraction(source), "batch_size": scale.batch_size}
+        "cell": "lstm", "valid_fraction": _valid_fraction(source), "batch_size": scale.batch_size}
     if source.sizes.input_symbols > WORDS:
         settings["embedding_size"] = 128
     settings |= {"optimizer": "adam", "schedule": "cosine", "clip_norm": 1.0,
@@ -76,7 +77,10 @@ def choose(source: Source, given: Mapping[str, Any]) -> tuple[dict[str, Any], st
         settings["dropout"] = given.get("dropout", 0.0)
         settings.pop("embedding_size", None)
     if kind == "text":
-        settings |= _windows(source, settings, given)
+        settings |= _windows(source, settings, given, scale)
+    elif source.rows is not None and "batch_size" not in given:
+        left = int(source.rows * (1 - settings["valid_fraction"]))
+        settings["batch_size"] = max(1, min(settings["batch_size"], left // 4))
     return _sized(source, settings, given, scale)
 
 
@@ -88,14 +92,15 @@ def _scale(source: Source) -> tuple[str, Scale]:
 
 def _valid_fraction(source: Source) -> float:
     fraction = 0.1 if source.predictions < 2_000_000 else 0.05
-    return fraction if fraction * source.predictions >= LEAST_VALID else 0.0
+    enough = fraction * source.predictions >= LEAST_VALID and fraction * (source.rows or 10) >= 1
+    return fraction if enough else 0.0
 
 
 def _windows(source: Source, settings: Mapping[str, Any],
-             given: Mapping[str, Any]) -> dict[str, Any]:
+             given: Mapping[str, Any], scale: Scale) -> dict[str, Any]:
     """seq_length and batch_size that a text is long enough for, with some windows to each epoch."""
     length = source.predictions * (1 - settings["valid_fraction"])
-    T = given.get("seq_length", max(1, min(64, int(length / 20))))
+    T = given.get("seq_length", max(1, min(scale.seq_length, int(length / 20))))
     N = given.get("batch_size", max(1, min(settings["batch_size"], int(length / (8 * (T + 2))))))
     return {"seq_length": T, "batch_size": N}
 
@@ -111,6 +116,9 @@ def _sized(source: Source, settings: dict[str, Any], given: Mapping[str, Any],
         pace, whole_updates = _speed(source, settings | {"hidden_size": candidate})
         updates = whole_updates * (1 - settings["valid_fraction"])  # in an epoch
         possible = seconds * pace / updates
+        if seconds * pace < 1:
+            raise ValueError(f"minutes={given.get('minutes'):g} is too short for one update, which "
+                             f"takes {1 / pace:.2g} seconds: give more minutes, or a smaller model")
         if settings.get("hidden_size") and not size and possible < scale.passes:
             break
         settings["hidden_size"], passes = candidate, possible
@@ -121,8 +129,13 @@ def _sized(source: Source, settings: dict[str, Any], given: Mapping[str, Any],
             settings["minutes"] = MINUTES
     planned = (given.get("updates") or updates * (settings.get("epochs") or passes))
     settings.setdefault("warmup", min(WARMUP, int(planned) // 10))
-    why = (f"{settings['cell']} with {settings['hidden_size']} units: in {seconds:.0f} s this "
-           f"machine can read the data {passes:.3g} times with it")
+    if size:
+        why = f"{size} units as given"
+    else:
+        limit = ("the most for so little data" if settings["hidden_size"] == candidates[-1] else
+                 f"the largest that makes {scale.passes:g} passes in {seconds:.0f} seconds")
+        why = f"{settings['hidden_size']} units, {limit}"
+    why = f"chosen for {source.predictions:,} {source.unit}s: {why} (measured: {passes:.1f})"
     return settings, why
 
 

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from ..kernels.build import build_info
+from ..model.history import History, in_words
 from ..model.model import Model
 from ..presets import PLAN
 from ..settings import TrainSettings, declared
@@ -46,13 +47,25 @@ def _about(network: Model, stored: dict[str, Any]) -> dict[str, Any]:
     if run:
         counters = run["counters"]
         about |= {f"{plan} planned": about.pop(plan) for plan in PLAN}
-        lowest = "validation" if network.history.valid_loss.size else "smoothed"
         about |= {"text": run["text"]["name"], "updates": counters["update"],
-                  "epochs completed": counters["epoch"], "position": counters["position"],
-                  "smoothed loss": counters["smooth_loss"],
-                  f"lowest {lowest} loss": counters["best_loss"],
-                  "at update": counters["best_update"]}
+                  "epochs completed": counters["epoch"], "position": counters["position"]}
+        about |= _losses(network.history, vocabulary.unit if vocabulary else "step")
     return about | {name: "x".join(map(str, p.shape)) for name, p in network.params.items()}
+
+
+def _losses(history: History, unit: str) -> dict[str, Any]:
+    about: dict[str, Any] = {}
+    if len(history):
+        about["training loss"] = in_words(history.recent_loss(), history.measure, unit)
+    if history.valid_loss.size:
+        best = history.valid_loss.argmin()
+        about |= {"lowest validation loss": in_words(history.valid_loss[best], history.measure,
+                                                     unit),
+                  "at update": history.valid_updates[best]}
+    if history.one_stream and len(history):
+        about["smoothed loss"] = (f"{history.smooth_loss[-1]:.2f} nats per window of "
+                                  f"{history.seq_length:g} {unit}s")
+    return about
 
 
 def _settings(network: Model, stored: dict[str, Any]) -> dict[str, Any]:

@@ -345,7 +345,7 @@ class RecordCorpus(Corpus):
             raise ValueError("a RecordCorpus needs `records`: use Corpus.from_records")
         super().__init__(ids, vocabulary, name, records)
         self.steps, self.predictions = int(records.steps.max()), int(records.steps.sum())
-        self.labels = records.names
+        self.labels, self.rows = records.names, len(records)
 
     @classmethod
     def of_pieces(cls, pieces: list[NDArray[Any]], vocabulary: Vocabulary) -> "RecordCorpus":

@@ -88,7 +88,8 @@ class Sequences(Source):
         (symbols_in, size_in), (symbols_out, size_out) = (
             (count, 0) if a.ndim == 2 else (0, a.shape[2]) for a in (x, y))
         self._sizes = Sizes(symbols_in, size_in, symbols_out, size_out)
-        self.name, self.steps, self.predictions = name, T, int(self.mask.sum())
+        self.name, self.steps, self.rows = name, T, N
+        self.predictions = int(self.mask.sum())
 
     @property
     def sizes(self) -> Sizes:

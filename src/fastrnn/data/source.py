@@ -163,6 +163,8 @@ class Source(ABC):
         The symbols of a text or of records; a model of other sources generates no text.
     steps : int or None
         Length of the longest row if rows are read whole; None: the trainer's seq_length.
+    rows : int or None
+        Number of rows if they are read whole; None: not known, or a text.
     labels : tuple of str
         The distinct labels of the rows; empty without labels.
     predictions : int
@@ -174,6 +176,7 @@ class Source(ABC):
     unit: str = "step"
     vocabulary: Vocabulary | None = None
     steps: int | None = None
+    rows: int | None = None
     labels: tuple[str, ...] = ()
     predictions: int
 
