@@ -1,6 +1,6 @@
 """Word models of the first chapter of Alice in Wonderland: an LSTM and a tanh RNN.
 
-    python examples/alice_words.py                 # the chapter in data/ or $FASTRNN_DATA
+    python examples/alice_words.py                 # the chapter, downloaded
     python examples/alice_words.py FILE --epochs 20
 
 The task of the "Language Modeling with RNNs" notebook: 2,169 words, 778 of them distinct, embedding
@@ -19,18 +19,26 @@ import numpy as np
 import fastrnn
 
 CELLS = ("lstm", "rnn")
+PRIME = "alice was"
+CHAPTER = 11_251  # characters of the chapter, and of a text that takes its place
 
 
 def main() -> None:
     parser = common.parser(
-        "Word models of a short text, two cells.", 'a UTF-8 text (default: the data set "alice")',
-        epochs=50, min_count=(1, "rarer words become <unk>"),
-        prime=("alice was", "words that the samples go on from"), threads=None)
+        "Word models of a short text, two cells.",
+        'a UTF-8 text (default: the data set "alice", downloaded)',
+        epochs=50, min_count=(1, "rarer words become <unk>"), threads=None)
+    parser.add_argument("--prime", metavar="WORDS", help="words that the samples go on from "
+                        f'(default: "{PRIME}", or the first two words of a text without them)')
     common.run(compare, parser, picture="alice_words.png")
 
 
 def compare(options: argparse.Namespace) -> None:
-    corpus = common.load_text(options.file, "alice", unit="word", min_count=options.min_count)
+    corpus = common.load_text(options.file, "alice", CHAPTER, unit="word",
+                              min_count=options.min_count)
+    if options.prime is None:
+        known = set(PRIME.split()) <= set(corpus.vocabulary.symbols)
+        options.prime = PRIME if known else corpus.vocabulary.decode(corpus.ids[:2])
     corpus.vocabulary.encode(options.prime)  # an error for an unknown word before the training
     print(f"{corpus.name}: {len(corpus):,} words, {len(corpus.vocabulary)} distinct\n")
     draw({cell: train(corpus, cell, options) for cell in CELLS}, corpus, options.picture)

@@ -68,11 +68,28 @@ def run(example: Callable[[argparse.Namespace], None], parser: argparse.Argument
         parser.error(str(error))
 
 
-def load_text(file: str | None, data_set: str, **settings: Any) -> fastrnn.Corpus:
-    """The text in a file or, where none is given, a data set; settings as of `fastrnn.Corpus`."""
+def load_text(file: str | None, data_set: str, at_most: int | None = None,
+              **settings: Any) -> fastrnn.Corpus:
+    """The text in a file or, where none is given, a data set; settings as of `fastrnn.Corpus`.
+
+    Where the data set is not here and cannot be downloaded, Python's documentation takes its place,
+    at most so many characters of it.
+    """
     if file:
         return fastrnn.Corpus.from_file(file, **settings)
-    return fastrnn.datasets.load(data_set, **settings)
+    try:
+        return fastrnn.datasets.load(data_set, **settings)
+    except OSError:
+        print(instead(data_set, "Python's documentation"), flush=True)
+    topics = fastrnn.datasets.load("pydoc-topics")
+    text = topics.vocabulary.decode(topics.ids)[:at_most]
+    return fastrnn.Corpus.from_text(text, name=topics.name, **settings)
+
+
+def instead(data_set: str, other: str) -> str:
+    """A line that says what takes the place of a data set."""
+    return (f"the data set {data_set} is not here and could not be downloaded (data/README.md says "
+            f"how to get it by hand): {other} takes its place")
 
 
 def learning_curve(

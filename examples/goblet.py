@@ -1,7 +1,7 @@
 """The experiment of KTH's course DD2424: a small recurrent network learns to write like a book.
 
-    python examples/goblet.py                                # your copy in data/goblet_book.txt
-    python examples/goblet.py FILE --updates 300000          # any other text
+    python examples/goblet.py              # your copy in data/goblet_book.txt, or tiny-shakespeare
+    python examples/goblet.py FILE --updates 300000                      # any other text
     python examples/goblet.py --dataset tiny-shakespeare --output results
 
 Checks the gradients of a model with 5 units; trains one of 100 units with the classic settings,
@@ -24,7 +24,8 @@ BOOK = Path("data/goblet_book.txt")
 def main() -> None:
     parser = argparse.ArgumentParser(description="The KTH DD2424 experiment on any text.")
     text = parser.add_mutually_exclusive_group()
-    text.add_argument("file", metavar="FILE", nargs="?", help=f"a UTF-8 text (default: {BOOK})")
+    text.add_argument("file", metavar="FILE", nargs="?",
+                      help=f"a UTF-8 text (default: {BOOK}, else tiny-shakespeare)")
     text.add_argument("--dataset", metavar="NAME", help=", ".join(fastrnn.datasets.names()))
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, default=7, help="default: %(default)s")
@@ -63,9 +64,9 @@ def read_text(options: argparse.Namespace) -> fastrnn.Corpus:
     if options.dataset is not None:
         return fastrnn.datasets.load(options.dataset)
     if options.file is None and not BOOK.is_file():
-        raise FileNotFoundError(
-            f"there is no {BOOK}: put your own copy of the book there (it is under copyright), or "
-            "give any other text: a FILE, or --dataset tiny-shakespeare")
+        print(f"there is no {BOOK}, which is under copyright (put your own copy there): "
+              "tiny-shakespeare takes its place", flush=True)
+        return common.load_text(None, "tiny-shakespeare")
     return fastrnn.Corpus.from_file(options.file or BOOK)
 
 

@@ -1,6 +1,6 @@
 """Karpathy's min-char-rnn experiment, with fastrnn.
 
-    python examples/min_char_rnn.py FILE
+    python examples/min_char_rnn.py [FILE]             # without FILE tiny-shakespeare
 
 A tanh RNN of 100 units reads a text 25 characters at a time and learns with AdaGrad to predict the
 next one. Checks the gradients and prints the smoothed loss and a sample after 5, 50, 500, 5,000 and
@@ -20,13 +20,13 @@ STOPS = (5, 50, 500, 5_000, 50_000)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Karpathy's min-char-rnn experiment.")
-    parser.add_argument("file", metavar="FILE", help="a text in UTF-8")
+    parser = common.parser("Karpathy's min-char-rnn experiment.",
+                           "a UTF-8 text (default: tiny-shakespeare, downloaded)")
     common.run(learn, parser)
 
 
 def learn(options: argparse.Namespace) -> None:
-    corpus = fastrnn.Corpus.from_file(options.file)
+    corpus = common.load_text(options.file, "tiny-shakespeare")
     model = fastrnn.Model(corpus.vocabulary, hidden_size=HIDDEN_SIZE)
     trainer = fastrnn.Trainer(
         model, corpus, seq_length=SEQ_LENGTH, optimizer="adagrad", learning_rate=LEARNING_RATE,

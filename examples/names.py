@@ -4,8 +4,9 @@
     python examples/names.py TABLE --country Iran --name Jasmin
 
 TABLE has a name and its country in each row (TSV or CSV). Without it the names come from
-data/names.tsv or $FASTRNN_DATA/names.tsv where there is such a file, and otherwise from the lists
-of the Faker package (pip install "fastrnn[examples]") for seven countries. Prints for each model:
+data/names.tsv or $FASTRNN_DATA/names.tsv where there is such a file; else from the lists of the
+Faker package (pip install "fastrnn[examples]") for seven countries; else they are the surnames of
+the data set "names", downloaded, or else made up of syllables. Prints for each model:
 the loss on held-out names, beside that of the same model without countries; how often the right
 country is ranked first; 30 names of a country, 30 sampled at a low temperature, 30 of a mixture of
 two countries; the five most likely new names; and the countries of a given name by probability.
@@ -33,20 +34,30 @@ MODELS = {
     "lstm": {"cell": "lstm", "dropout": 0.4, "learning_rate": 5e-3},
 }
 LETTERS = 30  # of the longest name
+# what names of three countries often begin and end with, for a machine without any list of names
+SYLLABLES = {
+    "Netherlands": ("Jo Han Ma Kee Wil Hen Ger Ank Mar Lie Die", "ke tje nneke hanna drik s tte"),
+    "Poland": ("Jo Jad Kazi Mał Woj Bog Sta Zo Agnie Kry Mi", "sław mierz szka wiga na usz dan"),
+    "Italy": ("Jo Gio Fran Lo Mar Giu Vin Al Ro Be Car", "vanni cesco renzo lia cella berto na"),
+}
 
 
 def main() -> None:
     parser = common.parser(
-        "First names of a country.", country="Netherlands",
-        second=("Poland", "the other country of the mixture"), name=("Johanna", "to rank"),
-        hidden_size=128, epochs=(60, "at most"), threads=None, seed=0)
+        "First names of a country.", name=("Johanna", "to rank"), hidden_size=128,
+        epochs=(60, "at most"), threads=None, seed=0)
     parser.add_argument("table", metavar="TABLE", nargs="?", help="names and countries")
+    parser.add_argument("--country", help='default: Netherlands, in the data set "names" Dutch')
+    parser.add_argument("--second", help="the other country of the mixture (default: Poland, in "
+                        'the data set "names" Polish)')
     common.run(compare, parser)
 
 
 def compare(options: argparse.Namespace) -> None:
     everything = names(options.table)
     records = everything.records
+    first, second = ("Dutch", "Polish") if "Dutch" in records.names else ("Netherlands", "Poland")
+    options.country, options.second = options.country or first, options.second or second
     for country in (options.country, options.second):
         if country not in records.names:
             raise ValueError(f"{everything.name} has no names from {country!r}: it has "
@@ -110,7 +121,7 @@ def show(model: fastrnn.Model, options: argparse.Namespace) -> None:
 
 
 def names(table: str | None) -> fastrnn.Corpus:
-    """From the given table, from names.tsv, or from the lists of the Faker package."""
+    """From the given table, from names.tsv, from Faker's lists, or else the data set "names"."""
     places = [Path(os.environ.get("FASTRNN_DATA", "data")) / "names.tsv", Path("data/names.tsv")]
     found = table or next((path for path in places if path.is_file()), None)
     if found:
@@ -121,13 +132,24 @@ def names(table: str | None) -> fastrnn.Corpus:
             generator = importlib.import_module("faker.generator").Generator()
             lists = importlib.import_module(f"faker.providers.person.{locale}").Provider(generator)
         except ImportError:
-            raise ImportError('without a TABLE the names come from the Faker package: '
-                              'pip install "fastrnn[examples]"') from None
+            return names_without_faker()
         first = list(dict.fromkeys(getattr(lists, "first_romanized_names", lists.first_names)))
         texts += first
         labels += [country] * len(first)
     return fastrnn.Corpus.from_records(texts, labels, max_length=LETTERS, too_long="drop",
                                        name="Faker's names")
+
+
+def names_without_faker() -> fastrnn.Corpus:
+    """The data set "names", or names made up of two syllables."""
+    try:
+        return fastrnn.datasets.load("names")
+    except OSError:
+        print(common.instead("names", "a list of made-up names"), flush=True)
+    made = [(begin + end, country) for country, (begins, ends) in SYLLABLES.items()
+            for begin in begins.split() for end in ends.split()]
+    texts, labels = zip(*made, strict=True)
+    return fastrnn.Corpus.from_records(texts, labels, name="made-up names")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def learn(options: argparse.Namespace) -> None:
     if options.file:
         corpus = fastrnn.Corpus.from_lines(options.file, **limits)
     else:
-        text = fastrnn.datasets.load("tiny-shakespeare")
+        text = common.load_text(None, "tiny-shakespeare")
         corpus = fastrnn.Corpus.from_records(
             text.vocabulary.decode(text.ids).split("\n"), name=text.name, **limits)
     counts = corpus.records.counts

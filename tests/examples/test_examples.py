@@ -13,15 +13,16 @@ import pytest
 from echo_state import TAU, mackey_glass
 
 import fastrnn
+from fastrnn import datasets
 
 EXAMPLES = Path(common.__file__).parent
 WORDS = "the cat sat on a mat and saw the moon rise over quiet water while stars fell".split()
 
 
-def run(name, *arguments, cwd):
+def run(name, *arguments, cwd, **variables):
     return subprocess.run(
         [sys.executable, EXAMPLES / name, *map(str, arguments)], cwd=cwd, capture_output=True,
-        encoding="utf-8", env=os.environ | {"PYTHONUTF8": "1"})
+        encoding="utf-8", env=os.environ | {"PYTHONUTF8": "1"} | variables)
 
 
 def worst_error(output):
@@ -80,7 +81,6 @@ def test_goblet_counts_seven_epochs(tmp_path, text):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ([], "no data/goblet_book.txt: put your own copy .* --dataset tiny-shakespeare"),
     (["nowhere.txt"], "no file 'nowhere.txt'"),
     (["--dataset", "nonsense"], "no data set is called 'nonsense'"),
     (["short.txt"], "needs at least 27"),
@@ -288,6 +288,68 @@ def test_names_of_faker_s_lists(tmp_path, monkeypatch):
     done = run("names.py", "--epochs", 1, "--hidden-size", 8, "--name", "Anna", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"names: Chile \d+, China \d+, France .* Poland \d+", done.stdout)
+
+
+def run_on_a_fresh_clone(name, *arguments, cwd):
+    """Without a file, an earlier download, Faker or a network: a proxy that nobody answers at."""
+    (cwd / "path").mkdir()
+    (cwd / "path" / "faker.py").touch()  # in the place of the package, and without its modules
+    paths = [str(cwd / "path"), os.environ.get("PYTHONPATH", "")]
+    nobody = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+    done = run(name, *arguments, cwd=cwd, FASTRNN_DATA="", HOME=str(cwd), LOCALAPPDATA=str(cwd),
+               XDG_CACHE_HOME=str(cwd), PYTHONPATH=os.pathsep.join(filter(None, paths)), **nobody)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# the other examples make their data themselves: their tests above have no files either
+@pytest.mark.parametrize(("name", "arguments", "expected"), [
+    ("goblet.py", ["--updates", 50], "pydoc-topics: [4-9]..,... characters"),
+    ("min_char_rnn.py", [], "pydoc-topics: [4-9]..,... characters(.|\n)*n = 50,000"),
+    ("char_rnn.py", ["--epochs", 1, "--cell", "rnn"], "pydoc-topics: [4-9]..,... characters"),
+    ("alice_words.py", ["--epochs", 1], "pydoc-topics: 2,... words(.|\n)*40 words, most likely"),
+    ("tweets.py", ["--epochs", 1, "--hidden-size", 8], "pydoc-topics: .,... messages"),
+    ("compare_cells.py", ["--minutes", 0.01, "--hidden-size", 16, "--esn-size", 20],
+     "pydoc-topics: [4-9]..,... characters"),
+])
+def test_texts_of_a_fresh_clone(tmp_path, name, arguments, expected):
+    pytest.importorskip("pydoc_data.topics")
+    out = run_on_a_fresh_clone(name, *arguments, cwd=tmp_path)
+    text = "alice" if name == "alice_words.py" else "tiny-shakespeare"
+    assert out.count("takes its place") == (2 if name == "goblet.py" else 1)
+    assert (f"the data set {text} is not here and could not be downloaded (data/README.md says how "
+            "to get it by hand): Python's documentation takes its place\n") in out
+    assert re.search(expected, out)
+
+
+def test_names_of_a_fresh_clone(tmp_path):
+    out = run_on_a_fresh_clone("names.py", "--epochs", 1, "--hidden-size", 8, cwd=tmp_path)
+    assert "the data set names is not here and" in out
+    assert "): a list of made-up names takes its place\n231 names: Italy 77, Netherlands 77" in out
+    assert "---- 30 names, half Netherlands, half Poland ----" in out
+
+
+def test_names_of_the_data_set(tmp_path, monkeypatch, capsys):
+    """Surnames in the place of a missing Faker, with Dutch and Polish for the two countries."""
+    table = "surname,nationality\n" + "".join(
+        f"{name}{ending},{label}\n" for label, names in
+        {"Polish": COUNTRY_NAMES["Poland"], "Dutch": COUNTRY_NAMES["Netherlands"]}.items()
+        for name in names.split() for ending in ("", "a", "i", "o", "e"))
+    (tmp_path / "surnames.csv").write_text(table)
+    monkeypatch.setattr(sys, "argv", ["names.py", "--epochs", "1", "--hidden-size", "8",
+                                      "--name", "anna"])
+    monkeypatch.setitem(sys.modules, "faker", None)
+    monkeypatch.setitem(sys.modules, "faker.generator", None)
+    monkeypatch.delenv("FASTRNN_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets, "path", lambda name, progress=None: tmp_path / "surnames.csv")
+    import names
+
+    corpus = names.names(None)
+    assert corpus.records.names == ("Dutch", "Polish")
+    assert len(corpus.records) == 40
+    names.main()
+    assert "---- 30 names, half Dutch, half Polish ----" in capsys.readouterr().out
 
 
 def test_echo_state(tmp_path):
