@@ -170,6 +170,16 @@ typedef struct {
     double *loss, *smooth;       /* of each update of this call */
 } fastrnn_training;
 
+/* How the next symbol is chosen from the scores. */
+typedef struct {
+    double temperature;  /* 0: the likeliest symbol */
+    int top_k;           /* only so many of the likeliest symbols; K: all */
+    double top_p;        /* of these the likeliest whose probabilities sum to it; 1: all */
+    double min_p;        /* of these those with so much of the largest probability; 0: all */
+    double penalty;      /* of symbols that were seen: a score > 0 is divided by it, else multiplied */
+    uint8_t *seen;       /* [N][K] 1: the symbol has occurred; without it there is no penalty */
+} fastrnn_choice;
+
 typedef struct {
     const char *isa;             /* "baseline", "avx2" or "avx512" */
     int lanes;                   /* elements in one vector register */
@@ -200,11 +210,10 @@ typedef struct {
     /* Sample n ids for each of the N streams from softmax(scores / temperature), each with its
      * uniform number in [0, 1) ([n][N]), after reading ids [N] in `state` [N][P], in and out; the
      * streams have the probabilities `labels` [N][C] of labels, where there are any. Temperature 0
-     * takes the likeliest symbol. Only the top_k likeliest symbols can come, and of these the
-     * likeliest whose probabilities sum to top_p (1: all). out [n][N] */
+     * takes the likeliest symbol. out [n][N] */
     void (*sample)(const fastrnn_network *net, const void *params, void *work, void *state,
-                   const int32_t *ids, const void *labels, double temperature, int top_k,
-                   double top_p, const double *uniforms, int64_t n, int32_t *out);
+                   const int32_t *ids, const void *labels, const fastrnn_choice *choice,
+                   const double *uniforms, int64_t n, int32_t *out);
     /* Drive a reservoir with a series, from `state` and `last` on. */
     int64_t (*series_work)(const fastrnn_reservoir *reservoir);
     void (*run_series)(const fastrnn_reservoir *reservoir, fastrnn_team *team, fastrnn_series *s);

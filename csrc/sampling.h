@@ -35,6 +35,28 @@ static double keep_likely(int K, int top_k, double top_p, real *weights, real *s
     return sum;
 }
 
+/* Of the K weights sets those below the fraction min_p of the largest to 0; returns their sum. */
+static double keep_near(int K, double min_p, real *weights) {
+    double sum = 0;
+    real top = 0;
+    for (int k = 0; k < K; k++) top = weights[k] > top ? weights[k] : top;
+    for (int k = 0; k < K; k++) {
+        if ((double)weights[k] < min_p * (double)top) weights[k] = 0;
+        sum += (double)weights[k];
+    }
+    return sum;
+}
+
+/* Makes the symbols that were seen less likely: scores + bias > 0 are divided by the penalty, others
+ * multiplied. */
+static void punish(int K, real penalty, const uint8_t *seen, const real *bias, real *scores) {
+    for (int k = 0; k < K; k++) {
+        if (!seen[k]) continue;
+        const real score = scores[k] + bias[k];
+        scores[k] = (score > 0 ? score / penalty : score * penalty) - bias[k];
+    }
+}
+
 /* The symbol at which the sum of the K weights passes `rest`; 0: the first of a weight above 0. */
 static int draw(int K, double rest, const real *weights) {
     int last = 0;                /* the last possible symbol takes what rounding leaves over */
@@ -46,15 +68,16 @@ static int draw(int K, double rest, const real *weights) {
 }
 
 static void sample(const network *net, const void *params, void *work, void *state,
-                   const int32_t *ids, const void *labels, double temperature, int top_k,
-                   double top_p, const double *uniforms, int64_t n, int32_t *out) {
+                   const int32_t *ids, const void *labels, const fastrnn_choice *how,
+                   const double *uniforms, int64_t n, int32_t *out) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
     unrolled u = {.net = net, .at = &at, .params = params, .work = work,
                   .in = {.T = 1, .inputs = ids, .labels = labels}};
     const int K = net->K;
     /* beyond these temperatures one symbol has all the probability, or all have the same */
-    const real sharpness = (real)(1 / fmin(fmax(temperature, 1e-30), 1e9));
+    const real sharpness = (real)(1 / fmin(fmax(how->temperature, 1e-30), 1e9));
+    const int limited = how->top_k < K || how->top_p < 1;
     pack_weights(&u);
     state_in(&u, state);
     for (int64_t i = 0; i < n; i++, uniforms += net->N, out += net->N) {
@@ -63,12 +86,19 @@ static void sample(const network *net, const void *params, void *work, void *sta
             real *scores = head(&u, s);
             for (int stream = first_row(net, s); stream < first_row(net, s + 1); stream++) {
                 real top;
+                if (how->seen) {
+                    punish(K, (real)how->penalty, how->seen + (int64_t)stream * K,
+                           u.work + at.head_b, scores);
+                }
                 double total = (double)exponentials(vectors(K) * LANES, sharpness,
                                                     u.work + at.head_b, scores, &top);
-                if (top_k < K || top_p < 1) {
-                    total = keep_likely(K, top_k, top_p, scores, u.work + at.sorted);
+                if (limited) {
+                    total = keep_likely(K, how->top_k, how->top_p, scores, u.work + at.sorted);
                 }
-                out[stream] = draw(K, temperature == 0 ? 0 : uniforms[stream] * total, scores);
+                if (how->min_p > 0) total = keep_near(K, how->min_p, scores);
+                const double rest = how->temperature == 0 ? 0 : uniforms[stream] * total;
+                out[stream] = draw(K, rest, scores);
+                if (how->seen) how->seen[(int64_t)stream * K + out[stream]] = 1;
                 scores += at.wide;
             }
             state_on(&u, s);

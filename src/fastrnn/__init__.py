@@ -1,4 +1,18 @@
-"""Small recurrent networks, trained on a laptop CPU faster than anything else."""
+"""Small recurrent networks, trained fast on the CPU of a laptop.
+
+>>> import fastrnn
+>>> model = fastrnn.train("book.txt")                  # a minute, with settings chosen for the text
+>>> print(model.sample(500, temperature=0.8))          # text like that of the book
+>>> model.score("A text that it has never read.")      # cross-entropy, nats per character
+>>> model.save("book.safetensors")                     # fastrnn.load reads it
+
+`train` is the whole training in one call (``help(fastrnn.train)``); its preset="classic" is the
+character model of karpathy's min-char-rnn. `Corpus` reads texts, names and messages, `Sequences`
+holds sequences of symbols or numbers, `datasets` has texts by name, `tasks` makes exercises.
+`Model` and `Trainer` are the loop in your own hands, `nn` and `optim` its layers and optimizers for
+a loop that you write. `gradcheck` compares gradients with finite differences, `gradient_norms`
+shows how they vanish or explode. `EchoStateNetwork` predicts time series.
+"""
 
 from importlib.metadata import version as _version
 

@@ -45,7 +45,7 @@ class Scale:
 # by the number of predictions to train on, and for short records
 TEXT = (
     Scale(600_000, 2.2, 20, 1024, 8, 0.0),
-    Scale(250_000, 2.5, 12, 640, 8, 0.1),
+    Scale(250_000, 2.5, 12, 640, 8, 0.2),
     Scale(60_000, 8, 8, 384, 4, 0.5),
     Scale(0, 6, 6, 384, 2, 0.6, 32),
 )

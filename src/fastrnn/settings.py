@@ -329,9 +329,12 @@ class SourceSettings(WordSettings, total=False):
 class SampleSettings(TypedDict, total=False):
     """The keywords of `Model.sample` and `Model.stream`."""
 
-    prime: Annotated[str | bytes, Setting("", anything, "Text that the model reads first; it is "
-        "not part of the result. Without it the first symbol of a text is uniformly random and "
-        "part of the result.")]
+    prime: Annotated[str | bytes | Sequence[str], Setting("", anything, "Text that the model reads "
+        "first, or a list of n such texts, one for each that is generated. Without it the first "
+        "symbol of a text is one with which a line (or, of words, a sentence) of the training text "
+        "begins, as often as there.")]
+    echo: Annotated[bool, Setting(
+        False, boolean, "Whether the prime is part of the result, before what is generated.")]
     label: Annotated[Any, Setting(
         None, anything, "For models of records with labels: a label, or a mixture as a dict of "
         'label to weight, such as {"Netherlands": 0.5, "Poland": 0.5}; or a list of n of these.')]
@@ -344,6 +347,11 @@ class SampleSettings(TypedDict, total=False):
     top_p: Annotated[float | None, Setting(
         None, finite_float, "Nucleus sampling: sample only from the fewest likeliest symbols whose "
         "probabilities sum to at least p, above 0 and at most 1.")]
+    min_p: Annotated[float, Setting(0.0, fraction, "Sample only from symbols with at least this "
+        "fraction, in [0, 1), of the largest probability; 0: from all.")]
+    repetition_penalty: Annotated[float, Setting(1.0, positive_float, "Makes symbols of the prime "
+        "and of the text so far less likely: their scores are divided by it if positive, else "
+        "multiplied. 1: off; 1.1 to 1.3 is usual, for words.")]
     stop: Annotated[str | Sequence[str] | None, Setting(None, anything, "The text ends before the "
         "first occurrence of this string, or of one of these strings.")]
     seed: Annotated[int | None, whole(

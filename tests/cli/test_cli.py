@@ -439,7 +439,8 @@ def test_info(call, trained):
                 "hidden_size": "9", "dtype": "float32", "seq_length": "6", "optimizer": "adagrad",
                 "text": "book.txt", "updates": "150", "layer0.Wx": "10x9", "head.b": "10"}
     assert rows | expected == rows
-    assert f"{history.smooth_loss[-1]}" in out
+    assert f"{history.smooth_loss[-1]:.2f} nats per window of 6 chars" in out
+    assert f"{history.train_loss[-1]:.3f} nats per char" in out
     assert re.search(r"epochs completed +1\n", out)
     assert re.search(r"at update +100\n", out)
 

@@ -741,6 +741,38 @@ def test_samples_equal_the_reference(isa, kind, layers):
             assert_close(state, unrolled, 1e-12, "state of unroll")
 
 
+@DTYPES
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize(("temperature", "top_k", "top_p", "min_p", "penalty"), [
+    (1.0, 0, 1.0, 0.3, 1.0), (1.0, 0, 1.0, 0.0, 1.7), (0.7, 5, 0.9, 0.1, 1.3), (0, 0, 1.0, 0, 2.0),
+    (1.0, 0, 1.0, 0.0, 0.5)])
+def test_min_p_and_repetition_penalty_equal_the_reference(
+        isa, kind, dtype, temperature, top_k, top_p, min_p, penalty):
+    rng, K, N = np.random.default_rng(3), 13, 3
+    model = writer(kind, K, 11, 2, dtype=dtype)
+    for name, p in model.params.items():  # scores of either sign, far apart
+        if name == "head.W":
+            p *= 4
+    start = rng.uniform(-1, 1, model.zero_state(N).shape).astype(dtype)
+    symbols, uniforms = rng.integers(K, size=N), rng.random((40, N))
+    seen = rng.integers(2, size=(N, K)).astype(np.uint8)
+    expected = [reference.sample(
+        all_weights(model), start[j].astype(np.float64), symbols[j], uniforms[:, j], temperature,
+        kind, top_k or None, top_p, min_p, penalty, np.flatnonzero(seen[j])) for j in range(N)]
+    marked = seen.copy()
+    ids = draw(model, uniforms, temperature, symbols, start.copy(), top_k=top_k, top_p=top_p,
+               min_p=min_p, penalty=penalty, seen=marked)
+    if dtype == "float64":
+        assert np.array_equal(ids.T, expected)
+    else:  # rounding may decide a draw at an edge, and all that follow
+        assert all(np.array_equal(ids[:10, j], expected[j][:10]) for j in range(N))
+    for j in range(N):
+        assert {*np.flatnonzero(marked[j])} == {*np.flatnonzero(seen[j]), *ids[:, j]}
+    assert len(np.unique(ids)) > 2 or temperature == 0
+    plain = draw(model, uniforms, temperature, symbols, start.copy())
+    assert not np.array_equal(ids, plain)
+
+
 def test_the_reference_s_samples_are_worth_comparing():
     """They vary, but where they must not."""
     rows = [row for kind in KINDS for layers in (1, 2, 3) for row in written(kind, layers)]

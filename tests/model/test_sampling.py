@@ -606,3 +606,117 @@ def test_pieces_that_are_no_ids(piece, error, message):
     assert [next(items), next(items)] == ["a", "b"]
     with pytest.raises(error, match=message):
         next(items)
+
+
+# ---- primes, first symbols, lists ----
+
+LINES = "".join(np.random.default_rng(3).choice(["ab\n", "ac\n", "\nba\n", "  c\n"], 300))
+
+
+@pytest.fixture(scope="module")
+def lines():
+    return fastrnn.train(fastrnn.Corpus.from_text(LINES), cell="gru", hidden_size=16, updates=60,
+                         seed=1, progress=False)
+
+
+@pytest.mark.parametrize("unit", ["char", "byte"])
+def test_a_text_begins_as_its_lines_do(unit):
+    """The first symbol, and each after a line end that is no blank itself, by their frequency."""
+    corpus = fastrnn.Corpus.from_text(LINES, unit)
+    expected = np.zeros(len(corpus.vocabulary))
+    for line in LINES.split("\n"):
+        if line and not line[0].isspace():
+            expected[corpus.vocabulary.encode(line[0])[0]] += 1
+    assert corpus.starts().tolist() == expected.tolist()
+    model = fastrnn.train(corpus, hidden_size=5, updates=2, valid_fraction=0.0, progress=False)
+    assert model.starts.tolist() == expected.tolist()
+    first = [text[0] for text in model.sample(1, n=4000, seed=2)]
+    for letter in "ab":
+        share = expected[corpus.vocabulary.encode(letter)[0]] / expected.sum()
+        assert first.count(letter) / 4000 == pytest.approx(share, abs=0.03)
+    assert {*first} == {"a", "b"}
+
+
+def test_words_begin_as_sentences_do():
+    text = 'the cat sat. "a dog ran!"  the bird? said it: no\n\nno.'
+    for split, starts in (("space", {"the": 2, '"a': 1, "said": 1}),):
+        corpus = fastrnn.Corpus.from_text(text, "word", split=split)
+        found = {word: n for word, n in zip(corpus.vocabulary.symbols, corpus.starts(),
+                                            strict=True) if n}
+        assert found == starts
+
+
+def test_starts_are_kept(lines, tmp_path):
+    lines.save(tmp_path / "m")
+    assert fastrnn.load(tmp_path / "m").starts.tolist() == lines.starts.tolist()
+    assert lines.copy().starts.tolist() == lines.starts.tolist()
+    assert not fastrnn.Model(lines.vocabulary).starts.size  # untrained: any symbol may come first
+
+
+@pytest.mark.parametrize("unit", ["char", "word", "byte"])
+def test_echo(unit):
+    corpus = fastrnn.Corpus.from_text("to be or not to be " * 40, unit, **(
+        {"split": "space"} if unit == "word" else {}))
+    model = fastrnn.train(corpus, hidden_size=6, updates=5, progress=False)
+    for prime in ("to be", ""):
+        text = model.sample(9, prime=prime, seed=3)
+        blank = " " if unit == "word" and prime else ""
+        assert model.sample(9, prime=prime, echo=True, seed=3) == prime + blank + text
+        stream = model.stream(length=9, prime=prime, echo=True, seed=3)
+        assert "".join(stream) == prime + blank + text
+
+
+def test_a_list_of_primes(lines):
+    texts = lines.sample(12, prime=["ab", "ba\nac", "c"], seed=4, temperature=0)
+    for prime, text in zip(["ab", "ba\nac", "c"], texts, strict=True):
+        assert text == lines.sample(12, prime=prime, temperature=0)
+    assert lines.sample(12, prime=["ab", "ab"], seed=4) == lines.sample(12, prime="ab", n=2, seed=4)
+    assert lines.sample(5, prime=["ab"], seed=4) == [lines.sample(5, prime="ab", seed=4)]
+    for prime, n, error, message in (
+            (["ab", "ba"], 3, ValueError, "n is 3, and prime has 2"),
+            ([], None, TypeError, "a text or a list"),
+            (["ab", 3], None, TypeError, "list of texts"),
+            (["ab", ""], None, ValueError, "some primes are empty")):
+        with pytest.raises(error, match=message):
+            lines.sample(5, prime=prime, n=n)
+    with pytest.raises(ValueError, match="a stream is one text"):
+        lines.stream(prime=["ab", "ba"])
+
+
+def test_a_list_to_score(lines):
+    texts = ["ab\nac\n", "ba", "cab\nc"]
+    losses = [lines.surprisal(text) for text in texts]
+    assert lines.score(texts) == pytest.approx(np.concatenate(losses).mean(), rel=1e-12)
+    with pytest.raises(ValueError, match="the list is empty"):
+        lines.score([])
+    names = fastrnn.train(fastrnn.Corpus.from_records(["anna", "bram"], ["x", "y"]), updates=5,
+                          hidden_size=4, progress=False)
+    both = (5 * names.score("anna", label="x") + 4 * names.score("ram", label="y")) / 9
+    assert names.score(["anna", "ram"], label=["x", "y"]) == pytest.approx(both, rel=1e-6)
+    with pytest.raises(ValueError, match="2 texts and 1 labels"):
+        names.score(["anna", "ram"], label=["x"])
+
+
+@pytest.mark.parametrize("settings", [{"min_p": 0.2}, {"repetition_penalty": 1.5},
+                                      {"min_p": 0.1, "repetition_penalty": 0.8, "top_k": 3}])
+def test_min_p_and_penalty_in_any_call(lines, settings):
+    text = lines.sample(150, prime="ab", seed=5, **settings)
+    assert text == lines.sample(150, prime="ab", n=1, seed=5, **settings)[0]
+    assert text == "".join(lines.stream(length=150, prime="ab", seed=5, **settings))
+    assert text != lines.sample(150, prime="ab", seed=5)
+
+
+def test_a_penalty_that_is_large_repeats_nothing_it_can_help(lines):
+    """Each symbol comes once before one comes again, the first too; none of the prime."""
+    text = lines.sample(4, repetition_penalty=1e6, seed=1)
+    assert len({*text}) == 4
+    assert not {*lines.sample(2, prime="ab", repetition_penalty=1e6, seed=1)} & {*"ab"}
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"min_p": 1.0}, "min_p must be at least 0 and below 1"), ({"min_p": -0.1}, "min_p must be"),
+    ({"repetition_penalty": 0}, "repetition_penalty must be a finite number above 0"),
+    ({"repetition_penalty": float("nan")}, "repetition_penalty must be")])
+def test_bad_limits(lines, settings, message):
+    with pytest.raises(ValueError, match=message):
+        lines.sample(5, **settings)

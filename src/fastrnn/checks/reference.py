@@ -499,17 +499,23 @@ def train(params: Tensors, ids: Any, seq_length: int, batch_size: int = 1, cell:
 
 def sample(params: Tensors, state: Array, symbol: int, uniforms: Iterable[float],
            temperature: float = 1.0, cell: str = "rnn", top_k: int | None = None,
-           top_p: float | None = None) -> list[int]:
+           top_p: float | None = None, min_p: float = 0.0, penalty: float = 1.0,
+           seen: Iterable[int] = ()) -> list[int]:
     """Ids drawn from softmax(scores / temperature), one for each uniform number in [0, 1).
 
     state (P) is the state before `symbol` is read. Temperature 0 takes the likeliest symbol.
     top_k keeps the top_k likeliest symbols (of equals the lowest ids); top_p keeps the fewest of
-    these whose probabilities, scaled to sum to 1, reach top_p (Holtzman et al. 2020).
+    these whose probabilities, scaled to sum to 1, reach top_p (Holtzman et al. 2020); min_p keeps
+    those of at least min_p times the largest (Nguyen et al. 2024). The scores of symbols that were
+    seen or drawn are divided by the penalty if positive, else multiplied (Keskar et al. 2019).
     """
+    known = set(seen)
     state, ids = state[None], []
     for u in uniforms:
         scores, state, _, _ = forward(params, np.array([[symbol]]), state, cell)
-        scores = scores[0, 0]  # (K,)
+        scores = scores[0, 0].copy()  # (K,)
+        for k in known if penalty != 1 else ():
+            scores[k] = scores[k] / penalty if scores[k] > 0 else scores[k] * penalty
         if temperature == 0:
             symbol = int(np.argmax(scores))
         else:
@@ -520,8 +526,10 @@ def sample(params: Tensors, state: Array, symbol: int, uniforms: Iterable[float]
             if top_p is not None:
                 reached = np.cumsum(p[order]) / p.sum()
                 p[order[np.searchsorted(reached, top_p) + 1 :]] = 0
+            p[p < min_p * p.max()] = 0
             # rounding may leave the sum below u: then take the last possible symbol
             symbol = int(min(np.searchsorted(np.cumsum(p) / p.sum(), u, side="right"),
                              np.flatnonzero(p)[-1]))
         ids.append(symbol)
+        known.add(symbol)
     return ids

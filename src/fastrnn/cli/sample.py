@@ -25,11 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", default=argparse.SUPPRESS, metavar="LABEL",
                         help="for records with labels: a label, or a mixture such as "
                              "Netherlands=0.5,Poland=0.5")
-    add_settings(parser, SampleSettings, leave_out={"label"})
+    parser.add_argument("--echo", action=argparse.BooleanOptionalAction, default=True,
+                        help="print the prime before the text (default: yes)")
+    add_settings(parser, SampleSettings, leave_out={"label", "echo"})
+    parser.add_argument("--verbose", "--gpu", "--gpuid", "--gpu-backend", dest="without_effect",
+                        help=argparse.SUPPRESS)
 
 
 def run(model: str, best: bool | None, sample: int, stream: bool, length: int, n: int | None,
-        **settings: Any) -> int:
+        without_effect: Any, **settings: Any) -> int:
     generator = load(model, best=best)
     records = generator.text_vocabulary.stop is not None
     if "label" in settings:

@@ -303,6 +303,23 @@ class Corpus(Source):
         """The ids of all records, or of the given rows, each with its start and stop symbol."""
         raise ValueError(f"{self.name} is a text and has no records")
 
+    def starts(self) -> NDArray[np.float64]:
+        """How often each symbol begins the text or one of its lines, or for words one of its
+        sentences: shape (K,)."""
+        symbols = [str(s) if isinstance(s, str) else chr(s) for s in self.vocabulary.symbols]
+        if self.unit == "word":
+            ends = np.array([s.rstrip("\"')]”’»").endswith((".", "!", "?")) for s in symbols])
+        else:
+            ends = np.array([s in "\n\r" for s in symbols])
+        blank = np.array([not s.strip() for s in symbols])  # no beginning of a line
+        ids = self.ids.astype(np.intp)
+        first = np.append(True, ends[ids[:-1]])
+        if self.unit == "word":  # the empty words of blank lines do not count
+            words = np.flatnonzero(~blank[ids])
+            ids, first = ids[words], np.append(True, ends[ids[words][:-1]])[: len(words)]
+        found = ids[first & ~blank[ids]]
+        return np.bincount(found, minlength=len(symbols)).astype(np.float64)
+
     def with_symbols_of(self, vocabulary: Vocabulary) -> "Corpus":
         """The same data with the symbols of a vocabulary first and its own other ones after them.
 
@@ -420,6 +437,9 @@ class RecordCorpus(Corpus):
                              f"the known ones are {', '.join(map(repr, labels or ()))}")
         if labels and not self.labels:
             raise ValueError(f"this model needs labels, and {self.name} has none")
+
+    def starts(self) -> NDArray[np.float64]:
+        return np.zeros(0)  # each begins with the start symbol
 
     def digests(self) -> NDArray[np.uint64]:
         return np.unique(np.array([digest(ids) for ids in self.pieces()], np.uint64))

@@ -237,6 +237,10 @@ class Source(ABC):
         """The sorted hashes of the records; empty for other sources."""
         return np.empty(0, np.uint64)
 
+    def starts(self) -> NDArray[np.float64]:
+        """How often each symbol begins a text, shape (K,); empty for other sources."""
+        return np.zeros(0)
+
     def describe(self) -> str:
         """One line about the data, for the command line."""
         return f"{self.name}: {self.predictions:,} {self.unit}s to predict, {self.sizes}"

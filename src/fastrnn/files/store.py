@@ -4,9 +4,12 @@ The JSON is under the metadata key ``fastrnn``. `fastrnn.model.storing`,
 `fastrnn.training.checkpoint` and `EchoStateNetwork.save` say what tensors and JSON mean.
 """
 
+import codecs
 import contextlib
 import json
 import os
+import re
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -90,6 +93,9 @@ def read(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
                                  "give a fastrnn checkpoint")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
+        if _is_text(path):
+            raise ValueError(f"{shown!r} is a text, not a trained model: train one on it first, "
+                             f"fastrnn train {shlex.quote(shown)}") from None
         raise ValueError(f"{shown!r} is not a safetensors file, or is cut short ({error}): "
                          "use another copy of the checkpoint") from None
     except (TypeError, AttributeError) as error:  # a dtype that NumPy does not have
@@ -103,6 +109,17 @@ def read(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
         raise ValueError(f"{shown!r} has format version {version}, and this fastrnn reads version "
                          f"{FORMAT_VERSION}: use the fastrnn that wrote it")
     return tensors, about
+
+
+def _is_text(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins like a text in UTF-8."""
+    with open(path, "rb") as file:
+        start = file.read(4096)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return False
+    return bool(start) and not re.search(rb"[\0-\x08\x0e-\x1f]", start)
 
 
 def damaged(path: str | os.PathLike[str], error: Exception) -> ValueError:

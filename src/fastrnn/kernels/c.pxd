@@ -1,6 +1,6 @@
 # What Cython must know of csrc/fastrnn.h, which says what each name means. An array is an `address`
 # here, whatever it holds: its dtype and size were checked by `data` in border.pyx.
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 ctypedef void *address
 
@@ -66,6 +66,14 @@ cdef extern from "fastrnn.h" nogil:
         address ids, target_ids, x, y, mask, bits, starts, lengths, labels
         address losses, norms, rates, loss, smooth
 
+    ctypedef struct fastrnn_choice:
+        double temperature
+        int top_k
+        double top_p
+        double min_p
+        double penalty
+        uint8_t *seen
+
     ctypedef struct fastrnn_kernels:
         const char *isa
         int lanes
@@ -78,8 +86,8 @@ cdef extern from "fastrnn.h" nogil:
         void (*backward)(fastrnn_network *, fastrnn_team *, address, address, int, address,
                          address, address, address) noexcept nogil
         int64_t (*run)(fastrnn_training *, int64_t) noexcept nogil
-        void (*sample)(fastrnn_network *, address, address, address, address, address, double, int,
-                       double, address, int64_t, address) noexcept nogil
+        void (*sample)(fastrnn_network *, address, address, address, address, address,
+                       fastrnn_choice *, address, int64_t, address) noexcept nogil
         int64_t (*series_work)(fastrnn_reservoir *) noexcept nogil
         void (*run_series)(fastrnn_reservoir *, fastrnn_team *, fastrnn_series *) noexcept nogil
         void (*step)(fastrnn_optimizer *, int64_t, double, double, int64_t, address, address,

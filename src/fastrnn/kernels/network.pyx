@@ -1,11 +1,12 @@
 """The kernels of a network: unroll, gradients, sampling."""
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memset
 
 from fastrnn.kernels.border cimport data, select
 from fastrnn.kernels.c cimport (
-    FASTRNN_MOST_LAYERS, address, bitgen_t, fastrnn_batch, fastrnn_bits, fastrnn_network,
+    FASTRNN_MOST_LAYERS, address, bitgen_t, fastrnn_batch, fastrnn_bits, fastrnn_choice,
+    fastrnn_network,
 )
 from fastrnn.kernels.gemm cimport gemm_double, gemm_float
 from fastrnn.kernels.reservoir cimport Reservoir
@@ -210,16 +211,19 @@ cdef class Network:
         return dx
 
     def sample(self, params, state, ids, double temperature, uniforms, int top_k=0,
-               double top_p=1, labels=None):
+               double top_p=1, labels=None, double min_p=0, double penalty=1, seen=None):
         """Sample n ids for each of N streams after reading ids [N] in state [N][P], which becomes
         the last; each of the uniform numbers [n][N] in [0, 1) decides one. Only the top_k likeliest
-        symbols can come (0: all), and of those the likeliest whose probabilities sum to top_p.
-        Labels as for `unroll`. Returns [n][N]."""
+        symbols can come (0: all), of those the likeliest whose probabilities sum to top_p, and of
+        those the ones with min_p of the largest probability. Symbols that are marked in seen [N][K]
+        have their score divided by the penalty if it is positive, else multiplied by it; those that
+        are sampled are marked. Labels as for `unroll`. Returns [n][N]."""
         cdef int64_t n = len(uniforms)
         out = np.empty((n, self.net.N), np.int32)
-        if not 0 <= temperature < float("inf") or top_k < 0 or not 0 < top_p <= 1:
-            raise ValueError("sampling takes a temperature of 0 or more, top_k of 0 or more and "
-                             "top_p above 0 up to 1")
+        if not 0 <= temperature < float("inf") or top_k < 0 or not 0 < top_p <= 1 \
+                or not 0 <= min_p <= 1 or not 0 < penalty < float("inf"):
+            raise ValueError("sampling takes a temperature of 0 or more, top_k of 0 or more, "
+                             "top_p above 0 up to 1, min_p from 0 to 1 and a penalty above 0")
         if self.net.V != self.net.K:
             raise ValueError("sampling needs outputs that are the symbols which are read")
         cdef address x = self.ids(ids, 1, self.net.V, "ids")
@@ -228,8 +232,9 @@ cdef class Network:
         cdef address u = data(uniforms, np.float64, out.size, "uniforms")
         cdef address y = data(out, np.int32, out.size, "ids")
         cdef address weights = self.probabilities(labels)
-        cdef int k = top_k or self.net.K
+        cdef fastrnn_choice choice = [temperature, top_k or self.net.K, top_p, min_p, penalty, NULL]
+        if seen is not None:
+            choice.seen = <uint8_t *> data(seen, np.uint8, <int64_t> self.net.N * self.net.K, "seen")
         with self.lock, nogil:
-            self.kernels.sample(&self.net, p, self.workspace, h, x, weights, temperature, k, top_p,
-                                u, n, y)
+            self.kernels.sample(&self.net, p, self.workspace, h, x, weights, &choice, u, n, y)
         return out

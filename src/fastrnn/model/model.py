@@ -82,6 +82,28 @@ class Model(Network):
         The losses of the model's training.
     known : uint64 ndarray
         Sorted digests of the records that the model was trained on, for `novelty`.
+    starts : float64 ndarray, shape (K,)
+        How often each symbol begins a line (of words: a sentence) of the training text; a sample
+        without a prime begins as often with it. Empty before training: all are equally likely.
+
+    Methods
+    -------
+    sample, stream
+        Generate text.
+    score, surprisal, accuracy
+        How well the model predicts a text, records or sequences.
+    predict, extrapolate
+        Predictions for sequences.
+    rank_labels, novelty
+        For records: the likeliest label, and which samples are new.
+    fit_head
+        Of an echo state network, by ridge regression.
+    save, copy, in_float64
+        Files (`fastrnn.load` reads them) and copies.
+    loss_and_gradients, losses, zero_state, views
+        For a training loop of your own.
+    network, draw, check, stored, from_stored
+        For fastrnn itself; they may change.
 
     Raises
     ------
@@ -102,7 +124,7 @@ class Model(Network):
         self.vocabulary = vocabulary if isinstance(vocabulary, Vocabulary) else None
         super().__init__(sizes_of(vocabulary), dict(settings), reservoir)
         self.history = History()
-        self.known = np.empty(0, np.uint64)
+        self.known, self.starts = np.empty(0, np.uint64), np.empty(0)
 
     @property
     def text_vocabulary(self) -> Vocabulary:
@@ -130,9 +152,11 @@ class Model(Network):
         Parameters
         ----------
         source : str, bytes (for unit "byte"), Corpus with this model's vocabulary, or Sequences
-            For a model of records, a str is one record.
-        label : str, or dict of str -> float, optional
-            For a str and a model with labels: its label, or a mixture label -> weight.
+            For a model of records, a str is one record. A list of str is several texts, each read
+            from `state`, or several records: the mean is over all their predictions.
+        label : str, or dict of str -> float, or a list of these, optional
+            For a str and a model with labels: its label, or a mixture label -> weight; for a list
+            of records one for all, or one for each.
 
         Raises
         ------
@@ -140,8 +164,8 @@ class Model(Network):
             Fewer than two symbols, a symbol that the vocabulary does not have, a corpus with
             another vocabulary, sequences of other sizes, or an unknown label.
         """
-        read, weights = scoring.to_read(self, self.vocabulary, source, label)
-        return scoring.mean_loss(self, read, self.state, weights)
+        return scoring.mean_loss(self, scoring.each_to_read(self, self.vocabulary, source, label),
+                                 self.state)
 
     def surprisal(self, text: str | bytes | Source, label: Any = None) -> NDArray[np.float64]:
         """The loss of each symbol of a text: -log p(symbol | all symbols before it), in nats.
@@ -312,9 +336,10 @@ class Model(Network):
         Returns
         -------
         str or list of str
-            `length` symbols (for unit "byte": bytes, decoded as UTF-8), fewer if a stop string or
-            a record's end comes before; with `n` a list of n texts. With the same seed, n=1 gives
-            the text that is returned without n, and a larger n other texts.
+            `length` symbols, without the prime unless ``echo=True`` (for unit "byte": bytes,
+            decoded as UTF-8); fewer if a stop string or a record's end comes before. With `n` or a
+            list of primes a list of texts. With the same seed, n=1 gives the text that is returned
+            without n, and a larger n other texts.
 
         Raises
         ------
@@ -325,10 +350,13 @@ class Model(Network):
         Notes
         -----
         temperature=0.5 squares the probabilities and normalizes them. top_k: Fan, Lewis and
-        Dauphin 2018. top_p, applied after temperature and top_k: Holtzman et al. 2020.
+        Dauphin 2018. top_p, applied after temperature and top_k: Holtzman et al. 2020. min_p,
+        applied last: Nguyen et al. 2024. repetition_penalty, applied first: Keskar et al. 2019.
         """
-        texts = sampling.sample(self, self.text_vocabulary, length, n, dict(settings))
-        return texts[0] if n is None else texts
+        texts = sampling.sample(self, self.text_vocabulary, self.starts, length, n,
+                                dict(settings))
+        one = n is None and not isinstance(settings.get("prime"), list | tuple)
+        return texts[0] if one else texts
 
     @documented(SampleSettings)
     def stream(self, *, length: int | None = None,
@@ -358,13 +386,13 @@ class Model(Network):
         ValueError, TypeError
             As `Model.sample`.
         """
-        return sampling.stream(self, self.text_vocabulary, length, dict(settings))
+        return sampling.stream(self, self.text_vocabulary, self.starts, length, dict(settings))
 
     def copy(self) -> "Model":
         """A copy of the model with its parameters, state and history."""
         other = Model(self.vocabulary or self.sizes, reservoir=self.reservoir, **self.config)
         other.block[:], other.state[:] = self.block, self.state
-        other.history, other.known = self.history.copy(), self.known
+        other.history, other.known, other.starts = self.history.copy(), self.known, self.starts
         return other
 
     def in_float64(self) -> "Model":
@@ -395,7 +423,7 @@ class Model(Network):
 
     def stored(self) -> tuple[store.Tensors, dict[str, Any]]:
         """The tensors and the JSON for a file that stores this model."""
-        tensors, about = storing.stored(self, self.history, self.known)
+        tensors, about = storing.stored(self, self.history, self.known, self.starts)
         return tensors, about | {
             "vocabulary": self.vocabulary and self.vocabulary.to_dict(),
             "sizes": None if self.vocabulary else asdict(self.sizes)}
@@ -408,7 +436,7 @@ class Model(Network):
                       else Vocabulary.from_dict(about["vocabulary"]))
         reservoir = storing.check_parameters(tensors, sizes_of(vocabulary), about["model"])
         model = cls(vocabulary, reservoir=reservoir, **about["model"])
-        model.history, model.known = storing.restore(model, tensors, about)
+        model.history, model.known, model.starts = storing.restore(model, tensors, about)
         return model
 
     def __repr__(self) -> str:

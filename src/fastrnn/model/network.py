@@ -165,7 +165,8 @@ class Network:
     def draw(
         self, length: int, state: NDArray[Any], symbols: ArrayLike, temperature: float,
         rng: np.random.Generator, top_k: int = 0, top_p: float = 1.0,
-        labels: NDArray[Any] | None = None, never: Collection[int] = (),
+        labels: NDArray[Any] | None = None, never: Collection[int] = (), *, min_p: float = 0.0,
+        penalty: float = 1.0, seen: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.int32]:
         """Sample symbol ids, each fed back as the next input.
 
@@ -185,6 +186,9 @@ class Network:
             Probabilities of the labels of each row.
         never : collection of int
             Ids that are never sampled.
+        min_p, penalty, seen : float, float, ndarray of uint8, shape (N, K), optional
+            Sample only from symbols with min_p of the largest probability; the repetition penalty,
+            and 1 for each symbol that has occurred, which is updated.
 
         Returns
         -------
@@ -198,7 +202,7 @@ class Network:
         with one_thread():
             return self.network(1, len(state)).sample(
                 block, state, np.array(symbols, np.int32), temperature,
-                rng.random((length, len(state))), top_k, top_p, labels)
+                rng.random((length, len(state))), top_k, top_p, labels, min_p, penalty, seen)
 
     def _checked_ids(self, ids: ArrayLike) -> ArrayLike:
         """A model with a vocabulary checks the ids here."""

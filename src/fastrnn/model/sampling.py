@@ -22,34 +22,61 @@ STREAM_PIECES = (1, 2, 4, 8, 16, 32)  # then 32 each time: the first symbols com
 
 
 def sample(
-    network: Network, vocabulary: Vocabulary, length: int, n: int | None, settings: dict[str, Any]
+    network: Network, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int,
+    n: int | None, settings: dict[str, Any]
 ) -> list[str]:
     """A list of n texts (one where n is None) of `length` symbols, with `SampleSettings`."""
     how = checked(SampleSettings, settings, "sample")
     length = positive_int("length", length, least=0)
-    N = 1 if n is None else positive_int("n", n)
+    primes = _primes(how["prime"], n)
     stops = _stop_strings(how["stop"])
     ends = bool(stops) or vocabulary.stop is not None
-    pieces = _pieces(network, vocabulary, how["max_length"] or length, N, how,
+    pieces = _pieces(network, vocabulary, starts, how["max_length"] or length, primes, how,
                      repeat(STOP_PIECE if ends else PIECE))
     if ends:  # each text takes pieces until it has stopped
-        return ["".join(_until(stops, vocabulary.iterdecode(_record(vocabulary, part, i))))
-                for i, part in enumerate(tee(pieces, N))]
-    ids = np.concatenate([np.empty((0, N), np.int32), *pieces])  # (length, N)
-    return [vocabulary.decode(column) for column in ids.T]
+        texts = ["".join(_until(stops, vocabulary.iterdecode(_record(vocabulary, part, i))))
+                 for i, part in enumerate(tee(pieces, len(primes)))]
+    else:
+        ids = np.concatenate([np.empty((0, len(primes)), np.int32), *pieces])  # (length, N)
+        texts = [vocabulary.decode(column) for column in ids.T]
+    return [_shown(vocabulary, prime) + text if how["echo"] else text
+            for prime, text in zip(primes, texts, strict=True)]
 
 
 def stream(
-    network: Network, vocabulary: Vocabulary, length: int | None, settings: dict[str, Any]
+    network: Network, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int | None,
+    settings: dict[str, Any]
 ) -> Iterator[str]:
     """The symbols of one text; with length None only a stop string or a record's end ends it."""
     how = checked(SampleSettings, settings, "stream")
     if length is not None:
         length = positive_int("length", length, least=0)
     stops = _stop_strings(how["stop"])
-    pieces = _pieces(network, vocabulary, how["max_length"] or length, 1, how,
+    primes = _primes(how["prime"], None)
+    if len(primes) > 1:
+        raise ValueError("a stream is one text: give one prime, not a list")
+    pieces = _pieces(network, vocabulary, starts, how["max_length"] or length, primes, how,
                      chain(STREAM_PIECES, repeat(STREAM_PIECES[-1])))
-    return _until(stops, vocabulary.iterdecode(_record(vocabulary, pieces, 0)))
+    symbols = _until(stops, vocabulary.iterdecode(_record(vocabulary, pieces, 0)))
+    return chain(_shown(vocabulary, primes[0]), symbols) if how["echo"] else symbols
+
+
+def _primes(prime: Any, n: int | None) -> list[str | bytes]:
+    """The prime of each text."""
+    if isinstance(prime, str | bytes):
+        return [prime] * (1 if n is None else positive_int("n", n))
+    primes = list(prime)
+    if not primes or not all(isinstance(each, str | bytes) for each in primes):
+        raise TypeError(f"prime must be a text or a list of texts, not {prime!r}")
+    if n not in (None, len(primes)):
+        raise ValueError(f"n is {n}, and prime has {len(primes)} texts: leave n out")
+    return primes
+
+
+def _shown(vocabulary: Vocabulary, prime: str | bytes) -> str:
+    """The prime as it stands before a generated text."""
+    text = prime if isinstance(prime, str) else prime.decode("utf-8", "replace")
+    return text + " " * (vocabulary.unit == "word" and text != "" and not text[-1].isspace())
 
 
 def read_prime(
@@ -64,10 +91,10 @@ def read_prime(
 
 
 def _pieces(
-    network: Network, vocabulary: Vocabulary, length: int | None, n: int, how: dict[str, Any],
-    sizes: Iterable[int],
+    network: Network, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int | None,
+    primes: list[str | bytes], how: dict[str, Any], sizes: Iterable[int],
 ) -> Iterator[NDArray[np.int32]]:
-    """Read the prime, and return an iterator over pieces (size, n) of n texts' ids, which have the
+    """Read the primes, and return an iterator over pieces (size, n) of n texts' ids, which have the
     given `sizes` and `length` rows in all."""
     if not np.isfinite(network.block).all():
         raise ValueError("the model's parameters are not finite, so it cannot generate: load an "
@@ -75,42 +102,68 @@ def _pieces(
     p = 1.0 if how["top_p"] is None else how["top_p"]
     if not 0 < p <= 1:
         raise ValueError(f"top_p must be above 0 and at most 1, not {p!r}")
-    rng = np.random.default_rng(how["seed"])
+    n, rng = len(primes), np.random.default_rng(how["seed"])
     labels = probabilities(network.config["labels"], how["label"], n, network.block.dtype)
-    never: set[int] = set()
     record = vocabulary.stop is not None
-    if not record:
-        given, state = vocabulary.encode(how["prime"]), network.state.copy()
-        read_prime(network, given[:-1], state)
-        state, at_first = np.repeat(state, n, axis=0), never  # (n, P)
+    if record:
+        given = [vocabulary.encode_record(prime)[:-1] for prime in primes]
+        state = network.zero_state(n)
+        never, at_first = _barred(vocabulary, any(len(ids) == 1 for ids in given))
     else:
-        given, state = vocabulary.encode_record(how["prime"])[:-1], network.zero_state(n)
-        for row in range(n if len(given) > 1 else 0):  # each with its own label
-            read_prime(network, given[:-1], state[row : row + 1],
+        given, state = [vocabulary.encode(prime) for prime in primes], network.state.copy()
+        state, never, at_first = np.repeat(state, n, axis=0), set(), set()  # (n, P)
+        if len({len(ids) > 0 for ids in given}) > 1:
+            raise ValueError("some primes are empty and others not: sample them apart")
+    for row, ids in enumerate(given):
+        if row and not record and primes[row] == primes[0]:
+            state[row] = state[0]
+        elif len(ids) > 1:  # records each with its own label
+            read_prime(network, ids[:-1], state[row : row + 1],
                        None if labels is None else labels[row : row + 1])
-        start, stop = map(vocabulary.symbols.index, (vocabulary.start, vocabulary.stop))
-        never = {start} - {stop}  # a record contains no start symbol,
-        at_first = never | {stop} if len(given) == 1 else never  # and is not empty
+    penalty, seen = how["repetition_penalty"], None
+    if penalty != 1:
+        seen = np.zeros((n, len(vocabulary)), np.uint8)
+        for row, ids in enumerate(given):
+            seen[row, ids] = 1
 
     def pieces() -> Iterator[NDArray[np.int32]]:
         left: Any = np.inf if length is None else length
         barred = at_first
-        if len(given):
-            last = np.repeat(given[-1:], n)
+        if len(given[0]):
+            last = np.array([ids[-1] for ids in given], np.int32)
         else:
-            last = rng.integers(len(vocabulary), size=n, dtype=np.int32)
+            last = _first(starts, len(vocabulary), n, rng)
+            if seen is not None:
+                seen[np.arange(n), last] = 1
             if left:
                 yield last[None]
             left -= 1
         for size in chain((1,), sizes) if record else sizes:
             if left <= 0:
                 return
-            drawn = network.draw(min(size, left), state, last, how["temperature"], rng,
-                                 how["top_k"] or 0, p, labels, barred)
+            drawn = network.draw(
+                min(size, left), state, last, how["temperature"], rng, how["top_k"] or 0, p, labels,
+                barred, min_p=how["min_p"], penalty=penalty, seen=seen)
             yield drawn
             last, left, barred = drawn[-1], left - len(drawn), never
 
     return pieces()
+
+
+def _first(starts: NDArray[np.float64], K: int, n: int,
+           rng: np.random.Generator) -> NDArray[np.int32]:
+    """The first symbols of n texts without a prime."""
+    if not starts.size:
+        return rng.integers(K, size=n, dtype=np.int32)
+    return rng.choice(K, size=n, p=starts / starts.sum()).astype(np.int32)
+
+
+def _barred(vocabulary: Vocabulary, empty: bool) -> tuple[set[int], set[int]]:
+    """The ids that a record never contains, and those that never begin one: it has no start symbol,
+    and without a prime it is not empty."""
+    start, stop = map(vocabulary.symbols.index, (vocabulary.start, vocabulary.stop))
+    never = {start} - {stop}
+    return never, never | {stop} if empty else never
 
 
 def _record(

@@ -1,6 +1,6 @@
 """Losses and accuracy of a network on a source, classification, and novelty."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -85,13 +85,29 @@ def not_for_text() -> ValueError:
                       "extrapolate and score sequences")
 
 
-def mean_loss(
-    network: Network, source: Source, state: NDArray[Any], weights: NDArray[Any] | None = None
-) -> float:
-    """Mean loss of one prediction."""
+def each_to_read(
+    network: Network, vocabulary: Vocabulary | None, given: Any, label: Any = None
+) -> list[tuple[Source, NDArray[Any] | None]]:
+    """`to_read` of a text or source, or of each text of a list."""
+    if not isinstance(given, list | tuple):
+        return [to_read(network, vocabulary, given, label)]
+    if not given:
+        raise ValueError("there is no text to score: the list is empty")
+    labels = list(label) if isinstance(label, list | tuple) else [label] * len(given)
+    if len(labels) != len(given):
+        raise ValueError(f"there are {len(given)} texts and {len(labels)} labels: give one label "
+                         "for all, or one for each")
+    return [to_read(network, vocabulary, text, own)
+            for text, own in zip(given, labels, strict=True)]
+
+
+def mean_loss(network: Network, sources: Iterable[tuple[Source, NDArray[Any] | None]],
+              state: NDArray[Any]) -> float:
+    """Mean loss of one prediction of all sources, each with its label probabilities."""
     total, count = 0.0, 0
-    for batch, losses, _ in read(network, source, state, weights):
-        total, count = total + float(losses.sum()), count + batch.predictions
+    for source, weights in sources:
+        for batch, losses, _ in read(network, source, state, weights):
+            total, count = total + float(losses.sum()), count + batch.predictions
     return total / count
 
 

@@ -1,6 +1,7 @@
 """The tensors and the JSON in a file that stores a model.
 
-Tensors: each parameter by its name, ``state`` (N, P), ``known`` (digests of records), the arrays of
+Tensors: each parameter by its name, ``state`` (N, P), ``known`` (digests of records),
+``starts`` (how often each symbol begins a line), the arrays of
 the history (``history.loss`` etc.) and of an esn's reservoir (``reservoir.Win`` etc.). JSON:
 ``model`` (the settings), ``vocabulary`` or ``sizes``, ``history``. A training run adds to both
 (`fastrnn.training.checkpoint`).
@@ -24,10 +25,12 @@ HISTORY = {"loss": "float64", "smooth_loss": "float64", "valid_loss": "float64",
 
 
 def stored(
-    network: Network, history: History, known: NDArray[np.uint64]
+    network: Network, history: History, known: NDArray[np.uint64], starts: NDArray[np.float64]
 ) -> tuple[Tensors, dict[str, Any]]:
-    """Tensors and JSON of a network, its history and the digests of its training records."""
-    tensors = dict(network.params) | {"state": network.state, "known": known}
+    """Tensors and JSON of a network, its history, the digests of its training records, and the
+    starts of its training text."""
+    tensors = dict(network.params) | {"state": network.state, "known": known,
+                                      "starts": starts}
     arrays = network.reservoir.tensors if network.reservoir else {}
     tensors |= {f"reservoir.{name}": array for name, array in arrays.items()}
     tensors |= {f"history.{name}": getattr(history, name) for name in HISTORY}
@@ -50,12 +53,16 @@ def check_parameters(tensors: Tensors, sizes: Sizes, config: dict[str, Any]) -> 
 
 def restore(
     network: Network, tensors: Tensors, about: dict[str, Any]
-) -> tuple[History, NDArray[np.uint64]]:
-    """Fill in parameters and state; return the history and the digests of training records."""
+) -> tuple[History, NDArray[np.uint64], NDArray[np.float64]]:
+    """Fill in parameters and state; return history, digests of records, and starts of lines."""
     P = network.state.shape[1]
     expect(tensors, "state", (*tensors["state"].shape[:1], P), network.block.dtype)
     expect(tensors, "known", (tensors["known"].size,), "uint64")
-    # files of format 5 before 0.2 have no learning rates
+    # files of fastrnn 0.1 have no starts and no learning rates
+    starts = tensors.setdefault("starts", np.zeros(0))
+    expect(tensors, "starts", (network.sizes.outputs if starts.size else 0,), "float64")
+    if starts.size and not (0 < starts.sum() < np.inf and (starts >= 0).all()):
+        raise ValueError("starts are no counts")
     tensors.setdefault("history.learning_rate", np.full(tensors["history.loss"].size, np.nan))
     lengths = {name: tensors[f"history.{name}"].size for name in HISTORY}
     lengths["smooth_loss"] = lengths["learning_rate"] = lengths["loss"]
@@ -68,6 +75,8 @@ def restore(
     for name, p in network.params.items():
         p[:] = tensors[name]
     network.state[:] = tensors["state"][:1]
-    return (History(*(tensors[f"history.{name}"] for name in HISTORY), seq_length=seq_length,
-                    measure=MEASURES[network.config["loss"]],
-                    one_stream=about["history"].get("one_stream") is True), tensors["known"])
+    history = History(
+        *(tensors[f"history.{name}"] for name in HISTORY), seq_length=seq_length,
+        measure=MEASURES[network.config["loss"]],
+        one_stream=about["history"].get("one_stream") is True)
+    return history, tensors["known"], starts

@@ -221,6 +221,7 @@ class Trainer:
         if self.config["minutes"]:
             self._watch.start()
         self.model.known = np.union1d(self.model.known, self._digests)
+        self.model.starts = self._source.starts()
         stop = ""
         try:
             with one_thread(), interrupts() as interrupted, plan.bar(self.progress) as bar:
