@@ -343,9 +343,9 @@ class GradcheckSettings(TypedDict, total=False):
     """How `fastrnn.gradcheck` computes numerical gradients."""
 
     step: Annotated[float, Setting(
-        1e-5, positive_float, "How far each entry is moved, up and down.")]
+        1e-4, positive_float, "How far each entry is moved, up and down.")]
     tolerance: Annotated[float, Setting(
-        1e-6, positive_float, "Largest relative error, beyond rounding, that passes.")]
+        1e-6, positive_float, "The relative error of every entry must be below this.")]
     entries: Annotated[int | None, whole(
         None, "Number of entries of each tensor to check, chosen at random; all where not given.")]
     dropout: Annotated[bool, Setting(

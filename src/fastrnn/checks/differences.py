@@ -1,0 +1,138 @@
+"""One entry of a gradient against finite differences: right, wrong, or not to be told."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+EPS = float(np.finfo(np.float64).eps)
+SURE = 4  # so many times its typical size is the most that rounding is taken to be
+SECOND_LOOK = 4.0 ** np.arange(-5, 4)  # steps of the second look, in units of the first step
+
+# right, or 0 twice; wrong; so small that rounding could hide an error of the tolerance; the
+# numerical gradient depends on the step
+Status = Literal["right", "zero", "wrong", "small", "unsettled"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the gradient: analytic, numerical, and their relative error."""
+
+    index: tuple[int, ...]
+    analytic: float
+    numeric: float
+    error: float
+    status: Status
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses as a function of arrays that are changed in place.
+
+    values() are the losses with the arrays as they are now, `start` those before any change,
+    total(change) is the sum of a change of them, and `noise` about how far it is off because the
+    losses are rounded."""
+
+    values: Callable[[], Array]
+    total: Callable[[Array], float]
+    start: Array
+    noise: float
+
+    def difference(self, p: Array, index: tuple[int, ...], step: float) -> tuple[float, float]:
+        """The central difference for an entry of p, and by how much the slope to its right is
+        larger than that to its left."""
+        before = p[index]
+        high = before + step
+        low = before - (high - before)  # as far on the other side, rounded as they are
+        p[index] = high
+        above = self.values()
+        p[index] = low
+        below = self.values()
+        p[index] = before
+        # changes before sums, whose rounding would hide them
+        rise, bend = above - below, (above - self.start) - (self.start - below)
+        return self.total(rise) / (high - low), 2 * self.total(bend) / (high - low)
+
+    def check(self, p: Array, index: tuple[int, ...], a: float, step: float,
+              tolerance: float) -> Entry:
+        """Compare the analytic gradient a of an entry of p with its central difference, and where
+        that does not show it to be right, with better ones."""
+        if p[index] + step == p[index]:
+            raise ValueError(f"step {step:g} is lost when it is added to {p[index]:g}: give a "
+                             "larger one")
+        n, _ = self.difference(p, index, step)
+        error, size = relative_error(a, n)
+        if a == n == 0:
+            return Entry(index, a, n, error, "zero")
+        if error < tolerance and SURE * self.noise / step <= tolerance * size:
+            return Entry(index, a, n, error, "right")
+        if not math.isfinite(a):
+            return Entry(index, a, n, error, "wrong")
+        n, rounding, spread = self._second_look(p, index, step)
+        if math.isnan(n):  # for every step
+            return Entry(index, a, n, math.inf, "wrong")
+        error, size = relative_error(a, n)
+        status: Status
+        if error >= tolerance and spread <= 0.01 * abs(n) + rounding \
+                and abs(a - n) > rounding + SURE * spread:
+            status = "wrong"
+        elif rounding > tolerance * size and rounding >= spread:
+            status = "small"
+        else:
+            status = "right" if error < tolerance else "unsettled"
+        return Entry(index, a, n, error, status)
+
+    def _second_look(self, p: Array, index: tuple[int, ...],
+                     step: float) -> tuple[float, float, float]:
+        """The numerical gradient of fourth order, (16 D(h) - D(4 h)) / 15 for the central
+        difference D(h), with the step h at which it is best; at most how far it is off by rounding;
+        and how far it is from those of all smaller steps and the next larger one. NaN, if no step
+        gives a number."""
+        steps = step * SECOND_LOOK
+        steps = steps[steps > 16 * EPS * abs(p[index])]
+        D, bend = np.array([self.difference(p, index, h) for h in steps]).T
+        n = (16 * D[:-1] - D[1:]) / 15
+        rounding = SURE * self.noise / steps
+        # where the loss is smooth the slopes on both sides differ in proportion to the step
+        kink = np.abs(bend[:-1] - bend[1:] / 4)
+        best = math.nan, math.inf, math.inf
+        for k in range(1, len(n) - 1):  # at least three that agree, which is no accident
+            near = slice(k + 2)
+            apart = np.abs(n[near] - n[k]) - rounding[near] - rounding[k]
+            spread = np.maximum(0, [*apart, kink[k] - SURE * rounding[k]]).max()
+            if rounding[k] + spread < best[1] + best[2]:  # never where a number is NaN
+                best = float(n[k]), float(rounding[k]), float(spread)
+        return best
+
+
+def relative_error(a: float, n: float) -> tuple[float, float]:
+    """|a - n| / max(1e-12, |a| + |n|), inf where it is no number, and this denominator."""
+    size = max(1e-12, abs(a) + abs(n))
+    return abs(a - n) / size if math.isfinite(a - n) else math.inf, size
+
+
+def noise_of_losses(start: Array, sequences: int) -> float:
+    """About how far the sum over time and mean over the sequences of losses is off if each is
+    rounded by itself."""
+    eps = float(np.finfo(start.dtype).eps) if start.dtype.kind == "f" else EPS
+    return float(eps * np.linalg.norm(start) / sequences)
+
+
+def amplified_noise(noise: float, p: Iterable[Array], change: Callable[[], float],
+                    rng: np.random.Generator) -> float:
+    """The noise of a network that amplifies the rounding of its states: change() is that of the
+    loss, measured with all weights p rounded in another way. At most 1000 times `noise`, beyond
+    which the differences are said not to settle, rather than to be rounded."""
+    arrays, changes = list(p), []
+    before = [array.copy() for array in arrays]
+    for _ in range(4):
+        for array, old in zip(arrays, before, strict=True):
+            array[...] = old * (1 + EPS * rng.uniform(-1, 1, old.shape))
+        changes.append(change())
+    for array, old in zip(arrays, before, strict=True):
+        array[...] = old
+    return float(np.clip(np.sqrt(np.mean(np.square(changes))), noise, 1000 * noise))
