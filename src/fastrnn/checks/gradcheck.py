@@ -14,6 +14,7 @@ from ..validate import float_array
 from .differences import Array, Entry, Losses, Status, amplified_noise, noise_of_losses
 
 EPS32 = float(np.finfo(np.float32).eps)
+LARGE32 = 1e19  # products of such gradients are infinite in float32
 SEQUENCE = 3  # axes of an array of sequences (N, T, D)
 # An entry within a step of a kink of relu is a matter of chance; in a chaotic recurrence nearly all
 # entries are unsettled, so that this fraction tells the two apart.
@@ -63,8 +64,9 @@ class InFloat32:
     errors : dict of str -> float
         ||g32 - g64|| / ||g64|| of each tensor.
     bound : float
-        The largest that passes: 64 roundings of float32 for each factor that the root of T and the
-        smallness of the errors of prediction bring.
+        The largest that passes: 32 eps sqrt(T) with eps = 2^-23, as roundings add up over T steps,
+        divided by the root mean square of 1 - p where the probabilities p of the targets are near
+        1, since float32 does not know 1 - p better.
     sensitivity : float
         How far the float64 gradients move, measured in the same way, where the weights are rounded
         to float32: beyond the bound, no float32 gradient can be right.
@@ -251,9 +253,12 @@ def _in_float32(model: Model, twin: Model, grads: dict[str, Array], losses: Arra
     near = 1.0
     if model.config["loss"] != "squared_error" and losses.any():
         near = float(np.sqrt(np.mean(np.square(np.expm1(-losses[losses > 0])))))
-    bound = 64 * EPS32 * math.sqrt(losses.shape[1]) / near
+    bound = 32 * EPS32 * math.sqrt(losses.shape[1]) / near
+    sensitivity = max(_distance(g, grads[name]) for name, g in moved.items())
+    if max(np.abs(g).max() for g in grads.values()) > LARGE32:
+        sensitivity = math.inf
     return InFloat32({name: _distance(g, grads[name]) for name, g in in_float32.items()}, bound,
-                     max(_distance(g, grads[name]) for name, g in moved.items()))
+                     sensitivity)
 
 
 def _distance(g: Array, exact: Array) -> float:
