@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 EPS = float(np.finfo(np.float64).eps)
 SURE = 4  # so many times its typical size is the most that rounding is taken to be
-SECOND_LOOK = 4.0 ** np.arange(-5, 4)  # steps of the second look, in units of the first step
+SECOND_LOOK = 4.0 ** np.arange(-4, 6)  # steps of the second look, in units of the first step
 
 # right, or 0 twice; wrong; so small that rounding could hide an error of the tolerance; the
 # numerical gradient depends on the step
 Status = Literal["right", "zero", "wrong", "small", "unsettled"]
+Estimate = tuple[float, float, float]  # a numerical gradient, and how far it may be off: `_best`
 
 
 @dataclass(frozen=True)
@@ -72,41 +73,51 @@ class Losses:
             return Entry(index, a, n, error, "right")
         if not math.isfinite(a):
             return Entry(index, a, n, error, "wrong")
-        n, rounding, spread = self._second_look(p, index, step)
+        (n, rounding, spread), *sides = self._second_look(p, index, step)
         if math.isnan(n):  # for every step
             return Entry(index, a, n, math.inf, "wrong")
         error, size = relative_error(a, n)
-        status: Status
         if error >= tolerance and spread <= 0.01 * abs(n) + rounding \
                 and abs(a - n) > rounding + SURE * spread:
-            status = "wrong"
-        elif rounding > tolerance * size and rounding >= spread:
-            status = "small"
-        else:
-            status = "right" if error < tolerance else "unsettled"
-        return Entry(index, a, n, error, status)
+            return Entry(index, a, n, error, "wrong")
+        if rounding > tolerance * size and rounding >= spread:
+            return Entry(index, a, n, error, "small")
+        if error >= tolerance:  # beside a kink the gradient is the slope of one side
+            for slope, off_by_rounding, apart in sides:
+                near, size = relative_error(a, slope)
+                if near < tolerance and off_by_rounding + apart <= tolerance * size:
+                    return Entry(index, a, slope, near, "right")
+        return Entry(index, a, n, error, "right" if error < tolerance else "unsettled")
 
-    def _second_look(self, p: Array, index: tuple[int, ...],
-                     step: float) -> tuple[float, float, float]:
-        """The numerical gradient of fourth order, (16 D(h) - D(4 h)) / 15 for the central
-        difference D(h), with the step h at which it is best; at most how far it is off by rounding;
-        and how far it is from those of all smaller steps and the next larger one. NaN, if no step
-        gives a number."""
+    def _second_look(self, p: Array, index: tuple[int, ...], step: float) -> list[Estimate]:
+        """The numerical gradient, extrapolated from differences of many steps, and then the slopes
+        to the right and to the left, extrapolated too."""
         steps = step * SECOND_LOOK
         steps = steps[steps > 16 * EPS * abs(p[index])]
-        D, bend = np.array([self.difference(p, index, h) for h in steps]).T
-        n = (16 * D[:-1] - D[1:]) / 15
+        with np.errstate(all="ignore"):  # a large step may leave the domain of a function
+            D, bend = np.array([self.difference(p, index, h) for h in steps]).T
         rounding = SURE * self.noise / steps
         # where the loss is smooth the slopes on both sides differ in proportion to the step
-        kink = np.abs(bend[:-1] - bend[1:] / 4)
-        best = math.nan, math.inf, math.inf
-        for k in range(1, len(n) - 1):  # at least three that agree, which is no accident
-            near = slice(k + 2)
-            apart = np.abs(n[near] - n[k]) - rounding[near] - rounding[k]
-            spread = np.maximum(0, [*apart, kink[k] - SURE * rounding[k]]).max()
-            if rounding[k] + spread < best[1] + best[2]:  # never where a number is NaN
-                best = float(n[k]), float(rounding[k]), float(spread)
-        return best
+        kink = np.abs(bend[:-1] - bend[1:] / 4) - SURE * rounding[:-1]
+        estimates = [_best((16 * D[:-1] - D[1:]) / 15, rounding, kink)]  # error h^4
+        for slope in (D + bend / 2, D - bend / 2):  # error h
+            linear = (4 * slope[:-1] - slope[1:]) / 3  # error h^2
+            estimates.append(_best((16 * linear[:-1] - linear[1:]) / 15, 3 * rounding, kink * 0))
+        return estimates
+
+
+def _best(n: Array, rounding: Array, kink: Array) -> Estimate:
+    """The best of the estimates n, from the smallest step to the largest: at most how far it is off
+    by rounding, and how far it is from those of all smaller steps and of the next larger one, or
+    off by a kink if that is more. NaN if no step gives a number."""
+    best = math.nan, math.inf, math.inf
+    for k in range(1, len(n) - 1):  # at least three that agree, which is no accident
+        near = slice(k + 2)
+        apart = np.abs(n[near] - n[k]) - rounding[near] - rounding[k]
+        spread = np.maximum(0, [*apart, kink[k]]).max()
+        if rounding[k] + spread < best[1] + best[2]:  # never where a number is NaN
+            best = float(n[k]), float(rounding[k]), float(spread)
+    return best
 
 
 def relative_error(a: float, n: float) -> tuple[float, float]:

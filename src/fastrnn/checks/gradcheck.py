@@ -15,6 +15,7 @@ from .differences import Array, Entry, Losses, Status, amplified_noise, noise_of
 
 EPS32 = float(np.finfo(np.float32).eps)
 LARGE32 = 1e19  # products of such gradients are infinite in float32
+MOVES32 = 32  # roundings by which weights are moved to see whether float32 can tell anything
 SEQUENCE = 3  # axes of an array of sequences (N, T, D)
 # An entry within a step of a kink of relu is a matter of chance; in a chaotic recurrence nearly all
 # entries are unsettled, so that this fraction tells the two apart.
@@ -68,8 +69,9 @@ class InFloat32:
         divided by the root mean square of 1 - p where the probabilities p of the targets are near
         1, since float32 does not know 1 - p better.
     sensitivity : float
-        How far the float64 gradients move, measured in the same way, where the weights are rounded
-        to float32: beyond the bound, no float32 gradient can be right.
+        How far the float64 gradients move, measured in the same way, where the weights are moved
+        by up to 32 roundings of float32. Where this is above the bound, errors up to it are not
+        conclusive.
     """
 
     errors: dict[str, float]
@@ -199,7 +201,7 @@ def gradcheck(
     Notes
     -----
     An entry that its central difference does not show to be right, or that is too small for it, is
-    looked at again with differences of fourth order and steps from step / 1024 to 64 step. It is
+    looked at again with differences of fourth order and steps from step / 256 to 1024 step. It is
     wrong only where those agree with one another.
     """
     how = checked(GradcheckSettings, dict(settings), "gradcheck")
@@ -246,17 +248,17 @@ def _in_float32(model: Model, twin: Model, grads: dict[str, Array], losses: Arra
                 call: Callable[..., Any], rng: np.random.Generator) -> InFloat32:
     """How far the gradients of the float32 model are from those (`grads`) of its float64 twin."""
     _, in_float32, _ = call(model.loss_and_gradients)
-    twin.block *= 1 + EPS32 * rng.uniform(-0.5, 0.5, twin.block.shape)
-    _, moved, _ = call(twin.loss_and_gradients)
-    twin.block[:] = model.block
+    sensitivity = 0.0 if max(np.abs(g).max() for g in grads.values()) < LARGE32 else math.inf
+    for _ in range(8):
+        twin.block *= 1 + MOVES32 * EPS32 * rng.uniform(-1, 1, twin.block.shape)
+        _, moved, _ = call(twin.loss_and_gradients)
+        twin.block[:] = model.block
+        sensitivity = max(sensitivity, *(_distance(g, grads[name]) for name, g in moved.items()))
     # A probability p near 1 is known to one rounding, and so is 1 - p, the gradient of its score.
     near = 1.0
     if model.config["loss"] != "squared_error" and losses.any():
         near = float(np.sqrt(np.mean(np.square(np.expm1(-losses[losses > 0])))))
     bound = 32 * EPS32 * math.sqrt(losses.shape[1]) / near
-    sensitivity = max(_distance(g, grads[name]) for name, g in moved.items())
-    if max(np.abs(g).max() for g in grads.values()) > LARGE32:
-        sensitivity = math.inf
     return InFloat32({name: _distance(g, grads[name]) for name, g in in_float32.items()}, bound,
                      sensitivity)
 
@@ -338,12 +340,12 @@ def _verdict(worst: dict[str, Worst], every: list[Status], tolerance: float, few
         return (f"FAILED: {wrong} of {len(every)} entries {_are(wrong)} wrong; the relative error "
                 f"{w.error:.2e} of {name} at {list(w.index)} is above the tolerance {tolerance:g}")
     beyond = float32 is not None and not float32.max_error <= float32.bound
-    if float32 and beyond and not float32.max_error <= 16 * float32.sensitivity:
-        return (f"FAILED: the gradients of the float32 kernels are off by {float32.max_error:.1e}, "
-                f"above their bound {float32.bound:.1e}, though those of float64 are right")
     if not few:
         return (f"not conclusive: {unsettled} of {len(every)} entries cannot be judged, since "
                 f"{TOO_FAST}: take smaller weights or fewer time steps")
+    if float32 and beyond and not float32.max_error <= float32.sensitivity:
+        return (f"FAILED: the gradients of the float32 kernels are off by {float32.max_error:.1e}, "
+                f"above their bound {float32.bound:.1e}; no entry of float64 is wrong")
     for name, w in worst.items():
         if not w.judged and w.too_small >= w.unsettled:
             return (f"not conclusive: most gradients of {name} are so small that rounding could "
@@ -353,8 +355,8 @@ def _verdict(worst: dict[str, Worst], every: list[Status], tolerance: float, few
             return (f"not conclusive: most gradients of {name} cannot be judged, since {TOO_FAST}: "
                     "take smaller weights or fewer time steps")
     if float32 and beyond:
-        return (f"not conclusive: float64 is right, but rounding the weights to float32 alone "
-                f"moves the gradients by {float32.sensitivity:.1e}, since {TOO_FAST}: take smaller "
+        return (f"not conclusive: float64 passes, but a few roundings of float32 move the "
+                f"gradients by up to {float32.sensitivity:.1e}, since {TOO_FAST}: take smaller "
                 "weights or fewer time steps")
     largest = max(w.error for w in worst.values())
     parts = [f"passed: the largest relative error {largest:.2e} is below the tolerance "
