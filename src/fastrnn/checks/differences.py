@@ -1,7 +1,7 @@
 """One entry of a gradient against finite differences: right, wrong, or not to be told."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 EPS = float(np.finfo(np.float64).eps)
 SURE = 4  # so many times its typical size is the most that rounding is taken to be
+LOST = 16 * EPS  # a step that is at most this part of a number is lost in its rounding
 SECOND_LOOK = 4.0 ** np.arange(-4, 6)  # steps of the second look, in units of the first step
 
 # right, or 0 twice; wrong; so small that rounding could hide an error of the tolerance; the
@@ -62,7 +63,7 @@ class Losses:
               tolerance: float) -> Entry:
         """Compare the analytic gradient a of an entry of p with its central difference, and where
         that does not show it to be right, with better ones."""
-        if p[index] + step == p[index]:
+        if step <= LOST * abs(p[index]):
             raise ValueError(f"step {step:g} is lost when it is added to {p[index]:g}: give a "
                              "larger one")
         n, _ = self.difference(p, index, step)
@@ -93,7 +94,7 @@ class Losses:
         """The numerical gradient, extrapolated from differences of many steps, and then the slopes
         to the right and to the left, extrapolated too."""
         steps = step * SECOND_LOOK
-        steps = steps[steps > 16 * EPS * abs(p[index])]
+        steps = steps[steps > LOST * abs(p[index])]
         with np.errstate(all="ignore"):  # a large step may leave the domain of a function
             D, bend = np.array([self.difference(p, index, h) for h in steps]).T
         rounding = SURE * self.noise / steps
@@ -133,17 +134,14 @@ def noise_of_losses(start: Array, sequences: int) -> float:
     return float(eps * np.linalg.norm(start) / sequences)
 
 
-def amplified_noise(noise: float, p: Iterable[Array], change: Callable[[], float],
+def amplified_noise(noise: float, weights: Array, change: Callable[[], float],
                     rng: np.random.Generator) -> float:
     """The noise of a network that amplifies the rounding of its states: change() is that of the
-    loss, measured with all weights p rounded in another way. At most 1000 times `noise`, beyond
-    which the differences are said not to settle, rather than to be rounded."""
-    arrays, changes = list(p), []
-    before = [array.copy() for array in arrays]
+    loss, measured with all weights rounded in another way. At most 1000 times `noise`, beyond which
+    the differences are said not to settle, rather than to be rounded."""
+    before, changes = weights.copy(), []
     for _ in range(4):
-        for array, old in zip(arrays, before, strict=True):
-            array[...] = old * (1 + EPS * rng.uniform(-1, 1, old.shape))
+        weights[:] = before * (1 + EPS * rng.uniform(-1, 1, before.shape))
         changes.append(change())
-    for array, old in zip(arrays, before, strict=True):
-        array[...] = old
+    weights[:] = before
     return float(np.clip(np.sqrt(np.mean(np.square(changes))), noise, 1000 * noise))

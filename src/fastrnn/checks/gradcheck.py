@@ -235,7 +235,9 @@ def _check_model(model: Model, inputs: ArrayLike, targets: ArrayLike, state: Arr
     def total(change: Array) -> float:
         return math.fsum(change.flat) / len(change)
 
-    noise = amplified_noise(noise_of_losses(start, len(start)), [twin.block],
+    # -log p is the difference of two numbers of about 1, or larger, even where it is nearly 0
+    parts = start if model.sizes.output_size else start + (start > 0)
+    noise = amplified_noise(noise_of_losses(parts, len(start)), twin.block,
                             lambda: total(call(twin.losses) - start), rng)
     losses = Losses(lambda: call(twin.losses), total, start, noise)
     found = {name: _compare(losses, p, grads[name], how, rng) for name, p in twin.params.items()}
@@ -256,7 +258,7 @@ def _in_float32(model: Model, twin: Model, grads: dict[str, Array], losses: Arra
         sensitivity = max(sensitivity, *(_distance(g, grads[name]) for name, g in moved.items()))
     # A probability p near 1 is known to one rounding, and so is 1 - p, the gradient of its score.
     near = 1.0
-    if model.config["loss"] != "squared_error" and losses.any():
+    if model.sizes.output_symbols and losses.any():
         near = float(np.sqrt(np.mean(np.square(np.expm1(-losses[losses > 0])))))
     bound = 32 * EPS32 * math.sqrt(losses.shape[1]) / near
     return InFloat32({name: _distance(g, grads[name]) for name, g in in_float32.items()}, bound,
