@@ -66,7 +66,7 @@ class Losses:
         if step <= LOST * abs(p[index]):
             raise ValueError(f"step {step:g} is lost when it is added to {p[index]:g}: give a "
                              "larger one")
-        n, _ = self.difference(p, index, step)
+        n = float(self.difference(p, index, step)[0])
         error, size = relative_error(a, n)
         if a == n == 0:
             return Entry(index, a, n, error, "zero")
@@ -124,7 +124,7 @@ def _best(n: Array, rounding: Array, kink: Array) -> Estimate:
 def relative_error(a: float, n: float) -> tuple[float, float]:
     """|a - n| / max(1e-12, |a| + |n|), inf where it is no number, and this denominator."""
     size = max(1e-12, abs(a) + abs(n))
-    return abs(a - n) / size if math.isfinite(a - n) else math.inf, size
+    return float(abs(a - n) / size) if math.isfinite(a - n) else math.inf, size
 
 
 def noise_of_losses(start: Array, sequences: int) -> float:

@@ -222,15 +222,15 @@ def _check_model(model: Model, inputs: ArrayLike, targets: ArrayLike, state: Arr
             np.float32)
     seed = int(rng.integers(2**63))
 
-    def call(method: Callable[..., Any]) -> Any:
+    def call(network: Model, method: str) -> Any:
         generators = None
         if how["dropout"]:  # the same masks again
-            slices = method.__self__.network(*np.shape(inputs)[1::-1]).slices
+            slices = network.network(*np.shape(inputs)[1::-1]).slices
             generators = np.random.default_rng(seed).spawn(len(slices))
-        return method(inputs, targets, state, generators=generators, **more)
+        return getattr(network, method)(inputs, targets, state, generators=generators, **more)
 
-    _, grads, _ = call(twin.loss_and_gradients)
-    start = call(twin.losses)  # (N, T)
+    _, grads, _ = call(twin, "loss_and_gradients")
+    start = call(twin, "losses")  # (N, T)
 
     def total(change: Array) -> float:
         return math.fsum(change.flat) / len(change)
@@ -238,8 +238,8 @@ def _check_model(model: Model, inputs: ArrayLike, targets: ArrayLike, state: Arr
     # -log p is the difference of two numbers of about 1, or larger, even where it is nearly 0
     parts = start if model.sizes.output_size else start + (start > 0)
     noise = amplified_noise(noise_of_losses(parts, len(start)), twin.block,
-                            lambda: total(call(twin.losses) - start), rng)
-    losses = Losses(lambda: call(twin.losses), total, start, noise)
+                            lambda: total(call(twin, "losses") - start), rng)
+    losses = Losses(lambda: call(twin, "losses"), total, start, noise)
     found = {name: _compare(losses, p, grads[name], how, rng) for name, p in twin.params.items()}
     float32 = _in_float32(model, twin, grads, start, call, rng) if model.block.dtype == np.float32 \
         else None
@@ -249,11 +249,11 @@ def _check_model(model: Model, inputs: ArrayLike, targets: ArrayLike, state: Arr
 def _in_float32(model: Model, twin: Model, grads: dict[str, Array], losses: Array,
                 call: Callable[..., Any], rng: np.random.Generator) -> InFloat32:
     """How far the gradients of the float32 model are from those (`grads`) of its float64 twin."""
-    _, in_float32, _ = call(model.loss_and_gradients)
+    _, in_float32, _ = call(model, "loss_and_gradients")
     sensitivity = 0.0 if max(np.abs(g).max() for g in grads.values()) < LARGE32 else math.inf
     for _ in range(8):
         twin.block *= 1 + MOVES32 * EPS32 * rng.uniform(-1, 1, twin.block.shape)
-        _, moved, _ = call(twin.loss_and_gradients)
+        _, moved, _ = call(twin, "loss_and_gradients")
         twin.block[:] = model.block
         sensitivity = max(sensitivity, *(_distance(g, grads[name]) for name, g in moved.items()))
     # A probability p near 1 is known to one rounding, and so is 1 - p, the gradient of its score.
@@ -277,7 +277,8 @@ def _check_function(f: Callable[[Array], ArrayLike], x: ArrayLike, df: ArrayLike
                     dout: ArrayLike | None, how: dict[str, Any]) -> Report:
     x = float_array("x", x, (...,), np.float64).copy()
     df = float_array("df", df, x.shape, np.float64)
-    y = np.array(f(x.copy()))
+    y = np.asarray(f(x.copy()))
+    y = y.astype(y.dtype if y.dtype.kind == "f" else np.float64)
     weights = np.ones(y.shape) if dout is None else float_array("dout", dout, y.shape, np.float64)
     noise = noise_of_losses(y * weights.astype(y.dtype), 1)
     losses = Losses(lambda: np.array(f(x.copy()), np.float64),
@@ -337,7 +338,8 @@ def _verdict(worst: dict[str, Worst], every: list[Status], tolerance: float, few
              float32: InFloat32 | None) -> str:
     """The sentence; `few` is whether the unsettled entries are too few to count."""
     name, w = max(worst.items(), key=lambda item: item[1].error)
-    wrong, unsettled, small = map(every.count, ("wrong", "unsettled", "small"))
+    wrong, unsettled, small = (every.count("wrong"), every.count("unsettled"),
+                               every.count("small"))
     if wrong:
         return (f"FAILED: {wrong} of {len(every)} entries {_are(wrong)} wrong; the relative error "
                 f"{w.error:.2e} of {name} at {list(w.index)} is above the tolerance {tolerance:g}")
