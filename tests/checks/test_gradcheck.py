@@ -270,6 +270,21 @@ def test_small_entries_are_counted_and_zeros_are_right():
     assert fastrnn.gradcheck(f, x, [2, 4, 6, 2e-9, 3e-4]).first_wrong == (4,)
 
 
+def test_entries_as_good_as_0_do_not_spoil_the_verdict():
+    """Of saturated units; nor is one passed that ought to be large."""
+    model = random_model(dtype="float64")
+    model.params["layer0.b"][:4] = [12, -12, 12, -12]
+    report = check(model)
+    assert report.passed is True
+    assert report.worst["layer0.Wx"].too_small > report.worst["layer0.Wx"].checked / 2
+    x = np.array([1.0, 1e-9, 1e-9, 1e-9])
+    assert fastrnn.gradcheck(lambda v: 1 + (v**2).sum(), x, 2 * x).passed is True
+    assert fastrnn.gradcheck(lambda v: 1 + v.sum() ** 2, x, 2 * x).first_wrong == (1,)
+    assert fastrnn.gradcheck(lambda v: 1e-9 * (1 + (v**2).sum()), x, 2e-9 * x).passed is True
+    x = np.array([1e-9, 2e-9, 3e-9, 4e-9])
+    assert fastrnn.gradcheck(lambda v: np.exp(v**2).sum(), x, 2 * x).passed is None
+
+
 def test_chaos_is_not_conclusive(monkeypatch):
     """H = 100 at scale 1: a spectral radius of 10. Nor is a wrong gradient passed there."""
     models = [random_model(H=100, scale=1.0, seed=seed, dtype="float64") for seed in range(3)]

@@ -136,7 +136,7 @@ class Report:
                          f"{w.error:12.2e}  {list(w.index)!s:13} {w.analytic:13.6e} "
                          f"{w.numeric:13.6e}"
                          + (f" {self.float32.errors[name]:8.1e}" if self.float32 else ""))
-        lines.append(f"largest relative error {self.max_error:.2e} (step {self.step:g}: rounding "
+        lines.append(f"largest relative error {self.max_error:.2e} (step {self.step:g}; rounding "
                      f"moves numerical gradients by about {self.rounding:.0e})")
         if self.float32:
             lines.append(f"largest error of float32 {self.float32.max_error:.1e} (its bound is "
@@ -312,12 +312,18 @@ def _worst(entries: list[Entry], size: int, tolerance: float, settled: bool) -> 
     def worst_of(some: list[Entry]) -> Entry:
         return max(some, key=lambda entry: entry.error)
 
-    compared, hidden = has("right", "wrong"), has("small", "unsettled")
-    # where all agree, rounding was less than it might have been
-    judged = settled and (len(hidden) <= len(compared) or worst_of(entries).error < tolerance)
-    pool = compared + has("zero") if judged and (compared or has("zero")) else entries
+    compared = has("right", "wrong")
+    # as good as 0 in a gradient of this size, such as those of saturated units
+    negligible = tolerance * max(abs(entry.analytic) for entry in entries)
+    hidden = has("unsettled") + [entry for entry in has("small")
+                                 if abs(entry.analytic) + abs(entry.numeric) > negligible]
+    small = len(has("small"))
+    judged = settled and len(hidden) <= len(compared)
+    pool = (compared + has("zero") if judged else []) or entries
+    if settled and not judged and worst_of(entries).error < tolerance:
+        judged, small = True, 0  # rounding was less than it might have been
     w = worst_of(has("wrong") or pool)
-    return Worst(w.error, w.index, w.analytic, w.numeric, len(entries), size, len(has("small")),
+    return Worst(w.error, w.index, w.analytic, w.numeric, len(entries), size, small,
                  len(has("unsettled")), judged)
 
 
@@ -338,8 +344,8 @@ def _verdict(worst: dict[str, Worst], every: list[Status], tolerance: float, few
              float32: InFloat32 | None) -> str:
     """The sentence; `few` is whether the unsettled entries are too few to count."""
     name, w = max(worst.items(), key=lambda item: item[1].error)
-    wrong, unsettled, small = (every.count("wrong"), every.count("unsettled"),
-                               every.count("small"))
+    wrong, unsettled = every.count("wrong"), every.count("unsettled")
+    small = sum(each.too_small for each in worst.values())
     if wrong:
         return (f"FAILED: {wrong} of {len(every)} entries {_are(wrong)} wrong; the relative error "
                 f"{w.error:.2e} of {name} at {list(w.index)} is above the tolerance {tolerance:g}")
