@@ -362,11 +362,12 @@ class GradcheckSettings(TypedDict, total=False):
     """How `fastrnn.gradcheck` computes numerical gradients."""
 
     step: Annotated[float, Setting(
-        1e-5, positive_float, "How far each entry is moved, up and down.")]
+        1e-4, positive_float, "How far each entry is moved, up and down.")]
     tolerance: Annotated[float, Setting(
-        1e-6, positive_float, "Largest relative error, beyond rounding, that passes.")]
+        1e-6, positive_float, "The relative error of every entry must be below this.")]
     entries: Annotated[int | None, whole(
-        None, "Number of entries of each tensor to check, chosen at random; all where not given.")]
+        None, "Number of entries of each tensor to check, chosen at random; where not given all, "
+        "but on the command line 200 if the model has more than 10,000 parameters.")]
     dropout: Annotated[bool, Setting(
         False, boolean, "Check with the model's dropout; all passes drop the same units.")]
     seed: Annotated[int | None, whole(

@@ -381,7 +381,11 @@ def test_gradcheck_passes(call, arguments):
     assert (code, err) == (0, "")
     for name in ("layer0.Wx", "layer0.Wh", "layer0.b", "head.W", "head.b"):
         assert re.search(rf"^{re.escape(name)} .*\de-", out, re.MULTILINE)
-    assert "passed: the tolerance is 1e-06" in out
+    figure = re.fullmatch(r"passed: the largest relative error (.+) is below the tolerance 1e-06"
+                          r"; float32 is within its bound.*", out.splitlines()[-1])[1]
+    assert float(figure) < 1e-6 and f"largest relative error {figure} (step 0.0001" in out
+    errors = re.findall(r" \d+ +(\d\.\d\de-\d\d)  \[", out)  # the table shows the same one
+    assert len(errors) == 5 and max(errors, key=float) == figure
 
 
 def test_gradcheck_with_the_assignment_s_figures(call):
@@ -402,7 +406,9 @@ def test_gradcheck_fails_where_a_gradient_is_wrong(call, monkeypatch):
     monkeypatch.setattr(fastrnn.Model, "loss_and_gradients", wrong)
     code, out, _ = call("gradcheck")
     assert code == 1
-    assert "FAILED: the tolerance is 1e-06" in out
+    assert out.splitlines()[-1] == (
+        "FAILED: 1 of 283 entries is wrong; the relative error 5.00e-04 of layer0.Wh at [2, 3] is "
+        "above the tolerance 1e-06")
     assert re.search(r"layer0\.Wh .* \[2, 3\]", out)  # the table says where
     assert call("gradcheck", "--tolerance", 1e-2)[0] == 0
 
@@ -425,6 +431,95 @@ def test_gradcheck_fails_where_a_number_is_not_one(call, monkeypatch):
 def test_gradcheck_of_each_cell(call, cell, more):
     code, out, _ = call("gradcheck", "--cell", cell, *more)
     assert code == 0, out
+
+
+@pytest.mark.parametrize("cell", ["rnn", "relu", "lstm", "gru", "memory", "mgu", "esn"])
+def test_gradcheck_of_the_course_s_size(call, cell):
+    """The weights of 100 units are smaller than those of 5, so that nothing is chaotic."""
+    code, out, _ = call("gradcheck", "--cell", cell, "--hidden-size", 100, "--seq-length", 25)
+    assert code == 0, out
+    trained = {"esn": "2300 of 2300", "rnn": "200 of 10000", "lstm": "200 of 40000"}
+    assert trained.get(cell, "200 of 2300") in out
+    assert out.splitlines()[-1].startswith("passed")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradcheck_of_large_batches(call, dtype):
+    code, out, _ = call("gradcheck", "--cell", "gru", "--batch-size", 64, "--hidden-size", 20,
+                        "--dtype", dtype, "--entries", 10)
+    assert code == 0, out
+    assert f"N 64, {dtype}" in out
+    assert ("largest error of float32" in out) is (dtype == "float32")
+
+
+def test_gradcheck_is_not_conclusive(call):
+    """Where rounding hides the answer, and where chaos does: never passed."""
+    code, out, err = call("gradcheck", "--tolerance", 1e-12)
+    assert (code, err) == (3, "")
+    assert out.splitlines()[-1].startswith("not conclusive: most gradients of layer0.")
+    code, out, _ = call("gradcheck", "--hidden-size", 100, "--seq-length", 25, "--init-scale", 1,
+                        "--entries", 10)
+    assert code == 3
+    assert "a chaotic recurrence or a kink of relu" in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("more", [[], ["--unit", "word"], ["--unit", "byte", "--cell", "lstm"]])
+def test_gradcheck_of_a_text(call, here, more):
+    (here / "story.txt").write_text("a cat sat. a dog sat on a cat. " * 5)
+    code, out, _ = call("gradcheck", "story.txt", *more)
+    assert code == 0, out
+    symbols = 8 if "word" in more else 10
+    assert out.startswith(f"story.txt: cell {'lstm' if 'lstm' in more else 'rnn'}, L 1, "
+                          f"K {symbols}, H 5, T 7, N 3, float32\n")
+
+
+def test_gradcheck_of_a_checkpoint(call, trained):
+    code, out, err = call("gradcheck", trained, "--seq-length", 6, "--batch-size", 4)
+    assert (code, err) == (0, "")
+    assert out.startswith("m: cell rnn, L 1, K 10, H 9, T 6, N 4, float32\n")
+    model = fastrnn.load(trained)
+    assert f"81 of {model.params['layer0.Wh'].size}" in out
+    model.params["layer0.Wh"][:] = np.random.default_rng(0).normal(0, 30, (9, 9))
+    model.save("wild.safetensors")
+    code, out, _ = call("gradcheck", "wild.safetensors", "--seq-length", 30)
+    assert code == 3 and out.splitlines()[-1].startswith("not conclusive")
+
+
+@pytest.mark.parametrize("kind", ["records", "numbers", "symbols to numbers", "float64"])
+def test_gradcheck_of_other_models(call, kind):
+    if kind == "records":
+        source = fastrnn.Corpus.from_records(["anna", "bob", "carl"], ["x", "y", "x"])
+    elif kind == "float64":
+        source = fastrnn.Corpus.from_text(TEXT)
+    else:
+        rng = np.random.default_rng(0)
+        inputs = rng.normal(size=(9, 5, 2)) if kind == "numbers" else rng.integers(4, size=(9, 5))
+        source = fastrnn.Sequences(inputs, rng.normal(size=(9, 5, 3)))
+    settings = {"dtype": "float64"} if kind == "float64" else {}
+    fastrnn.train(source, hidden_size=6, cell="gru", updates=3, seq_length=5, progress=False,
+                  **settings).save("model")
+    code, out, _ = call("gradcheck", "model")
+    assert code == 0, out
+    assert ("layer0.Wc" in out) is (kind == "records")
+    assert ("float32" in out) is (kind != "float64")
+
+
+def test_gradcheck_refuses(call, trained, here):
+    (here / "short.txt").write_text("short")
+    for arguments, message in [
+            ([trained, "--cell", "lstm", "--hidden-size", 4],
+             "'m' is a checkpoint, which fixes the model: leave out --cell, --hidden-size"),
+            ([trained, "--dtype", "float64"], "leave out --dtype"),
+            (["nowhere.txt"], "no file 'nowhere.txt'"),
+            (["nowhere.safetensors"], "no file 'nowhere.safetensors': give the path of a "
+                                      "checkpoint file"),
+            (["short.txt"], "short.txt has 5 symbols, and --seq-length 7 needs at least 8: give a "
+                            "longer text or a smaller --seq-length"),
+            (["--unit", "word"], "--unit says what a symbol of a text is: give a text FILE"),
+            (["--dtype", "float16"], "dtype must be one of 'float32', 'float64'")]:
+        code, out, err = call("gradcheck", *arguments)
+        assert (code, out) == (2, "")
+        assert err.startswith("fastrnn: error: ") and message in err
 
 
 # ---- info ----

@@ -102,7 +102,7 @@ def test_gradcheck(kind, loss):
         x, y, mask, lengths, shares, state = window_of(model, 5, 6)
         report = fastrnn.gradcheck(model, x, y, state=state, mask=mask, lengths=lengths,
                                    labels=mixtures(shares), dropout=dropout > 0)
-        assert report.certain_error < 1e-6 and report.max_error < 1e-3
+        assert report.passed and report.max_error < 1e-6
         assert report.worst["layer0.Wc"].checked == 3 * len(model.params["layer0.b"])
 
 

@@ -123,7 +123,7 @@ def test_gradcheck(kind, reads, predicts):
     model = model_of(kind, reads, predicts, H=5, inputs=3, K=4, num_layers=2)
     x, y, mask, lengths, state = arrays_of(model, 6, 7)
     report = fastrnn.gradcheck(model, x, y, state=state, mask=mask, lengths=lengths)
-    assert report.certain_error < 1e-6 and report.max_error < 1e-3
+    assert report.passed and report.max_error < 1e-6
     assert all(worst.checked == worst.size for worst in report.worst.values())
     # and it would notice: a step more that counts is another gradient
     other = mask.copy()

@@ -371,6 +371,7 @@ def assert_gradients(kind, case):
     for name, p in model.params.items():
         assert report.worst[name].checked == p.size
         assert report[name] < 1e-6, report
+    assert report.passed, report
 
 
 @pytest.mark.parametrize("case", range(len(COMBINATIONS)), ids=lambda i: str(COMBINATIONS[i]))
@@ -420,6 +421,7 @@ def test_gradcheck_finds_one_wrong_entry(monkeypatch, kind, case, name, wrong):
     monkeypatch.setattr(Model, "loss_and_gradients", corrupted)
     report = fastrnn.gradcheck(model, inputs, targets, state=state,
                                dropout=model.config["dropout"] > 0)
+    assert report.passed is False and report.verdict.startswith("FAILED: 1 of ")
     assert not report[name] < 1e-6
     assert not report.max_error < 1e-6
     assert report.worst[name].index == index
@@ -435,7 +437,7 @@ def test_gradcheck_on_a_real_text(isa, alice, start):
     state = model.zero_state() if start == "zero" else random_window(model, 1, 1)[2]
     window = corpus.ids[:26].astype(int)
     report = fastrnn.gradcheck(model, window[None, :-1], window[None, 1:], state=state, step=1e-4)
-    assert report.max_error < 1e-5, report
+    assert report.max_error < 1e-6 and report.passed, report
 
 
 # ---- against PyTorch ----
@@ -752,7 +754,7 @@ def test_min_p_and_repetition_penalty_equal_the_reference(
     model = writer(kind, K, 11, 2, dtype=dtype)
     for name, p in model.params.items():  # scores of either sign, far apart
         if name == "head.W":
-            p *= 4
+            p *= 2
     start = rng.uniform(-1, 1, model.zero_state(N).shape).astype(dtype)
     symbols, uniforms = rng.integers(K, size=N), rng.random((40, N))
     seen = rng.integers(2, size=(N, K)).astype(np.uint8)
@@ -768,7 +770,7 @@ def test_min_p_and_repetition_penalty_equal_the_reference(
         assert all(np.array_equal(ids[:10, j], expected[j][:10]) for j in range(N))
     for j in range(N):
         assert {*np.flatnonzero(marked[j])} == {*np.flatnonzero(seen[j]), *ids[:, j]}
-    assert len(np.unique(ids)) > 2 or temperature == 0
+    assert len(np.unique(ids)) > 1 or temperature == 0
     plain = draw(model, uniforms, temperature, symbols, start.copy())
     assert not np.array_equal(ids, plain)
 

@@ -55,9 +55,9 @@ def drawn(monkeypatch):
     """The number of symbols that each call of Model.draw was asked for."""
     calls, draw = [], fastrnn.Model.draw
 
-    def counted(self, length, *arguments):
+    def counted(self, length, *arguments, **more):
         calls.append(length)
-        return draw(self, length, *arguments)
+        return draw(self, length, *arguments, **more)
 
     monkeypatch.setattr(fastrnn.Model, "draw", counted)
     return calls
@@ -214,8 +214,8 @@ def test_the_same_seed_gives_the_same_texts():
 def test_the_prime_is_read_once_for_all(monkeypatch):
     model, sizes = make(), []
     read = sampling.read_prime
-    monkeypatch.setattr(sampling, "read_prime", lambda network, ids, state: sizes.append(
-        (len(ids), len(state))) or read(network, ids, state))
+    monkeypatch.setattr(sampling, "read_prime", lambda network, ids, state, labels: sizes.append(
+        (len(ids), len(state))) or read(network, ids, state, labels))
     model.sample(5, n=50, prime="abcabc")
     assert sizes == [(5, 1)]
 

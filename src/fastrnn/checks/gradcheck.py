@@ -11,15 +11,23 @@ from numpy.typing import ArrayLike, NDArray
 from ..model.model import Model
 from ..settings import GradcheckSettings, checked, documented
 from ..validate import float_array
+from .differences import Array, Entry, Losses, Status, amplified_noise, noise_of_losses
 
-Array = NDArray[Any]
-EPS = np.finfo(np.float64).eps
+EPS32 = float(np.finfo(np.float32).eps)
+LARGE32 = 1e19  # products of such gradients are infinite in float32
+MOVES32 = 32  # roundings by which weights are moved to see whether float32 can tell anything
 SEQUENCE = 3  # axes of an array of sequences (N, T, D)
+# An entry within a step of a kink of relu is a matter of chance; in a chaotic recurrence nearly all
+# entries are unsettled, so that this fraction tells the two apart.
+MOST_UNSETTLED = 0.01
+TOO_FAST = ("the loss changes too fast around these weights (a chaotic recurrence or a kink of "
+            "relu)")
 
 
 @dataclass(frozen=True)
 class Worst:
-    """The entry of a tensor where the analytic and the numerical gradient differ most.
+    """The entry of a tensor where the analytic and the numerical gradient differ most, of those
+    that are compared; of all entries where the tensor cannot be judged.
 
     Attributes
     ----------
@@ -28,7 +36,13 @@ class Worst:
     index : tuple of int
     analytic, numeric : float
     checked, size : int
-        Entries compared, and entries of the tensor.
+        Entries looked at, and entries of the tensor.
+    too_small : int
+        Entries so small that rounding of the losses could hide an error of the tolerance.
+    unsettled : int
+        Entries whose numerical gradient depends on the step, so that it is no measure.
+    judged : bool
+        Whether the entries that could be compared are enough to judge the tensor.
     """
 
     error: float
@@ -37,36 +51,73 @@ class Worst:
     numeric: float
     checked: int
     size: int
+    too_small: int
+    unsettled: int
+    judged: bool
+
+
+@dataclass(frozen=True)
+class InFloat32:
+    """The gradients g32 of the float32 kernels beside those of float64, g64, of the same weights.
+
+    Attributes
+    ----------
+    errors : dict of str -> float
+        ||g32 - g64|| / ||g64|| of each tensor.
+    bound : float
+        The largest that passes: 32 eps sqrt(T) with eps = 2^-23, as roundings add up over T steps,
+        divided by the root mean square of 1 - p where the probabilities p of the targets are near
+        1, since float32 does not know 1 - p better.
+    sensitivity : float
+        How far the float64 gradients move, measured in the same way, where the weights are moved
+        by up to 32 roundings of float32. Where this is above the bound, errors up to it are not
+        conclusive.
+    """
+
+    errors: dict[str, float]
+    bound: float
+    sensitivity: float
+
+    @property
+    def max_error(self) -> float:
+        return max(self.errors.values())
 
 
 @dataclass(eq=False, repr=False)
 class Report:
-    """The result of `gradcheck`: ``report["layer0.Wh"]`` is the worst relative error of a tensor,
-    ``report.max_error`` of all tensors; printing it shows a table.
+    """The result of `gradcheck`; printing it shows a table and the verdict.
+
+    ``report["layer0.Wh"]`` is the worst relative error of a tensor and ``report.max_error`` that of
+    all, which is compared with the tolerance.
 
     Attributes
     ----------
+    passed : bool or None
+        True: `max_error` is below the tolerance (and for a float32 model `float32.max_error` within
+        its bound). False: an entry is wrong. None: not conclusive; `verdict` says why.
+    verdict : str
+        One sentence: "passed", "FAILED" or "not conclusive", with the reason.
     worst : dict of str -> Worst
-    certain_error : float
-        The largest error of all once 4 times `rounding` is subtracted from each difference: 0 where
-        rounding alone explains the difference, as it may in gradients that are nearly 0.
-    step : float
+    tolerance, step : float
     rounding : float
-        About how far the numerical gradients may be off because losses are rounded. An entry no
-        larger than this cannot be checked; a larger step has less of it.
+        About how far central differences of this step are off because losses are rounded.
+    float32 : InFloat32 or None
+        For a float32 model: how far the float32 kernels are from those of float64.
     first_wrong : tuple of int or None
-        Of a checked function: the first entry, in the order of the array, whose certain error is
-        above the tolerance.
+        Of a checked function: the first wrong entry, in the order of the array.
     wrong_steps : list of int or None
-        Of a checked function of sequences (N, T, D): the time steps with such entries. Gradients
+        Of a checked function of sequences (N, T, D): the time steps with wrong entries. Gradients
         flow from the last step back to the first; where one step is right and all steps before it
         are wrong, the backward pass from that step to the one before it is wrong.
     """
 
     worst: dict[str, Worst]
-    certain_error: float
+    passed: bool | None
+    verdict: str
+    tolerance: float
     step: float
     rounding: float
+    float32: InFloat32 | None = None
     first_wrong: tuple[int, ...] | None = None
     wrong_steps: list[int] | None = None
 
@@ -78,20 +129,24 @@ class Report:
         return self.worst[name].error
 
     def __str__(self) -> str:
-        lines = [f"{'tensor':12} {'checked':>13} {'worst error':>12}  {'at':13} "
-                 f"{'analytic':>13} {'numerical':>13}"]
+        lines = [f"{'tensor':12} {'checked':>13} {'too small':>9} {'worst error':>12}  {'at':13} "
+                 f"{'analytic':>13} {'numerical':>13}" + ("  float32" if self.float32 else "")]
         for name, w in self.worst.items():
-            lines.append(f"{name:12} {f'{w.checked} of {w.size}':>13} {w.error:12.2e}  "
-                         f"{list(w.index)!s:13} {w.analytic:13.6e} {w.numeric:13.6e}")
-        lines.append(f"largest relative error {self.max_error:.2e} (step {self.step:g}; numerical "
-                     f"gradients are rounded by about {self.rounding:.0e}, beyond which the error "
-                     f"is {self.certain_error:.2e})")
+            lines.append(f"{name:12} {f'{w.checked} of {w.size}':>13} {w.too_small:9} "
+                         f"{w.error:12.2e}  {list(w.index)!s:13} {w.analytic:13.6e} "
+                         f"{w.numeric:13.6e}"
+                         + (f" {self.float32.errors[name]:8.1e}" if self.float32 else ""))
+        lines.append(f"largest relative error {self.max_error:.2e} (step {self.step:g}; rounding "
+                     f"moves numerical gradients by about {self.rounding:.0e})")
+        if self.float32:
+            lines.append(f"largest error of float32 {self.float32.max_error:.1e} (its bound is "
+                         f"{self.float32.bound:.1e})")
         if self.first_wrong is not None:
             lines.append(f"first wrong entry: {list(self.first_wrong)}")
         if self.wrong_steps:
             lines.append(f"wrong at time steps {str(self.wrong_steps)[1:-1]}: first at step "
                          f"{self.wrong_steps[0]}")
-        return "\n".join(lines)
+        return "\n".join([*lines, self.verdict])
 
     __repr__ = __str__  # notebooks show the table
 
@@ -106,7 +161,8 @@ def gradcheck(
     """Compare gradients with central differences, (L(p + step) - L(p - step)) / (2 step).
 
     ``gradcheck(model, inputs, targets)`` checks a model. Both gradients come from the compiled
-    kernels, in float64 whatever the model's dtype; the model is not changed.
+    kernels, in float64 whatever the model's dtype; the model is not changed. For a float32 model
+    the gradient of the float32 kernels is compared with that of float64 as well.
 
     ``gradcheck(f, x, df)`` checks any function f of an array x of float64 with its analytic
     gradient df, an array like x. Where f(x) is an array, df is the gradient of the sum of
@@ -134,11 +190,19 @@ def gradcheck(
     Returns
     -------
     Report
+        ``report.passed`` is True, False, or None where rounding or a loss that changes too fast
+        hides the answer.
 
     Raises
     ------
     ValueError, TypeError
-        As `Model.loss_and_gradients`.
+        As `Model.loss_and_gradients`; a step that is lost in the rounding of an entry.
+
+    Notes
+    -----
+    An entry that its central difference does not show to be right, or that is too small for it, is
+    looked at again with differences of fourth order and steps from step / 256 to 1024 step. It is
+    wrong only where those agree with one another.
     """
     how = checked(GradcheckSettings, dict(settings), "gradcheck")
     rng = np.random.default_rng(how["seed"])
@@ -146,75 +210,176 @@ def gradcheck(
         if not callable(model):
             raise TypeError(f"gradcheck takes a Model or a function, not {model!r}")
         return _check_function(model, inputs, targets, dout, how)
+    return _check_model(model, inputs, targets, state, how, rng,
+                        {"mask": mask, "lengths": lengths, "labels": labels})
+
+
+def _check_model(model: Model, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None,
+                 how: dict[str, Any], rng: np.random.Generator, more: dict[str, Any]) -> Report:
     twin = model.in_float64()
-    if state is None:
-        state = rng.normal(0, 0.1, twin.zero_state(len(np.asarray(inputs))).shape)
-    slices = twin.network(*np.shape(inputs)[1::-1]).slices if how["dropout"] else []
-    seeds = rng.integers(2**63, size=len(slices))
+    if state is None:  # numbers that float32 has too
+        state = rng.normal(0, 0.1, twin.zero_state(len(np.asarray(inputs))).shape).astype(
+            np.float32)
+    seed = int(rng.integers(2**63))
 
-    def call(method: Callable[..., Any]) -> Any:
-        generators = [np.random.default_rng(int(s)) for s in seeds] or None  # the same masks again
-        return method(inputs, targets, state, mask=mask, lengths=lengths, labels=labels,
-                      generators=generators)
+    def call(network: Model, method: str) -> Any:
+        generators = None
+        if how["dropout"]:  # the same masks again
+            slices = network.network(*np.shape(inputs)[1::-1]).slices
+            generators = np.random.default_rng(seed).spawn(len(slices))
+        return getattr(network, method)(inputs, targets, state, generators=generators, **more)
 
-    _, grads, _ = call(twin.loss_and_gradients)
-    losses = call(twin.losses)  # (N, T)
-    # the sum over time of losses that are each rounded by themselves, averaged over the batch
-    rounding = float(EPS * np.linalg.norm(losses) / len(losses) / how["step"])
-    return _report({name: _compare(p, grads[name], lambda: call(twin.losses),
-                                   lambda change: math.fsum(change.flat) / len(change), rounding,
-                                   how, rng)
-                    for name, p in twin.params.items()}, how["step"], rounding)
+    _, grads, _ = call(twin, "loss_and_gradients")
+    start = call(twin, "losses")  # (N, T)
+
+    def total(change: Array) -> float:
+        return math.fsum(change.flat) / len(change)
+
+    # -log p is the difference of two numbers of about 1, or larger, even where it is nearly 0
+    parts = start if model.sizes.output_size else start + (start > 0)
+    noise = amplified_noise(noise_of_losses(parts, len(start)), twin.block,
+                            lambda: total(call(twin, "losses") - start), rng)
+    losses = Losses(lambda: call(twin, "losses"), total, start, noise)
+    found = {name: _compare(losses, p, grads[name], how, rng) for name, p in twin.params.items()}
+    float32 = _in_float32(model, twin, grads, start, call, rng) if model.block.dtype == np.float32 \
+        else None
+    return _report(found, {name: p.size for name, p in twin.params.items()}, how, noise, float32)
+
+
+def _in_float32(model: Model, twin: Model, grads: dict[str, Array], losses: Array,
+                call: Callable[..., Any], rng: np.random.Generator) -> InFloat32:
+    """How far the gradients of the float32 model are from those (`grads`) of its float64 twin."""
+    _, in_float32, _ = call(model, "loss_and_gradients")
+    sensitivity = 0.0 if max(np.abs(g).max() for g in grads.values()) < LARGE32 else math.inf
+    for _ in range(8):
+        twin.block *= 1 + MOVES32 * EPS32 * rng.uniform(-1, 1, twin.block.shape)
+        _, moved, _ = call(twin, "loss_and_gradients")
+        twin.block[:] = model.block
+        sensitivity = max(sensitivity, *(_distance(g, grads[name]) for name, g in moved.items()))
+    # A probability p near 1 is known to one rounding, and so is 1 - p, the gradient of its score.
+    near = 1.0
+    if model.sizes.output_symbols and losses.any():
+        near = float(np.sqrt(np.mean(np.square(np.expm1(-losses[losses > 0])))))
+    bound = 32 * EPS32 * math.sqrt(losses.shape[1]) / near
+    return InFloat32({name: _distance(g, grads[name]) for name, g in in_float32.items()}, bound,
+                     sensitivity)
+
+
+def _distance(g: Array, exact: Array) -> float:
+    """||g - exact|| / ||exact||"""
+    apart, norm = np.linalg.norm(g.astype(np.float64) - exact), np.linalg.norm(exact)
+    if not np.isfinite(apart):
+        return math.inf
+    return float(apart / norm) if norm > 0 else 0.0 if apart == 0 else math.inf
 
 
 def _check_function(f: Callable[[Array], ArrayLike], x: ArrayLike, df: ArrayLike,
                     dout: ArrayLike | None, how: dict[str, Any]) -> Report:
     x = float_array("x", x, (...,), np.float64).copy()
     df = float_array("df", df, x.shape, np.float64)
-    y = np.array(f(x.copy()), np.float64)
-    weights = np.ones_like(y) if dout is None else float_array("dout", dout, y.shape, np.float64)
-    # each entry of f(x) is rounded by itself
-    rounding = float(EPS * np.linalg.norm(y * weights) / how["step"])
-    found = _compare(x, df, lambda: np.array(f(x.copy()), np.float64),
-                     lambda change: math.fsum((change * weights).flat), rounding, how,
-                     np.random.default_rng(how["seed"]))
+    y = np.asarray(f(x.copy()))
+    y = y.astype(y.dtype if y.dtype.kind == "f" else np.float64)
+    weights = np.ones(y.shape) if dout is None else float_array("dout", dout, y.shape, np.float64)
+    noise = noise_of_losses(y * weights.astype(y.dtype), 1)
+    losses = Losses(lambda: np.array(f(x.copy()), np.float64),
+                    lambda change: math.fsum((change * weights).flat), y.astype(np.float64), noise)
+    found = _compare(losses, x, df, how, np.random.default_rng(how["seed"]))
     if not found:
         raise ValueError("x has no entries to check")
-    report = _report({"x": found}, how["step"], rounding)
-    wrong = [entry.index for entry, certain in found if certain > how["tolerance"]]
+    report = _report({"x": found}, {"x": x.size}, how, noise)
+    wrong = [entry.index for entry in found if entry.status == "wrong"]
     report.first_wrong = min(wrong, default=None)
     report.wrong_steps = sorted({index[1] for index in wrong}) if x.ndim == SEQUENCE else None
     return report
 
 
-def _compare(p: Array, gradient: Array, values: Callable[[], Array],
-             total: Callable[[Array], float], rounding: float, how: dict[str, Any],
-             rng: np.random.Generator) -> list[tuple[Worst, float]]:
-    """Each checked entry of p with its certain error; values() are the losses with p as it is now,
-    total(change) sums their changes."""
+def _compare(losses: Losses, p: Array, gradient: Array, how: dict[str, Any],
+             rng: np.random.Generator) -> list[Entry]:
+    """Each checked entry of p."""
     count = p.size if how["entries"] is None else min(how["entries"], p.size)
     places = np.arange(p.size) if count == p.size else rng.choice(p.size, count, replace=False)
-    found = []
-    for place in places:
-        index = tuple(int(i) for i in np.unravel_index(place, p.shape))
-        before = p[index]
-        high, low = before + how["step"], before - how["step"]
-        p[index] = high
-        above = values()
-        p[index] = low
-        change = above - values()  # before the sum, whose rounding would hide it
-        p[index] = before
-        a, n = float(gradient[index]), float(total(change) / (high - low))
-        size = max(1e-12, abs(a) + abs(n))
-        error, certain = abs(a - n) / size, (abs(a - n) - 4 * rounding) / size
-        if not math.isfinite(a - n):  # a NaN would be lost in comparisons
-            error = certain = math.inf
-        found.append((Worst(error, index, a, n, count, p.size), certain))
-    return found
+    indices = [tuple(int(i) for i in np.unravel_index(place, p.shape)) for place in places]
+    return [losses.check(p, index, float(gradient[index]), how["step"], how["tolerance"])
+            for index in indices]
 
 
-def _report(found: dict[str, list[tuple[Worst, float]]], step: float, rounding: float) -> Report:
-    worst = {name: max((entry for entry, _ in entries), key=lambda entry: entry.error)
+def _worst(entries: list[Entry], size: int, tolerance: float, settled: bool) -> Worst:
+    """The worst entry of a tensor; `settled` is whether its unsettled entries, if any, are too few
+    of the whole report to count."""
+    def has(*status: str) -> list[Entry]:
+        return [entry for entry in entries if entry.status in status]
+
+    def worst_of(some: list[Entry]) -> Entry:
+        return max(some, key=lambda entry: entry.error)
+
+    compared = has("right", "wrong")
+    # as good as 0 in a gradient of this size, such as those of saturated units
+    negligible = tolerance * max(abs(entry.analytic) for entry in entries)
+    hidden = has("unsettled") + [entry for entry in has("small")
+                                 if abs(entry.analytic) + abs(entry.numeric) > negligible]
+    small = len(has("small"))
+    judged = settled and len(hidden) <= len(compared)
+    pool = (compared + has("zero") if judged else []) or entries
+    if settled and not judged and worst_of(entries).error < tolerance:
+        judged, small = True, 0  # rounding was less than it might have been
+    w = worst_of(has("wrong") or pool)
+    return Worst(w.error, w.index, w.analytic, w.numeric, len(entries), size, small,
+                 len(has("unsettled")), judged)
+
+
+def _report(found: dict[str, list[Entry]], sizes: dict[str, int], how: dict[str, Any],
+            noise: float, float32: InFloat32 | None = None) -> Report:
+    tolerance = how["tolerance"]
+    every = [entry.status for entries in found.values() for entry in entries]
+    few = every.count("unsettled") <= MOST_UNSETTLED * len(every)
+    worst = {name: _worst(entries, sizes[name], tolerance,
+                          few or not any(e.status == "unsettled" for e in entries))
              for name, entries in found.items()}
-    certain = max(certain for entries in found.values() for _, certain in entries)
-    return Report(worst, max(0.0, certain), step, rounding)
+    verdict = _verdict(worst, every, tolerance, few, float32)
+    passed = {"passed": True, "FAILED": False}.get(verdict.partition(":")[0])
+    return Report(worst, passed, verdict, tolerance, how["step"], noise / how["step"], float32)
+
+
+def _verdict(worst: dict[str, Worst], every: list[Status], tolerance: float, few: bool,
+             float32: InFloat32 | None) -> str:
+    """The sentence; `few` is whether the unsettled entries are too few to count."""
+    name, w = max(worst.items(), key=lambda item: item[1].error)
+    wrong, unsettled = every.count("wrong"), every.count("unsettled")
+    small = sum(each.too_small for each in worst.values())
+    if wrong:
+        return (f"FAILED: {wrong} of {len(every)} entries {_are(wrong)} wrong; the relative error "
+                f"{w.error:.2e} of {name} at {list(w.index)} is above the tolerance {tolerance:g}")
+    beyond = float32 is not None and not float32.max_error <= float32.bound
+    if not few:
+        return (f"not conclusive: {unsettled} of {len(every)} entries cannot be judged, since "
+                f"{TOO_FAST}: take smaller weights or fewer time steps")
+    if float32 and beyond and not float32.max_error <= float32.sensitivity:
+        return (f"FAILED: the gradients of the float32 kernels are off by {float32.max_error:.1e}, "
+                f"above their bound {float32.bound:.1e}; no entry of float64 is wrong")
+    for name, w in worst.items():
+        if not w.judged and w.too_small >= w.unsettled:
+            return (f"not conclusive: most gradients of {name} are so small that rounding could "
+                    f"hide an error of the tolerance {tolerance:g}: take a larger step or "
+                    "tolerance, or weights nearer to 0")
+        if not w.judged:
+            return (f"not conclusive: most gradients of {name} cannot be judged, since {TOO_FAST}: "
+                    "take smaller weights or fewer time steps")
+    if float32 and beyond:
+        return (f"not conclusive: float64 passes, but a few roundings of float32 move the "
+                f"gradients by up to {float32.sensitivity:.1e}, since {TOO_FAST}: take smaller "
+                "weights or fewer time steps")
+    largest = max(w.error for w in worst.values())
+    parts = [f"passed: the largest relative error {largest:.2e} is below the tolerance "
+             f"{tolerance:g}"]
+    if float32:
+        parts.append("float32 is within its bound")
+    if small:
+        parts.append(f"{small} of {len(every)} entries {_are(small)} too small to check")
+    if unsettled:
+        parts.append(f"{unsettled} {_are(unsettled)} not judged, at most 1 in 100, since "
+                     f"{TOO_FAST}")
+    return "; ".join(parts)
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"

@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 where a gradient check fails; 2 on bad input; 130 after Ctrl-C.
+        0; 1 where a gradient check fails, 3 where it is not conclusive; 2 on bad input; 130
+        after Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):  # a narrow terminal must not end an hour of training
         if hasattr(stream, "reconfigure"):
