@@ -52,7 +52,7 @@ def small_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     draw = random.Random(0)
     text = "\n".join(" ".join(draw.choice(WORDS) for _ in range(10)) for _ in range(300))
-    for name in ("book.txt", "alice.txt"):
+    for name in ("book.txt", "alice.txt", "letters.txt"):
         length = 6_000 if name == "book.txt" else 2_000
         Path(name).write_text(text[:length], encoding="utf-8")
     Path("tweets.txt").write_text("\n".join(text.splitlines()[:100]), encoding="utf-8")

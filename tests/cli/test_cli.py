@@ -103,7 +103,8 @@ def test_what_a_person_sees(call, here):
                           "model       tanh RNN, 9 hidden units: ")
     assert re.search(r"---- update 100, smoothed loss 1\d\.\d\d nats per window of 6 chars", out)
     model = fastrnn.load("model.safetensors")  # the name that is used where none is given
-    assert f"---- a sample of the trained model ----\n{model.sample(200, seed=0)}\n" in out
+    assert ("---- a sample of the trained model, temperature 0.8 ----\n"
+            f"{model.sample(400, seed=0, temperature=0.8)}\n") in out
     loss = model.history.loss[-30:].mean() / 6
     assert model.history.train_loss[-1] == pytest.approx(loss, rel=1e-12)
     assert f"training    {loss:.3f} nats per char ({loss / np.log(2):.3f} bits, perplexity " in out
@@ -279,7 +280,9 @@ def test_sample(call, trained):
     assert call("sample", trained, "--seed", 3) == (0, model.sample(seed=3) + "\n", "")
     assert call("sample", trained, "--seed", 3, "--length", 20, "--prime", "abc",
                 "--temperature", 0.5) == (
-        0, model.sample(20, prime="abc", temperature=0.5, seed=3) + "\n", "")
+        0, "abc" + model.sample(20, prime="abc", temperature=0.5, seed=3) + "\n", "")
+    assert call("sample", trained, "--seed", 3, "--length", 20, "--prime", "abc", "--no-echo") == (
+        0, model.sample(20, prime="abc", seed=3) + "\n", "")
     assert call("sample", trained, "--length", 0) == (0, "\n", "")
     best = fastrnn.load(trained, best=True)
     assert best.block.tobytes() != model.block.tobytes()
@@ -295,11 +298,35 @@ def test_every_keyword_of_sample_has_its_flag_and_its_default(call):
     for name, parameter in [*inspect.signature(fastrnn.Model.sample).parameters.items()][1:]:
         assert f"--{name.replace('_', '-')}" in flags[name].option_strings
         shown = f"(default: {parameter.default})"
-        assert (parameter.default not in (None, "")) == (shown in flags[name].help), name
+        if name != "echo":  # the command shows the prime
+            assert (parameter.default not in (None, "")) == (shown in flags[name].help), name
+
+
+def test_a_text_is_no_model(call, here):
+    os.rename("book.txt", "my book.txt")
+    code, _, err = call("sample", "my book.txt")
+    assert code == 2
+    assert err == ("fastrnn: error: 'my book.txt' is a text, not a trained model: train one on it "
+                   "first, fastrnn train 'my book.txt'\n")
+
+
+def test_score(call, trained):
+    """Nats, bits, perplexity and accuracy of a file."""
+    code, out, err = call("score", trained, "book.txt")
+    model = fastrnn.load(trained)
+    nats = model.score(TEXT)
+    assert (code, err) == (0, "")
+    assert f"predicted  {len(TEXT) - 1} chars\n" in out
+    assert f"loss       {nats:.4f} nats per char\n           {nats / np.log(2):.4f} bits" in out
+    assert f"perplexity {np.exp(nats):.3f}\n" in out
+    assert f"accuracy   {model.accuracy(TEXT):.2%} of the chars" in out
+    assert call("score", trained)[0] == 2
+    code, _, err = call("score", trained, "--records", "book.txt")
+    assert code == 2 and "start and stop symbol" in err
 
 
 def test_samples_side_by_side(call, trained):
-    one, two, three = fastrnn.load(trained).sample(30, n=3, prime="ab", seed=3)
+    one, two, three = fastrnn.load(trained).sample(30, n=3, prime="ab", seed=3, echo=True)
     for flag in ("--n", "-n"):
         assert call("sample", trained, flag, 3, "--length", 30, "--prime", "ab", "--seed", 3) == (
             0, f"---- 1 of 3 ----\n{one}\n---- 2 of 3 ----\n{two}\n---- 3 of 3 ----\n{three}\n", "")
@@ -316,7 +343,7 @@ def test_samples_side_by_side(call, trained):
 def test_settings_of_sample(call, trained, flags, settings):
     model = fastrnn.load(trained)
     for length, seed in ((10, 3), (300, 4)):
-        text = model.sample(length, **settings, seed=seed)
+        text = model.sample(length, **settings, seed=seed, echo=True)
         arguments = ["sample", trained, "--seed", seed, "--length", length, *flags]
         assert call(*arguments) == (0, text + "\n", "")
         assert call(*arguments, "--stream") == (0, text + "\n", "")
@@ -537,7 +564,7 @@ def test_info(call, trained):
     assert f"{history.smooth_loss[-1]:.2f} nats per window of 6 chars" in out
     assert f"{history.train_loss[-1]:.3f} nats per char" in out
     assert re.search(r"epochs completed +1\n", out)
-    assert re.search(r"at update +100\n", out)
+    assert re.search(r"best model +after 100 updates \(lowest smoothed loss\)\n", out)
 
 
 def test_info_of_a_model_without_a_run(call):

@@ -49,11 +49,12 @@ def _about(network: Model, stored: dict[str, Any]) -> dict[str, Any]:
         about |= {f"{plan} planned": about.pop(plan) for plan in PLAN}
         about |= {"text": run["text"]["name"], "updates": counters["update"],
                   "epochs completed": counters["epoch"], "position": counters["position"]}
-        about |= _losses(network.history, vocabulary.unit if vocabulary else "step")
+        about |= _losses(network.history, vocabulary.unit if vocabulary else "step",
+                         counters["best_update"])
     return about | {name: "x".join(map(str, p.shape)) for name, p in network.params.items()}
 
 
-def _losses(history: History, unit: str) -> dict[str, Any]:
+def _losses(history: History, unit: str, best_update: int) -> dict[str, Any]:
     about: dict[str, Any] = {}
     if len(history):
         about["training loss"] = in_words(history.recent_loss(), history.measure, unit)
@@ -62,6 +63,8 @@ def _losses(history: History, unit: str) -> dict[str, Any]:
         about |= {"lowest validation loss": in_words(history.valid_loss[best], history.measure,
                                                      unit),
                   "at update": history.valid_updates[best]}
+    elif best_update:
+        about["best model"] = f"after {best_update} updates (lowest smoothed loss)"
     if history.one_stream and len(history):
         about["smoothed loss"] = (f"{history.smooth_loss[-1]:.2f} nats per window of "
                                   f"{history.seq_length:g} {unit}s")

@@ -32,7 +32,7 @@ WITHOUT_EFFECT = ["--gpuid", "--gpu", "--opencl", "--gpu-backend", "--print-ever
                   "--speed-benchmark", "--memory-benchmark", "--reset-iterations"]
 DEFAULT_CHECKPOINT = "model.safetensors"
 DEFAULT_TEXT = "pydoc-topics"
-SHOWN = 5  # generated records, at the end
+SHOWN, TEMPERATURE = 5, 0.8  # generated records, and how they are drawn, at the end
 EXAMPLES = """examples:
   fastrnn train book.txt                        one minute, settings chosen for this text
   fastrnn train book.txt --minutes 10 --cell lstm
@@ -136,8 +136,10 @@ def _corpus(given: dict[str, Any], settings: dict[str, Any]) -> Corpus:
 def _show_sample(model: Model) -> None:
     labels = model.config["labels"]
     records = model.text_vocabulary.stop is not None
-    texts = model.sample(200, n=SHOWN if records else 1, label=labels and labels[0], seed=0)
-    title = "a sample of the trained model" + (f", {labels[0]}" if labels else "")
+    texts = model.sample(400, n=SHOWN if records else 1, label=labels and labels[0], seed=0,
+                         temperature=TEMPERATURE)
+    of = f", {labels[0]}" if labels else ""
+    title = f"a sample of the trained model{of}, temperature {TEMPERATURE}"
     print(f"---- {title} ----\n" + "\n".join(texts) + "\n")
 
 
