@@ -226,7 +226,10 @@ def layer_race(cell: str, dtype: str) -> Race:
 
 @cache
 def trained() -> fastrnn.Model:
-    return fastrnn.train(corpus_of(CLASSIC.K), updates=2000, dtype="float64", progress=False)
+    corpus = corpus_of(CLASSIC.K)
+    model = fastrnn.Model(corpus.vocabulary, dtype="float64")
+    fastrnn.Trainer(model, corpus, updates=2000, progress=False).run()
+    return model
 
 
 def sample_race(dtype: str) -> Race:

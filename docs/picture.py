@@ -28,7 +28,8 @@ def main() -> None:
     corpus = fastrnn.datasets.load("pydoc-topics")
     model = fastrnn.train(corpus, preset="classic", cell="lstm", hidden_size=256, dropout=0.3,
                           batch_size=32, seq_length=64, optimizer="adam", learning_rate=1e-2,
-                          schedule="cosine", epochs=4, valid_fraction=0.1, valid_every=20, seed=0, sample_every=0)
+                          schedule="cosine", epochs=4, valid_fraction=0.1, valid_every=20,
+                          sample_every=0)
     text = "".join(model.stream(length=2000, prime=PRIME, temperature=TEMPERATURE, seed=10))
     figure = Figure(figsize=(11, 4.4), facecolor=PAPER,
                     layout=ConstrainedLayoutEngine(wspace=0.04, w_pad=0.12, h_pad=0.12))

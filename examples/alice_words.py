@@ -47,9 +47,8 @@ def compare(options: argparse.Namespace) -> None:
 def train(corpus: fastrnn.Corpus, cell: str, options: argparse.Namespace) -> fastrnn.Model:
     start = time.perf_counter()
     model = fastrnn.train(
-        corpus, cell=cell, hidden_size=100, embedding_size=15, init="xavier", seq_length=50,
-        batch_size=30, order="shuffled", optimizer="adam", learning_rate=5e-4, clip_value=5.0,
-        epochs=options.epochs, accuracy=True, threads=options.threads, sample_every=0)
+        corpus, preset="alice", cell=cell, epochs=options.epochs, threads=options.threads,
+        sample_every=0)
     seconds = time.perf_counter() - start
     history = model.history
     print(f"{cell}: {len(history):,} updates in {seconds:.1f} s, loss {history.loss[-1] / 50:.4f} "

@@ -112,8 +112,9 @@ def learning_curve(
             curve.append((trainer.seconds, trainer.model.accuracy(fresh, last=last)))
 
     start = time.perf_counter()
-    model = fastrnn.train(sequences, optimizer="adam", schedule="cosine", clip_value=None,
-                          clip_norm=5.0, minutes=minutes, callback=measure, **settings)
+    model = fastrnn.train(sequences, preset="classic", optimizer="adam", schedule="cosine",
+                          clip_value=None, clip_norm=5.0, minutes=minutes, callback=measure,
+                          **settings)
     curve.append((time.perf_counter() - start, model.accuracy(fresh, last=last)))
     return model, curve
 

@@ -50,8 +50,8 @@ def learn(corpus, cell, options) -> fastrnn.Model:
     more = ESN if cell == "esn" else {}
     start = time.perf_counter()
     model = fastrnn.train(
-        corpus, cell=cell, hidden_size=size, seq_length=50, batch_size=50, optimizer="adam",
-        learning_rate=2e-3, schedule="cosine", minutes=options.minutes,
+        corpus, preset="classic", cell=cell, hidden_size=size, seq_length=50, batch_size=50,
+        optimizer="adam", learning_rate=2e-3, schedule="cosine", minutes=options.minutes,
         valid_fraction=VALID_FRACTION, threads=options.threads, sample_every=0, **more)
     seconds = time.perf_counter() - start
     report(f"{cell}, {size} units", model, model.history.loss[-MEAN:].mean() / 50,

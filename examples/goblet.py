@@ -40,7 +40,7 @@ def learn(options: argparse.Namespace) -> None:
     checkpoint = options.picture.with_suffix(".safetensors")
     start = time.perf_counter()
     model = fastrnn.train(
-        corpus, epochs=None if options.updates is not None else options.epochs,
+        corpus, preset="goblet", epochs=None if options.updates is not None else options.epochs,
         updates=options.updates, sample_every=10_000, sample_length=200, checkpoint=checkpoint)
     seconds = time.perf_counter() - start
     history = model.history

@@ -93,9 +93,9 @@ def compare(options: argparse.Namespace) -> None:
 
 def learn(corpus, settings, options) -> fastrnn.Model:
     return fastrnn.train(
-        corpus, hidden_size=options.hidden_size, batch_size=32, optimizer="adam", clip_norm=5.0,
-        clip_value=None, epochs=options.epochs, valid_fraction=0.1, patience=8, sample_every=0,
-        threads=options.threads, seed=options.seed, **settings)
+        corpus, preset="classic", hidden_size=options.hidden_size, batch_size=32, optimizer="adam",
+        clip_norm=5.0, clip_value=None, epochs=options.epochs, valid_fraction=0.1, patience=8,
+        sample_every=0, threads=options.threads, seed=options.seed, **settings)
 
 
 def show(model: fastrnn.Model, options: argparse.Namespace) -> None:

@@ -52,9 +52,8 @@ def compare(options: argparse.Namespace) -> None:
 def learn(curves, cell, hidden_size, options) -> fastrnn.Model:
     start = time.perf_counter()
     model = fastrnn.train(
-        curves, cell=cell, hidden_size=hidden_size, init="xavier", batch_size=options.batch_size,
-        optimizer="adam", learning_rate=options.learning_rate, schedule="cosine", clip_value=None,
-        clip_norm=1.0, minutes=options.minutes, threads=options.threads)
+        curves, preset="sine", cell=cell, hidden_size=hidden_size, batch_size=options.batch_size,
+        learning_rate=options.learning_rate, minutes=options.minutes, threads=options.threads)
     print(f"{cell}: {len(model.history):,} updates in {time.perf_counter() - start:.1f} s")
     return model
 

@@ -50,10 +50,9 @@ def learn(options: argparse.Namespace) -> None:
 
     began = time.perf_counter()
     model = fastrnn.train(
-        corpus, cell="lstm", hidden_size=options.hidden_size, batch_size=options.batch_size,
-        optimizer="adam", learning_rate=options.learning_rate, schedule="cosine", clip_value=None,
-        clip_norm=5.0, epochs=options.epochs, threads=options.threads, callback=show,
-        sample_length=1)
+        corpus, preset="tweets", hidden_size=options.hidden_size, batch_size=options.batch_size,
+        learning_rate=options.learning_rate, epochs=options.epochs, threads=options.threads,
+        callback=show, sample_length=1)
     seconds = time.perf_counter() - began
     characters = int(corpus.records.steps.sum()) * options.epochs
     print(f"{options.epochs} epochs in {seconds:.1f} s, {characters / seconds:,.0f} characters a "

@@ -36,6 +36,11 @@ from .validate import (
     whole_numbers,
 )
 
+__all__ = [
+    "RNN", "GRU", "LSTM", "Dropout", "Embedding", "Layer", "Linear", "MeanSquaredError",
+    "Sequential", "SoftmaxCrossEntropy",
+]
+
 Array = NDArray[Any]
 States = tuple[tuple[str, ArrayLike | None], ...]  # names and arrays, zero where they are None
 

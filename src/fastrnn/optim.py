@@ -16,6 +16,8 @@ from . import kernels
 from .settings import LEARNING_RATES, TrainerSettings, declared
 from .validate import float_array, fraction, positive_float
 
+__all__ = ["Optimizer", "SGD", "AdaGrad", "RMSProp", "Adam", "clip_value_", "clip_norm_"]
+
 BETAS = 0.9, 0.999  # of Adam
 EPSILON = 1e-8
 DECAY_RATE = declared(TrainerSettings)["decay_rate"].setting.default  # of RMSProp

@@ -8,6 +8,8 @@ import numpy as np
 from ..validate import finite_float, generator, positive_float, positive_int
 from .sequences import Sequences
 
+__all__ = ["memorization", "sine", "adding"]
+
 
 def memorization(n: int, length: int, symbols: int = 8, blanks: int = 0,
                  seed: int | None = 0) -> Sequences:
