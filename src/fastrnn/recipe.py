@@ -20,7 +20,8 @@ MINUTES = 1.0  # where nothing says how long
 WARMUP = 20  # updates
 PROBE = 0.15  # seconds in which the speed of one hidden size is measured
 SIZES = (64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024)  # hidden sizes to choose from
-LEARNING_RATES = {"rnn": 1e-3, "relu": 1e-3, "memory": 2e-3}  # of Adam; 5e-3 for other cells
+# of Adam, at most; other cells take that of the scale
+LEARNING_RATES = {"rnn": 1e-3, "relu": 1e-3, "memory": 2e-3, "mgu": 5e-3}
 LEAST_VALID = 500  # predictions; a source that leaves fewer is not divided
 # the settings that are chosen
 CHOSEN = frozenset((
@@ -39,15 +40,16 @@ class Scale:
     largest: int  # hidden size
     batch_size: int
     dropout: float
+    learning_rate: float = 5e-3
     seq_length: int = 64
 
 
 # by the number of predictions to train on, and for short records
 TEXT = (
-    Scale(600_000, 2.2, 20, 1024, 8, 0.0),
-    Scale(250_000, 2.5, 12, 640, 8, 0.2),
+    Scale(600_000, 2.4, 20, 1024, 16, 0.0, 1e-2),
+    Scale(250_000, 3, 12, 640, 16, 0.1, 1e-2),
     Scale(60_000, 8, 8, 384, 4, 0.5),
-    Scale(0, 6, 6, 384, 2, 0.6, 32),
+    Scale(0, 6, 6, 384, 2, 0.6, seq_length=32),
 )
 RECORDS = (
     Scale(600_000, 3, 12, 512, 64, 0.1),
@@ -68,7 +70,8 @@ def choose(source: Source, given: Mapping[str, Any]) -> tuple[dict[str, Any], st
     settings |= {"optimizer": "adam", "schedule": "cosine", "clip_norm": 1.0,
                  "clip_value": None, "dropout": scale.dropout} | dict(given)
     if "learning_rate" not in given and settings["optimizer"] == "adam":
-        settings["learning_rate"] = LEARNING_RATES.get(settings["cell"], 5e-3)
+        settings["learning_rate"] = min(
+            scale.learning_rate, LEARNING_RATES.get(settings["cell"], 1.0))
     if given.get("clip_value") is not None and "clip_norm" not in given:
         del settings["clip_norm"]
     if given.get("learning_rate_decay", 1.0) < 1 and "schedule" not in given:
