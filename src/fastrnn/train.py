@@ -106,7 +106,8 @@ def _started(source: str | os.PathLike[str] | Source, name: str | None,
         start = f"the weights of {os.fspath(earlier)}, {new}; "
         given = model.config | {"learning_rate": 1e-3} | given
     else:
-        corpus, start = _read(source, **(preset.reading if preset and preset.kind == "text" else {})), ""
+        how = preset.reading if preset and preset.kind == "text" else {}
+        corpus, start = _read(source, **how), ""
     if preset:
         preset.check(corpus.kind)
         settings, why = preset.beside(given), f"preset {name}: {preset.source}"
