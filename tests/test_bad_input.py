@@ -211,8 +211,8 @@ FILES = [
     ("directory", IsADirectoryError, "'directory' is a directory"),
     ("cut.safetensors", ValueError, "'cut.safetensors' is not a safetensors file, or is cut short"),
     ("empty.txt", ValueError, "'empty.txt' is not a safetensors file"),
-    ("notes.safetensors", ValueError, "'notes.safetensors' is not a safetensors file"),
-    ("book.txt", ValueError, "'book.txt' is not a safetensors file"),
+    ("notes.safetensors", ValueError, "'notes.safetensors' is a text, not a trained model"),
+    ("book.txt", ValueError, "'book.txt' is a text, not a trained model"),
     ("future.safetensors", ValueError, "'future.safetensors' has format version 7"),
 ]
 

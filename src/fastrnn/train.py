@@ -96,6 +96,14 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
     return trainer.best_model() if trainer.config["valid_fraction"] else trainer.model
 
 
+def check(given: dict[str, Any]) -> dict[str, Any]:
+    """All settings, checked as far as they can be without the data."""
+    config = checked(TrainSettings, given, "train")
+    chosen = {} if config["preset"] or "valid_fraction" in given else {"valid_fraction": 0.1}
+    check_plan(config | chosen, whole=not (config["resume"] or config["repeat"]))
+    return config
+
+
 def _started(source: str | os.PathLike[str] | Source, name: str | None,
              earlier: str | os.PathLike[str] | None,
              given: dict[str, Any]) -> tuple[Trainer, str]:

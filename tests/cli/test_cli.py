@@ -322,7 +322,7 @@ def test_score(call, trained):
     assert f"accuracy   {model.accuracy(TEXT):.2%} of the chars" in out
     assert call("score", trained)[0] == 2
     code, _, err = call("score", trained, "--records", "book.txt")
-    assert code == 2 and "start and stop symbol" in err
+    assert code == 2 and "learned a text, not records: give FILE in place of --records" in err
 
 
 def test_samples_side_by_side(call, trained):

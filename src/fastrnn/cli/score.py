@@ -22,6 +22,9 @@ def run(model: str, best: bool | None, **given: Any) -> int:
     vocabulary = network.text_vocabulary
     if vocabulary.stop is not None and given.get("file") and not network.config["labels"]:
         given["records"] = given.pop("file")  # a line is a record
+    for name in ("records", "table"):
+        if vocabulary.stop is None and given.get(name) is not None:
+            raise ValueError(f"{model} learned a text, not records: give FILE in place of --{name}")
     corpus = read_source(given, vocabulary)
     if corpus is None:
         raise ValueError("give the FILE to score, or --records, --table or --dataset")

@@ -17,11 +17,10 @@ from ..model.model import Model
 from ..plots import check_kind
 from ..presets import PLAN, PRESETS
 from ..recipe import CHOSEN
-from ..settings import SourceSettings, TrainSettings, checked, declared, given_to
-from ..train import train
+from ..settings import SourceSettings, TrainSettings, declared, given_to
+from ..train import check, train
 from ..training.checkpoint import read
 from ..training.describing import block
-from ..training.trainer import check_plan
 from ..validate import positive_float
 from .config import read_config
 from .flags import add_settings
@@ -70,9 +69,7 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
     if train_frac is not None and not given.get("valid_fraction"):
         given["valid_fraction"] = 1 - positive_float("train_frac", train_frac)
     settings = given_to(TrainSettings, given)
-    # before a large text is read
-    check_plan(checked(TrainSettings, settings, "train"),
-               whole=not (settings.get("resume") or settings.get("repeat")))
+    check(settings)  # before a large text is read
     settings["checkpoint"] = (settings.get("checkpoint") or settings.get("resume")
                               or _new_name(DEFAULT_CHECKPOINT))
     plot, progress = given.get("plot"), settings.get("progress", True)

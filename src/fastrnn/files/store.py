@@ -112,14 +112,15 @@ def read(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
 
 
 def _is_text(path: str | os.PathLike[str]) -> bool:
-    """Whether a file begins like a text in UTF-8."""
+    """Whether a file begins like a text in UTF-8, and not like a checkpoint, which has zeros in its
+    first 8 bytes."""
     with open(path, "rb") as file:
         start = file.read(4096)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start)
     except UnicodeDecodeError:
         return False
-    return bool(start) and not re.search(rb"[\0-\x08\x0e-\x1f]", start)
+    return len(start) >= 8 and not re.search(rb"[\0-\x08\x0e-\x1f]", start)
 
 
 def damaged(path: str | os.PathLike[str], error: Exception) -> ValueError:

@@ -16,8 +16,8 @@ def describe(trainer: Trainer, note: str) -> str:
     model, config = trainer.model, trainer.config
     shape, K = model.config, model.sizes.outputs
     layers = f"{shape['num_layers']} layers of " if shape["num_layers"] > 1 else ""
-    held = trainer.validation_data
-    valid = f"; {held.predictions:,} {held.unit}s for validation" if held else "; no validation"
+    held = config["valid_fraction"]
+    valid = f"; {100 * held:g} % of it for validation" if held else "; no validation"
     threads = min(trainer.threads, len(model.network(config["seq_length"],
                                                      config["batch_size"]).slices))
     lines = {

@@ -120,6 +120,7 @@ class Trainer:
         self._validation = Validation(held_out, self.config, self.updates_per_epoch)
         self._watch = Stopwatch()
         self._shown = -1  # update of the last sample shown
+        self._over = False  # the plan is completed
         self._digests = self._source.digests()
         self._rates: NDArray[np.float64] | None = None  # of the updates of a run that is repeated
         self._prepare()
@@ -154,13 +155,7 @@ class Trainer:
     def is_over(self) -> bool:
         """Whether the run has come to the end that `epochs`, `updates` or `minutes` ask for, or was
         stopped by `patience`, so that `run()` would make no update."""
-        return self.history.stopped in ("finished", "patience") or (
-            self.planned is not None and self.update >= self.planned)
-
-    @property
-    def validation_data(self) -> Source | None:
-        """What `valid_fraction` holds out."""
-        return self._validation.source
+        return self._over or (self.planned is not None and self.update >= self.planned)
 
     @property
     def seconds(self) -> float:
@@ -234,6 +229,7 @@ class Trainer:
             self._watch.stop()
             self.model.state[:] = self.state[:1]
             self.history.stopped = stop or "error"
+            self._over = plan.whole and stop in ("finished", "patience")
             self._save()
         if stop == "interrupted":
             raise KeyboardInterrupt
@@ -328,7 +324,7 @@ class Trainer:
             "config": self.config, "counters": counters, "generator": self._rng.bit_generator.state,
             "generators": [rng.bit_generator.state for rng in self._generators],
             "order_seed": self._order_seed, "seconds": self.seconds, "shown": self._shown,
-            "stopped": self.history.stopped,
+            "over": self._over,
             "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()}}
 
     @classmethod
@@ -402,8 +398,8 @@ class Trainer:
         except DAMAGE as error:
             raise damaged(path, error) from None
         trainer.history = model.history = history
-        if not any(changes.get(name) for name in (*PLAN, "patience")):
-            history.stopped = str(run.get("stopped", ""))
+        trainer._over = bool(run.get("over")) and not any(
+            changes.get(name) for name in (*PLAN, "patience"))
         return trainer
 
     def _restore(self, tensors: Tensors, run: dict[str, Any]) -> None:
