@@ -74,12 +74,11 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
         The loss is no longer finite.
     """
     given: dict[str, Any] = dict(settings)
-    config = checked(TrainSettings, given, "train")
+    config = check(given)
     ways = [name for name in ("preset", "init_from", "resume", "repeat") if config[name]]
     if len(ways) > 1 and ways != ["preset", "init_from"]:
         raise ValueError(f"give one of preset, init_from, resume and repeat, not {ways[0]} and "
                          f"{ways[1]}")
-    check_plan(config, whole=not (config["resume"] or config["repeat"]))
     given = {name: config[name] for name in given if name not in ways}
     if config["resume"] is not None:
         trainer, note = _resumed(source, config["resume"], given)

@@ -341,7 +341,8 @@ def test_surprisal_of_a_record():
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_the_bar_fits_into_the_terminal(monkeypatch, capsys, columns):
     """At 80 columns with losses, speed and the time left; at 60 the losses are there."""
-    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("COLUMNS", str(columns + 1))
+    monkeypatch.setenv("LINES", "24")
     corpus = fastrnn.Corpus.from_text(text_of(8000))
     history = fastrnn.train(corpus, updates=40, hidden_size=9, valid_every=10, seed=1).history
     line = re.split(r"[\r\n]+", capsys.readouterr().err.rstrip())[-1]
