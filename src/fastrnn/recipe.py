@@ -18,7 +18,7 @@ from .training.trainer import Trainer
 
 MINUTES = 1.0  # where nothing says how long
 WARMUP = 20  # updates
-PROBE = 0.15  # seconds in which the speed of one hidden size is measured
+PROBE = 0.2  # seconds in which the speed of one hidden size is measured
 SIZES = (64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024)  # hidden sizes to choose from
 # of Adam, at most; other cells take that of the scale
 LEARNING_RATES = {"rnn": 1e-3, "relu": 1e-3, "memory": 2e-3, "mgu": 5e-3}
@@ -151,8 +151,9 @@ def _speed(source: Source, settings: dict[str, Any]) -> tuple[float, int]:
     model = Model(source.vocabulary or source.sizes, **labels)
     trainer = Trainer(model, source, **given_to(TrainerSettings, settings) | plan | quiet)
     trainer.run(updates=1)  # packs weights, makes threads
-    start, n = time.perf_counter(), 1
-    while (seconds := time.perf_counter() - start) < PROBE:
+    paces, began, n = [0.0], time.perf_counter(), 1
+    while (start := time.perf_counter()) - began < PROBE:
         trainer.run(updates=n)
-        n *= 2
-    return (trainer.update - 1) / seconds, trainer.updates_per_epoch
+        paces.append(n / (time.perf_counter() - start))
+        n = max(1, int(PROBE / 3 * paces[-1]))
+    return max(paces), trainer.updates_per_epoch  # the best: other programs come and go

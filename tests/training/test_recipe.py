@@ -1,5 +1,7 @@
 """What fastrnn.train chooses where nothing is said, presets, and runs that start from another."""
+import contextlib
 import math
+import os
 import re
 import subprocess
 import sys
@@ -338,18 +340,36 @@ def test_surprisal_of_a_record():
 
 # ---- the screen ----
 
+@pytest.mark.skipif(os.name != "posix", reason="terminals of POSIX")
 @pytest.mark.parametrize("columns", [60, 80, 120])
-def test_the_bar_fits_into_the_terminal(monkeypatch, capsys, columns):
+def test_the_bar_fits_into_the_terminal(tmp_path, columns):
     """At 80 columns with losses, speed and the time left; at 60 the losses are there."""
-    monkeypatch.setenv("COLUMNS", str(columns + 1))
-    monkeypatch.setenv("LINES", "24")
-    corpus = fastrnn.Corpus.from_text(text_of(8000))
-    history = fastrnn.train(corpus, updates=40, hidden_size=9, valid_every=10, seed=1).history
-    line = re.split(r"[\r\n]+", capsys.readouterr().err.rstrip())[-1]
-    assert len(line) <= columns
-    assert f"loss {history.train_loss[-1]:.3f} (validation {history.valid_loss[-1]:.3f})" in line
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    (tmp_path / "book.txt").write_text(text_of(8000))
+    master, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "fastrnn", "train", "book.txt", "--updates", "40", "--hidden-size",
+         "9", "--valid-every", "10", "--checkpoint", "m"], cwd=tmp_path, stderr=terminal,
+        stdout=subprocess.DEVNULL)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
+        while more := os.read(master, 4096):
+            shown += more
+    os.close(master)
+    assert child.wait() == 0
+    lines = [line for line in re.split(r"[\r\n]+", shown.decode()) if "100%" in line]
+    history = fastrnn.load(tmp_path / "m").history
+    assert all(len(line) <= columns for line in lines) and lines
+    train, valid = history.train_loss[-1], history.valid_loss[-1]
+    assert f"loss {train:.3f} (validation {valid:.3f})" in lines[-1]
     if columns >= 80:
-        assert re.search(r", epoch \d+\.\d\d, [\d,]+ chars/s, 00:00 left *$", line)
+        assert re.search(r", epoch \d+\.\d\d, [\d,]+ chars/s, 00:00 left *$", lines[-1])
 
 
 def test_the_block_before_training(capsys):
