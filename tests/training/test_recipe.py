@@ -369,7 +369,7 @@ def test_the_bar_fits_into_the_terminal(tmp_path, columns):
     train, valid = history.train_loss[-1], history.valid_loss[-1]
     assert f"loss {train:.3f} (validation {valid:.3f})" in lines[-1]
     if columns >= 80:
-        assert re.search(r", epoch \d+\.\d\d, [\d,]+ chars/s, 00:00 left *$", lines[-1])
+        assert re.search(r", epoch \d+\.\d\d, [\d.]+[kM]? chars/s, 00:00 left *$", lines[-1])
 
 
 def test_the_block_before_training(capsys):

@@ -487,7 +487,7 @@ class Trainer:
         validation = f" (validation {shown.format(valid[-1])})" if valid.size else ""
         return (f"loss {shown.format(self.history.recent_loss())}{validation}, "
                 f"epoch {self.update / self.updates_per_epoch:.2f}, "
-                f"{pace * symbols:,.0f} {unit}s/s")
+                f"{tqdm.format_sizeof(pace * symbols)} {unit}s/s")
 
     def _show_sample(self, bar: "tqdm[Any]") -> None:
         if not self.model.vocabulary:  # a model of sequences
