@@ -33,7 +33,8 @@ OTHER_NAMES = {
 ZERO_IS_NONE = ("clip_value", "clip_norm", "embedding_size", "patience", "valid_every")
 # the first setting of each group in --help
 GROUPS = {"cell": "network", "seq_length": "batches", "optimizer": "optimizer",
-          "epochs": "length and validation", "threads": "screen and files"}
+          "epochs": "length and validation", "threads": "screen and files",
+          "preset": "where to start"}
 
 
 class Parser(argparse.ArgumentParser):

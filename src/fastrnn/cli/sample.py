@@ -9,8 +9,14 @@ from ..training.checkpoint import load
 from ..validate import finite_float
 from .flags import OTHER_NAMES, add_settings
 
+EXAMPLES = """examples:
+  fastrnn sample model.safetensors --length 1000 --temperature 0.7
+  fastrnn sample model.safetensors --prime "Harry " --stream
+  fastrnn sample names.safetensors --label Netherlands --n 30"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EXAMPLES
     parser.add_argument("model", metavar="MODEL", help="a checkpoint")
     parser.add_argument("--best", action=argparse.BooleanOptionalAction, default=None,
                         help="the model of the lowest validation loss, or else smoothed loss, in "

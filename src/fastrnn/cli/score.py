@@ -7,8 +7,13 @@ from typing import Any
 from ..training.checkpoint import load
 from .sources import add_sources, read_source
 
+EXAMPLES = """examples:
+  fastrnn score model.safetensors other.txt
+  fastrnn score names.safetensors --table names.tsv"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EXAMPLES
     parser.add_argument("model", metavar="MODEL", help="a checkpoint")
     add_sources(parser, reading=False)
     parser.add_argument("--best", action=argparse.BooleanOptionalAction, default=None,

@@ -45,7 +45,7 @@ or two: -rnn_size, -wordvec_size, -max_epochs, -grad_clip, -val_frac, -data_dir 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = EXAMPLES
+    parser.usage, parser.epilog = "fastrnn train [FILE] [FLAGS]", EXAMPLES
     parser.add_argument("--config", metavar="TOML", default=None,
                         help="a file with settings, named as these flags: hidden_size = 200; flags "
                              "given beside it win")
