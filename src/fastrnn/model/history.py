@@ -41,8 +41,8 @@ class History:
     seq_length : float or None
         Mean number of predictions in one sequence or window; None before training.
     one_stream : bool
-        Whether a text was read as one stream (batch_size 1), as in the classic character model:
-        then `smooth_loss` is shown beside the training loss, and `plot` draws it.
+        Whether a text was read as one stream (batch_size 1) at a constant learning rate, as in the
+        classic character model: then `smooth_loss` is shown too, and `plot` draws it.
     measure : tuple of str
         Unit of the losses, and what one prediction is: ("nats", "symbol") or ("squared error",
         "step").

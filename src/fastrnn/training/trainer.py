@@ -116,7 +116,7 @@ class Trainer:
         self.history = model.history = History(
             seq_length=self._reading.predictions, measure=MEASURES[model.config["loss"]],
             one_stream=corpus.vocabulary is not None and self._reading.order is None
-            and self.config["batch_size"] == 1)
+            and self.config["batch_size"] == 1 and self.config["schedule"] == "constant")
         self._validation = Validation(held_out, self.config, self.updates_per_epoch)
         self._watch = Stopwatch()
         self._shown = -1  # update of the last sample shown
