@@ -47,8 +47,8 @@ static double keep_near(int K, double min_p, real *weights) {
     return sum;
 }
 
-/* Makes the symbols that were seen less likely: scores + bias > 0 are divided by the penalty, others
- * multiplied. */
+/* Makes the symbols that were seen less likely: scores + bias > 0 are divided by the penalty,
+ * others multiplied. */
 static void punish(int K, real penalty, const uint8_t *seen, const real *bias, real *scores) {
     for (int k = 0; k < K; k++) {
         if (!seen[k]) continue;
@@ -77,6 +77,8 @@ static void sample(const network *net, const void *params, void *work, void *sta
     const int K = net->K;
     /* beyond these temperatures one symbol has all the probability, or all have the same */
     const real sharpness = (real)(1 / fmin(fmax(how->temperature, 1e-30), 1e9));
+    /* so that neither it nor a score times it becomes 0 or infinite in float32 */
+    const real penalty = (real)fmin(fmax(how->penalty, 1e-8), 1e8);
     const int limited = how->top_k < K || how->top_p < 1;
     pack_weights(&u);
     state_in(&u, state);
@@ -87,7 +89,7 @@ static void sample(const network *net, const void *params, void *work, void *sta
             for (int stream = first_row(net, s); stream < first_row(net, s + 1); stream++) {
                 real top;
                 if (how->seen) {
-                    punish(K, (real)how->penalty, how->seen + (int64_t)stream * K,
+                    punish(K, penalty, how->seen + (int64_t)stream * K,
                            u.work + at.head_b, scores);
                 }
                 double total = (double)exponentials(vectors(K) * LANES, sharpness,

@@ -720,3 +720,87 @@ def test_a_penalty_that_is_large_repeats_nothing_it_can_help(lines):
 def test_bad_limits(lines, settings, message):
     with pytest.raises(ValueError, match=message):
         lines.sample(5, **settings)
+
+
+@pytest.mark.parametrize("unit", ["char", "byte"])
+def test_a_text_in_which_no_line_begins(unit, tmp_path):
+    """One line after a blank: any symbol may come first, and the file can be read again."""
+    corpus = fastrnn.Corpus.from_text(" ab ba" * 60, unit)
+    model = fastrnn.train(corpus, hidden_size=5, updates=3, progress=False,
+                          checkpoint=tmp_path / "m")
+    assert model.starts.tolist() == [0, 0, 0]
+    assert {*model.sample(1, n=200, seed=1)} == {" ", "a", "b"}
+    assert fastrnn.load(tmp_path / "m").sample(30, seed=1) == model.sample(30, seed=1)
+
+
+def test_the_starts_are_counted_once(monkeypatch):
+    """However often `run` is called: a text may be long."""
+    calls, starts = [], fastrnn.Corpus.starts
+    monkeypatch.setattr(fastrnn.Corpus, "starts", lambda self: calls.append(1) or starts(self))
+    corpus = fastrnn.Corpus.from_text(LINES)
+    trainer = fastrnn.Trainer(fastrnn.Model(corpus.vocabulary, hidden_size=4), corpus,
+                              progress=False)
+    for _ in range(5):
+        trainer.run(updates=1)
+    assert calls == [1]
+    assert trainer.model.starts.tolist() == starts(corpus).tolist()
+
+
+def test_a_copy_has_its_own_starts(lines):
+    other = lines.copy()
+    other.starts[:] = 0
+    assert lines.starts.any()
+
+
+@pytest.mark.parametrize("prime", [None, 5, [], ["a", None]])
+def test_primes_that_are_no_texts(lines, prime):
+    for call in (lines.sample, lines.stream):
+        with pytest.raises(TypeError, match="prime must be a text or a list of texts, not"):
+            call(length=3, prime=prime)
+
+
+def test_primes_of_bytes_of_any_kind():
+    model = octets()
+    expected = model.sample(20, prime=b"a ", seed=1)
+    assert model.sample(20, prime=bytearray(b"a "), seed=1) == expected
+    assert model.sample(20, prime=memoryview(b"a "), seed=1) == expected
+
+
+def test_records_with_and_without_a_prime_are_sampled_apart():
+    """Those without may not end at once, and the others may."""
+    corpus = fastrnn.Corpus.from_records(["a", "ab", "abc"])
+    model = fastrnn.Model(corpus.vocabulary, hidden_size=3, init_scale=0)
+    model.params["head.b"][corpus.vocabulary.symbols.index("\x03")] = 50
+    assert model.sample(5, prime=["ab", "a"], seed=1) == ["", ""]
+    with pytest.raises(ValueError, match="some primes are empty and others not"):
+        model.sample(5, prime=["ab", ""])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_extreme_penalties(dtype):
+    """Equal scores above, at and below 0; a seen symbol comes last, or with a tiny penalty first,
+    and none that a record never contains."""
+    for score in (2, 0, -2):
+        model = fastrnn.Model(fastrnn.Vocabulary("abcd"), hidden_size=3, init_scale=0, dtype=dtype)
+        model.params["head.b"][:] = score
+        for penalty in (1e39, 1e300):
+            texts = model.sample(2, n=300, prime="ab", seed=1, repetition_penalty=penalty)
+            counts = [sum(text[0] == symbol for text in texts) for symbol in "abcd"]
+            if score < 0:
+                assert counts[:2] == [0, 0]
+            assert min(counts[2:]) > 40, (score, penalty, counts)
+            if score == 0:
+                assert min(counts) > 40
+    corpus = fastrnn.Corpus.from_records(["a", "ab", "abc"] * 30)
+    model = fastrnn.Model(corpus.vocabulary, hidden_size=3, init_scale=0, dtype=dtype)
+    for penalty in (1e-300, 1e-39, 1e39, 1e300):
+        for text in model.sample(30, n=50, prime="a", seed=1, repetition_penalty=penalty):
+            assert {*text} <= {*"abc"}
+
+
+def test_the_start_of_a_record_is_not_repeated():
+    """Where it is the stop symbol too, no penalty makes a record longer from its start on."""
+    corpus = fastrnn.Corpus.from_records(["a", "ab"], start="\n", stop="\n")
+    model = fastrnn.Model(corpus.vocabulary, hidden_size=3, init_scale=0)
+    model.params["head.b"][:] = [9, 0, 0]  # the stop symbol
+    assert {*model.sample(9, n=50, prime="a", seed=1, repetition_penalty=100)} == {""}

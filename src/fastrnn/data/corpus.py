@@ -312,7 +312,7 @@ class Corpus(Source):
         else:
             ends = np.array([s in "\n\r" for s in symbols])
         blank = np.array([not s.strip() for s in symbols])  # no beginning of a line
-        ids = self.ids.astype(np.intp)
+        ids = self.ids
         first = np.append(True, ends[ids[:-1]])
         if self.unit == "word":  # the empty words of blank lines do not count
             words = np.flatnonzero(~blank[ids])

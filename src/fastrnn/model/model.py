@@ -84,7 +84,8 @@ class Model(Network):
         Sorted digests of the records that the model was trained on, for `novelty`.
     starts : float64 ndarray, shape (K,)
         How often each symbol begins a line (of words: a sentence) of the training text; a sample
-        without a prime begins as often with it. Empty before training: all are equally likely.
+        without a prime begins as often with it. Empty before training, 0 where no line begins: then
+        all are equally likely.
 
     Methods
     -------
@@ -392,7 +393,8 @@ class Model(Network):
         """A copy of the model with its parameters, state and history."""
         other = Model(self.vocabulary or self.sizes, reservoir=self.reservoir, **self.config)
         other.block[:], other.state[:] = self.block, self.state
-        other.history, other.known, other.starts = self.history.copy(), self.known, self.starts
+        other.history, other.known = self.history.copy(), self.known
+        other.starts = self.starts.copy()
         return other
 
     def in_float64(self) -> "Model":

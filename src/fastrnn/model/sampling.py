@@ -63,9 +63,11 @@ def stream(
 
 def _primes(prime: Any, n: int | None) -> list[str | bytes]:
     """The prime of each text."""
+    if isinstance(prime, bytearray | memoryview):
+        prime = bytes(prime)
     if isinstance(prime, str | bytes):
         return [prime] * (1 if n is None else positive_int("n", n))
-    primes = list(prime)
+    primes = list(prime) if isinstance(prime, Iterable) else []
     if not primes or not all(isinstance(each, str | bytes) for each in primes):
         raise TypeError(f"prime must be a text or a list of texts, not {prime!r}")
     if n not in (None, len(primes)):
@@ -112,8 +114,8 @@ def _pieces(
     else:
         given, state = [vocabulary.encode(prime) for prime in primes], network.state.copy()
         state, never, at_first = np.repeat(state, n, axis=0), set(), set()  # (n, P)
-        if len({len(ids) > 0 for ids in given}) > 1:
-            raise ValueError("some primes are empty and others not: sample them apart")
+    if len({len(ids) > record for ids in given}) > 1:
+        raise ValueError("some primes are empty and others not: sample them apart")
     for row, ids in enumerate(given):
         if row and not record and primes[row] == primes[0]:
             state[row] = state[0]
@@ -124,7 +126,7 @@ def _pieces(
     if penalty != 1:
         seen = np.zeros((n, len(vocabulary)), np.uint8)
         for row, ids in enumerate(given):
-            seen[row, ids] = 1
+            seen[row, ids[record:]] = 1  # a record's start symbol is none of its own
 
     def pieces() -> Iterator[NDArray[np.int32]]:
         left: Any = np.inf if length is None else length
@@ -153,7 +155,7 @@ def _pieces(
 def _first(starts: NDArray[np.float64], K: int, n: int,
            rng: np.random.Generator) -> NDArray[np.int32]:
     """The first symbols of n texts without a prime."""
-    if not starts.size:
+    if not starts.any():  # not trained, or on a text in which no line begins
         return rng.integers(K, size=n, dtype=np.int32)
     return rng.choice(K, size=n, p=starts / starts.sum()).astype(np.int32)
 

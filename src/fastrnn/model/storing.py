@@ -61,7 +61,7 @@ def restore(
     # files of fastrnn 0.1 have no starts and no learning rates
     starts = tensors.setdefault("starts", np.zeros(0))
     expect(tensors, "starts", (network.sizes.outputs if starts.size else 0,), "float64")
-    if starts.size and not (0 < starts.sum() < np.inf and (starts >= 0).all()):
+    if starts.size and not (starts.sum() < np.inf and (starts >= 0).all()):
         raise ValueError("starts are no counts")
     tensors.setdefault("history.learning_rate", np.full(tensors["history.loss"].size, np.nan))
     lengths = {name: tensors[f"history.{name}"].size for name in HISTORY}

@@ -121,7 +121,7 @@ class Trainer:
         self._watch = Stopwatch()
         self._shown = -1  # update of the last sample shown
         self._over = False  # the plan is completed
-        self._digests = self._source.digests()
+        self._digests, self._starts = self._source.digests(), self._source.starts()
         self._rates: NDArray[np.float64] | None = None  # of the updates of a run that is repeated
         self._prepare()
 
@@ -216,7 +216,7 @@ class Trainer:
         if self.config["minutes"]:
             self._watch.start()
         self.model.known = np.union1d(self.model.known, self._digests)
-        self.model.starts = self._source.starts()
+        self.model.starts = self._starts
         stop = ""
         try:
             with one_thread(), interrupts() as interrupted, plan.bar(self.progress) as bar:
