@@ -59,6 +59,7 @@ class History:
     ) -> None:
         # loss, smoothed loss and learning rate, each piece (3, updates)
         self._pieces = [np.array([loss, smooth_loss, learning_rate], np.float64)]
+        self._length = self._pieces[0].shape[1]
         self.valid_loss = np.array(valid_loss, np.float64)
         self.valid_updates = np.array(valid_updates, np.int64)
         self.accuracy = np.array(accuracy, np.float64)
@@ -69,6 +70,7 @@ class History:
                learning_rate: NDArray[np.float64]) -> None:
         """Append the losses, smoothed losses and learning rates of more updates."""
         self._pieces.append(np.array([loss, smooth_loss, learning_rate]))
+        self._length += len(loss)
 
     def add_validation(self, loss: float, update: int) -> None:
         """Append a validation loss (of one prediction) and the number of updates before it."""
@@ -109,10 +111,17 @@ class History:
 
     def recent_loss(self) -> float:
         """The last entry of `train_loss`: the mean loss of one prediction over the last updates."""
-        return float(self.loss[-int(averaged(len(self))) :].mean() / (self.seq_length or 1))
+        wanted = int(averaged(len(self)))
+        last, count = [], 0
+        for piece in reversed(self._pieces):  # without joining them all, ten times a second
+            last.append(piece[0, -wanted + count :] if count else piece[0, -wanted:])
+            count += len(last[-1])
+            if count >= wanted:
+                break
+        return float(np.concatenate(last[::-1]).mean() / (self.seq_length or 1))
 
     def __len__(self) -> int:
-        return len(self.loss)
+        return self._length
 
     def __repr__(self) -> str:
         kind = "squared error" if self.measure[0] == "squared error" else " per ".join(self.measure)
