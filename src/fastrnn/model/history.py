@@ -59,7 +59,7 @@ class History:
     ) -> None:
         # loss, smoothed loss and learning rate, each piece (3, updates)
         self._pieces = [np.array([loss, smooth_loss, learning_rate], np.float64)]
-        self._length = self._pieces[0].shape[1]
+        self._length: int = self._pieces[0].shape[1]
         self.valid_loss = np.array(valid_loss, np.float64)
         self.valid_updates = np.array(valid_updates, np.int64)
         self.accuracy = np.array(accuracy, np.float64)

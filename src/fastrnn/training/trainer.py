@@ -262,7 +262,8 @@ class Trainer:
             loss, smooth = self._training.run(rates, *rows)
             plan.made(n, time.perf_counter() - start)
             self._record(n, loss, smooth, rates)
-            bar.set_description_str(self._status(plan.pace), refresh=False)
+            if not bar.disable:
+                bar.set_description_str(self._status(plan.pace), refresh=False)
             plan.advance(bar, self.update)
             if interrupted():
                 return "interrupted"
