@@ -56,9 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _note(message: Warning | str, *where: Any, **more: Any) -> None:
-    """Show a warning as one line, in the words of the command line."""
-    print(f"fastrnn: note: {in_flags(str(message), NAMES)}", file=sys.stderr)
+def _note(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Show a warning as one line, in the words of the command line; those that libraries have for
+    programmers are left out."""
+    if issubclass(category, UserWarning):
+        print(f"fastrnn: note: {in_flags(str(message), NAMES)}", file=sys.stderr)
 
 
 def _parser() -> tuple[Parser, dict[str, Parser]]:
