@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _note(message: Warning | str, category: type[Warning], *where: Any) -> None:
+def _note(message: Warning | str, category: type[Warning], *where: Any,
+          **more: Any) -> None:
     """Show a warning as one line, in the words of the command line; those that libraries have for
     programmers are left out."""
     if issubclass(category, UserWarning):
