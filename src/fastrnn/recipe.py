@@ -2,7 +2,7 @@
 keyword nor a preset says it.
 
 The numbers were chosen by runs on texts of 10 kB to 1 MB and on 3,000 names, at most a minute each
-(bench/NOTES.md has them). An LSTM was never behind a GRU or tanh RNN of the same time.
+(bench/NOTES.md has them).
 """
 
 import time

@@ -271,6 +271,22 @@ def test_init_from_takes_the_weights_of_known_symbols(tmp_path, capsys):
         "abxyzz\nbaxa" * 40
 
 
+def test_a_run_from_another_model_s_weights_is_not_repeated_as_a_fresh_one(tmp_path):
+    corpus, path = fastrnn.Corpus.from_text(TEXT), tmp_path / "m"
+    fastrnn.train(corpus, preset="classic", hidden_size=9, updates=20, progress=False).save(path)
+    fastrnn.train(corpus, init_from=path, updates=3, checkpoint=tmp_path / "n", progress=False)
+    with pytest.raises(ValueError, match="did not begin with the initial weights of its seed"):
+        fastrnn.train(corpus, repeat=tmp_path / "n")
+
+
+def test_a_resumed_run_can_be_repeated(tmp_path):
+    corpus, path = fastrnn.Corpus.from_text(text_of(3000)), tmp_path / "m"
+    fastrnn.train(corpus, preset="classic", hidden_size=9, updates=20, checkpoint=path, **QUIET)
+    whole = fastrnn.train(corpus, resume=path, updates=45, progress=False)
+    again = fastrnn.train(corpus, repeat=path, progress=False)
+    assert again.block.tobytes() == whole.block.tobytes()
+
+
 def test_init_from_of_records_with_labels(tmp_path):
     path = tmp_path / "m"
     first = fastrnn.Corpus.from_records(["anna", "bram", "nora"], ["x", "y", "x"])

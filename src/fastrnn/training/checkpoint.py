@@ -6,8 +6,12 @@ of the optimizer. JSON: ``trainer``.
 """
 
 import os
+import zlib
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..data.source import Source
 from ..files.store import DAMAGE, Tensors, damaged, expect
@@ -91,3 +95,29 @@ def read_run(path: str | os.PathLike[str], corpus: Source) -> tuple[Model, Tenso
         raise ValueError(f"{str(path)!r} was trained on {name!r}, and {corpus.name!r} is "
                          f"not the same {corpus.kind}: resume with the same one")
     return model, tensors, run
+
+
+def checksum(model: Model) -> int:
+    """CRC-32 of the parameters, which tells from which ones a run began."""
+    return zlib.crc32(model.block.tobytes())
+
+
+def read_repeatable(
+    path: str | os.PathLike[str], corpus: Source
+) -> tuple[Model, dict[str, Any], NDArray[np.float64]]:
+    """A new model as it was before the run of a checkpoint, the JSON of the run, and the learning
+    rates (updates,) of its updates; ValueError if the run cannot be made again."""
+    earlier, _, run = read_run(path, corpus)
+    if earlier.config["seed"] is None or run["config"]["seed"] is None:
+        raise ValueError(f"{str(path)!r} was trained with seed=None, so its random numbers cannot "
+                         "be drawn again: train with a seed")
+    rates = earlier.history.learning_rate
+    if not np.isfinite(rates).all() or not len(rates):
+        raise ValueError(f"{str(path)!r} does not hold the learning rates of its updates, so it "
+                         "cannot be repeated: it has none, or was made by fastrnn 0.1")
+    model = Model(earlier.vocabulary or earlier.sizes, reservoir=earlier.reservoir,
+                  **earlier.config)
+    if checksum(model) != run.get("initial"):
+        raise ValueError(f"{str(path)!r} did not begin with the initial weights of its seed, but "
+                         "with those of init_from or others, so it cannot be repeated")
+    return model, run, rates

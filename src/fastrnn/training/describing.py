@@ -1,13 +1,13 @@
 """A training run in a few lines: what it learns from, the model, how it is trained."""
 
 import math
+import re
 import textwrap
 from typing import Any
 
+from ..cells import CELLS
 from .trainer import Trainer
 
-NAMES = {"rnn": "tanh RNN", "relu": "ReLU RNN", "lstm": "LSTM", "gru": "GRU",
-         "memory": "additive memory", "mgu": "MGU", "esn": "echo state network"}
 OPTIMIZERS = {"adagrad": "AdaGrad", "rmsprop": "RMSProp", "adam": "Adam", "sgd": "SGD"}
 
 
@@ -16,13 +16,14 @@ def describe(trainer: Trainer, note: str) -> str:
     model, config = trainer.model, trainer.config
     shape, K = model.config, model.sizes.outputs
     layers = f"{shape['num_layers']} layers of " if shape["num_layers"] > 1 else ""
+    cell = re.sub("^(the|an?) ", "", CELLS[shape["cell"]].summary)
     held = config["valid_fraction"]
     valid = f"; {100 * held:g} % of it for validation" if held else "; no validation"
     threads = min(trainer.threads, len(model.network(config["seq_length"],
                                                      config["batch_size"]).slices))
     lines = {
         "data": trainer.corpus.describe() + valid,
-        "model": f"{NAMES[shape['cell']]}, {layers}{shape['hidden_size']} hidden units: "
+        "model": f"{cell}, {layers}{shape['hidden_size']} hidden units: "
                  f"{model.block.size:,} parameters, {shape['dtype']}",
         "training": _training(config, shape["dropout"], trainer),
         "plan": f"{_length(trainer)}, {threads} thread{'s' * (threads > 1)}",
@@ -44,11 +45,6 @@ def block(lines: dict[str, str]) -> str:
                      for name, text in lines.items())
 
 
-
-
-
-
-
 def _training(config: dict[str, Any], dropout: float, trainer: Trainer) -> str:
     source, N = trainer.corpus, config["batch_size"]
     rows = (f"{N} x {config['seq_length']} {source.unit}s" if source.steps is None
@@ -58,7 +54,8 @@ def _training(config: dict[str, Any], dropout: float, trainer: Trainer) -> str:
         rate += " falling to 0"
     limits = [f"{what} at most {config[name]:g}" for name, what in
               (("clip_norm", "gradient norm"), ("clip_value", "gradient entries")) if config[name]]
-    return ", ".join([f"batches of {rows}", f"{OPTIMIZERS[config['optimizer']]}, {rate}", *limits,
+    optimizer = OPTIMIZERS.get(config["optimizer"], config["optimizer"])
+    return ", ".join([f"batches of {rows}", f"{optimizer}, {rate}", *limits,
                       *([f"dropout {dropout:g}"] if dropout else [])])
 
 

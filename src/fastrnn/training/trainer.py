@@ -22,7 +22,7 @@ from ..optim import rule_of
 from ..presets import PLAN
 from ..settings import LEARNING_RATES, NOT_STORED, TrainerSettings, checked, declared, documented
 from ..validate import positive_float, positive_int
-from .checkpoint import read_run
+from .checkpoint import checksum, read_repeatable, read_run
 from .interrupts import interrupts
 from .plan import NEVER, Plan, Stopwatch
 from .schedule import learning_rates
@@ -121,6 +121,7 @@ class Trainer:
         self._watch = Stopwatch()
         self._shown = -1  # update of the last sample shown
         self._over = False  # the plan is completed
+        self._initial: Any = checksum(model)  # the parameters from which the run began
         self._digests, self._starts = self._source.digests(), self._source.starts()
         self._rates: NDArray[np.float64] | None = None  # of the updates of a run that is repeated
         self._prepare()
@@ -325,7 +326,7 @@ class Trainer:
             "config": self.config, "counters": counters, "generator": self._rng.bit_generator.state,
             "generators": [rng.bit_generator.state for rng in self._generators],
             "order_seed": self._order_seed, "seconds": self.seconds, "shown": self._shown,
-            "over": self._over,
+            "over": self._over, "initial": self._initial,
             "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()}}
 
     @classmethod
@@ -349,15 +350,7 @@ class Trainer:
             As `Trainer.from_checkpoint`; or the run had no seed, was made by fastrnn 0.1, or
             started from another model's weights.
         """
-        earlier, _, run = read_run(path, corpus)
-        if earlier.config["seed"] is None or run["config"]["seed"] is None:
-            raise ValueError(f"{str(path)!r} was trained with seed=None, so its random numbers "
-                             "cannot be drawn again: train with a seed")
-        rates = earlier.history.learning_rate
-        if not np.isfinite(rates).all() or not len(rates):
-            raise ValueError(f"{str(path)!r} does not hold the learning rates of its updates, so "
-                             "it cannot be repeated: it has none, or was made by fastrnn 0.1")
-        model = Model(earlier.vocabulary or earlier.sizes, **earlier.config)
+        model, run, rates = read_repeatable(path, corpus)
         plan = dict.fromkeys(PLAN) | {"updates": len(rates)}
         # warm-up and schedule are in the rates
         trainer = cls(model, corpus, **(run["config"] | {"warmup": 0} | plan | changes))
@@ -399,6 +392,7 @@ class Trainer:
         except DAMAGE as error:
             raise damaged(path, error) from None
         trainer.history = model.history = history
+        trainer._initial = run.get("initial")
         trainer._over = bool(run.get("over")) and not any(
             changes.get(name) for name in (*PLAN, "patience"))
         return trainer
