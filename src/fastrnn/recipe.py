@@ -32,7 +32,7 @@ WORDS = 300  # distinct symbols from which on an embedding pays
 
 @dataclass(frozen=True)
 class Scale:
-    """What suits sources of at least so many predictions."""
+    """What suits sources of at least so many predictions in all."""
 
     predictions: int
     passes: float  # the fewest in the time for which a larger network is chosen
@@ -44,7 +44,7 @@ class Scale:
     seq_length: int = 64
 
 
-# by the number of predictions to train on, and for short records
+# the first whose number of predictions the source has
 TEXT = (
     Scale(600_000, 2.4, 20, 1024, 16, 0.0, 1e-2),
     Scale(250_000, 3, 12, 640, 16, 0.1, 1e-2),
@@ -119,8 +119,8 @@ def _sized(source: Source, settings: dict[str, Any], given: Mapping[str, Any],
         pace, whole_updates = _speed(source, settings | {"hidden_size": candidate})
         updates = whole_updates * (1 - settings["valid_fraction"])  # in an epoch
         possible = seconds * pace / updates
-        if seconds * pace < 1:
-            raise ValueError(f"minutes={given.get('minutes'):g} is too short for one update, which "
+        if given.get("minutes") and seconds * pace < 1 and candidate == candidates[0]:
+            raise ValueError(f"minutes={given['minutes']:g} is too short for one update, which "
                              f"takes {1 / pace:.2g} seconds: give more minutes, or a smaller model")
         if settings.get("hidden_size") and not size and possible < scale.passes:
             break
@@ -135,7 +135,8 @@ def _sized(source: Source, settings: dict[str, Any], given: Mapping[str, Any],
     if size:
         why = f"{size} units as given"
     else:
-        limit = ("the most for so little data" if settings["hidden_size"] == candidates[-1] else
+        largest = settings["hidden_size"] == candidates[-1]
+        limit = ("the most that is tried for so much data" if largest else
                  f"the largest that makes {scale.passes:g} passes in {seconds:.0f} seconds")
         why = f"{settings['hidden_size']} units, {limit}"
     why = f"chosen for {source.predictions:,} {source.unit}s: {why} (measured: {passes:.1f})"

@@ -109,6 +109,20 @@ def test_too_little_time_for_one_update(tmp_path):
         fastrnn.train(fastrnn.Corpus.from_text(TEXT), minutes=1e-7, **QUIET)
 
 
+def test_only_the_smallest_network_must_make_an_update(monkeypatch):
+    """A larger one that is too slow for the time is not chosen; without minutes nothing is too
+    slow."""
+    corpus = fastrnn.Corpus.from_text(text_of(5000))
+    monkeypatch.setattr(recipe, "_speed", lambda source, settings: (
+        2.0 if settings["hidden_size"] == 64 else 1e-3, 70))
+    assert recipe.choose(corpus, {"minutes": 1 / 60})[0]["hidden_size"] == 64
+    monkeypatch.setattr(recipe, "_speed", lambda source, settings: (1e-3, 70))
+    settings, _ = recipe.choose(corpus, {"updates": 3})
+    assert (settings["updates"], settings["hidden_size"], settings["warmup"]) == (3, 64, 0)
+    with pytest.raises(ValueError, match="which takes 1e.03 seconds"):
+        recipe.choose(corpus, {"minutes": 1 / 60})
+
+
 @pytest.mark.parametrize(("source", "hint"), [
     (["emma", "olivia"], "Corpus.from_records"), (np.ones((3, 4)), "Sequences"),
     (3, "Corpus and fastrnn.Sequences"), (None, "Corpus and fastrnn.Sequences")])

@@ -31,6 +31,7 @@ class History:
         s = 0.999 s + 0.001 loss, starting from the first loss (karpathy's min-char-rnn). It takes
         thousands of updates to forget its start.
     learning_rate : float64 ndarray, shape (updates,)
+        Learning rate of each update; NaN in a file of fastrnn 0.1.
     valid_loss : float64 ndarray, shape (validations,)
         Mean loss of one prediction of the validation data, in nats per symbol or squared error.
     valid_updates : int64 ndarray, shape (validations,)
