@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -308,6 +309,21 @@ def test_a_text_is_no_model(call, here):
     assert code == 2
     assert err == ("fastrnn: error: 'my book.txt' is a text, not a trained model: train one on it "
                    "first, fastrnn train 'my book.txt'\n")
+
+
+def test_notes_are_our_own_warnings_only(call, trained, monkeypatch):
+    class Theirs(UserWarning, DeprecationWarning):
+        pass
+
+    def warn(model):
+        warnings.warn("old_call is deprecated", Theirs, stacklevel=1)
+        warnings.warn("give a longer one, such as hidden_size=8", stacklevel=1)
+        return fastrnn.load(model), {}, {}
+
+    shown = warnings.showwarning
+    monkeypatch.setattr(cli.info, "read", warn)
+    assert call("info", trained)[2] == "fastrnn: note: give a longer one, such as --hidden-size 8\n"
+    assert warnings.showwarning is shown
 
 
 def test_score(call, trained):

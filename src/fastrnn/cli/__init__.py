@@ -36,10 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         commands[options["command"]].refuse(unknown)
     del options["command"]
-    warnings.showwarning = _note
     run: Callable[..., int] = options.pop("run")
     try:
-        status = run(**options)
+        with warnings.catch_warnings():  # a program that calls main keeps its own
+            warnings.showwarning = _note
+            status = run(**options)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # head, or another reader, has left
@@ -60,7 +61,7 @@ def _note(message: Warning | str, category: type[Warning], *where: Any,
           **more: Any) -> None:
     """Show a warning as one line, in the words of the command line; those that libraries have for
     programmers are left out."""
-    if issubclass(category, UserWarning):
+    if category is UserWarning:
         print(f"fastrnn: note: {in_flags(str(message), NAMES)}", file=sys.stderr)
 
 
