@@ -26,9 +26,9 @@ from .training.starting import start_from
 from .training.trainer import Trainer, check_plan
 
 # settings that may differ when a run is resumed or repeated
-SHOWN = ("threads", "progress", "checkpoint", "checkpoint_every", "callback", "sample_every",
-         "sample_length")
-FREE = (*PLAN, "patience", *SHOWN)
+SHOWN = ("threads", "progress", "checkpoint", "overwrite", "checkpoint_every", "callback",
+         "sample_every", "sample_length")
+FREE = (*PLAN, "patience", "on_divergence", *SHOWN)
 
 
 @documented(TrainSettings)
@@ -70,8 +70,8 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
         another kind of source, or an argument outside its range.
     OSError
         The text cannot be read, or the checkpoint cannot be written.
-    FloatingPointError
-        The loss is no longer finite.
+    DivergenceError
+        The loss is no longer finite, or far above that of guessing; it is a FloatingPointError.
     """
     given: dict[str, Any] = dict(settings)
     config = check(given)

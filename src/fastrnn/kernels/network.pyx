@@ -35,14 +35,16 @@ cdef class Network:
     packed : bool, optional
         Packed weights in the recurrence, or plain BLAS; by default the faster (bench/NOTES.md).
     reservoir : Reservoir, of the cell "esn"
+    isa : str, optional
+        One of `available_isas`; by default the one in use.
     """
     def __init__(self, config, int V, int D, int K, offsets, int size, int T, int N,
-                 packed=None, Reservoir reservoir=None):
+                 packed=None, Reservoir reservoir=None, isa=None):
         cdef fastrnn_network *net = &self.net
         cdef int l, i
         self.dtype = np.dtype(config["dtype"])
         self.lock = threading.Lock()
-        self.kernels = select(self.dtype)
+        self.kernels = select(self.dtype, isa)
         net.cell = CELLS.index(config["cell"])
         net.loss = LOSSES.index(config["loss"])
         net.V, net.D, net.K, net.T, net.N, net.size = V, D, K, T, N, size
@@ -76,6 +78,11 @@ cdef class Network:
         self.P = net.L * net.H * cell.states
         self.work = aligned_zeros(self.kernels.workspace_size(net), self.dtype)
         self.workspace = data(self.work, self.dtype, self.work.size, "work")
+
+    @property
+    def isa(self):
+        """The instruction set of its kernels."""
+        return self.kernels.isa.decode()
 
     @property
     def slices(self):

@@ -38,6 +38,7 @@ cdef class Training:
     cdef int threads
     cdef bint text              # whether a symbol's target is the next symbol
     cdef list arrays            # that the addresses in t point to
+    cdef readonly object grads, losses  # of the last update that was tried: a block, and [T][N]
 
     def __init__(self, Network network, Optimizer optimizer, params, memories, state, best,
                  ids=None, generators=None, int threads=1, int64_t best_every=100,
@@ -48,18 +49,18 @@ cdef class Training:
         self.network, self.optimizer, self.threads = network, optimizer, threads
         self.t.net, self.t.optimizer, self.t.work = net, &optimizer.rule, network.workspace
         self.t.epoch_updates, self.t.best_every = epoch_updates, best_every
-        self.t.best_loss = float("inf")
+        self.t.best_loss, self.t.most_loss = float("inf"), np.finfo(float).max
         self.arrays = [params, memories, state, best, generators, ids, targets, x, mask]
         self.t.params = data(params, dtype, net.size, "params")
         self.t.best = data(best, dtype, net.size, "best")
         self.t.state = data(state, dtype, <int64_t> net.N * network.P, "state")
         optimizer.addresses(memories, dtype, net.size, m)
         self.t.memory, self.t.memory2 = m[0], m[1]
-        self.t.grads = self.keep(aligned_zeros(net.size, dtype))
+        self.grads, self.losses = aligned_zeros(net.size, dtype), np.zeros((net.T, net.N))
+        self.t.grads, self.t.losses = self.keep(self.grads), self.keep(self.losses)
         self.t.window = self.keep(np.zeros(2 * net.T * net.N + 2 * net.V, np.int32))
         self.t.marks = self.keep(np.zeros(net.T * net.N, np.uint8))
         self.t.label_weights = self.keep(np.zeros(net.N * net.C, dtype))
-        self.t.losses = self.keep(np.empty(net.T * net.N))
         self.t.norms = self.keep(np.empty(net.size // FASTRNN_CHUNK + 2))
         if generators is not None:
             self.t.bits = self.keep(network.sources(generators))
@@ -77,7 +78,7 @@ cdef class Training:
         cdef int64_t steps = x.size // net.D if net.D else ids.size
         self.t.length = steps if self.t.epoch_updates else steps // net.N
         if net.D:
-            self.t.x = data(x, self.network.dtype, steps * net.D, "x")
+            self.t.x = data(x, self.network.dtype, steps * net.D, "x", written=False)
         else:
             self.t.ids = self.symbols(ids, net.V, steps)
             self.t.id_bytes = ids.itemsize
@@ -88,14 +89,15 @@ cdef class Training:
                 raise ValueError("ids must hold T + 2 symbols for each stream")
             return 0
         if net.loss == LOSSES.index("mean_squared_error"):
-            self.t.y = data(targets, self.network.dtype, steps * net.K, "targets")
+            self.t.y = data(targets, self.network.dtype, steps * net.K, "targets",
+                            written=False)
         else:
             self.t.target_ids = self.symbols(targets, net.K, steps)
             if not net.D and targets.dtype != ids.dtype:
                 raise ValueError("targets must be ids of the type of the inputs")
             self.t.id_bytes = targets.itemsize
         if mask is not None:
-            self.t.mask = data(mask, np.bool_, steps, "mask")
+            self.t.mask = data(mask, np.bool_, steps, "mask", written=False)
         if not self.t.epoch_updates:
             raise ValueError("sequences need epoch_updates")
         return 0
@@ -138,7 +140,7 @@ cdef class Training:
 
     def run(self, rates, starts=None, lengths=None, labels=None):
         """Make an update with each of the learning rates; returns their losses and smoothed losses,
-        which are shorter where the next loss is not finite.
+        which are shorter where the next loss is above `most_loss` or its gradient not finite.
 
         With epoch_updates starts [updates][N] are the positions of windows of T steps, or of
         records or sequences, whose lengths [updates][N] may be 0; labels [updates][N] belong to the
@@ -154,6 +156,26 @@ cdef class Training:
         with self.network.lock, team, nogil:
             done = self.network.kernels.run(&self.t, updates)
         return loss[:done], smooth[:done]
+
+    def next_loss(self, starts=None, lengths=None, labels=None):
+        """The mean loss of a prediction in the next update, with the arguments that `run` would get
+        for it alone. There is no dropout, and nothing changes."""
+        cdef Team team = Team(len(self.network.slices), self.threads)
+        self.rows(1, starts, lengths, labels)
+        self.t.team = &team.team
+        self.losses[:] = 0          # and it stays 0 where nothing is predicted
+        with self.network.lock, team, nogil:
+            self.network.kernels.next_losses(&self.t)
+        return float(self.losses.sum() / max(1, np.count_nonzero(self.losses)))
+
+    @property
+    def most_loss(self):
+        """A larger loss of an update, or NaN, ends `run`."""
+        return self.t.most_loss
+
+    @most_loss.setter
+    def most_loss(self, double value):
+        self.t.most_loss = min(value, np.finfo(float).max)
 
     # by name: what a checkpoint stores
     @property

@@ -14,7 +14,15 @@ from ..data.sequences import Sequences
 from ..data.source import Sizes
 from ..echo.reservoir import Reservoir, draw
 from ..kernels.blas import one_thread
-from ..settings import INIT_SCALES, ModelSettings, ReservoirSettings, checked, declared, given_to
+from ..settings import (
+    INIT_SCALES,
+    Fixed,
+    ModelSettings,
+    ReservoirSettings,
+    checked,
+    declared,
+    given_to,
+)
 from ..validate import choice
 from .initial import draw_weights
 from .labels import probabilities
@@ -30,7 +38,8 @@ class Network:
     def __init__(self, sizes: Sizes, settings: dict[str, Any],
                  reservoir: Reservoir | None = None) -> None:
         self.sizes, self.reservoir = sizes, reservoir
-        self.config = config = _configuration(sizes, settings)
+        self.config = config = Fixed(_configuration(sizes, settings))
+        self.isa: str | None = None  # instruction set of the kernels; None: the one in use
         self._shapes = parameter_shapes(sizes, config)
         ends = list(accumulate(map(prod, self._shapes.values()), initial=0))
         if ends[-1] >= 2**31:
@@ -72,7 +81,8 @@ class Network:
                 self.config | {"loss": key[2], "cell": cell.name}, self.sizes.input_symbols,
                 self.sizes.input_size, self.sizes.outputs, self._offsets, self.block.size,
                 seq_length, batch_size,
-                reservoir=None if self.reservoir is None else self.reservoir.compiled)
+                reservoir=None if self.reservoir is None else self.reservoir.compiled,
+                isa=self.isa)
         return network
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:

@@ -6,6 +6,7 @@ of the optimizer. JSON: ``trainer``.
 """
 
 import os
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernels
 from ..data.source import Source
 from ..files.store import DAMAGE, Tensors, damaged, expect
 from ..files.store import read as read_file
@@ -33,6 +35,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
             expect(tensors, "best", model.block.shape, model.block.dtype)
             expect(tensors, "best_state", model.state.shape, model.block.dtype)
             expect(tensors, "history.loss", (counters["update"],), "float64")
+            about["trainer"]["config"].setdefault("on_divergence", "raise")  # new in format 6
             streams = about["trainer"]["config"]["batch_size"]
             counters["best_update"]
         expect(tensors, "state", (streams, model.state.shape[1]), model.block.dtype)
@@ -95,6 +98,19 @@ def read_run(path: str | os.PathLike[str], corpus: Source) -> tuple[Model, Tenso
         raise ValueError(f"{str(path)!r} was trained on {name!r}, and {corpus.name!r} is "
                          f"not the same {corpus.kind}: resume with the same one")
     return model, tensors, run
+
+
+def same_isa(first: Any) -> str | None:
+    """The instruction set with which the first part of a run was made, where it runs here; None:
+    the one in use. Warns where it cannot be the same, since sums are then rounded otherwise."""
+    if first in (None, kernels.running_isa()):
+        return None
+    if first in kernels.available_isas() and not os.environ.get("FASTRNN_ISA"):
+        return str(first)
+    warnings.warn(f"the first part of this run was made with the instruction set {first}, and it "
+                  f"goes on with {kernels.running_isa()}: the last digits will differ from those "
+                  "of a run in one piece", stacklevel=4)
+    return None
 
 
 def checksum(model: Model) -> int:
