@@ -1,7 +1,6 @@
 """From a text or sequences to a trained model in one call."""
 
 import os
-import sys
 import warnings
 from typing import Any, Unpack
 
@@ -12,6 +11,7 @@ from .data.corpus import Corpus
 from .data.source import Source
 from .model.model import Model
 from .presets import PLAN, PRESETS
+from .screen import show
 from .settings import (
     ModelSettings,
     TrainerSettings,
@@ -87,11 +87,11 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
     else:
         trainer, note = _started(source, config["preset"], config["init_from"], given)
     if trainer.progress:
-        print(describe(trainer, note), flush=True)
+        show(describe(trainer, note), needed=False)
     try:
         trainer.run()
     except KeyboardInterrupt:
-        print(f"\ninterrupted after {trainer.update} updates", file=sys.stderr)
+        show(f"\ninterrupted after {trainer.update} updates", error=True)
     return trainer.best_model() if trainer.config["valid_fraction"] else trainer.model
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..kernels.build import build_info
+from ..screen import show
 from ..settings import SampleSettings, SourceSettings, TrainSettings, declared
 from . import gradcheck, info, presets, sample, score, train
 from .config import ConfigError
@@ -26,35 +27,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 1 where a gradient check fails, 3 where it is not conclusive; 2 on bad input; 130
         after Ctrl-C.
     """
-    for stream in (sys.stdout, sys.stderr):  # a narrow terminal must not end an hour of training
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    _open_streams()
+    run: Callable[..., int] | None = None
+    try:
+        run, options = _parsed(sys.argv[1:] if arguments is None else arguments)
+        with warnings.catch_warnings():  # a program that calls main keeps its own
+            warnings.showwarning = _note
+            return run(**options)
+    except BrokenPipeError:  # head, or another reader, has left
+        return 128 + 13 if run is train.run else 0  # a training that was cut off has failed
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
+        text = str(error) if isinstance(error, ConfigError) else in_flags(str(error), NAMES)
+        show(f"fastrnn: error: {text}", error=True)
+        return 2
+    except MemoryError as error:
+        show(f"fastrnn: error: out of memory ({error}): choose smaller sizes", error=True)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        _flush_streams()
+
+
+def _open_streams() -> None:
+    """Make standard output and standard error fit to be written to."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or getattr(stream, "closed", False):
+            # else a file that is opened later, a checkpoint, would have its number
+            setattr(sys, name, open(os.devnull, "w"))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a narrow terminal must not end a training
+
+
+def _flush_streams() -> None:
+    """Drop what could not be written, which Python would try again, and fail, when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _parsed(arguments: Sequence[str]) -> tuple[Callable[..., int], dict[str, Any]]:
+    """The function of the command that is called, and its arguments."""
     parser, commands = _parser()
-    given = with_hyphens(sys.argv[1:] if arguments is None else arguments)
-    known, unknown = parser.parse_known_args(given)
+    try:
+        known, unknown = parser.parse_known_args(with_hyphens(arguments))
+    except SystemExit:
+        show("", end="")  # help that could not be written is an error
+        raise
     options = vars(known)
     if unknown:
         commands[options["command"]].refuse(unknown)
     del options["command"]
-    run: Callable[..., int] = options.pop("run")
-    try:
-        with warnings.catch_warnings():  # a program that calls main keeps its own
-            warnings.showwarning = _note
-            status = run(**options)
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:  # head, or another reader, has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13 if run is train.run else 0  # a training that was cut off has failed
-    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
-        text = str(error) if isinstance(error, ConfigError) else in_flags(str(error), NAMES)
-        print(f"fastrnn: error: {text}", file=sys.stderr)
-        return 2
-    except MemoryError as error:
-        print(f"fastrnn: error: out of memory ({error}): choose smaller sizes", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return options.pop("run"), options
 
 
 def _note(message: Warning | str, category: type[Warning], *where: Any,
@@ -62,7 +89,7 @@ def _note(message: Warning | str, category: type[Warning], *where: Any,
     """Show a warning as one line, in the words of the command line; those that libraries have for
     programmers are left out."""
     if category is UserWarning:
-        print(f"fastrnn: note: {in_flags(str(message), NAMES)}", file=sys.stderr)
+        show(f"fastrnn: note: {in_flags(str(message), NAMES)}", error=True)
 
 
 def _parser() -> tuple[Parser, dict[str, Parser]]:

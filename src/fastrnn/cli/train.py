@@ -3,7 +3,6 @@
 import argparse
 import os
 import shlex
-import sys
 import time
 from itertools import chain, count
 from typing import Any
@@ -17,6 +16,7 @@ from ..model.model import Model
 from ..plots import check_kind
 from ..presets import PLAN, PRESETS
 from ..recipe import CHOSEN
+from ..screen import show
 from ..settings import SourceSettings, TrainSettings, declared, given_to
 from ..train import check, train
 from ..training.checkpoint import read
@@ -86,8 +86,8 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
         _show_sample(model)
     _report(model, corpus, settings["checkpoint"], given, time.perf_counter() - began)
     if model.history.stopped == "interrupted":
-        print("to go on:", _command("train", *source_flags(given), "--resume",
-                                    settings["checkpoint"]), file=sys.stderr)
+        again = _command("train", *source_flags(given), "--resume", settings["checkpoint"])
+        show(f"to go on: {again}", error=True)
         return 130
     return 0
 
@@ -137,7 +137,7 @@ def _show_sample(model: Model) -> None:
                          temperature=TEMPERATURE)
     of = f", {labels[0]}" if labels else ""
     title = f"a sample of the trained model{of}, temperature {TEMPERATURE}"
-    print(f"---- {title} ----\n" + "\n".join(texts) + "\n")
+    show(f"---- {title} ----\n" + "\n".join(texts) + "\n")
 
 
 def _report(model: Model, corpus: Corpus, path: str, given: dict[str, Any], seconds: float) -> None:
@@ -155,14 +155,14 @@ def _report(model: Model, corpus: Corpus, path: str, given: dict[str, Any], seco
     if history.one_stream and n:
         lines["smoothed"] = (f"{history.smooth_loss[-1]:.2f} nats per window of "
                              f"{history.seq_length:g} {unit}s (0.999 s + 0.001 loss)")
-    print(block(lines))
+    show(block(lines))
     # commands stand in one line, so that they can be pasted
-    print(f"{'model':12}{path}\n{'sample':12}{_command('sample', path)}\n"
-          f"{'score':12}{_command('score', path)} FILE")
+    show(f"{'model':12}{path}\n{'sample':12}{_command('sample', path)}\n"
+         f"{'score':12}{_command('score', path)} FILE")
     if given.get("minutes") or not any(given.get(name) for name in (*PLAN, "preset", "repeat")):
         again = _command("train", *source_flags(given), "--repeat", path)
-        print(f"{'repeat':12}{again}\n{'':12}makes these {n:,} updates again; another run of the "
-              "same time\n" + " " * 12 + "has more or fewer")
+        show(f"{'repeat':12}{again}\n{'':12}makes these {n:,} updates again; another run of the "
+             "same time\n" + " " * 12 + "has more or fewer")
 
 
 def _command(*arguments: str) -> str:

@@ -165,6 +165,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
         raise IsADirectoryError(f"{shown!r} is a directory: give the path of a checkpoint file")
     if not Path(path).exists():
         raise FileNotFoundError(f"no file {shown!r}: give the path of a checkpoint file")
+    if not Path(path).is_file():  # a pipe could be waited for without end
+        raise OSError(f"{shown!r} is not a regular file: give the path of a checkpoint file")
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}

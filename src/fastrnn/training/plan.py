@@ -8,6 +8,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from ..plots import in_notebook
+from ..screen import Unfailing
 from ..validate import positive_int
 from .validation import Validation
 
@@ -122,7 +123,7 @@ class Plan:
         return tqdm(
             total=self.budget if self.timed else self.last, initial=self._at(self._first),
             disable=not shown, dynamic_ncols=True, smoothing=0.1,
-            file=sys.stdout if in_notebook() else sys.stderr,  # one block of output in a notebook
+            file=sys.stdout if in_notebook() else Unfailing(sys.stderr),  # one block in a notebook
             bar_format="{percentage:3.0f}%|{bar}| {desc}, {remaining} left")
 
     def advance(self, bar: "tqdm[Any]", update: int) -> None:

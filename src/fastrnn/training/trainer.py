@@ -2,7 +2,6 @@
 
 import math
 import os
-import sys
 import threading
 import time
 import warnings
@@ -22,6 +21,7 @@ from ..model.model import Model
 from ..model.scoring import accuracy, row_weights
 from ..optim import rule_of
 from ..presets import PLAN
+from ..screen import show
 from ..settings import LEARNING_RATES, NOT_STORED, TrainerSettings, checked, declared, documented
 from ..validate import positive_float, positive_int
 from .checkpoint import checksum, read_repeatable, read_run, same_isa
@@ -608,8 +608,8 @@ class Trainer:
                         f"{history.seq_length:g} {self._source.unit}s")
             elif self.update:
                 loss = f", training loss {history.recent_loss():.3f} nats per {self._source.unit}"
-            bar.write(f"---- update {self.update}{loss} ----\n{text}\n", file=sys.stdout)
-            sys.stdout.flush()  # at once in a pipe too, such as to tee
+            with bar.external_write_mode(file=bar.fp):
+                show(f"---- update {self.update}{loss} ----\n{text}\n", needed=False)
 
 
 def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
