@@ -10,10 +10,13 @@ from fastrnn.kernels.team cimport Team
 import numpy as np
 
 from .border import LOSSES, aligned_zeros
+from .network import held
+from .team import no_fork
 
 
 cdef class Training:
-    """A training run in progress: its counters, and the arrays that the loop reads and writes.
+    """A training run in progress: its counters, and the arrays that the loop reads and writes. While
+    a thread is in `run` others wait before they change anything.
 
     Parameters
     ----------
@@ -39,6 +42,8 @@ cdef class Training:
     cdef bint text              # whether a symbol's target is the next symbol
     cdef list arrays            # that the addresses in t point to
     cdef readonly object grads, losses  # of the last update that was tried: a block, and [T][N]
+    cdef object generators
+    cdef dict now               # the counters after the last call, for other threads to read
 
     def __init__(self, Network network, Optimizer optimizer, params, memories, state, best,
                  ids=None, generators=None, int threads=1, int64_t best_every=100,
@@ -47,10 +52,12 @@ cdef class Training:
         cdef address m[2]
         dtype = network.dtype
         self.network, self.optimizer, self.threads = network, optimizer, threads
+        self.generators = generators
         self.t.net, self.t.optimizer, self.t.work = net, &optimizer.rule, network.workspace
         self.t.epoch_updates, self.t.best_every = epoch_updates, best_every
         self.t.best_loss, self.t.most_loss = float("inf"), np.finfo(float).max
-        self.arrays = [params, memories, state, best, generators, ids, targets, x, mask]
+        self.note()
+        self.arrays = [params, memories, state, best, ids, targets, x, mask]
         self.t.params = data(params, dtype, net.size, "params")
         self.t.best = data(best, dtype, net.size, "best")
         self.t.state = data(state, dtype, <int64_t> net.N * network.P, "state")
@@ -110,20 +117,20 @@ cdef class Training:
                              f"below {count}")
         return <address> <uintptr_t> ids.ctypes.data
 
-    cdef int rows(self, int64_t updates, starts, lengths, labels) except -1:
-        """Set, checked, where the rows of each update begin."""
+    cdef int rows(self, int64_t updates, starts, lengths, labels, address *out) except -1:
+        """The addresses of starts, lengths and labels, checked; NULL where they are None."""
         cdef fastrnn_network *net = &self.network.net
         cdef int64_t rows = updates * net.N
-        self.t.starts = self.t.lengths = self.t.labels = NULL
+        out[0] = out[1] = out[2] = NULL
         if ((starts is None) != (self.t.epoch_updates == 0) or (labels is None) != (net.C == 0)
                 or (lengths is None and (labels is not None or not self.text))):
             raise ValueError("starts belong to a training with epoch_updates, lengths to records "
                              "and sequences, labels to a network that has some")
         if starts is not None and updates:
-            self.t.starts = data(starts, np.int64, rows, "starts")
+            out[0] = data(starts, np.int64, rows, "starts")
             steps = net.T
             if lengths is not None:
-                self.t.lengths = data(lengths, np.int64, rows, "lengths")
+                out[1] = data(lengths, np.int64, rows, "lengths")
                 steps = lengths.reshape(updates, net.N)
                 if steps.min() < 0 or steps.max() > net.T or not steps.any(axis=1).all():
                     raise ValueError(f"sequences must have up to {net.T} steps, and not all of an "
@@ -133,7 +140,7 @@ cdef class Training:
             if starts.min() < 0 or ends.max() > self.t.length:
                 raise ValueError("windows and sequences must lie inside what is learned from")
         if labels is not None:
-            self.t.labels = data(labels, np.int32, rows, "labels")
+            out[2] = data(labels, np.int32, rows, "labels")
             if updates and (labels.min() < 0 or labels.max() >= net.C):
                 raise ValueError(f"labels go from 0 to {net.C - 1}")
         return 0
@@ -146,27 +153,35 @@ cdef class Training:
         records or sequences, whose lengths [updates][N] may be 0; labels [updates][N] belong to the
         records."""
         cdef int64_t updates = len(rates), done = 0
-        self.rows(updates, starts, lengths, labels)
+        cdef address rows[3]
+        self.rows(updates, starts, lengths, labels, rows)
         loss, smooth = np.empty(updates), np.empty(updates)
-        self.t.rates = data(rates, np.float64, updates, "rates")
-        self.t.loss = data(loss, np.float64, updates, "loss")
-        self.t.smooth = data(smooth, np.float64, updates, "smooth")
+        cdef address r = data(rates, np.float64, updates, "rates")
+        cdef address each = data(loss, np.float64, updates, "loss")
+        cdef address smoothed = data(smooth, np.float64, updates, "smooth")
         cdef Team team = Team(len(self.network.slices), self.threads)
-        self.t.team = &team.team
-        with self.network.lock, team, nogil:
-            done = self.network.kernels.run(&self.t, updates)
+        with no_fork, self.network.lock, held(self.generators), team:
+            # from here to the end of the call nothing of Python runs, no handler of a signal either
+            self.t.rates, self.t.loss, self.t.smooth, self.t.team = r, each, smoothed, &team.team
+            self.t.starts, self.t.lengths, self.t.labels = rows[0], rows[1], rows[2]
+            with nogil:
+                done = self.network.kernels.run(&self.t, updates)
+            self.note()
         return loss[:done], smooth[:done]
 
     def next_loss(self, starts=None, lengths=None, labels=None):
         """The mean loss of a prediction in the next update, with the arguments that `run` would get
         for it alone. There is no dropout, and nothing changes."""
+        cdef address rows[3]
         cdef Team team = Team(len(self.network.slices), self.threads)
-        self.rows(1, starts, lengths, labels)
-        self.t.team = &team.team
-        self.losses[:] = 0          # and it stays 0 where nothing is predicted
-        with self.network.lock, team, nogil:
-            self.network.kernels.next_losses(&self.t)
-        return float(self.losses.sum() / max(1, np.count_nonzero(self.losses)))
+        self.rows(1, starts, lengths, labels, rows)
+        with no_fork, self.network.lock, team:
+            self.t.starts, self.t.lengths, self.t.labels = rows[0], rows[1], rows[2]
+            self.t.team = &team.team
+            self.losses[:] = 0      # and it stays 0 where nothing is predicted
+            with nogil:
+                self.network.kernels.next_losses(&self.t)
+            return float(self.losses.sum() / max(1, np.count_nonzero(self.losses)))
 
     @property
     def most_loss(self):
@@ -177,12 +192,16 @@ cdef class Training:
     def most_loss(self, double value):
         self.t.most_loss = min(value, np.finfo(float).max)
 
+    cdef int note(self) except -1:
+        self.now = {"update": self.t.update, "epoch": self.t.epoch, "position": self.t.position,
+                    "smooth_loss": self.t.smooth_loss, "best_loss": self.t.best_loss,
+                    "best_update": self.t.best_update}
+        return 0
+
     # by name: what a checkpoint stores
     @property
     def counters(self):
-        return {"update": self.t.update, "epoch": self.t.epoch, "position": self.t.position,
-                "smooth_loss": self.t.smooth_loss, "best_loss": self.t.best_loss,
-                "best_update": self.t.best_update}
+        return self.now.copy()
 
     @counters.setter
     def counters(self, values):
@@ -190,18 +209,20 @@ cdef class Training:
         if not 0 <= position < (self.t.epoch_updates
                                 or self.t.length - self.network.net.T - 1):
             raise ValueError(f"position {position} lies outside this text")
-        self.t.update, self.t.epoch = values["update"], values["epoch"]
-        self.t.position, self.t.smooth_loss = position, values["smooth_loss"]
-        self.t.best_loss, self.t.best_update = values["best_loss"], values["best_update"]
+        with self.network.lock:
+            self.t.update, self.t.epoch = values["update"], values["epoch"]
+            self.t.position, self.t.smooth_loss = position, values["smooth_loss"]
+            self.t.best_loss, self.t.best_update = values["best_loss"], values["best_update"]
+            self.note()
 
     @property
     def update(self):
-        return self.t.update
+        return self.now["update"]
 
     @property
     def epoch(self):
-        return self.t.epoch
+        return self.now["epoch"]
 
     @property
     def position(self):
-        return self.t.position
+        return self.now["position"]

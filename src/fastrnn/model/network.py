@@ -1,5 +1,6 @@
 """The network: parameters, forward and backward pass, sampling of symbol ids."""
 
+import threading
 from collections.abc import Collection, Sequence
 from itertools import accumulate
 from math import prod
@@ -50,6 +51,7 @@ class Network:
         self.params = self.views(self.block)
         self.state = self.zero_state()
         self._networks: dict[tuple[int, int, str], kernels.Network] = {}
+        self._lock = threading.RLock()  # of the parameters
         rng, H = np.random.default_rng(config["seed"]), config["hidden_size"]
         if config["cell"] == "esn" and reservoir is None:
             self.reservoir = draw(H, sizes.inputs, 0, rng, config["dtype"], bias_scale=0.0,
@@ -82,7 +84,7 @@ class Network:
                 self.sizes.input_size, self.sizes.outputs, self._offsets, self.block.size,
                 seq_length, batch_size,
                 reservoir=None if self.reservoir is None else self.reservoir.compiled,
-                isa=self.isa)
+                isa=self.isa, lock=self._lock)
         return network
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:

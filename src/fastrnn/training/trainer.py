@@ -315,7 +315,7 @@ class Trainer:
             self._look()
         n = plan.updates(self.update)
         rates, rows, began = self._learning_rates(n, plan), self._rows(n), time.perf_counter()
-        with self._between:
+        with kernels.no_fork, self._between:
             self._training.most_loss = DIVERGED * self._guess * self.config["seq_length"]
             loss, smooth = self._training.run(rates, *rows)
             self.history.extend(loss, smooth, rates[: len(loss)])
@@ -411,7 +411,8 @@ class Trainer:
         RuntimeError
             An error has come between an update and its record, so that the run cannot continue.
         """
-        with self._between:  # in another thread than `run`: after the update that is under way
+        # in another thread than `run`: after the updates that are under way
+        with kernels.no_fork, self._between:
             if len(self.history) != self.update:
                 raise RuntimeError(f"{self.update} updates were made, and the losses of "
                                    f"{len(self.history)} recorded: load the last checkpoint")
