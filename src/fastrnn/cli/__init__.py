@@ -1,10 +1,13 @@
 """The command line: a file for each command, such as ``fastrnn train``."""
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..kernels.build import build_info
@@ -25,9 +28,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0; 1 where a gradient check fails, 3 where it is not conclusive; 2 on bad input; 130
-        after Ctrl-C.
+        after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
     _open_streams()
+    with _ending_signals() as ended:
+        status = _run(arguments)
+    return ended() if status == 130 else status
+
+
+@contextlib.contextmanager
+def _ending_signals() -> Iterator[Callable[[], int]]:
+    """A context in which SIGTERM and SIGHUP, unless they are ignored or handled, end a command as
+    Ctrl-C does. Yields a function that returns the status of one that was ended."""
+    status, before = 130, {}
+
+    def on_signal(number: int, _: Any) -> None:
+        nonlocal status
+        status = 128 + number
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, on_signal)
+    try:
+        yield lambda: status
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run the command line and return its status; 130 for one that a signal ended."""
     run: Callable[..., int] | None = None
     try:
         run, options = _parsed(sys.argv[1:] if arguments is None else arguments)

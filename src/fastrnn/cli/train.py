@@ -10,10 +10,10 @@ from typing import Any
 from ..cells import CELLS
 from ..data import datasets
 from ..data.corpus import Corpus
-from ..files.store import check_writable
+from ..files.store import check_writable, is_ours
 from ..model.history import averaged, in_words
 from ..model.model import Model
-from ..plots import check_kind
+from ..plots import check_kind, drawn_here
 from ..presets import PLAN, PRESETS
 from ..recipe import CHOSEN
 from ..screen import show
@@ -70,26 +70,43 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
         given["valid_fraction"] = 1 - positive_float("train_frac", train_frac)
     settings = given_to(TrainSettings, given)
     check(settings)  # before a large text is read
-    settings["checkpoint"] = (settings.get("checkpoint") or settings.get("resume")
+    settings["checkpoint"] = (_with_suffix(settings.get("checkpoint")) or settings.get("resume")
                               or _new_name(DEFAULT_CHECKPOINT))
     plot, progress = given.get("plot"), settings.get("progress", True)
+    overwrite = settings.get("overwrite", False)
     if plot is not None:
         check_kind(plot)  # before an hour of training, not after it
-        check_writable(plot)
-    check_writable(settings["checkpoint"])
+        check_writable(plot, overwrite or drawn_here(plot))
+    check_writable(settings["checkpoint"], overwrite)
     corpus = _corpus(given, settings)
     began = time.perf_counter()
     model = train(corpus, **settings)
-    if plot is not None:
-        model.history.plot(plot)
-    if progress:
-        _show_sample(model)
-    _report(model, corpus, settings["checkpoint"], given, time.perf_counter() - began)
-    if model.history.stopped == "interrupted":
+    interrupted = model.history.stopped == "interrupted"
+    # what is shown below was checked: the file is there, and holds all updates
+    _, _, stored = read(settings["checkpoint"])
+    if interrupted and not stored["trainer"]["over"]:
         again = _command("train", *source_flags(given), "--resume", settings["checkpoint"])
         show(f"to go on: {again}", error=True)
-        return 130
-    return 0
+    if plot is not None and len(model.history):
+        model.history.plot(plot)
+    if progress and not interrupted:
+        _show_sample(model)
+    _report(model, corpus, settings["checkpoint"], given, time.perf_counter() - began)
+    return 130 if interrupted else 0
+
+
+def _with_suffix(path: str | None) -> str | None:
+    """The name of a new checkpoint, completed; ValueError for one that looks like another kind of
+    file."""
+    if path is None or is_ours(path):
+        return path
+    stem, suffix = os.path.splitext(path)
+    if not suffix and os.path.basename(path):
+        return f"{path}.safetensors"
+    if suffix not in (".safetensors", ".st"):
+        raise ValueError(f"--checkpoint {path}: a model is a .safetensors file, give such a name: "
+                         f"--checkpoint {stem}.safetensors")
+    return path
 
 
 def _with_config(path: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def _temporary_beside(path: str | os.PathLike[str], overwrite: bool) -> tuple[in
     if path.exists() and not path.is_file():
         raise OSError(f"{shown!r} is not a regular file: name another one")
     try:
-        if not overwrite and path.exists() and not _is_ours(path):
+        if not overwrite and path.exists() and not is_ours(path):
             raise FileExistsError(f"{shown!r} exists, and fastrnn did not write it: name another "
                                   "file, or give overwrite=True to replace it")
         mode = path.stat().st_mode & 0o777 if path.exists() else None
@@ -149,13 +149,15 @@ def _temporary_beside(path: str | os.PathLike[str], overwrite: bool) -> tuple[in
                           "directory that exists and may be written to") from None
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether fastrnn wrote this file, as far as its beginning shows; an empty one has nothing to
-    lose."""
+def is_ours(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file, and fastrnn wrote it, as far as its beginning shows. An empty
+    one counts too: it has nothing to lose."""
+    if not os.path.isfile(path):
+        return False
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         start = file.read(min(length, 2**20))
-    return not length or (b'"__metadata__"' in start and b'"fastrnn"' in start)
+    return not length or (start.startswith(b'{"__metadata__"') and b'"fastrnn"' in start)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:

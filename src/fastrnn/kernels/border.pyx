@@ -107,8 +107,8 @@ cdef address data(array, dtype, int64_t size, name, bint written=True) except? N
             return view.buf
         except (ValueError, BufferError):
             pass
-    raise ValueError(f"{name} must be a writable, C-contiguous {np.dtype(dtype)} array of "
-                     f"{size} elements")
+    raise ValueError(f"{name} must be a {'writable, ' if written else ''}C-contiguous "
+                     f"{np.dtype(dtype)} array of {size} elements")
 
 
 cdef padded(array, dtype):

@@ -109,7 +109,7 @@ cdef class Network:
 
     cdef address ids(self, array, int T, int count, name) except NULL:
         """The address of int32 ids [T][N] below count."""
-        cdef address p = data(array, np.int32, <int64_t> T * self.net.N, name)
+        cdef address p = data(array, np.int32, <int64_t> T * self.net.N, name, written=False)
         if array.size and (array.min() < 0 or array.max() >= count):
             raise ValueError(f"{name} must hold ids from 0 to {count - 1}")
         return p
@@ -120,7 +120,7 @@ cdef class Network:
             raise ValueError(f"this network has {self.net.C} labels: give the probability of each, "
                              "or none")
         return NULL if labels is None else data(
-            labels, self.dtype, <int64_t> self.net.N * self.net.C, "labels")
+            labels, self.dtype, <int64_t> self.net.N * self.net.C, "labels", written=False)
 
     def sources(self, generators):
         """The bits of NumPy generators, one for each slice, as the kernels read them. The caller
@@ -149,18 +149,18 @@ cdef class Network:
         if not 1 <= batch.T <= net.T:
             raise ValueError(f"inputs must have 1 to {net.T} time steps, not {batch.T}")
         if net.D:
-            batch.x = data(inputs, self.dtype, rows * net.D, "inputs")
+            batch.x = data(inputs, self.dtype, rows * net.D, "inputs", written=False)
         else:
             batch.inputs = self.ids(inputs, batch.T, net.V, "inputs")
         batch.labels = self.probabilities(labels)
         if targets is not None and net.loss != LOSSES.index("mean_squared_error"):
             batch.targets = self.ids(targets, batch.T, net.K, "targets")
         elif targets is not None:
-            batch.y = data(targets, self.dtype, rows * net.K, "targets")
+            batch.y = data(targets, self.dtype, rows * net.K, "targets", written=False)
         if mask is not None:
-            batch.mask = data(mask, np.uint8, rows, "mask")
+            batch.mask = data(mask, np.uint8, rows, "mask", written=False)
         if lengths is not None:
-            batch.lengths = data(lengths, np.int64, net.N, "lengths")
+            batch.lengths = data(lengths, np.int64, net.N, "lengths", written=False)
             if (mask is None or lengths.min() < 0 or lengths.max() > batch.T
                     or (mask.reshape(batch.T, net.N)
                         & (np.arange(batch.T)[:, None] >= lengths)).any()):

@@ -127,10 +127,10 @@ cdef class Training:
             raise ValueError("starts belong to a training with epoch_updates, lengths to records "
                              "and sequences, labels to a network that has some")
         if starts is not None and updates:
-            out[0] = data(starts, np.int64, rows, "starts")
+            out[0] = data(starts, np.int64, rows, "starts", written=False)
             steps = net.T
             if lengths is not None:
-                out[1] = data(lengths, np.int64, rows, "lengths")
+                out[1] = data(lengths, np.int64, rows, "lengths", written=False)
                 steps = lengths.reshape(updates, net.N)
                 if steps.min() < 0 or steps.max() > net.T or not steps.any(axis=1).all():
                     raise ValueError(f"sequences must have up to {net.T} steps, and not all of an "
@@ -140,7 +140,7 @@ cdef class Training:
             if starts.min() < 0 or ends.max() > self.t.length:
                 raise ValueError("windows and sequences must lie inside what is learned from")
         if labels is not None:
-            out[2] = data(labels, np.int32, rows, "labels")
+            out[2] = data(labels, np.int32, rows, "labels", written=False)
             if updates and (labels.min() < 0 or labels.max() >= net.C):
                 raise ValueError(f"labels go from 0 to {net.C - 1}")
         return 0
@@ -156,7 +156,7 @@ cdef class Training:
         cdef address rows[3]
         self.rows(updates, starts, lengths, labels, rows)
         loss, smooth = np.empty(updates), np.empty(updates)
-        cdef address r = data(rates, np.float64, updates, "rates")
+        cdef address r = data(rates, np.float64, updates, "rates", written=False)
         cdef address each = data(loss, np.float64, updates, "loss")
         cdef address smoothed = data(smooth, np.float64, updates, "smooth")
         cdef Team team = Team(len(self.network.slices), self.threads)

@@ -26,8 +26,8 @@ _bars: "WeakSet[tqdm[Any]]" = WeakSet()
 
 
 def _in_child() -> None:
-    """After a fork: another thread may have held tqdm's lock, to write its bar, and would keep it in
-    this process for ever."""
+    """After a fork: another thread may have held tqdm's lock, to write its bar, and would keep it
+    in this process for ever."""
     if any(not bar.disable for bar in _bars):
         for kind in tqdm, plain.tqdm:
             kind.set_lock(threading.RLock())
