@@ -1,5 +1,6 @@
 """From a text or sequences to a trained model in one call."""
 
+import contextlib
 import os
 import warnings
 from typing import Any, Unpack
@@ -22,6 +23,7 @@ from .settings import (
 )
 from .training.checkpoint import read
 from .training.describing import describe
+from .training.interrupts import Interrupts
 from .training.starting import start_from
 from .training.trainer import Trainer, check_plan
 
@@ -80,18 +82,21 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
         raise ValueError(f"give one of preset, init_from, resume and repeat, not {ways[0]} and "
                          f"{ways[1]}")
     given = {name: config[name] for name in given if name not in ways}
-    if config["resume"] is not None:
-        trainer, note = _resumed(source, config["resume"], given)
-    elif config["repeat"] is not None:
-        trainer, note = _repeated(source, config["repeat"], given)
-    else:
-        trainer, note = _started(source, config["preset"], config["init_from"], given)
-    if trainer.progress:
-        show(describe(trainer, note), needed=False)
-    try:
-        trainer.run()
-    except KeyboardInterrupt:
-        show(f"\ninterrupted after {trainer.update} updates", error=True)
+    with Interrupts(config["progress"]) as interrupted:  # also while settings are chosen
+        if config["resume"] is not None:
+            trainer, note = _resumed(source, config["resume"], given)
+        elif config["repeat"] is not None:
+            trainer, note = _repeated(source, config["repeat"], given)
+        else:
+            trainer, note = _started(source, config["preset"], config["init_from"], given)
+        if trainer.progress:
+            show(describe(trainer, note), needed=False)
+        try:
+            trainer.run()
+        except KeyboardInterrupt:
+            show(f"\ninterrupted after {trainer.update} updates", error=True)
+    with contextlib.suppress(KeyboardInterrupt):  # the model so far is returned
+        interrupted.deliver()
     return trainer.best_model() if trainer.config["valid_fraction"] else trainer.model
 
 

@@ -46,7 +46,7 @@ class Network:
         if ends[-1] >= 2**31:
             raise ValueError(f"hidden_size {config['hidden_size']} makes {ends[-1]} parameters: "
                              "too many")
-        self.block = kernels.aligned_zeros(ends[-1], config["dtype"])
+        self._block = kernels.aligned_zeros(ends[-1], config["dtype"])
         self._offsets = dict(zip(self._shapes, ends, strict=False))
         self.params = self.views(self.block)
         self.state = self.zero_state()
@@ -64,6 +64,10 @@ class Network:
                 draw_weights(config["init"], config["init_scale"], name, p, columns, rng, one_hot)
             elif config["cell"] == "lstm" and name.endswith(".b") and name != "head.b":
                 p[H : 2 * H] = config["forget_bias"]
+
+    @property
+    def block(self) -> NDArray[Any]:
+        return self._block
 
     def views(self, block: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Views of an array laid out like `block`: a dict of parameter name -> array."""

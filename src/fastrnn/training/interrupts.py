@@ -19,21 +19,25 @@ class Interrupts:
     process at once (an interactive session: raises KeyboardInterrupt).
 
     Outside the main thread, which alone can handle signals, nothing is installed, and a signal
-    that the program ignores stays ignored."""
+    that the program ignores stays ignored. Inside another such context it shares its flag."""
 
     def __init__(self, shown: bool) -> None:
         self._shown, self._presses = shown, 0
+        self._outer: Interrupts | None = None
         self._number: int | None = None  # the first signal that came
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
-        numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
-        if threading.current_thread() is threading.main_thread():
-            for number in numbers:
-                before = signal.getsignal(number)
-                if before not in (signal.SIG_IGN, None):  # None: a handler that is not Python's
-                    self._before[number] = before
-                    signal.signal(number, self._on_signal)
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        for number in (getattr(signal, name) for name in SIGNALS if hasattr(signal, name)):
+            before: Any = signal.getsignal(number)
+            owner = getattr(before, "__self__", None)
+            if isinstance(owner, Interrupts):
+                self._outer = owner
+            elif before not in (signal.SIG_IGN, None):  # None: a handler that is not Python's
+                self._before[number] = before
+                signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -41,7 +45,7 @@ class Interrupts:
             signal.signal(number, before)
 
     def __call__(self) -> bool:
-        return self._number is not None
+        return self._outer() if self._outer else self._number is not None
 
     def _on_signal(self, number: int, _: Any) -> None:
         self._number = self._number or number
@@ -59,6 +63,7 @@ class Interrupts:
     def deliver(self) -> None:
         """After the context: hand the signal that came to the program's own handler, which raises
         KeyboardInterrupt or ends the process; raise KeyboardInterrupt if it does neither."""
-        if self._number is not None:
-            signal.raise_signal(self._number)
+        if self():
+            if self._number is not None:
+                signal.raise_signal(self._number)
             raise KeyboardInterrupt
