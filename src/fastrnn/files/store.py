@@ -13,10 +13,11 @@ import re
 import shlex
 import tempfile
 from collections.abc import Callable
+from io import BufferedReader
 from itertools import accumulate
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,8 +107,9 @@ def read(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
                       "use a machine with more") from None
 
 
-def _read(path: str | os.PathLike[str], shown: str, file: BinaryIO) -> tuple[Tensors,
-                                                                             dict[str, Any]]:
+def _read(
+    path: str | os.PathLike[str], shown: str, file: BufferedReader
+) -> tuple[Tensors, dict[str, Any]]:
     """`read`, from the open file."""
     try:
         header, size = _header(file)
@@ -137,12 +139,12 @@ def _read(path: str | os.PathLike[str], shown: str, file: BinaryIO) -> tuple[Ten
             tensors[name] = array = np.empty(shape, dtype)
         except ValueError as error:  # an axis beyond all bounds beside one of 0
             raise damaged(path, error) from None
-        if file.readinto(array.reshape(-1).view(np.uint8)) != array.nbytes:  # type: ignore[attr-defined]
+        if file.readinto(array.reshape(-1).view(np.uint8)) != array.nbytes:
             raise ValueError(f"{shown!r} became shorter while it was read: use another copy")
     return tensors, about
 
 
-def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
+def _header(file: BufferedReader) -> tuple[dict[str, Any], int]:
     """The JSON at the start of a safetensors file, and the number of bytes that follow it."""
     size = os.fstat(file.fileno()).st_size - 8
     length = int.from_bytes(file.read(8), "little")

@@ -21,7 +21,7 @@ from ..model.scoring import accuracy, row_weights
 from ..optim import rule_of
 from ..presets import PLAN
 from ..settings import LEARNING_RATES, NOT_STORED, TrainerSettings, checked, declared, documented
-from ..validate import positive_float, positive_int
+from ..validate import positive_int
 from .checkpoint import checksum, read_repeatable, read_run
 from .interrupts import interrupts
 from .plan import NEVER, Plan, Stopwatch
@@ -353,7 +353,8 @@ class Trainer:
         model, run, rates = read_repeatable(path, corpus)
         plan = dict.fromkeys(PLAN) | {"updates": len(rates)}
         # warm-up and schedule are in the rates
-        trainer = cls(model, corpus, **(run["config"] | {"warmup": 0} | plan | changes))
+        config: Any = cls._checked(path, model, corpus, run) | {"warmup": 0} | plan
+        trainer = cls(model, corpus, **(config | changes))
         trainer._rates = rates
         return trainer
 
@@ -378,12 +379,7 @@ class Trainer:
             As `fastrnn.load`; or the training data differ, or the file holds no training run.
         """
         model, tensors, run = read_run(path, corpus)
-        history, config = model.history, run["config"]
-        try:  # settings that no trainer would have stored are damage
-            if cls(model, corpus, **config).config != config:
-                raise ValueError("these are not a trainer's settings")
-        except DAMAGE as error:
-            raise damaged(path, error) from None
+        history, config = model.history, cls._checked(path, model, corpus, run)
         if any(changes.get(name) for name in PLAN):
             config = config | dict.fromkeys(PLAN)
         trainer = cls(model, corpus, **(config | changes))
@@ -397,19 +393,34 @@ class Trainer:
             changes.get(name) for name in (*PLAN, "patience"))
         return trainer
 
+    @classmethod
+    def _checked(cls, path: str | os.PathLike[str], model: Model, corpus: Source,
+                 run: dict[str, Any]) -> dict[str, Any]:
+        """The settings of a run; ValueError for those that no trainer would have stored."""
+        try:
+            if cls(model, corpus, **run["config"]).config != run["config"]:
+                raise ValueError("these are not a trainer's settings")
+        except DAMAGE as error:
+            raise damaged(path, error) from None
+        return dict(run["config"])
+
     def _restore(self, tensors: Tensors, run: dict[str, Any]) -> None:
         """Continue from what `stored` returned."""
         for name, array in self.stored()[0].items():
             expect(tensors, name, array.shape, array.dtype)
             array[:] = tensors[name]
         counters = run["counters"]
+        epoch, windows = divmod(counters["update"], self.updates_per_epoch)
+        position = windows if self._reading.order else windows * self.config["seq_length"]
+        if (counters["epoch"], counters["position"]) != (epoch, position):
+            raise ValueError(f"epoch {counters['epoch']} and position {counters['position']} after "
+                             f"{counters['update']} updates, and not {epoch} and {position}")
         self._training.counters = counters | {
             "best_loss": math.inf if counters["best_loss"] is None else counters["best_loss"]}
         self._rng.bit_generator.state = run["generator"]
         for rng, state in zip(self._generators, run["generators"], strict=True):
             rng.bit_generator.state = state
-        self._order_seed = positive_int("order_seed", run["order_seed"], 0, 2**63)
-        self._watch.spent = positive_float("seconds", run["seconds"], zero=True)
+        self._order_seed, self._watch.spent = run["order_seed"], run["seconds"]
         self._shown = run["shown"]
 
     def __repr__(self) -> str:
