@@ -139,7 +139,7 @@ def _read(
             tensors[name] = array = np.empty(shape, dtype)
         except ValueError as error:  # an axis beyond all bounds beside one of 0
             raise damaged(path, error) from None
-        if file.readinto(array.reshape(-1).view(np.uint8)) != array.nbytes:
+        if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
             raise ValueError(f"{shown!r} became shorter while it was read: use another copy")
     return tensors, about
 

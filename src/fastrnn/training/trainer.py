@@ -353,7 +353,7 @@ class Trainer:
         model, run, rates = read_repeatable(path, corpus)
         plan = dict.fromkeys(PLAN) | {"updates": len(rates)}
         # warm-up and schedule are in the rates
-        config: Any = cls._checked(path, model, corpus, run) | {"warmup": 0} | plan
+        config = cls._checked(path, model, corpus, run) | {"warmup": 0} | plan
         trainer = cls(model, corpus, **(config | changes))
         trainer._rates = rates
         return trainer
@@ -395,14 +395,14 @@ class Trainer:
 
     @classmethod
     def _checked(cls, path: str | os.PathLike[str], model: Model, corpus: Source,
-                 run: dict[str, Any]) -> dict[str, Any]:
+                 run: dict[str, Any]) -> Any:
         """The settings of a run; ValueError for those that no trainer would have stored."""
         try:
             if cls(model, corpus, **run["config"]).config != run["config"]:
                 raise ValueError("these are not a trainer's settings")
         except DAMAGE as error:
             raise damaged(path, error) from None
-        return dict(run["config"])
+        return run["config"]
 
     def _restore(self, tensors: Tensors, run: dict[str, Any]) -> None:
         """Continue from what `stored` returned."""
