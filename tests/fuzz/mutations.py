@@ -214,7 +214,7 @@ def reservoir(rng, file, files):
     """The arrays of a reservoir's W, changed together, so that some agree with each other."""
     header, arrays = tensors(*unpacked(file))
     found = [name.removesuffix("W.indptr") for name in arrays if name.endswith("W.indptr")]
-    if not found:
+    if not found or arrays[f"{found[0]}W.indptr"].size < 2:
         return numbers(rng, file, files)
     data, indices, indptr = (f"{found[0]}W.{part}" for part in ("data", "indices", "indptr"))
     kind = arrays[indptr].dtype
@@ -280,12 +280,13 @@ def another(rng, value):
                            str(value), value + 2**32, value + 0.5, value // 2))
     if isinstance(value, list) and value and rng.random() < 0.5:
         return rng.choice((value[:-1], value[1:], value + value[:1], value[::-1], value * 2,
-                           value * 100, [value]))
+                           value * 50, [value]))
     if rng.random() < 0.04:
         for _ in range(rng.choice((10, 19, 25, 900))):
             value = [value]
         return value
-    return rng.choice(rng.choice((SMALL, LARGE, FLOATS, TEXTS, OTHERS, (-1, -2**31, -2**63))))
+    other = rng.choice(rng.choice((SMALL, LARGE, FLOATS, TEXTS, OTHERS, (-1, -2**31, -2**63))))
+    return other.copy() if isinstance(other, list | dict) else other
 
 
 def values(rng, file, files):

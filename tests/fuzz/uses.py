@@ -40,17 +40,19 @@ def use(path, seed, rng):
     """Open the file in the ways of its kind, and use what could be opened; returns whether it
     could. What takes long is done with some files only. Raises Fault."""
     if seed.network:
-        return use_network(path)
+        return use_network(path, rng)
     model = attempt("load", lambda: fastrnn.load(path), path=path)
     if model is None and rng.random() < 0.9:
         return False  # the others begin in the same way
-    attempt("info", lambda: quiet(info.run, path, rng.random() < 0.5), path=path)
-    resumed = attempt("resume", lambda: fastrnn.Trainer.from_checkpoint(
-        path, seed.source, progress=False, threads=1), path=path)
+    if rng.random() < 0.5:
+        attempt("info", lambda: quiet(info.run, path, rng.random() < 0.5), path=path)
     if model is not None:
         use_model(model, path, seed, rng)
-    if resumed is not None:
-        use_trainer(resumed, path, rng)
+    if rng.random() < 0.5:
+        resumed = attempt("resume", lambda: fastrnn.Trainer.from_checkpoint(
+            path, seed.source, progress=False, threads=1), path=path)
+        if resumed is not None:
+            use_trainer(resumed, path, rng)
     if rng.random() < 0.1:
         attempt("best", lambda: fastrnn.load(path, best=True), path=path)
         attempt("another kind", lambda: fastrnn.EchoStateNetwork.load(path), path=path)
@@ -62,7 +64,7 @@ def use(path, seed, rng):
 def use_model(model, path, seed, rng):
     label = (model.config["labels"] or [None])[0]
     seeded = {"seed": 1, "label": label}
-    repr(model), repr(model.history), repr(model.sizes)
+    attempt("repr", lambda: repr((model, model.history, model.sizes, model.vocabulary)), ())
     if model.vocabulary is None:
         attempt("score", lambda: model.score(seed.source), DIVERGED)
         attempt("predict", lambda: model.predict(seed.source), DIVERGED)
@@ -115,7 +117,7 @@ def use_elsewhere(path, seed):
             raise Fault(f"fastrnn {arguments} ended with another status")
 
 
-def use_network(path):
+def use_network(path, rng):
     """An EchoStateNetwork; returns whether it could be opened."""
     network = attempt("load", lambda: fastrnn.EchoStateNetwork.load(path), path=path)
     if network is None:
@@ -125,6 +127,8 @@ def use_network(path):
     attempt("generate", lambda: network.generate(5, np.ones((20, D))), DIVERGED)
     attempt("states", lambda: network.states(np.ones((5, D))), DIVERGED)
     attempt("score", lambda: network.score(np.ones((30, D)), np.ones((30, K)), warmup=3), DIVERGED)
+    if rng.random() < 0.7:
+        return True
     attempt("save", lambda: network.save(f"{path}.2"), ())
     again = attempt("reload", lambda: fastrnn.EchoStateNetwork.load(f"{path}.2"), ())
     if not np.array_equal(again.Wout_, network.Wout_):

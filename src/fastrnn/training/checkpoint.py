@@ -63,7 +63,7 @@ def _check_run(run: dict[str, Any], history: History) -> None:
     counters = run["counters"]
     for name in ("update", "epoch", "position", "best_update"):
         positive_int(name, counters[name], least=0, below=NEVER)
-    finite_float("smooth_loss", counters["smooth_loss"])
+    counters["smooth_loss"] = finite_float("smooth_loss", counters["smooth_loss"])
     update, best = counters["update"], counters["best_update"]
     if update != len(history) or counters["epoch"] > update or best > update:
         raise ValueError(f"the counters {counters} and a history of {len(history)} updates")
@@ -81,7 +81,7 @@ def _check_run(run: dict[str, Any], history: History) -> None:
         check_generator(state)
     positive_int("order_seed", run["order_seed"], 0, 2**63)
     positive_int("shown", run["shown"], -1, NEVER)
-    positive_float("seconds", run["seconds"], zero=True)
+    run["seconds"] = positive_float("seconds", run["seconds"], zero=True)
     boolean("over", run.get("over", False))  # 0.1 did not store it, nor "initial"
     if run.get("initial") is not None:
         positive_int("initial", run["initial"], 0, 2**32)
