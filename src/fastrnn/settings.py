@@ -75,8 +75,8 @@ def _dtype(name: str, value: Any) -> str:
     return choice(name, validate.dtype_name(value), DTYPES)
 
 
-def _labels(name: str, value: Any) -> list[str]:
-    names = [value] if isinstance(value, str) else list(value)
+def _labels(name: str, value: Any) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value)
     if not names or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
         raise ValueError(f"{name} must be distinct names, and at least one, not {value!r}")
     return names
@@ -245,6 +245,9 @@ class LoopSettings(TypedDict, total=False):
         None, "Number of updates from one validation to the next, in place of an epoch.")]
     patience: Annotated[int | None, whole(None, "Early stopping after this many validations in a "
         "row without a lower loss. None: no early stopping.")]
+    on_divergence: Annotated[str, one_of("raise", ("raise", "rollback"), 'What to do where the '
+        'loss is no longer finite, or far above that of guessing: "raise" a DivergenceError, or '
+        '"rollback": go on from the last good state with half the learning rate.')]
     accuracy: Annotated[bool, Setting(
         False, boolean, "Compute the accuracy on the training data after each epoch.")]
     threads: Annotated[int | None, whole(None, "Number of threads that share a batch; where not "
@@ -257,6 +260,8 @@ class LoopSettings(TypedDict, total=False):
         200, "Number of symbols in each sample shown, at most 99,999.", below=100_000)]
     checkpoint: Annotated[Path | None, Setting(
         None, anything, "A .safetensors file to write during training and at its end.")]
+    overwrite: Annotated[bool, Setting(False, boolean, "Whether the checkpoint may replace a file "
+        "that fastrnn did not write.")]
     checkpoint_every: Annotated[int | None, whole(
         None, "Number of updates from one checkpoint to the next; 0: only at the end. Where not "
         "given one a minute.", least=0)]
@@ -291,7 +296,7 @@ class TrainSettings(NetworkSettings, LoopSettings, total=False):
 
 
 # these belong to one run on one machine: no checkpoint stores them
-NOT_STORED = frozenset(("threads", "progress", "checkpoint", "callback"))
+NOT_STORED = frozenset(("threads", "progress", "checkpoint", "overwrite", "callback"))
 
 
 # ---- vocabularies, sampling and gradient checks ----
@@ -439,6 +444,19 @@ def checked(settings: type, given: dict[str, Any], what: str) -> dict[str, Any]:
             hint = suggestion(name, known)
             raise TypeError(f"{what} has no argument {name!r}{hint and ': '}{hint}")
     return {name: one.checked(given.get(name, one.setting.default)) for name, one in known.items()}
+
+
+class Fixed(dict[str, Any]):
+    """Settings that decide how the arrays of an object are read: they cannot be changed."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("the settings of a model do not change: make a new Model with others")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> Any:  # a copy, or what is unpickled, is a dict of its own
+        return dict, (dict(self),)
 
 
 def given_to(settings: type, values: dict[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,23 @@ def generator(seed: int | None) -> np.random.Generator:
     return np.random.default_rng(None if seed is None else positive_int("seed", seed, least=0))
 
 
+def freeze(array: NDArray[Any]) -> NDArray[Any]:
+    """A view through which nobody can write into an array, as kernels need that trust what was
+    checked once. The array must be the caller's own."""
+    array.setflags(write=False)
+    return array.view()  # of which the flag cannot be set again
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, if it is what `freeze` made or a part of that, else such a copy."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray) and not owner.flags.writeable:
+        if owner.base is None:
+            return array
+        owner = owner.base
+    return freeze(array.copy())
+
+
 def dtype_name(dtype: Any) -> str:
     """NumPy's name of a dtype; anything else as text, for the error that follows."""
     try:

@@ -210,9 +210,15 @@ class EchoStateNetwork(EchoSettings):
         ratio = np.divide(left, spread, out=(left > 0).astype(float), where=spread > 0)
         return float(1 - ratio.mean())
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted network, with the parameters of the fit, to a ``.safetensors`` file;
         `load` reads it.
+
+        Parameters
+        ----------
+        path : str or path-like
+        overwrite : bool
+            Whether a file that fastrnn did not write may be replaced.
 
         Raises
         ------
@@ -224,7 +230,8 @@ class EchoStateNetwork(EchoSettings):
         reservoir = self._fitted
         write(path, {"Wout": self.Wout_} | reservoir.tensors, {"echo_state_network": {
             "parameters": self._fitted_params, "inputs": self.n_features_in_,
-            "fed_back": reservoir.Wfb.shape[1], "warmup": self._warmup, "flat": self._flat}})
+            "fed_back": reservoir.Wfb.shape[1], "warmup": self._warmup, "flat": self._flat}},
+            overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "EchoStateNetwork":

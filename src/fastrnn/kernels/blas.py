@@ -3,11 +3,14 @@
 import contextlib
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 
 import scipy.linalg.cython_blas  # noqa: F401  loads the library, so that it can be found
 from threadpoolctl import OpenBLASController, ThreadpoolController
+
+from .team import no_fork
 
 
 @cache
@@ -15,8 +18,8 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
-_lock = threading.Lock()
-_inside = 0  # contexts that are open, in all threads
+_lock = threading.RLock()
+_open: Counter[int] = Counter()  # by thread, the contexts that are open
 _before: list[int] = []  # threads of each library before the first of them
 
 
@@ -25,19 +28,34 @@ def one_thread() -> Iterator[None]:
     """A context in which BLAS uses one thread: at our sizes a second one only costs time, and sums
     would depend on the number of cores. The number belongs to the process, so the first context
     sets it and the last to end restores it."""
-    global _inside, _before
-    with _lock:
-        if not _inside:
-            _before = [library.num_threads for library in _controller().lib_controllers]
+    thread = threading.get_ident()
+    with no_fork, _lock:
+        if not _before:
+            _before[:] = [library.num_threads for library in _controller().lib_controllers]
             _set_threads([1] * len(_before))
-        _inside += 1
+        _open[thread] += 1
     try:
         yield
     finally:
-        with _lock:
-            _inside -= 1
-            if not _inside:
+        with no_fork, _lock:
+            _open[thread] -= 1
+            if not +_open:
                 _set_threads(_before)
+                _before.clear()
+                _open.clear()
+
+
+def _in_child() -> None:
+    """After a fork: only the contexts of the thread that forked will end. Where there are none BLAS
+    gets its threads back at the end of the child's first one."""
+    thread = threading.get_ident()
+    mine = _open[thread]
+    _open.clear()
+    _open[thread] = mine
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def _set_threads(numbers: list[int]) -> None:

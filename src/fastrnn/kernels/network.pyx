@@ -13,10 +13,22 @@ from fastrnn.kernels.reservoir cimport Reservoir
 from fastrnn.kernels.team cimport Team
 
 import threading
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
 from .border import CELL_TABLE, CELLS, LOSSES, aligned_zeros
+from .team import no_fork
+
+
+@contextmanager
+def held(generators):
+    """A context in which no other thread draws from these generators: the kernels read their states
+    past the lock that NumPy takes."""
+    with ExitStack() as stack:
+        for lock in sorted((g.bit_generator.lock for g in generators or ()), key=id):
+            stack.enter_context(lock)
+        yield
 
 
 cdef class Network:
@@ -35,14 +47,20 @@ cdef class Network:
     packed : bool, optional
         Packed weights in the recurrence, or plain BLAS; by default the faster (bench/NOTES.md).
     reservoir : Reservoir, of the cell "esn"
+    lock : threading.RLock, optional
+        Which networks of the same parameters share: one thread at a time is in a call to them.
+    isa : str, optional
+        One of `available_isas`; by default the one in use.
     """
     def __init__(self, config, int V, int D, int K, offsets, int size, int T, int N,
-                 packed=None, Reservoir reservoir=None):
+                 packed=None, Reservoir reservoir=None, lock=None, isa=None):
         cdef fastrnn_network *net = &self.net
         cdef int l, i
         self.dtype = np.dtype(config["dtype"])
-        self.lock = threading.Lock()
-        self.kernels = select(self.dtype)
+        # a handler of a signal may use the network that it interrupts: Python runs it only where no
+        # call is inside the kernels
+        self.lock = threading.RLock() if lock is None else lock
+        self.kernels = select(self.dtype, isa)
         net.cell = CELLS.index(config["cell"])
         net.loss = LOSSES.index(config["loss"])
         net.V, net.D, net.K, net.T, net.N, net.size = V, D, K, T, N, size
@@ -78,6 +96,11 @@ cdef class Network:
         self.workspace = data(self.work, self.dtype, self.work.size, "work")
 
     @property
+    def isa(self):
+        """The instruction set of its kernels."""
+        return self.kernels.isa.decode()
+
+    @property
     def slices(self):
         """(first stream, streams) of each slice that a thread takes through an unroll."""
         cdef int count = self.kernels.slices(self.net.N, self.net.H)
@@ -86,7 +109,7 @@ cdef class Network:
 
     cdef address ids(self, array, int T, int count, name) except NULL:
         """The address of int32 ids [T][N] below count."""
-        cdef address p = data(array, np.int32, <int64_t> T * self.net.N, name)
+        cdef address p = data(array, np.int32, <int64_t> T * self.net.N, name, written=False)
         if array.size and (array.min() < 0 or array.max() >= count):
             raise ValueError(f"{name} must hold ids from 0 to {count - 1}")
         return p
@@ -97,7 +120,7 @@ cdef class Network:
             raise ValueError(f"this network has {self.net.C} labels: give the probability of each, "
                              "or none")
         return NULL if labels is None else data(
-            labels, self.dtype, <int64_t> self.net.N * self.net.C, "labels")
+            labels, self.dtype, <int64_t> self.net.N * self.net.C, "labels", written=False)
 
     def sources(self, generators):
         """The bits of NumPy generators, one for each slice, as the kernels read them. The caller
@@ -106,6 +129,9 @@ cdef class Network:
         cdef bitgen_t *source
         if len(generators) != len(self.slices):
             raise ValueError(f"dropout needs {len(self.slices)} generators, not {len(generators)}")
+        if len({id(generator.bit_generator) for generator in generators}) < len(generators):
+            raise ValueError("dropout needs a generator of its own for each slice: slices draw at "
+                             "the same time")
         out = np.empty(2 * len(generators), np.uintp)
         cdef fastrnn_bits *bits = <fastrnn_bits *> data(out, np.uintp, out.size, "sources")
         for i, generator in enumerate(generators):
@@ -123,18 +149,18 @@ cdef class Network:
         if not 1 <= batch.T <= net.T:
             raise ValueError(f"inputs must have 1 to {net.T} time steps, not {batch.T}")
         if net.D:
-            batch.x = data(inputs, self.dtype, rows * net.D, "inputs")
+            batch.x = data(inputs, self.dtype, rows * net.D, "inputs", written=False)
         else:
             batch.inputs = self.ids(inputs, batch.T, net.V, "inputs")
         batch.labels = self.probabilities(labels)
         if targets is not None and net.loss != LOSSES.index("mean_squared_error"):
             batch.targets = self.ids(targets, batch.T, net.K, "targets")
         elif targets is not None:
-            batch.y = data(targets, self.dtype, rows * net.K, "targets")
+            batch.y = data(targets, self.dtype, rows * net.K, "targets", written=False)
         if mask is not None:
-            batch.mask = data(mask, np.uint8, rows, "mask")
+            batch.mask = data(mask, np.uint8, rows, "mask", written=False)
         if lengths is not None:
-            batch.lengths = data(lengths, np.int64, net.N, "lengths")
+            batch.lengths = data(lengths, np.int64, net.N, "lengths", written=False)
             if (mask is None or lengths.min() < 0 or lengths.max() > batch.T
                     or (mask.reshape(batch.T, net.N)
                         & (np.arange(batch.T)[:, None] >= lengths)).any()):
@@ -175,7 +201,7 @@ cdef class Network:
         elif out is not None:
             y = data(out, self.dtype, rows * (net.K or net.H), "out")
         cdef Team team = Team(len(self.slices), threads)
-        with self.lock, team, nogil:
+        with no_fork, self.lock, held(generators), team, nogil:
             self.kernels.unroll(net, &team.team, p, g, self.workspace, &batch, h, each, hits, y,
                                 bits)
             self.forwarded = 0 if net.K else batch.T
@@ -194,10 +220,8 @@ cdef class Network:
         """Back through the last forward(), once after each: from the gradients with respect to its
         result, dout [N][T][H], and to the last state's c or m, in dstate [N][P], which becomes the
         gradient with respect to the first state. Fills grads, a block; returns the gradient with
-        respect to x [N][T][D]."""
+        respect to x [N][T][D]. Threads that do this at the same time need a network each."""
         cdef int T = dout.shape[1]
-        if T < 1 or T != self.forwarded:
-            raise ValueError(f"there is no forward of {T} time steps to go back through")
         dx = np.empty((self.net.N, T, self.net.D), self.dtype)
         cdef address p = data(params, self.dtype, self.net.size, "params")
         cdef address g = data(grads, self.dtype, self.net.size, "grads")
@@ -205,9 +229,13 @@ cdef class Network:
         cdef address dh = data(dstate, self.dtype, <int64_t> self.net.N * self.P, "dstate")
         cdef address d = data(dx, self.dtype, dx.size, "dx")
         cdef Team team = Team(len(self.slices), threads)
-        with self.lock, team, nogil:
-            self.forwarded = 0
-            self.kernels.backward(&self.net, &team.team, p, self.workspace, T, dy, d, dh, g)
+        with no_fork, self.lock, team:
+            if T < 1 or T != self.forwarded:
+                self.kernels.dismiss(&team.team)
+                raise ValueError(f"there is no forward of {T} time steps to go back through")
+            with nogil:
+                self.forwarded = 0
+                self.kernels.backward(&self.net, &team.team, p, self.workspace, T, dy, d, dh, g)
         return dx
 
     def sample(self, params, state, ids, double temperature, uniforms, int top_k=0,
@@ -235,6 +263,6 @@ cdef class Network:
         cdef fastrnn_choice choice = [temperature, top_k or self.net.K, top_p, min_p, penalty, NULL]
         if seen is not None:
             choice.seen = <uint8_t *> data(seen, np.uint8, <int64_t> self.net.N * self.net.K, "seen")
-        with self.lock, nogil:
+        with no_fork, self.lock, nogil:
             self.kernels.sample(&self.net, p, self.workspace, h, x, weights, &choice, u, n, y)
         return out

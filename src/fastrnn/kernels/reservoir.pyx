@@ -11,6 +11,7 @@ from fastrnn.kernels.team cimport Team
 import numpy as np
 
 from .border import aligned_zeros
+from .team import no_fork
 
 
 cdef class Reservoir:
@@ -71,7 +72,7 @@ cdef class Reservoir:
         s.work = data(work, self.dtype, work.size, "work")
         cdef int panels = (w.H + FASTRNN_STRIP - 1) // FASTRNN_STRIP
         cdef Team team = Team(min(panels, FASTRNN_MOST_PARTS) if Wout is None else 1, threads)
-        with team, nogil:
+        with no_fork, team, nogil:
             s.parts = 1 + team.team.helpers
             self.kernels.run_series(w, &team.team, &s)
         return out

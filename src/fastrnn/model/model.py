@@ -413,15 +413,21 @@ class Model(Network):
     def __reduce__(self) -> Any:
         raise TypeError("a Model is not pickled: use model.save(path) and fastrnn.load(path)")
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the model to a ``.safetensors`` file, which `fastrnn.load` reads.
+
+        Parameters
+        ----------
+        path : str or path-like
+        overwrite : bool
+            Whether a file that fastrnn did not write may be replaced.
 
         Raises
         ------
         OSError
             The file cannot be written; an earlier file stays unchanged.
         """
-        store.write(path, *self.stored())
+        store.write(path, *self.stored(), overwrite=overwrite)
 
     def stored(self) -> tuple[store.Tensors, dict[str, Any]]:
         """The tensors and the JSON for a file that stores this model."""

@@ -1,5 +1,6 @@
 """The network: parameters, forward and backward pass, sampling of symbol ids."""
 
+import threading
 from collections.abc import Collection, Sequence
 from itertools import accumulate
 from math import prod
@@ -14,7 +15,15 @@ from ..data.sequences import Sequences
 from ..data.source import Sizes
 from ..echo.reservoir import Reservoir, draw
 from ..kernels.blas import one_thread
-from ..settings import INIT_SCALES, ModelSettings, ReservoirSettings, checked, declared, given_to
+from ..settings import (
+    INIT_SCALES,
+    Fixed,
+    ModelSettings,
+    ReservoirSettings,
+    checked,
+    declared,
+    given_to,
+)
 from ..validate import choice
 from .initial import draw_weights
 from .labels import probabilities
@@ -30,17 +39,19 @@ class Network:
     def __init__(self, sizes: Sizes, settings: dict[str, Any],
                  reservoir: Reservoir | None = None, drawn: bool = True) -> None:
         self.sizes, self.reservoir = sizes, reservoir
-        self.config = config = configuration(sizes, settings)
+        self.config = config = Fixed(configuration(sizes, settings))
+        self.isa: str | None = None  # instruction set of the kernels; None: the one in use
         self._shapes = parameter_shapes(sizes, config)
         ends = list(accumulate(map(prod, self._shapes.values()), initial=0))
         if ends[-1] >= 2**31:
             raise ValueError(f"hidden_size {config['hidden_size']} makes {ends[-1]} parameters: "
                              "too many")
-        self.block = kernels.aligned_zeros(ends[-1], config["dtype"])
+        self._block = kernels.aligned_zeros(ends[-1], config["dtype"])
         self._offsets = dict(zip(self._shapes, ends, strict=False))
         self.params = self.views(self.block)
         self.state = self.zero_state()
         self._networks: dict[tuple[int, int, str], kernels.Network] = {}
+        self._lock = threading.RLock()  # of the parameters
         if drawn:
             self._draw_all()
 
@@ -60,6 +71,10 @@ class Network:
             elif config["cell"] == "lstm" and name.endswith(".b") and name != "head.b":
                 p[H : 2 * H] = config["forget_bias"]
 
+    @property
+    def block(self) -> NDArray[Any]:
+        return self._block
+
     def views(self, block: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Views of an array laid out like `block`: a dict of parameter name -> array."""
         return {name: block[start : start + prod(self._shapes[name])].reshape(self._shapes[name])
@@ -78,7 +93,8 @@ class Network:
                 self.config | {"loss": key[2], "cell": cell.name}, self.sizes.input_symbols,
                 self.sizes.input_size, self.sizes.outputs, self._offsets, self.block.size,
                 seq_length, batch_size,
-                reservoir=None if self.reservoir is None else self.reservoir.compiled)
+                reservoir=None if self.reservoir is None else self.reservoir.compiled,
+                isa=self.isa, lock=self._lock)
         return network
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:

@@ -6,6 +6,7 @@ of the optimizer. JSON: ``trainer``.
 """
 
 import os
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernels
 from ..data.source import Source
 from ..files.store import DAMAGE, Tensors, damaged, expect, short
 from ..files.store import read as read_file
@@ -23,7 +25,7 @@ from ..validate import boolean, finite_float, positive_float, positive_int
 from .plan import NEVER
 
 # settings of a trainer that files of fastrnn 0.1 do not have
-ADDED: frozenset[str] = frozenset()
+ADDED = frozenset(("on_divergence",))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
@@ -82,9 +84,14 @@ def _check_run(run: dict[str, Any], history: History) -> None:
     positive_int("order_seed", run["order_seed"], 0, 2**63)
     positive_int("shown", run["shown"], -1, NEVER)
     run["seconds"] = positive_float("seconds", run["seconds"], zero=True)
-    boolean("over", run.get("over", False))  # 0.1 did not store it, nor "initial"
-    if run.get("initial") is not None:
+    # fastrnn 0.1 did not store the next four
+    run["over"] = boolean("over", run.get("over", False))
+    run["rate_factor"] = positive_float("rate_factor", run.get("rate_factor", 1.0))
+    if run.setdefault("initial", None) is not None:
         positive_int("initial", run["initial"], 0, 2**32)
+    isa = run.setdefault("isa", None)
+    if isa is not None and not (isinstance(isa, str) and isa.isalnum() and len(isa) < 20):
+        raise ValueError(f"{isa!r} is not the name of an instruction set")
     if not all(isinstance(run["text"][name], str) for name in ("name", "fingerprint")):
         raise TypeError("the name and the fingerprint of the data must be texts")
 
@@ -151,6 +158,19 @@ def read_run(path: str | os.PathLike[str], corpus: Source) -> tuple[Model, Tenso
     return model, tensors, run
 
 
+def same_isa(first: Any) -> str | None:
+    """The instruction set with which the first part of a run was made, where it runs here; None:
+    the one in use. Warns where it cannot be the same, since sums are then rounded otherwise."""
+    if first in (None, kernels.running_isa()):
+        return None
+    if first in kernels.available_isas() and not os.environ.get("FASTRNN_ISA"):
+        return str(first)
+    warnings.warn(f"the first part of this run was made with the instruction set {first}, and it "
+                  f"goes on with {kernels.running_isa()}: the last digits will differ from those "
+                  "of a run in one piece", stacklevel=4)
+    return None
+
+
 def checksum(model: Model) -> int:
     """CRC-32 of the parameters, which tells from which ones a run began."""
     return zlib.crc32(model.block.tobytes())
@@ -171,7 +191,7 @@ def read_repeatable(
                          "cannot be repeated: it has none, or was made by fastrnn 0.1")
     model = Model(earlier.vocabulary or earlier.sizes, reservoir=earlier.reservoir,
                   **earlier.config)
-    if checksum(model) != run.get("initial"):
+    if checksum(model) != run["initial"]:
         raise ValueError(f"{str(path)!r} did not begin with the initial weights of its seed, but "
                          "with those of init_from or others, so it cannot be repeated")
     return model, run, rates

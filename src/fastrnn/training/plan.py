@@ -1,13 +1,19 @@
 """What is due when in a training run: its end, a sample, a checkpoint."""
 
 import math
+import os
 import sys
+import threading
 import time
 from typing import Any
+from weakref import WeakSet
 
+import tqdm as plain
 from tqdm.auto import tqdm
 
+from ..kernels import no_fork
 from ..plots import in_notebook
+from ..screen import Unfailing
 from ..validate import positive_int
 from .validation import Validation
 
@@ -15,6 +21,20 @@ PAUSE = 0.1  # seconds between checks of the clock and of Ctrl-C, and steps of t
 CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints without checkpoint_every
 SAMPLES = 10  # shown in a run without sample_every
 NEVER = 2**62  # updates
+
+_bars: "WeakSet[tqdm[Any]]" = WeakSet()
+
+
+def _in_child() -> None:
+    """After a fork: another thread may have held tqdm's lock, to write its bar, and would keep it
+    in this process for ever."""
+    if any(not bar.disable for bar in _bars):
+        for kind in tqdm, plain.tqdm:
+            kind.set_lock(threading.RLock())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 class Stopwatch:
@@ -119,11 +139,14 @@ class Plan:
 
     def bar(self, shown: bool) -> "tqdm[Any]":
         """A progress bar over the updates, or over the seconds of a run of `minutes`."""
-        return tqdm(
-            total=self.budget if self.timed else self.last, initial=self._at(self._first),
-            disable=not shown, dynamic_ncols=True, smoothing=0.1,
-            file=sys.stdout if in_notebook() else sys.stderr,  # one block of output in a notebook
-            bar_format="{percentage:3.0f}%|{bar}| {desc}, {remaining} left")
+        with no_fork:
+            bar = tqdm(
+                total=self.budget if self.timed else self.last, initial=self._at(self._first),
+                disable=not shown, dynamic_ncols=True, smoothing=0.1,
+                file=sys.stdout if in_notebook() else Unfailing(sys.stderr),  # one block there
+                bar_format="{percentage:3.0f}%|{bar}| {desc}, {remaining} left")
+            _bars.add(bar)
+        return bar
 
     def advance(self, bar: "tqdm[Any]", update: int) -> None:
         bar.update(self._at(update) - bar.n)
