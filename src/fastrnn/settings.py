@@ -55,9 +55,9 @@ class Setting:
     choices: tuple[str, ...] = ()
 
 
-def whole(default: int | None, text: str, least: int = 1) -> Setting:
-    """A setting that is a whole number of at least `least`."""
-    return Setting(default, partial(positive_int, least=least), text)
+def whole(default: int | None, text: str, least: int = 1, below: int = 2**31) -> Setting:
+    """A setting that is a whole number of at least `least` and below `below`."""
+    return Setting(default, partial(positive_int, least=least, below=below), text)
 
 
 def one_of(default: str | None, choices: Iterable[str], text: str) -> Setting:
@@ -257,7 +257,8 @@ class LoopSettings(TypedDict, total=False):
         "for a text or records, samples on standard output.")]
     sample_every: Annotated[int | None, whole(None, "Number of updates from one shown sample to "
         "the next; 0: no samples. Where not given: ten samples over the run.", least=0)]
-    sample_length: Annotated[int, whole(200, "Number of symbols in each sample shown.")]
+    sample_length: Annotated[int, whole(
+        200, "Number of symbols in each sample shown, at most 99,999.", below=100_000)]
     checkpoint: Annotated[Path | None, Setting(
         None, anything, "A .safetensors file to write during training and at its end.")]
     overwrite: Annotated[bool, Setting(False, boolean, "Whether the checkpoint may replace a file "

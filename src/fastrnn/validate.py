@@ -37,6 +37,8 @@ def finite_float(name: str, value: Any, bound: str = "", most: float = MOST) -> 
     """Return value as a finite float from -most to most; `bound` is named in the message only."""
     try:
         number = float(value)
+    except OverflowError:  # a whole number
+        number = math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {value!r}") from None
     if isinstance(value, bool) or not math.isfinite(number):
@@ -65,7 +67,7 @@ def boolean(name: str, value: Any) -> bool:
 
 def suggestion(name: Any, known: Iterable[str]) -> str:
     """The end of an error about an unknown name: "did you mean" the nearest one, or nothing."""
-    near = difflib.get_close_matches(str(name), known, n=1)
+    near = difflib.get_close_matches(str(name)[:50], known, n=1)  # its time grows with the length
     return f"did you mean {near[0]!r}?" if near else ""
 
 

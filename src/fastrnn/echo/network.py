@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from ..files.store import DAMAGE, damaged, expect, read, write
 from ..kernels.blas import one_thread
 from ..settings import EchoSettings, ReservoirSettings, declared, documented, given_to
-from ..validate import choice, float_array, generator, positive_int
+from ..validate import boolean, choice, float_array, generator, positive_int
 from .reservoir import Reservoir, draw
 from .ridge import Ridge
 
@@ -252,15 +252,19 @@ class EchoStateNetwork(EchoSettings):
             about = about["echo_state_network"]
             network = cls(**about["parameters"])
             network._fitted_params = params = network._checked_params()
-            units, D, dtype = params["units"], about["inputs"], params["dtype"]
-            network._reservoir = Reservoir.from_tensors(
-                tensors, params["leak_rate"], units, D, about["fed_back"], dtype)
-            network.Wout_ = Wout = tensors["Wout"]
-            expect(tensors, "Wout", (len(Wout), 1 + D + units), dtype)
-            if about["fed_back"] not in (0, len(Wout)) or not np.isfinite(Wout).all():
+            units, dtype, Wout = params["units"], params["dtype"], tensors["Wout"]
+            D, K = positive_int("inputs", about["inputs"]), positive_int("outputs", len(Wout))
+            fed_back = positive_int("fed_back", about["fed_back"], least=0)
+            expect(tensors, "Wout", (K, 1 + D + units), dtype)
+            if fed_back != (K if params["feedback"] else 0) or not np.isfinite(Wout).all():
                 raise ValueError("tensor Wout is not finite, or has another K than Wfb")
+            network._reservoir = Reservoir.from_tensors(
+                tensors, params["leak_rate"], units, D, fed_back, dtype)
+            network.Wout_ = Wout
             network._warmup = positive_int("warmup", about["warmup"], least=0)
-            network._flat = bool(about["flat"])
+            network._flat = boolean("flat", about["flat"])
+            if network._flat and K > 1:
+                raise ValueError(f"flat is for one output, and there are {K}")
         except DAMAGE as error:
             raise damaged(path, error) from None
         return network

@@ -35,12 +35,12 @@ RESERVOIR = declared(ReservoirSettings)
 class Network:
     """Inputs (one-hot, embedded or numbers), recurrent layers, and a linear head; `fastrnn.Model`
     documents the attributes. `settings` are `ModelSettings`. An esn without `reservoir` gets a
-    random one."""
+    random one. Where not `drawn`, the parameters are 0 and there is no random reservoir."""
 
     def __init__(self, sizes: Sizes, settings: dict[str, Any],
-                 reservoir: Reservoir | None = None) -> None:
+                 reservoir: Reservoir | None = None, drawn: bool = True) -> None:
         self.sizes, self.reservoir = sizes, reservoir
-        self.config = config = Fixed(_configuration(sizes, settings))
+        self.config = config = Fixed(configuration(sizes, settings))
         self.isa: str | None = None  # instruction set of the kernels; None: the one in use
         self._shapes = parameter_shapes(sizes, config)
         ends = list(accumulate(map(prod, self._shapes.values()), initial=0))
@@ -55,8 +55,14 @@ class Network:
         self.state = self.zero_state()
         self._networks: dict[tuple[int, int, str], kernels.Network] = {}
         self._lock = threading.RLock()  # of the parameters
+        if drawn:
+            self._draw_all()
+
+    def _draw_all(self) -> None:
+        """Draw the initial weights, and the reservoir of an esn that has none."""
+        sizes, config = self.sizes, self.config
         rng, H = np.random.default_rng(config["seed"]), config["hidden_size"]
-        if config["cell"] == "esn" and reservoir is None:
+        if config["cell"] == "esn" and self.reservoir is None:
             self.reservoir = draw(H, sizes.inputs, 0, rng, config["dtype"], bias_scale=0.0,
                                   **given_to(ReservoirSettings, config))
         for name, p in self.params.items():
@@ -225,7 +231,7 @@ class Network:
         return ids
 
 
-def _configuration(sizes: Sizes, settings: dict[str, Any]) -> dict[str, Any]:
+def configuration(sizes: Sizes, settings: dict[str, Any]) -> dict[str, Any]:
     """All settings of a network, checked each and together, defaults filled in."""
     config = checked(ModelSettings, settings, "Model")
     cell = config["cell"]

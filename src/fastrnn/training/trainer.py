@@ -24,7 +24,7 @@ from ..optim import rule_of
 from ..presets import PLAN
 from ..screen import show
 from ..settings import LEARNING_RATES, NOT_STORED, TrainerSettings, checked, declared, documented
-from ..validate import positive_float, positive_int
+from ..validate import positive_int
 from .checkpoint import checksum, read_repeatable, read_run, same_isa
 from .divergence import (
     DIVERGED,
@@ -467,7 +467,8 @@ class Trainer:
         model, run, rates = read_repeatable(path, corpus)
         plan = dict.fromkeys(PLAN) | {"updates": len(rates)}
         # warm-up and schedule are in the rates
-        trainer = cls(model, corpus, **(run["config"] | {"warmup": 0} | plan | changes))
+        config = cls._checked(path, model, corpus, run) | {"warmup": 0} | plan
+        trainer = cls(model, corpus, **(config | changes))
         trainer._rates = rates
         return trainer
 
@@ -492,28 +493,32 @@ class Trainer:
             As `fastrnn.load`; or the training data differ, or the file holds no training run.
         """
         model, tensors, run = read_run(path, corpus)
-        history, config = model.history, run["config"]
-        try:  # settings that no trainer would have stored are damage
-            if cls(model, corpus, **config).config != config:
-                raise ValueError("these are not a trainer's settings")
-        except DAMAGE as error:
-            raise damaged(path, error) from None
+        history, config = model.history, cls._checked(path, model, corpus, run)
         model.isa = same_isa(run.get("isa"))
         if any(changes.get(name) for name in PLAN):
             config = config | dict.fromkeys(PLAN)
         trainer = cls(model, corpus, **(config | changes))
         try:
             trainer._restore(tensors, run)
-            trainer._watch.spent = positive_float("seconds", run["seconds"], zero=True)
-            trainer._shown = run["shown"]
-            trainer._rate_factor = positive_float("rate_factor", run.get("rate_factor", 1.0))
         except DAMAGE as error:
             raise damaged(path, error) from None
         trainer.history = model.history = history
-        trainer._initial = run.get("initial")
-        trainer._over = bool(run.get("over")) and not any(
+        trainer._watch.spent, trainer._shown = run["seconds"], run["shown"]
+        trainer._initial, trainer._rate_factor = run["initial"], run["rate_factor"]
+        trainer._over = run["over"] and not any(
             changes.get(name) for name in (*PLAN, "patience"))
         return trainer
+
+    @classmethod
+    def _checked(cls, path: str | os.PathLike[str], model: Model, corpus: Source,
+                 run: dict[str, Any]) -> Any:
+        """The settings of a run; ValueError for those that no trainer would have stored."""
+        try:
+            if cls(model, corpus, **run["config"]).config != run["config"]:
+                raise ValueError("these are not a trainer's settings")
+        except DAMAGE as error:
+            raise damaged(path, error) from None
+        return run["config"]
 
     def _restore(self, tensors: Tensors, run: dict[str, Any]) -> None:
         """Continue from what `stored` returned."""
@@ -521,12 +526,17 @@ class Trainer:
             expect(tensors, name, array.shape, array.dtype)
             array[:] = tensors[name]
         counters = run["counters"]
+        epoch, windows = divmod(counters["update"], self.updates_per_epoch)
+        position = windows if self._reading.order else windows * self.config["seq_length"]
+        if (counters["epoch"], counters["position"]) != (epoch, position):
+            raise ValueError(f"epoch {counters['epoch']} and position {counters['position']} after "
+                             f"{counters['update']} updates, and not {epoch} and {position}")
         self._training.counters = counters | {
             "best_loss": math.inf if counters["best_loss"] is None else counters["best_loss"]}
         self._rng.bit_generator.state = run["generator"]
         for rng, state in zip(self._generators, run["generators"], strict=True):
             rng.bit_generator.state = state
-        self._order_seed = positive_int("order_seed", run["order_seed"], 0, 2**63)
+        self._order_seed = run["order_seed"]
 
     def __repr__(self) -> str:
         return (f"<Trainer of {self.model!r} on {self.corpus.name!r}: {self.update} updates, "
