@@ -23,7 +23,7 @@ LINK_FLAGS = []
 MACROS = []
 if SANITIZE:
     LINK_FLAGS = [f"-fsanitize={SANITIZE}"]
-    instead = f"-O1 -g -fno-omit-frame-pointer -fsanitize={SANITIZE}"
+    instead = f"-O1 -g1 -fno-omit-frame-pointer -fsanitize={SANITIZE}"
     if "undefined" in SANITIZE.split(","):
         instead += " -fno-sanitize-recover=undefined"
     MACROS = [("FASTRNN_FLAGS", f'" {instead}"')]  # they round otherwise: `compiler` names them
