@@ -25,9 +25,9 @@ _bars: "WeakSet[tqdm[Any]]" = WeakSet()
 
 
 def _in_child() -> None:
-    """After a fork: another thread may have held tqdm's lock, to write its bar, and would keep it in
-    this process for ever."""
-    if any(not bar.disable for bar in _bars):
+    """After a fork: another thread may have held tqdm's lock, to write its bar, and would keep it
+    for ever in this process."""
+    if _bars:
         for kind in tqdm, plain.tqdm:
             kind.set_lock(threading.RLock())
 
@@ -144,7 +144,8 @@ class Plan:
                 disable=not shown, dynamic_ncols=True, smoothing=0.1,
                 file=sys.stdout if in_notebook() else sys.stderr,  # one block in a notebook
                 bar_format="{percentage:3.0f}%|{bar}| {desc}, {remaining} left")
-            _bars.add(bar)
+            if shown:
+                _bars.add(bar)
         return bar
 
     def advance(self, bar: "tqdm[Any]", update: int) -> None:
