@@ -34,6 +34,7 @@ def in_a_child(work):
 # Threads that train with a bar, sample, score and use layers; children that do the same.
 FORKS = """
 import contextlib
+import io
 import multiprocessing
 from test_forks import *
 from test_threads import *
@@ -64,7 +65,7 @@ def all_of_it():
     other.run(updates=other.update + 3)
     new = trainers((16,), threads=2)[1][0]
     new.progress = True
-    with contextlib.redirect_stderr(None):
+    with contextlib.redirect_stderr(io.StringIO()):
         new.run(updates=3)
 
 while not trainer.update:
