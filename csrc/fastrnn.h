@@ -164,6 +164,7 @@ typedef struct {
     void *best;                  /* block: the parameters at best_loss */
     double best_loss;            /* lowest smoothed loss seen at a multiple of best_every updates */
     int64_t best_update, best_every;
+    double most_loss;            /* a larger loss, or NaN, ends the run */
     double *losses;              /* [T][N], scratch */
     double *norms;               /* size / FASTRNN_CHUNK + 1, scratch */
     const double *rates;         /* the learning rate of each update of this call */
@@ -205,8 +206,11 @@ typedef struct {
     void (*backward)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *work,
                      int T, const void *dout, void *dx, void *dstate, void *grads);
     /* At most `updates` updates: batch, unroll, clip, step. Returns how many were done: fewer only
-     * where the loss of the next one, or its gradient, is not finite; it is not applied. */
+     * where the loss of the next one is above most_loss, or its gradient is not finite; it is not
+     * applied, and `losses` and `grads` are its own. */
     int64_t (*run)(fastrnn_training *training, int64_t updates);
+    /* The `losses` of the next update, without dropout; nothing else changes. */
+    void (*next_losses)(fastrnn_training *training);
     /* Sample n ids for each of the N streams from softmax(scores / temperature), each with its
      * uniform number in [0, 1) ([n][N]), after reading ids [N] in `state` [N][P], in and out; the
      * streams have the probabilities `labels` [N][C] of labels, where there are any. Temperature 0

@@ -179,6 +179,19 @@ static void move_on(training *t, int T) {
     }
 }
 
+static void next_losses(training *t) {
+    const control before = flush_subnormals();
+    const layout at = lay_out(t->net);
+    unrolled u = {.net = t->net, .at = &at, .team = t->team, .params = t->params, .work = t->work,
+                  .losses = t->losses};
+    state_in(&u, t->starts || t->position == 0 ? NULL : t->state);
+    u.in = read_batch(t, 0);
+    pack_weights(&u);
+    share_out(t->team, unroll_slice, &u, at.slices);
+    dismiss(t->team);
+    restore(before);
+}
+
 static int64_t run(training *t, int64_t updates) {
     const control before = flush_subnormals();
     const network *net = t->net;
@@ -200,7 +213,11 @@ static int64_t run(training *t, int64_t updates) {
         for (int i = 0; i < u.in.T * net->N; i++) loss += t->losses[i];
         loss /= rows_that_count(&u.in, net->N);
         const int jobs = chunks(&s) + (s.count > 0);
-        if (!(fabs(loss) <= DBL_MAX) || !clip(&s, jobs)) break;
+        if (!(fabs(loss) <= t->most_loss)) {
+            share_out(t->team, reduce_chunk, &s, jobs);      /* for whoever looks for the reason */
+            break;
+        }
+        if (!clip(&s, jobs)) break;
         t->update++;
         share_out(t->team, step_chunk, &s, jobs);
         note(t, done, loss);

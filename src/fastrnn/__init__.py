@@ -31,11 +31,12 @@ from .model.history import History
 from .model.model import Model
 from .train import train
 from .training.checkpoint import load
+from .training.divergence import DivergenceError
 from .training.trainer import Trainer
 
 __version__ = _version("fastrnn")
 __all__ = [
-    "Corpus", "EchoStateNetwork", "History", "Model", "Sequences", "Sizes", "Trainer", "Vocabulary",
-    "build_info", "datasets", "gradcheck", "gradient_norms", "hidden_size_for", "load", "nn",
-    "optim", "parameter_count", "tasks", "train",
+    "Corpus", "DivergenceError", "EchoStateNetwork", "History", "Model", "Sequences", "Sizes",
+    "Trainer", "Vocabulary", "build_info", "datasets", "gradcheck", "gradient_norms",
+    "hidden_size_for", "load", "nn", "optim", "parameter_count", "tasks", "train",
 ]

@@ -4,6 +4,8 @@ import os
 import sys
 from typing import Any
 
+MARK = "drawn by fastrnn"  # in the metadata of pictures
+
 
 def axes_for(ax: Any, width: float, height: float, columns: int = 1) -> list[Any]:
     """The `columns` axes to draw on: `ax` (one, or a sequence) where given, else those of a new
@@ -30,7 +32,18 @@ def axes_for(ax: Any, width: float, height: float, columns: int = 1) -> list[Any
 def write(axes: Any, path: str | os.PathLike[str] | None) -> None:
     """Write the figure of some axes to a file, if there is a path."""
     if path is not None:
-        axes.figure.savefig(path, dpi=150)
+        kind = os.path.splitext(path)[1].lower()
+        key = {".png": "Software", ".pdf": "Creator", ".svg": "Creator"}.get(kind)
+        axes.figure.savefig(path, dpi=150, metadata=key and {key: MARK})
+
+
+def drawn_here(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file, a picture that fastrnn drew."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        picture = file.read()
+    return picture.startswith((b"\x89PNG", b"%PDF", b"<?xml")) and MARK.encode() in picture
 
 
 def in_notebook() -> bool:

@@ -5,6 +5,7 @@ The numbers were chosen by runs on texts of 10 kB to 1 MB and on 3,000 names, at
 (bench/NOTES.md has them).
 """
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -151,10 +152,13 @@ def _speed(source: Source, settings: dict[str, Any]) -> tuple[float, int]:
              "valid_fraction": 0.0, "valid_every": None, "patience": None}
     model = Model(source.vocabulary or source.sizes, **labels)
     trainer = Trainer(model, source, **given_to(TrainerSettings, settings) | plan | quiet)
-    trainer.run(updates=1)  # packs weights, makes threads
-    paces, began, n = [0.0], time.perf_counter(), 1
-    while (start := time.perf_counter()) - began < PROBE:
-        trainer.run(updates=n)
-        paces.append(n / (time.perf_counter() - start))
-        n = max(1, int(PROBE / 3 * paces[-1]))
-    return max(paces), trainer.updates_per_epoch  # the best: other programs come and go
+    paces, n = [], 1
+    with contextlib.suppress(KeyboardInterrupt):  # the run itself answers it
+        trainer.run(updates=1)  # packs weights, makes threads
+        began = time.perf_counter()
+        while (start := time.perf_counter()) - began < PROBE:
+            trainer.run(updates=n)
+            paces.append(n / (time.perf_counter() - start))
+            n = max(1, int(PROBE / 3 * paces[-1]))
+    # the best: other programs come and go
+    return max(paces, default=1.0), trainer.updates_per_epoch

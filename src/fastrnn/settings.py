@@ -55,9 +55,9 @@ class Setting:
     choices: tuple[str, ...] = ()
 
 
-def whole(default: int | None, text: str, least: int = 1) -> Setting:
-    """A setting that is a whole number of at least `least`."""
-    return Setting(default, partial(positive_int, least=least), text)
+def whole(default: int | None, text: str, least: int = 1, below: int = 2**31) -> Setting:
+    """A setting that is a whole number of at least `least` and below `below`."""
+    return Setting(default, partial(positive_int, least=least, below=below), text)
 
 
 def one_of(default: str | None, choices: Iterable[str], text: str) -> Setting:
@@ -75,8 +75,8 @@ def _dtype(name: str, value: Any) -> str:
     return choice(name, validate.dtype_name(value), DTYPES)
 
 
-def _labels(name: str, value: Any) -> list[str]:
-    names = [value] if isinstance(value, str) else list(value)
+def _labels(name: str, value: Any) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value)
     if not names or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
         raise ValueError(f"{name} must be distinct names, and at least one, not {value!r}")
     return names
@@ -108,14 +108,14 @@ class ShapeSettings(TypedDict, total=False):
 
 
 SPECTRAL_RADIUS = Setting(
-    0.9, finite_float, "Largest absolute eigenvalue of the recurrent weights of an echo state "
-    "network (esn); below 1 the state mostly forgets the distant past.")
+    0.9, partial(finite_float, most=1e6), "Largest absolute eigenvalue of the recurrent weights of "
+    "an echo state network (esn); below 1 the state mostly forgets the distant past.")
 LEAK_RATE = Setting(
     1.0, finite_float, "Fraction, above 0 and at most 1, of the state of an echo state network "
     "(esn) that each step replaces; a smaller one makes the state change more slowly.")
 INPUT_SCALE = Setting(
-    1.0, finite_float, "The input and feedback weights of an echo state network (esn) are uniform "
-    "between -input_scale and input_scale.")
+    1.0, partial(finite_float, most=1e6), "The input and feedback weights of an echo state network "
+    "(esn) are uniform between -input_scale and input_scale.")
 DENSITY = Setting(
     0.1, finite_float, "Fraction, above 0 and at most 1, of the recurrent weights of an echo state "
     "network (esn) that are not 0.")
@@ -141,16 +141,16 @@ class CellSettings(TypedDict, total=False):
 class StartSettings(TypedDict, total=False):
     """The initial weights, the regularization and the loss of a model."""
 
-    dropout: Annotated[float, Setting(0.0, fraction, "Probability, in [0, 1), with which each "
-        "output of a recurrent layer is set to 0 in training.")]
+    dropout: Annotated[float, Setting(0.0, partial(fraction, most=0.999), "Probability, in [0, 1), "
+        "with which each output of a recurrent layer is set to 0 in training.")]
     forget_bias: Annotated[float, Setting(
-        1.0, finite_float, "LSTM only: initial bias of the forget gates.")]
+        1.0, partial(finite_float, most=1e3), "LSTM only: initial bias of the forget gates.")]
     init: Annotated[str | None, one_of(
         None, INIT_SCALES, 'Distribution of the initial weights; "identity" is "normal" with the '
         'identity matrix as Wh. Where not given "xavier" for cells with gates, else "normal".')]
     init_scale: Annotated[float | None, Setting(
-        None, partial(positive_float, zero=True), "Scale of the initial weights. Where not given "
-        "0.01 for normal and identity, 0.08 for uniform, 1 for xavier and orthogonal.")]
+        None, partial(positive_float, zero=True, most=1e3), "Scale of the initial weights. Where "
+        "not given 0.01 for normal and identity, 0.08 for uniform, 1 for xavier and orthogonal.")]
     loss: Annotated[str | None, one_of(None, kernels.LOSSES, "The loss to minimize: the "
         "cross-entropy (of a softmax) or the binary cross-entropy for symbols, the mean squared "
         "error for numbers. Where not given the cross-entropy or the mean squared error.")]
@@ -183,7 +183,8 @@ class EchoSettings:
     input_scale: float = _field(INPUT_SCALE)
     density: float = _field(DENSITY)
     bias_scale: float = _field(Setting(
-        0.0, finite_float, "The biases are uniform between -bias_scale and bias_scale."))
+        0.0, partial(finite_float, most=1e6),
+        "The biases are uniform between -bias_scale and bias_scale."))
     feedback: bool = _field(Setting(
         False, boolean, "Whether the outputs are fed back into the reservoir."))
     ridge: float = _field(Setting(1e-6, partial(positive_float, zero=True), "Penalty on the sum of "
@@ -211,8 +212,8 @@ class LoopSettings(TypedDict, total=False):
     balance: Annotated[str | None, one_of(
         None, ("labels",), "For records: sample each label equally often.")]
     optimizer: Annotated[str, one_of("adagrad", LEARNING_RATES, "The update rule.")]
-    learning_rate: Annotated[float | None, Setting(None, positive_float, "Learning rate; where not "
-        "given 0.1 for adagrad and sgd, 0.001 for rmsprop and adam.")]
+    learning_rate: Annotated[float | None, Setting(None, partial(positive_float, most=1e6),
+        "Learning rate; where not given 0.1 for adagrad and sgd, 0.001 for rmsprop and adam.")]
     learning_rate_decay: Annotated[float, Setting(1.0, positive_float, "Factor in (0, 1] that "
         "multiplies the learning rate once learning_rate_decay_after epochs are completed, and "
         "again every learning_rate_decay_every epochs (0.97 in char-rnn).")]
@@ -236,8 +237,8 @@ class LoopSettings(TypedDict, total=False):
     epochs: Annotated[int | None, whole(None, "Number of passes over the training data; `Trainer` "
         "makes 1 where neither updates nor minutes is given.")]
     updates: Annotated[int | None, whole(None, "Total number of updates, in place of epochs.")]
-    minutes: Annotated[float | None, Setting(None, positive_float, "Training time in minutes, in "
-        "place of epochs; the cosine schedule is fitted to it.")]
+    minutes: Annotated[float | None, Setting(None, partial(positive_float, most=1e6),
+        "Training time in minutes, in place of epochs; the cosine schedule is fitted to it.")]
     valid_fraction: Annotated[float, Setting(0.0, fraction, "Fraction, in [0, 1), of the data held "
         "out for validation: the end of a text or of sequences, or random records. The validation "
         "loss is computed after each epoch, and the model with the lowest is kept as the best.")]
@@ -245,6 +246,9 @@ class LoopSettings(TypedDict, total=False):
         None, "Number of updates from one validation to the next, in place of an epoch.")]
     patience: Annotated[int | None, whole(None, "Early stopping after this many validations in a "
         "row without a lower loss. None: no early stopping.")]
+    on_divergence: Annotated[str, one_of("raise", ("raise", "rollback"), 'What to do where the '
+        'loss is no longer finite, or far above that of guessing: "raise" a DivergenceError, or '
+        '"rollback": go on from the last good state with half the learning rate.')]
     accuracy: Annotated[bool, Setting(
         False, boolean, "Compute the accuracy on the training data after each epoch.")]
     threads: Annotated[int | None, whole(None, "Number of threads that share a batch; where not "
@@ -253,9 +257,12 @@ class LoopSettings(TypedDict, total=False):
         "for a text or records, samples on standard output.")]
     sample_every: Annotated[int | None, whole(None, "Number of updates from one shown sample to "
         "the next; 0: no samples. Where not given: ten samples over the run.", least=0)]
-    sample_length: Annotated[int, whole(200, "Number of symbols in each sample shown.")]
+    sample_length: Annotated[int, whole(
+        200, "Number of symbols in each sample shown, at most 99,999.", below=100_000)]
     checkpoint: Annotated[Path | None, Setting(
         None, anything, "A .safetensors file to write during training and at its end.")]
+    overwrite: Annotated[bool, Setting(False, boolean, "Whether the checkpoint may replace a file "
+        "that fastrnn did not write.")]
     checkpoint_every: Annotated[int | None, whole(
         None, "Number of updates from one checkpoint to the next; 0: only at the end. Where not "
         "given one a minute.", least=0)]
@@ -290,7 +297,7 @@ class TrainSettings(NetworkSettings, LoopSettings, total=False):
 
 
 # these belong to one run on one machine: no checkpoint stores them
-NOT_STORED = frozenset(("threads", "progress", "checkpoint", "callback"))
+NOT_STORED = frozenset(("threads", "progress", "checkpoint", "overwrite", "callback"))
 
 
 # ---- vocabularies, sampling and gradient checks ----
@@ -438,6 +445,19 @@ def checked(settings: type, given: dict[str, Any], what: str) -> dict[str, Any]:
             hint = suggestion(name, known)
             raise TypeError(f"{what} has no argument {name!r}{hint and ': '}{hint}")
     return {name: one.checked(given.get(name, one.setting.default)) for name, one in known.items()}
+
+
+class Fixed(dict[str, Any]):
+    """Settings that decide how the arrays of an object are read: they cannot be changed."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("the settings of a model do not change: make a new Model with others")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> Any:  # a copy, or what is unpickled, is a dict of its own
+        return dict, (dict(self),)
 
 
 def given_to(settings: type, values: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """From a text or sequences to a trained model in one call."""
 
+import contextlib
 import os
-import sys
 import warnings
 from typing import Any, Unpack
 
@@ -12,6 +12,7 @@ from .data.corpus import Corpus
 from .data.source import Source
 from .model.model import Model
 from .presets import PLAN, PRESETS
+from .screen import show
 from .settings import (
     ModelSettings,
     TrainerSettings,
@@ -22,13 +23,14 @@ from .settings import (
 )
 from .training.checkpoint import read
 from .training.describing import describe
+from .training.interrupts import Interrupts
 from .training.starting import start_from
 from .training.trainer import Trainer, check_plan
 
 # settings that may differ when a run is resumed or repeated
-SHOWN = ("threads", "progress", "checkpoint", "checkpoint_every", "callback", "sample_every",
-         "sample_length")
-FREE = (*PLAN, "patience", *SHOWN)
+SHOWN = ("threads", "progress", "checkpoint", "overwrite", "checkpoint_every", "callback",
+         "sample_every", "sample_length")
+FREE = (*PLAN, "patience", "on_divergence", *SHOWN)
 
 
 @documented(TrainSettings)
@@ -70,8 +72,8 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
         another kind of source, or an argument outside its range.
     OSError
         The text cannot be read, or the checkpoint cannot be written.
-    FloatingPointError
-        The loss is no longer finite.
+    DivergenceError
+        The loss is no longer finite, or far above that of guessing; it is a FloatingPointError.
     """
     given: dict[str, Any] = dict(settings)
     config = check(given)
@@ -80,18 +82,21 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
         raise ValueError(f"give one of preset, init_from, resume and repeat, not {ways[0]} and "
                          f"{ways[1]}")
     given = {name: config[name] for name in given if name not in ways}
-    if config["resume"] is not None:
-        trainer, note = _resumed(source, config["resume"], given)
-    elif config["repeat"] is not None:
-        trainer, note = _repeated(source, config["repeat"], given)
-    else:
-        trainer, note = _started(source, config["preset"], config["init_from"], given)
-    if trainer.progress:
-        print(describe(trainer, note), flush=True)
-    try:
-        trainer.run()
-    except KeyboardInterrupt:
-        print(f"\ninterrupted after {trainer.update} updates", file=sys.stderr)
+    with Interrupts(config["progress"]) as interrupted:  # also while settings are chosen
+        if config["resume"] is not None:
+            trainer, note = _resumed(source, config["resume"], given)
+        elif config["repeat"] is not None:
+            trainer, note = _repeated(source, config["repeat"], given)
+        else:
+            trainer, note = _started(source, config["preset"], config["init_from"], given)
+        if trainer.progress:
+            show(describe(trainer, note), needed=False)
+        try:
+            trainer.run()
+        except KeyboardInterrupt:
+            show(f"\ninterrupted after {trainer.update} updates", error=True)
+    with contextlib.suppress(KeyboardInterrupt):  # the model so far is returned
+        interrupted.deliver()
     return trainer.best_model() if trainer.config["valid_fraction"] else trainer.model
 
 

@@ -1,13 +1,17 @@
 """The command line: a file for each command, such as ``fastrnn train``."""
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..kernels.build import build_info
+from ..screen import show
 from ..settings import SampleSettings, SourceSettings, TrainSettings, declared
 from . import gradcheck, info, presets, sample, score, train
 from .config import ConfigError
@@ -24,37 +28,93 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0; 1 where a gradient check fails, 3 where it is not conclusive; 2 on bad input; 130
-        after Ctrl-C.
+        after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
-    for stream in (sys.stdout, sys.stderr):  # a narrow terminal must not end an hour of training
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    _open_streams()
+    with _ending_signals() as ended:
+        status = _run(arguments)
+    return ended() if status == 130 else status
+
+
+@contextlib.contextmanager
+def _ending_signals() -> Iterator[Callable[[], int]]:
+    """A context in which SIGTERM and SIGHUP, unless they are ignored or handled, end a command as
+    Ctrl-C does. Yields a function that returns the status of one that was ended."""
+    status, before = 130, {}
+
+    def on_signal(number: int, _: Any) -> None:
+        nonlocal status
+        status = 128 + number
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, on_signal)
+    try:
+        yield lambda: status
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run the command line and return its status; 130 for one that a signal ended."""
+    run: Callable[..., int] | None = None
+    try:
+        run, options = _parsed(sys.argv[1:] if arguments is None else arguments)
+        with warnings.catch_warnings():  # a program that calls main keeps its own
+            warnings.showwarning = _note
+            return run(**options)
+    except BrokenPipeError:  # head, or another reader, has left
+        return 128 + 13 if run is train.run else 0  # a training that was cut off has failed
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
+        text = str(error) if isinstance(error, ConfigError) else in_flags(str(error), NAMES)
+        show(f"fastrnn: error: {text}", error=True)
+        return 2
+    except MemoryError as error:
+        show(f"fastrnn: error: out of memory ({error}): choose smaller sizes", error=True)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        _flush_streams()
+
+
+def _open_streams() -> None:
+    """Make standard output and standard error fit to be written to."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or getattr(stream, "closed", False):
+            # else a file that is opened later, a checkpoint, would have its number
+            setattr(sys, name, open(os.devnull, "w"))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a narrow terminal must not end a training
+
+
+def _flush_streams() -> None:
+    """Drop what could not be written, which Python would try again, and fail, when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _parsed(arguments: Sequence[str]) -> tuple[Callable[..., int], dict[str, Any]]:
+    """The function of the command that is called, and its arguments."""
     parser, commands = _parser()
-    given = with_hyphens(sys.argv[1:] if arguments is None else arguments)
-    known, unknown = parser.parse_known_args(given)
+    try:
+        known, unknown = parser.parse_known_args(with_hyphens(arguments))
+    except SystemExit:
+        show("", end="")  # help that could not be written is an error
+        raise
     options = vars(known)
     if unknown:
         commands[options["command"]].refuse(unknown)
     del options["command"]
-    run: Callable[..., int] = options.pop("run")
-    try:
-        with warnings.catch_warnings():  # a program that calls main keeps its own
-            warnings.showwarning = _note
-            status = run(**options)
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:  # head, or another reader, has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13 if run is train.run else 0  # a training that was cut off has failed
-    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
-        text = str(error) if isinstance(error, ConfigError) else in_flags(str(error), NAMES)
-        print(f"fastrnn: error: {text}", file=sys.stderr)
-        return 2
-    except MemoryError as error:
-        print(f"fastrnn: error: out of memory ({error}): choose smaller sizes", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return options.pop("run"), options
 
 
 def _note(message: Warning | str, category: type[Warning], *where: Any,
@@ -62,7 +122,7 @@ def _note(message: Warning | str, category: type[Warning], *where: Any,
     """Show a warning as one line, in the words of the command line; those that libraries have for
     programmers are left out."""
     if category is UserWarning:
-        print(f"fastrnn: note: {in_flags(str(message), NAMES)}", file=sys.stderr)
+        show(f"fastrnn: note: {in_flags(str(message), NAMES)}", error=True)
 
 
 def _parser() -> tuple[Parser, dict[str, Parser]]:

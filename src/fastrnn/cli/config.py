@@ -26,20 +26,20 @@ def read_config(path: str, known: Mapping[str, Declared]) -> dict[str, Any]:
     text = read_text(Path(path))
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers and lists that Python refuses
         raise ConfigError(f"{path} is not TOML: {error}") from None
     found = {}
     for name, value in values.items():
         try:
             found[name] = _checked(name, value, known)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ConfigError(f"{path}, line {_line(text, name)}: {error}") from None
     return found
 
 
 def _checked(name: str, value: Any, known: Mapping[str, Declared]) -> Any:
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        near = difflib.get_close_matches(name[:50], known, n=1, cutoff=0.0)[0]
         raise ValueError(f"no setting is called {name!r}: did you mean {near!r}?")
     one = known[name]
     if value == "none" and one.optional:
@@ -57,7 +57,7 @@ def _checked(name: str, value: Any, known: Mapping[str, Declared]) -> Any:
 
 def _line(text: str, name: str) -> int:
     """The line of a file, counted from 1, that sets a name."""
-    key = rf"""^\s*\[*\s*["']?{re.escape(name)}["']?\s*[]=.]"""
+    key = rf"""^\s*+\[*+\s*+["']?{re.escape(name)}["']?\s*+[]=.]"""
     lines = enumerate(text.split("\n"), 1)
     return next((number for number, line in lines if re.match(key, line)), 1)
 

@@ -8,10 +8,10 @@ in char-rnn and torch-rnn, and may be abbreviated.
 import argparse
 import difflib
 import re
-import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn, get_origin
 
+from ..screen import show
 from ..settings import Declared, declared
 
 # The names of karpathy/char-rnn and jcjohnson/torch-rnn where theirs differ from ours.
@@ -52,7 +52,7 @@ class Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(wrong[2], choices.split(", "), n=1)
             message = (f"{wrong[1]} must be one of {choices}, not {wrong[2]!r}"
                        + (f": did you mean {near[0]}?" if near else ""))
-        print(f"fastrnn: error: {message} (see {self.prog} --help)", file=sys.stderr)
+        show(f"fastrnn: error: {message} (see {self.prog} --help)", error=True)
         raise SystemExit(2)
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:

@@ -12,6 +12,7 @@ from ..checks.gradcheck import gradcheck
 from ..data.corpus import Corpus
 from ..data.vocabulary import Vocabulary
 from ..model.model import Model
+from ..screen import show
 from ..settings import (
     DTYPES,
     UNITS,
@@ -98,9 +99,9 @@ def run(file: str | None, **given: Any) -> int:
     inputs, targets = _random_batch(model, N, T, rng) if windows is None else windows
     report = gradcheck(model, inputs, targets, labels=labels, **how)
     config = model.config
-    print(f"{f'{file}: ' if file else ''}cell {config['cell']}, L {config['num_layers']}, "
-          f"K {model.sizes.outputs}, H {config['hidden_size']}, T {T}, N {N}, {config['dtype']}")
-    print(report)
+    show(f"{f'{file}: ' if file else ''}cell {config['cell']}, L {config['num_layers']}, "
+         f"K {model.sizes.outputs}, H {config['hidden_size']}, T {T}, N {N}, {config['dtype']}")
+    show(report)
     return EXIT_CODES[report.passed]
 
 
@@ -110,10 +111,12 @@ def _is_checkpoint(path: str) -> bool:
     if path.endswith(".safetensors"):
         return True
     try:
-        with Path(path).open("rb") as file:
-            return file.read(8).endswith(b"\0\0")
+        if Path(path).is_file():  # what is read from a pipe would be gone
+            with Path(path).open("rb") as file:
+                return file.read(8).endswith(b"\0\0")
     except OSError:  # reading it as a text says what to do
-        return False
+        pass
+    return False
 
 
 def _random_model(vocabulary: Vocabulary, seed: int | None, size: dict[str, Any],

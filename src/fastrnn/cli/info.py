@@ -7,6 +7,7 @@ from ..kernels.build import build_info
 from ..model.history import History, in_words
 from ..model.model import Model
 from ..presets import PLAN
+from ..screen import show
 from ..settings import TrainSettings, declared
 from ..training.checkpoint import read
 from .config import write_config
@@ -26,7 +27,7 @@ def run(model: str | None, toml: bool) -> int:
         return 0
     network, _, stored = read(model)
     if toml:
-        print(write_config(_settings(network, stored)), end="")
+        show(write_config(_settings(network, stored)), end="")
     else:
         _print({"file": model} | _about(network, stored))
     return 0
@@ -34,7 +35,7 @@ def run(model: str | None, toml: bool) -> int:
 
 def _print(about: dict[str, Any]) -> None:
     for name, value in about.items():
-        print(f"{name:22} {value}")
+        show(f"{name:22} {value}")
 
 
 def _about(network: Model, stored: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import argparse
 
 from ..presets import PRESETS
+from ..screen import show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,8 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(name: str | None) -> int:
     for preset in (PRESETS[name],) if name else PRESETS.values():
-        print(f"{preset.name}: for {'any data' if preset.kind == 'any' else preset.kind}\n"
+        show(f"{preset.name}: for {'any data' if preset.kind == 'any' else preset.kind}\n"
               f"  from {preset.source}")
         settings = dict(preset.reading) | dict(preset.settings)
-        print("  " + ", ".join(f"{key} {value}" for key, value in settings.items()) + "\n")
+        show("  " + ", ".join(f"{key} {value}" for key, value in settings.items()) + "\n")
     return 0

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from ..model.model import Model
+from ..screen import show
 from ..settings import SampleSettings
 from ..training.checkpoint import load
 from ..validate import finite_float
@@ -49,14 +50,17 @@ def run(model: str, best: bool | None, sample: int, stream: bool, length: int, n
     if stream:
         if n is not None:
             raise ValueError("--stream prints one text: leave out --n")
+        held = ""  # a carriage return, until it is known whether a line feed follows
         for symbol in generator.stream(length=length, **settings):
-            print(symbol, end="", flush=True)
-        print()
+            text = held + symbol
+            held = "\r" if text.endswith("\r") else ""
+            show(text.removesuffix("\r"), end="")
+        show(held)
     elif n is None:
-        print(generator.sample(length, **settings))
+        show(generator.sample(length, **settings))
     else:
         for i, text in enumerate(generator.sample(length, n=n, **settings), 1):
-            print(text if records else f"---- {i} of {n} ----\n{text}")
+            show(text if records else f"---- {i} of {n} ----\n{text}")
     return 0
 
 

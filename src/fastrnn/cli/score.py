@@ -4,6 +4,7 @@ import argparse
 import math
 from typing import Any
 
+from ..screen import show
 from ..training.checkpoint import load
 from .sources import add_sources, read_source
 
@@ -41,5 +42,5 @@ def run(model: str, best: bool | None, **given: Any) -> int:
         "perplexity": f"{math.exp(min(nats, 700)):.3f}",
         "accuracy": f"{network.accuracy(corpus):.2%} of the {corpus.unit}s were the likeliest",
     }.items():
-        print(f"{name:11}{value}")
+        show(f"{name:11}{value}")
     return 0

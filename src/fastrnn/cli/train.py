@@ -3,7 +3,6 @@
 import argparse
 import os
 import shlex
-import sys
 import time
 from itertools import chain, count
 from typing import Any
@@ -11,12 +10,13 @@ from typing import Any
 from ..cells import CELLS
 from ..data import datasets
 from ..data.corpus import Corpus
-from ..files.store import check_writable
+from ..files.store import check_writable, is_ours
 from ..model.history import averaged, in_words
 from ..model.model import Model
-from ..plots import check_kind
+from ..plots import check_kind, drawn_here
 from ..presets import PLAN, PRESETS
 from ..recipe import CHOSEN
+from ..screen import show
 from ..settings import SourceSettings, TrainSettings, declared, given_to
 from ..train import check, train
 from ..training.checkpoint import read
@@ -70,26 +70,43 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
         given["valid_fraction"] = 1 - positive_float("train_frac", train_frac)
     settings = given_to(TrainSettings, given)
     check(settings)  # before a large text is read
-    settings["checkpoint"] = (settings.get("checkpoint") or settings.get("resume")
+    settings["checkpoint"] = (_with_suffix(settings.get("checkpoint")) or settings.get("resume")
                               or _new_name(DEFAULT_CHECKPOINT))
     plot, progress = given.get("plot"), settings.get("progress", True)
+    overwrite = settings.get("overwrite", False)
     if plot is not None:
         check_kind(plot)  # before an hour of training, not after it
-        check_writable(plot)
-    check_writable(settings["checkpoint"])
+        check_writable(plot, overwrite or drawn_here(plot))
+    check_writable(settings["checkpoint"], overwrite)
     corpus = _corpus(given, settings)
     began = time.perf_counter()
     model = train(corpus, **settings)
-    if plot is not None:
+    interrupted = model.history.stopped == "interrupted"
+    # what is shown below was checked: the file is there, and holds all updates
+    _, _, stored = read(settings["checkpoint"])
+    if interrupted and not stored["trainer"]["over"]:
+        again = _command("train", *source_flags(given), "--resume", settings["checkpoint"])
+        show(f"to go on: {again}", error=True)
+    if plot is not None and len(model.history):
         model.history.plot(plot)
-    if progress:
+    if progress and not interrupted:
         _show_sample(model)
     _report(model, corpus, settings["checkpoint"], given, time.perf_counter() - began)
-    if model.history.stopped == "interrupted":
-        print("to go on:", _command("train", *source_flags(given), "--resume",
-                                    settings["checkpoint"]), file=sys.stderr)
-        return 130
-    return 0
+    return 130 if interrupted else 0
+
+
+def _with_suffix(path: str | None) -> str | None:
+    """The name of a new checkpoint, completed; ValueError for one that looks like another kind of
+    file."""
+    if path is None or is_ours(path):
+        return path
+    stem, suffix = os.path.splitext(path)
+    if not suffix and os.path.basename(path):
+        return f"{path}.safetensors"
+    if suffix not in (".safetensors", ".st"):
+        raise ValueError(f"--checkpoint {path}: a model is a .safetensors file, give such a name: "
+                         f"--checkpoint {stem}.safetensors")
+    return path
 
 
 def _with_config(path: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +154,7 @@ def _show_sample(model: Model) -> None:
                          temperature=TEMPERATURE)
     of = f", {labels[0]}" if labels else ""
     title = f"a sample of the trained model{of}, temperature {TEMPERATURE}"
-    print(f"---- {title} ----\n" + "\n".join(texts) + "\n")
+    show(f"---- {title} ----\n" + "\n".join(texts) + "\n")
 
 
 def _report(model: Model, corpus: Corpus, path: str, given: dict[str, Any], seconds: float) -> None:
@@ -155,14 +172,14 @@ def _report(model: Model, corpus: Corpus, path: str, given: dict[str, Any], seco
     if history.one_stream and n:
         lines["smoothed"] = (f"{history.smooth_loss[-1]:.2f} nats per window of "
                              f"{history.seq_length:g} {unit}s (0.999 s + 0.001 loss)")
-    print(block(lines))
+    show(block(lines))
     # commands stand in one line, so that they can be pasted
-    print(f"{'model':12}{path}\n{'sample':12}{_command('sample', path)}\n"
-          f"{'score':12}{_command('score', path)} FILE")
+    show(f"{'model':12}{path}\n{'sample':12}{_command('sample', path)}\n"
+         f"{'score':12}{_command('score', path)} FILE")
     if given.get("minutes") or not any(given.get(name) for name in (*PLAN, "preset", "repeat")):
         again = _command("train", *source_flags(given), "--repeat", path)
-        print(f"{'repeat':12}{again}\n{'':12}makes these {n:,} updates again; another run of the "
-              "same time\n" + " " * 12 + "has more or fewer")
+        show(f"{'repeat':12}{again}\n{'':12}makes these {n:,} updates again; another run of the "
+             "same time\n" + " " * 12 + "has more or fewer")
 
 
 def _command(*arguments: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..settings import WordSettings, checked, documented
+from ..validate import freeze, frozen
 from .records import Records, digest, encode
 from .source import READ_STEPS, ROWS, Batch, Order, Reading, Sizes, Source, held_out_count, sizes_of
 from .tables import lines, table
@@ -65,10 +66,12 @@ class Corpus(Source):
             raise ValueError(f"ids must be one-dimensional; their shape is {ids.shape}")
         if ids.size == 0:
             raise ValueError(f"{name} is empty: give a text with at least one symbol")
-        self.ids: NDArray[np.unsignedinteger] = np.ascontiguousarray(ids, vocabulary.dtype)
+        self.ids: NDArray[np.unsignedinteger] = frozen(
+            np.ascontiguousarray(ids, vocabulary.dtype))
         self.vocabulary: Vocabulary = vocabulary
         self.name, self.records = name, records
         self.unit, self.predictions = vocabulary.unit, ids.size - 1
+        self._fingerprint: str | None = None
         self._held_out = 0  # symbols of the same text that are validation data
 
     @classmethod
@@ -111,7 +114,7 @@ class Corpus(Source):
             if len(vocabulary) == 1:
                 raise ValueError(f"{name} has only one distinct {unit}, {vocabulary.symbols[0]!r}, "
                                  "so there is nothing to learn: give a text with at least two")
-        return cls(vocabulary.encode(text), vocabulary, name)
+        return cls(freeze(vocabulary.encode(text)), vocabulary, name)
 
     @classmethod
     @documented(WordSettings)
@@ -189,7 +192,7 @@ class Corpus(Source):
         words = _checked_words(vocabulary, dict(settings), "Corpus.from_records")
         ids, vocabulary, found = encode(records, labels, unit, vocabulary, start, stop, max_length,
                                         too_long, words, name)
-        return cls(ids, vocabulary, name, found)
+        return cls(freeze(ids), vocabulary, name, found)
 
     @classmethod
     def from_lines(cls, path: str | os.PathLike[str], **settings: Any) -> "Corpus":
@@ -291,7 +294,9 @@ class Corpus(Source):
 
     def fingerprint(self) -> str:
         """Return the SHA-256 (hex) of the ids, their type and number, without the vocabulary."""
-        return self._sha().hexdigest()
+        if self._fingerprint is None:  # the ids do not change
+            self._fingerprint = self._sha().hexdigest()
+        return self._fingerprint
 
     def _sha(self) -> "hashlib._Hash":
         stored = self.ids.dtype.newbyteorder("<")  # the same on every machine

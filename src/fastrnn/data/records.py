@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..settings import TOO_LONG
-from ..validate import choice, positive_int
+from ..validate import choice, frozen, positive_int
 from .vocabulary import START, STOP, Vocabulary
 
 
@@ -37,6 +37,12 @@ class Records:
     labels: NDArray[np.int32] | None
     names: tuple[str, ...]
     counts: dict[str, int]
+
+    def __post_init__(self) -> None:
+        for name in ("starts", "steps", "labels"):
+            array = getattr(self, name)
+            if array is not None:
+                object.__setattr__(self, name, frozen(array))
 
     def __len__(self) -> int:
         """Number of records."""

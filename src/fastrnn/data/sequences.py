@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..validate import positive_int
+from ..validate import freeze, positive_int
 from .source import READ_STEPS, ROWS, Batch, Order, Reading, Sizes, Source, held_out_count
 
 
@@ -83,13 +83,16 @@ class Sequences(Source):
                          ((x, inside), (y, self.mask)) if a.ndim == 2), default=-1)
         if count or symbols is not None:
             count = max(2, count) if symbols is None else positive_int("symbols", symbols, 2)
-        self.inputs = _kept("inputs", x, inside, count)
-        self.targets = _kept("targets", y, self.mask, count)
+        self.inputs = freeze(_kept("inputs", x, inside, count))
+        self.targets = freeze(_kept("targets", y, self.mask, count))
         (symbols_in, size_in), (symbols_out, size_out) = (
             (count, 0) if a.ndim == 2 else (0, a.shape[2]) for a in (x, y))
         self._sizes = Sizes(symbols_in, size_in, symbols_out, size_out)
         self.name, self.steps, self.rows = name, T, N
         self.predictions = int(self.mask.sum())
+        for name in ("mask", "lengths", "ends"):
+            setattr(self, name, freeze(getattr(self, name)))
+        self._fingerprint: str | None = None
 
     @property
     def sizes(self) -> Sizes:
@@ -136,6 +139,11 @@ class Sequences(Source):
         return arrays | {"mask": np.ascontiguousarray(mask.T).view(np.uint8), "lengths": lengths}
 
     def fingerprint(self) -> str:
+        if self._fingerprint is None:  # the arrays do not change
+            self._fingerprint = self._sha()
+        return self._fingerprint
+
+    def _sha(self) -> str:
         digest = hashlib.sha256(f"{self.sizes}\n".encode())
         for array in (self.inputs, self.targets, self.mask, self.lengths):
             digest.update(f"{array.dtype.name} {array.shape}\n".encode())

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from ..files.store import DAMAGE, damaged, expect, read, write
 from ..kernels.blas import one_thread
 from ..settings import EchoSettings, ReservoirSettings, declared, documented, given_to
-from ..validate import choice, float_array, generator, positive_int
+from ..validate import boolean, choice, float_array, generator, positive_int
 from .reservoir import Reservoir, draw
 from .ridge import Ridge
 
@@ -210,9 +210,15 @@ class EchoStateNetwork(EchoSettings):
         ratio = np.divide(left, spread, out=(left > 0).astype(float), where=spread > 0)
         return float(1 - ratio.mean())
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted network, with the parameters of the fit, to a ``.safetensors`` file;
         `load` reads it.
+
+        Parameters
+        ----------
+        path : str or path-like
+        overwrite : bool
+            Whether a file that fastrnn did not write may be replaced.
 
         Raises
         ------
@@ -224,7 +230,8 @@ class EchoStateNetwork(EchoSettings):
         reservoir = self._fitted
         write(path, {"Wout": self.Wout_} | reservoir.tensors, {"echo_state_network": {
             "parameters": self._fitted_params, "inputs": self.n_features_in_,
-            "fed_back": reservoir.Wfb.shape[1], "warmup": self._warmup, "flat": self._flat}})
+            "fed_back": reservoir.Wfb.shape[1], "warmup": self._warmup, "flat": self._flat}},
+            overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "EchoStateNetwork":
@@ -245,15 +252,19 @@ class EchoStateNetwork(EchoSettings):
             about = about["echo_state_network"]
             network = cls(**about["parameters"])
             network._fitted_params = params = network._checked_params()
-            units, D, dtype = params["units"], about["inputs"], params["dtype"]
-            network._reservoir = Reservoir.from_tensors(
-                tensors, params["leak_rate"], units, D, about["fed_back"], dtype)
-            network.Wout_ = Wout = tensors["Wout"]
-            expect(tensors, "Wout", (len(Wout), 1 + D + units), dtype)
-            if about["fed_back"] not in (0, len(Wout)) or not np.isfinite(Wout).all():
+            units, dtype, Wout = params["units"], params["dtype"], tensors["Wout"]
+            D, K = positive_int("inputs", about["inputs"]), positive_int("outputs", len(Wout))
+            fed_back = positive_int("fed_back", about["fed_back"], least=0)
+            expect(tensors, "Wout", (K, 1 + D + units), dtype)
+            if fed_back != (K if params["feedback"] else 0) or not np.isfinite(Wout).all():
                 raise ValueError("tensor Wout is not finite, or has another K than Wfb")
+            network._reservoir = Reservoir.from_tensors(
+                tensors, params["leak_rate"], units, D, fed_back, dtype)
+            network.Wout_ = Wout
             network._warmup = positive_int("warmup", about["warmup"], least=0)
-            network._flat = bool(about["flat"])
+            network._flat = boolean("flat", about["flat"])
+            if network._flat and K > 1:
+                raise ValueError(f"flat is for one output, and there are {K}")
         except DAMAGE as error:
             raise damaged(path, error) from None
         return network

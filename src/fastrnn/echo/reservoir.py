@@ -16,10 +16,12 @@ from scipy.sparse.linalg import ArpackError, eigs
 from .. import kernels
 from ..files.store import expect
 from ..kernels.blas import cores
+from ..kernels.memory import check_memory
 from ..validate import positive_float
 
 BLOCK = 2**19  # most numbers in the states that are in memory at a time
 WORTH_SHARING = 2**17  # weights of W from which on a second thread is worth its waiting
+BYTES_A_WEIGHT = 40  # while W is drawn
 DENSE = 100  # units up to which all eigenvalues take no longer than the largest one alone
 
 
@@ -48,6 +50,7 @@ class Reservoir:
     leak_rate: float
 
     def __post_init__(self) -> None:
+        check_csr(self.W.data, self.W.indices, self.W.indptr, len(self.b))
         for array in self.tensors.values():  # the kernels have copies
             array.setflags(write=False)
 
@@ -124,22 +127,34 @@ class Reservoir:
         cls, tensors: dict[str, NDArray[Any]], leak_rate: float, units: int, inputs: int,
         fed_back: int, dtype: str,
     ) -> "Reservoir":
-        """The reservoir stored in `tensors`; ValueError where they are not one."""
+        """The reservoir stored in `tensors`; ValueError or KeyError where they are not one."""
         if not 0 < leak_rate <= 1:
             raise ValueError(f"a leak_rate of {leak_rate}")
         for name, shape in ("Win", (units, inputs)), ("Wfb", (units, fed_back)), ("b", (units,)):
             expect(tensors, name, shape, dtype)
-        data, indices, indptr = parts = tuple(tensors[f"W.{part}"] for part in CSR)
-        if data.dtype != np.float32 or not indices.dtype.kind == indptr.dtype.kind == "i" or any(
-                part.ndim != 1 for part in parts):
-            raise ValueError("the tensors of W are not a CSR matrix of float32")
-        W = csr_array(parts, shape=(units, units))
-        W.check_format(full_check=True)
+        parts = data, indices, indptr = [tensors[f"W.{part}"] for part in CSR]
+        check_csr(data, indices, indptr, units)
+        W = csr_array(tuple(parts), shape=(units, units))
         W.sum_duplicates()
         out = cls(W, tensors["Win"], tensors["b"], tensors["Wfb"], leak_rate)
         if not all(np.isfinite(array).all() for array in out.tensors.values()):
             raise ValueError("a reservoir's numbers must be finite")
         return out
+
+
+def check_csr(data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any],
+              units: int) -> None:
+    """Raise ValueError unless these are the arrays of a CSR matrix of float32 with as many rows and
+    columns as there are units. SciPy checks less, and its functions trust what they are given."""
+    integers = (np.int32, np.int64)
+    if (data.dtype != np.float32 or indices.dtype not in integers or indptr.dtype not in integers
+            or data.ndim != 1 or indices.shape != data.shape or indptr.shape != (units + 1,)):
+        raise ValueError("the tensors of W have not the types and sizes of a CSR matrix of float32")
+    if indptr[0] != 0 or indptr[-1] != len(data) or (indptr[1:] < indptr[:-1]).any():
+        raise ValueError("the rows of W do not lie one after another: W.indptr must begin with 0, "
+                         "never fall, and end with the number of weights")
+    if ((indices < 0) | (indices >= units)).any():
+        raise ValueError(f"W.indices must be columns from 0 to {units - 1}")
 
 
 def draw(
@@ -162,6 +177,9 @@ def draw(
     for name, value in (("leak_rate", leak_rate), ("density", density)):
         if not 0 < value <= 1:
             raise ValueError(f"{name} must be above 0 and at most 1, not {value:g}")
+    weights = units * (units * density + inputs + fed_back)
+    check_memory(BYTES_A_WEIGHT * weights, f"a reservoir of {units:,} units at density {density:g}",
+                 "fewer units or a smaller density")
     W = _sparse(units, density, rng)
     found = _largest_eigenvalue(W)
     if spectral_radius and found < 1e-30:

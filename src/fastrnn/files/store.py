@@ -7,108 +7,291 @@ The JSON is under the metadata key ``fastrnn``. `fastrnn.model.storing`,
 import codecs
 import contextlib
 import json
+import math
 import os
 import re
+import secrets
 import shlex
-import tempfile
+from collections.abc import Callable, Iterator
+from io import BufferedReader
+from itertools import accumulate
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as to_bytes
 
-FORMAT_VERSION = 5
-READ_VERSIONS = (4, 5)  # 5 added reservoirs
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+FORMAT_VERSION = 6
+READ_VERSIONS = (4, 5, 6)  # 5 added reservoirs, 6 on_divergence
+TEMPORARY = ".fastrnn.tmp"  # end of the names of files that are being written
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 # exceptions that changed JSON or tensors can lead to
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+# safetensors' names of the dtypes that `write` writes
+DTYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64", "U64": "uint64"}
+MOST_PARTS, DEEPEST = 20_000, 20  # values of the JSON of small tensors; lists inside one another
 
 Tensors = dict[str, NDArray[Any]]
 
 
-def write(path: str | os.PathLike[str], tensors: Tensors, about: dict[str, Any]) -> None:
+def write(path: str | os.PathLike[str], tensors: Tensors, about: dict[str, Any], *,
+          overwrite: bool = False) -> None:
     """Write a temporary file in the same directory, sync it, and rename it to `path`, so that a
-    crash leaves either the old file or the new one."""
+    crash leaves either the old file or the new one. Tensors go into the file one by one, without a
+    copy of all of them in memory.
+
+    Raises OSError, with the old file unchanged, if the system cannot write it, or if fastrnn did
+    not write the old one, unless `overwrite`."""
     about = {"format_version": FORMAT_VERSION} | about
-    data = to_bytes(tensors, metadata={"fastrnn": json.dumps(about)})
-    handle, temporary, path = _temporary_beside(path)
+    with replacing(path, overwrite) as file:
+        # the largest items first, so that all are aligned
+        ordered = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))
+        file.write(_header(ordered, {"fastrnn": json.dumps(about)}))
+        for _, array in ordered:
+            file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+
+
+def _header(tensors: list[tuple[str, NDArray[Any]]], metadata: dict[str, str]) -> bytes:
+    """The start of a safetensors file: its length, and JSON that says where each tensor lies."""
+    entries: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name, array in tensors:
+        begin, end = end, end + array.nbytes
+        entries[name] = {"dtype": f"{array.dtype.kind.upper()}{8 * array.itemsize}",
+                         "shape": array.shape, "data_offsets": [begin, end]}
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[BinaryIO]:
+    """A context with a new file that becomes `path` at its end, if no error comes before."""
+    handle, temporary, target = _temporary_beside(path, overwrite)
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(handle)
+        os.replace(temporary, target)
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise OSError(f"cannot write {str(Path(path))!r} ({error.strerror}); an earlier file "
+                          "of this name is unchanged: make room, or name a file elsewhere"
+                          ) from error
         raise
     if os.name == "posix":  # sync the new name too, where the system can
         with contextlib.suppress(OSError):
-            directory = os.open(path.parent, os.O_RDONLY)
+            directory = os.open(target.parent, os.O_RDONLY)
             try:
                 os.fsync(directory)
             finally:
                 os.close(directory)
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise OSError now if `write` could not write to path later."""
-    handle, temporary, _ = _temporary_beside(path)
+def check_writable(path: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Raise OSError now if `write` could not write to path later. Removes what earlier runs that
+    were killed while they wrote have left in this directory."""
+    handle, temporary, target = _temporary_beside(path, overwrite)
     os.close(handle)
     os.unlink(temporary)
+    for name in os.listdir(target.parent):
+        if name.startswith(".") and name.endswith(TEMPORARY):
+            with contextlib.suppress(OSError):  # another process has removed it, or it is not ours
+                _remove_if_left(target.parent / name)
 
 
-def _temporary_beside(path: str | os.PathLike[str]) -> tuple[int, str, Path]:
+def _remove_if_left(path: Path) -> None:
+    """Remove a temporary file unless a process is writing it. OSError if there is one, or where
+    this cannot be known."""
+    handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        if fcntl:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
+    finally:
+        os.close(handle)
+    if not fcntl:
+        os.unlink(path)  # Windows refuses that while the file is open
+
+
+def _temporary_beside(path: str | os.PathLike[str], overwrite: bool) -> tuple[int, str, Path]:
     """A new open file with the permissions of `path`, its name, and `path` with links resolved;
-    OSError if `path` is something else than a file."""
+    OSError if `path` is something else than a file, or not to be replaced."""
     shown, path = str(Path(path)), Path(os.path.realpath(path))
     if path.is_dir():
         raise IsADirectoryError(f"{shown!r} is a directory: name a file in it")
     if path.exists() and not path.is_file():
         raise OSError(f"{shown!r} is not a regular file: name another one")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        if os.name == "posix":
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
+        if not overwrite and path.exists() and not is_ours(path):
+            raise FileExistsError(f"{shown!r} exists, and fastrnn did not write it: name another "
+                                  "file, or give overwrite=True to replace it")
+        mode = path.stat().st_mode & 0o777 if path.exists() else None
+        while True:
+            name = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+            # the system applies the umask of the process
+            handle = os.open(name, NEW_FILE, 0o666 if mode is None else mode)
+            if fcntl:
+                with contextlib.suppress(OSError):  # not on every file system
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if mode is not None:
+                    os.fchmod(handle, mode)
+            if name.exists():  # else a run that starts has just removed it
+                return handle, str(name), path
+            os.close(handle)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise type(error)(f"cannot write {shown!r} ({error.strerror}): choose a file in a "
                           "directory that exists and may be written to") from None
-    return handle, name, path
+
+
+def is_ours(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file, and fastrnn wrote it, as far as its beginning shows. An empty
+    one counts too: it has nothing to lose."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        start = file.read(min(length, 2**20))
+    return not length or (start.startswith(b'{"__metadata__"') and b'"fastrnn"' in start)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
-    """The tensors and the JSON of a file that `write` wrote."""
+    """The tensors and the JSON of a file that `write` wrote.
+
+    Nothing in the file is believed: every size is compared with that of the file before memory is
+    taken for it. OSError for a file that cannot be read, ValueError for one that is no checkpoint.
+    """
+    if not Path(path).exists() and Path(f"{os.fspath(path)}.safetensors").is_file():
+        path = f"{os.fspath(path)}.safetensors"  # as the command line completes names
     shown = str(Path(path))
     if Path(path).is_dir():
         raise IsADirectoryError(f"{shown!r} is a directory: give the path of a checkpoint file")
     if not Path(path).exists():
         raise FileNotFoundError(f"no file {shown!r}: give the path of a checkpoint file")
+    if not Path(path).is_file():  # to open a pipe would wait for its writer
+        raise OSError(f"{shown!r} is not a regular file: give the path of a checkpoint file")
     try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            if "fastrnn" not in metadata:
-                raise ValueError(f"{shown!r} is a safetensors file, but fastrnn did not write it: "
-                                 "give a fastrnn checkpoint")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+        with open(path, "rb") as file:
+            return _read(path, shown, file)
+    except MemoryError:
+        raise OSError(f"{shown!r} is larger than the memory that is left: close other programs, or "
+                      "use a machine with more") from None
+
+
+def _read(
+    path: str | os.PathLike[str], shown: str, file: BufferedReader
+) -> tuple[Tensors, dict[str, Any]]:
+    """`read`, from the open file."""
+    try:
+        header, size = _read_header(file)
+        metadata = header.pop("__metadata__", None)
+        ours = isinstance(metadata, dict) and "fastrnn" in metadata
+        layout = _layout(header, size) if ours else {}
+    except DAMAGE as error:
         if _is_text(path):
             raise ValueError(f"{shown!r} is a text, not a trained model: train one on it first, "
                              f"fastrnn train {shlex.quote(shown)}") from None
-        raise ValueError(f"{shown!r} is not a safetensors file, or is cut short ({error}): "
+        raise ValueError(f"{shown!r} is not a safetensors file, or is cut short ({short(error)}): "
                          "use another copy of the checkpoint") from None
-    except (TypeError, AttributeError) as error:  # a dtype that NumPy does not have
-        raise ValueError(f"{shown!r} is a damaged checkpoint ({error}): use another copy") from None
+    if not ours:
+        raise ValueError(f"{shown!r} is a safetensors file, but fastrnn did not write it: give a "
+                         "fastrnn checkpoint")
     try:
-        about = json.loads(metadata["fastrnn"])
+        about = _parsed(metadata["fastrnn"], size)
         version = about["format_version"]
     except DAMAGE as error:
         raise damaged(path, error) from None
     if version not in READ_VERSIONS:
         raise ValueError(f"{shown!r} has format version {version}, and this fastrnn reads version "
                          f"{FORMAT_VERSION}: use the fastrnn that wrote it")
+    tensors = {}
+    for name, (dtype, shape) in layout.items():
+        try:
+            tensors[name] = array = np.empty(shape, dtype)
+        except ValueError as error:  # an axis beyond all bounds beside one of 0
+            raise damaged(path, error) from None
+        if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
+            raise ValueError(f"{shown!r} became shorter while it was read: use another copy")
     return tensors, about
+
+
+def _read_header(file: BufferedReader) -> tuple[dict[str, Any], int]:
+    """The JSON at the start of a safetensors file, and the number of bytes that follow it."""
+    size = os.fstat(file.fileno()).st_size - 8
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= size:
+        raise ValueError(f"a header of {length} bytes in a file of {size + 8}")
+    header = _parsed(file.read(length).decode("utf-8"))
+    if not isinstance(header, dict):
+        raise ValueError("the header is no JSON object")
+    return header, size - length
+
+
+def _layout(header: dict[str, Any], size: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """The dtype and shape of each tensor by name, in the order of the file; ValueError unless they
+    fill its `size` bytes of data without gaps."""
+    layout, end = {}, 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        dtype, shape = DTYPES.get(entry["dtype"], ""), tuple(entry["shape"])
+        start, stop = entry["data_offsets"]
+        numbers = (*shape, start, stop)
+        if not dtype or not all(type(n) is int and n >= 0 for n in numbers) or len(shape) > 8:
+            raise ValueError(f"tensor {short(name)} has no valid dtype, shape and place")
+        if start != end or stop - start != prod(shape) * np.dtype(dtype).itemsize:
+            raise ValueError(f"tensor {short(name)} is not where and as large as it should be")
+        layout[name], end = (dtype, shape), stop
+    if end != size:
+        raise ValueError(f"tensors of {end} bytes in {size}")
+    return layout
+
+
+def _parsed(text: str, size: int = 0) -> Any:
+    """JSON with no more values than belong to tensors of `size` bytes, not nested deeply, whose
+    numbers are finite and of usual lengths, and whose objects have each key once; ValueError for
+    any other. Python's values take more memory than their text: they are counted beforehand."""
+    bare = STRING.sub("", text)
+    brackets = NO_BRACKET.sub("", bare)
+    # each symbol and label has numbers of its own in the tensors, each 16 streams a generator
+    if bare.count(",") > MOST_PARTS + size // 4 or len(brackets) > MOST_PARTS + size // 16:
+        raise ValueError("more values in the JSON than a checkpoint has")
+    if max(accumulate(1 if b in "[{" else -1 for b in brackets), default=0) > DEEPEST:
+        raise ValueError("the JSON is nested more deeply than that of a checkpoint")
+    return DECODER.decode(text)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; ValueError for a key that comes twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key comes twice in the JSON")
+    return found
+
+
+def _number(kind: type) -> Callable[[str], Any]:
+    """A function from the text of a JSON number to a finite int or float."""
+    def parse(text: str) -> Any:
+        if len(text) > 50 or not math.isfinite(value := kind(text)):  # NaN and Infinity too
+            raise ValueError(f"{short(text)} is no number of a checkpoint")
+        return value
+
+    return parse
+
+
+STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # one that has no end too
+NO_BRACKET = re.compile(r"[^\[\]{}]+")
+DECODER = json.JSONDecoder(object_pairs_hook=_distinct, parse_int=_number(int),
+                           parse_float=_number(float), parse_constant=_number(float))
 
 
 def _is_text(path: str | os.PathLike[str]) -> bool:
@@ -124,7 +307,13 @@ def _is_text(path: str | os.PathLike[str]) -> bool:
 
 
 def damaged(path: str | os.PathLike[str], error: Exception) -> ValueError:
-    return ValueError(f"{str(path)!r} is a damaged checkpoint ({error!r}): use another copy")
+    return ValueError(f"{str(path)!r} is a damaged checkpoint ({short(error)}): use another copy")
+
+
+def short(value: Any) -> str:
+    """The repr of a value from a file, which may be long, cut for a message."""
+    shown = repr(value)
+    return shown if len(shown) <= 500 else f"{shown[:500]}..."
 
 
 def expect(tensors: Tensors, name: str, shape: Any, dtype: Any) -> None:

@@ -64,10 +64,11 @@ def available_isas():
     return [isa for isa in ISAS if fastrnn_select(isa.encode(), 4) != NULL]
 
 
-cdef const fastrnn_kernels *select(dtype) except NULL:
-    """The kernels for a dtype; the environment variable FASTRNN_ISA names another variant."""
+cdef const fastrnn_kernels *select(dtype, isa=None) except NULL:
+    """The kernels for a dtype, of the instruction set `isa` or, where that is None, of the one that
+    the environment variable FASTRNN_ISA names, or of the best."""
     cdef int size = np.dtype(dtype).itemsize
-    isa = os.environ.get("FASTRNN_ISA")
+    isa = isa or os.environ.get("FASTRNN_ISA")
     if not isa:
         return fastrnn_select(NULL, size)
     name = isa.encode()
@@ -106,8 +107,8 @@ cdef address data(array, dtype, int64_t size, name, bint written=True) except? N
             return view.buf
         except (ValueError, BufferError):
             pass
-    raise ValueError(f"{name} must be a writable, C-contiguous {np.dtype(dtype)} array of "
-                     f"{size} elements")
+    raise ValueError(f"{name} must be a {'writable, ' if written else ''}C-contiguous "
+                     f"{np.dtype(dtype)} array of {size} elements")
 
 
 cdef padded(array, dtype):

@@ -61,7 +61,7 @@ cdef extern from "fastrnn.h" nogil:
         fastrnn_team *team
         int id_bytes
         int64_t length, position, epoch_updates, epoch, update, best_update, best_every
-        double smooth_loss, best_loss
+        double smooth_loss, best_loss, most_loss
         address params, grads, memory, memory2, work, window, marks, label_weights, state, best
         address ids, target_ids, x, y, mask, bits, starts, lengths, labels
         address losses, norms, rates, loss, smooth
@@ -86,6 +86,7 @@ cdef extern from "fastrnn.h" nogil:
         void (*backward)(fastrnn_network *, fastrnn_team *, address, address, int, address,
                          address, address, address) noexcept nogil
         int64_t (*run)(fastrnn_training *, int64_t) noexcept nogil
+        void (*next_losses)(fastrnn_training *) noexcept nogil
         void (*sample)(fastrnn_network *, address, address, address, address, address,
                        fastrnn_choice *, address, int64_t, address) noexcept nogil
         int64_t (*series_work)(fastrnn_reservoir *) noexcept nogil

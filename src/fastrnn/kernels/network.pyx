@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 
 from .border import CELL_TABLE, CELLS, LOSSES, aligned_zeros
+from .memory import check_memory
 from .team import no_fork
 
 
@@ -49,16 +50,18 @@ cdef class Network:
     reservoir : Reservoir, of the cell "esn"
     lock : threading.RLock, optional
         Which networks of the same parameters share: one thread at a time is in a call to them.
+    isa : str, optional
+        One of `available_isas`; by default the one in use.
     """
     def __init__(self, config, int V, int D, int K, offsets, int size, int T, int N,
-                 packed=None, Reservoir reservoir=None, lock=None):
+                 packed=None, Reservoir reservoir=None, lock=None, isa=None):
         cdef fastrnn_network *net = &self.net
         cdef int l, i
         self.dtype = np.dtype(config["dtype"])
         # a handler of a signal may use the network that it interrupts: Python runs it only where no
         # call is inside the kernels
         self.lock = threading.RLock() if lock is None else lock
-        self.kernels = select(self.dtype)
+        self.kernels = select(self.dtype, isa)
         net.cell = CELLS.index(config["cell"])
         net.loss = LOSSES.index(config["loss"])
         net.V, net.D, net.K, net.T, net.N, net.size = V, D, K, T, N, size
@@ -90,8 +93,22 @@ cdef class Network:
             for i, (name, _, _) in enumerate(cell.tensors):
                 net.layers[l].tensors[i] = offsets[f"layer{l}.{name}"]
         self.P = net.L * net.H * cell.states
-        self.work = aligned_zeros(self.kernels.workspace_size(net), self.dtype)
+        cdef int64_t elements = self.kernels.workspace_size(net)
+        check_memory(float(elements) * self.dtype.itemsize,
+                     f"a batch of {N} sequences of {T} steps in a network of {net.H} units",
+                     "a smaller batch_size, seq_length or hidden_size")
+        self.work = aligned_zeros(elements, self.dtype)
         self.workspace = data(self.work, self.dtype, self.work.size, "work")
+
+    @property
+    def nbytes(self):
+        """Bytes of the workspace."""
+        return self.work.nbytes
+
+    @property
+    def isa(self):
+        """The instruction set of its kernels."""
+        return self.kernels.isa.decode()
 
     @property
     def slices(self):
@@ -102,7 +119,7 @@ cdef class Network:
 
     cdef address ids(self, array, int T, int count, name) except NULL:
         """The address of int32 ids [T][N] below count."""
-        cdef address p = data(array, np.int32, <int64_t> T * self.net.N, name)
+        cdef address p = data(array, np.int32, <int64_t> T * self.net.N, name, written=False)
         if array.size and (array.min() < 0 or array.max() >= count):
             raise ValueError(f"{name} must hold ids from 0 to {count - 1}")
         return p
@@ -113,7 +130,7 @@ cdef class Network:
             raise ValueError(f"this network has {self.net.C} labels: give the probability of each, "
                              "or none")
         return NULL if labels is None else data(
-            labels, self.dtype, <int64_t> self.net.N * self.net.C, "labels")
+            labels, self.dtype, <int64_t> self.net.N * self.net.C, "labels", written=False)
 
     def sources(self, generators):
         """The bits of NumPy generators, one for each slice, as the kernels read them. The caller
@@ -142,18 +159,18 @@ cdef class Network:
         if not 1 <= batch.T <= net.T:
             raise ValueError(f"inputs must have 1 to {net.T} time steps, not {batch.T}")
         if net.D:
-            batch.x = data(inputs, self.dtype, rows * net.D, "inputs")
+            batch.x = data(inputs, self.dtype, rows * net.D, "inputs", written=False)
         else:
             batch.inputs = self.ids(inputs, batch.T, net.V, "inputs")
         batch.labels = self.probabilities(labels)
         if targets is not None and net.loss != LOSSES.index("mean_squared_error"):
             batch.targets = self.ids(targets, batch.T, net.K, "targets")
         elif targets is not None:
-            batch.y = data(targets, self.dtype, rows * net.K, "targets")
+            batch.y = data(targets, self.dtype, rows * net.K, "targets", written=False)
         if mask is not None:
-            batch.mask = data(mask, np.uint8, rows, "mask")
+            batch.mask = data(mask, np.uint8, rows, "mask", written=False)
         if lengths is not None:
-            batch.lengths = data(lengths, np.int64, net.N, "lengths")
+            batch.lengths = data(lengths, np.int64, net.N, "lengths", written=False)
             if (mask is None or lengths.min() < 0 or lengths.max() > batch.T
                     or (mask.reshape(batch.T, net.N)
                         & (np.arange(batch.T)[:, None] >= lengths)).any()):

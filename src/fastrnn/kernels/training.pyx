@@ -41,6 +41,7 @@ cdef class Training:
     cdef int threads
     cdef bint text              # whether a symbol's target is the next symbol
     cdef list arrays            # that the addresses in t point to
+    cdef readonly object grads, losses  # of the last update that was tried: a block, and [T][N]
     cdef object generators
     cdef dict now               # the counters after the last call, for other threads to read
 
@@ -54,7 +55,7 @@ cdef class Training:
         self.generators = generators
         self.t.net, self.t.optimizer, self.t.work = net, &optimizer.rule, network.workspace
         self.t.epoch_updates, self.t.best_every = epoch_updates, best_every
-        self.t.best_loss = float("inf")
+        self.t.best_loss, self.t.most_loss = float("inf"), np.finfo(float).max
         self.note()
         self.arrays = [params, memories, state, best, ids, targets, x, mask]
         self.t.params = data(params, dtype, net.size, "params")
@@ -62,11 +63,11 @@ cdef class Training:
         self.t.state = data(state, dtype, <int64_t> net.N * network.P, "state")
         optimizer.addresses(memories, dtype, net.size, m)
         self.t.memory, self.t.memory2 = m[0], m[1]
-        self.t.grads = self.keep(aligned_zeros(net.size, dtype))
+        self.grads, self.losses = aligned_zeros(net.size, dtype), np.zeros((net.T, net.N))
+        self.t.grads, self.t.losses = self.keep(self.grads), self.keep(self.losses)
         self.t.window = self.keep(np.zeros(2 * net.T * net.N + 2 * net.V, np.int32))
         self.t.marks = self.keep(np.zeros(net.T * net.N, np.uint8))
         self.t.label_weights = self.keep(np.zeros(net.N * net.C, dtype))
-        self.t.losses = self.keep(np.empty(net.T * net.N))
         self.t.norms = self.keep(np.empty(net.size // FASTRNN_CHUNK + 2))
         if generators is not None:
             self.t.bits = self.keep(network.sources(generators))
@@ -84,7 +85,7 @@ cdef class Training:
         cdef int64_t steps = x.size // net.D if net.D else ids.size
         self.t.length = steps if self.t.epoch_updates else steps // net.N
         if net.D:
-            self.t.x = data(x, self.network.dtype, steps * net.D, "x")
+            self.t.x = data(x, self.network.dtype, steps * net.D, "x", written=False)
         else:
             self.t.ids = self.symbols(ids, net.V, steps)
             self.t.id_bytes = ids.itemsize
@@ -95,14 +96,15 @@ cdef class Training:
                 raise ValueError("ids must hold T + 2 symbols for each stream")
             return 0
         if net.loss == LOSSES.index("mean_squared_error"):
-            self.t.y = data(targets, self.network.dtype, steps * net.K, "targets")
+            self.t.y = data(targets, self.network.dtype, steps * net.K, "targets",
+                            written=False)
         else:
             self.t.target_ids = self.symbols(targets, net.K, steps)
             if not net.D and targets.dtype != ids.dtype:
                 raise ValueError("targets must be ids of the type of the inputs")
             self.t.id_bytes = targets.itemsize
         if mask is not None:
-            self.t.mask = data(mask, np.bool_, steps, "mask")
+            self.t.mask = data(mask, np.bool_, steps, "mask", written=False)
         if not self.t.epoch_updates:
             raise ValueError("sequences need epoch_updates")
         return 0
@@ -125,10 +127,10 @@ cdef class Training:
             raise ValueError("starts belong to a training with epoch_updates, lengths to records "
                              "and sequences, labels to a network that has some")
         if starts is not None and updates:
-            out[0] = data(starts, np.int64, rows, "starts")
+            out[0] = data(starts, np.int64, rows, "starts", written=False)
             steps = net.T
             if lengths is not None:
-                out[1] = data(lengths, np.int64, rows, "lengths")
+                out[1] = data(lengths, np.int64, rows, "lengths", written=False)
                 steps = lengths.reshape(updates, net.N)
                 if steps.min() < 0 or steps.max() > net.T or not steps.any(axis=1).all():
                     raise ValueError(f"sequences must have up to {net.T} steps, and not all of an "
@@ -138,14 +140,14 @@ cdef class Training:
             if starts.min() < 0 or ends.max() > self.t.length:
                 raise ValueError("windows and sequences must lie inside what is learned from")
         if labels is not None:
-            out[2] = data(labels, np.int32, rows, "labels")
+            out[2] = data(labels, np.int32, rows, "labels", written=False)
             if updates and (labels.min() < 0 or labels.max() >= net.C):
                 raise ValueError(f"labels go from 0 to {net.C - 1}")
         return 0
 
     def run(self, rates, starts=None, lengths=None, labels=None):
         """Make an update with each of the learning rates; returns their losses and smoothed losses,
-        which are shorter where the next loss is not finite.
+        which are shorter where the next loss is above `most_loss` or its gradient not finite.
 
         With epoch_updates starts [updates][N] are the positions of windows of T steps, or of
         records or sequences, whose lengths [updates][N] may be 0; labels [updates][N] belong to the
@@ -154,7 +156,7 @@ cdef class Training:
         cdef address rows[3]
         self.rows(updates, starts, lengths, labels, rows)
         loss, smooth = np.empty(updates), np.empty(updates)
-        cdef address r = data(rates, np.float64, updates, "rates")
+        cdef address r = data(rates, np.float64, updates, "rates", written=False)
         cdef address each = data(loss, np.float64, updates, "loss")
         cdef address smoothed = data(smooth, np.float64, updates, "smooth")
         cdef Team team = Team(len(self.network.slices), self.threads)
@@ -166,6 +168,29 @@ cdef class Training:
                 done = self.network.kernels.run(&self.t, updates)
             self.note()
         return loss[:done], smooth[:done]
+
+    def next_loss(self, starts=None, lengths=None, labels=None):
+        """The mean loss of a prediction in the next update, with the arguments that `run` would get
+        for it alone. There is no dropout, and nothing changes."""
+        cdef address rows[3]
+        cdef Team team = Team(len(self.network.slices), self.threads)
+        self.rows(1, starts, lengths, labels, rows)
+        with no_fork, self.network.lock, team:
+            self.t.starts, self.t.lengths, self.t.labels = rows[0], rows[1], rows[2]
+            self.t.team = &team.team
+            self.losses[:] = 0      # and it stays 0 where nothing is predicted
+            with nogil:
+                self.network.kernels.next_losses(&self.t)
+            return float(self.losses.sum() / max(1, np.count_nonzero(self.losses)))
+
+    @property
+    def most_loss(self):
+        """A larger loss of an update, or NaN, ends `run`."""
+        return self.t.most_loss
+
+    @most_loss.setter
+    def most_loss(self, double value):
+        self.t.most_loss = min(value, np.finfo(float).max)
 
     cdef int note(self) except -1:
         self.now = {"update": self.t.update, "epoch": self.t.epoch, "position": self.t.position,

@@ -110,16 +110,25 @@ class History:
         sums = np.concatenate([[0.0], np.cumsum(self.loss)])
         return np.asarray((sums[n] - sums[first]) / (n - first) / (self.seq_length or 1))
 
+    def last(self, count: int) -> NDArray[np.float64]:
+        """The last `count` entries of `loss`, or all if there are fewer."""
+        last, left = [np.zeros(0)], count
+        for piece in reversed(self._pieces):  # without joining them all, ten times a second
+            if left > 0:
+                last.append(piece[0, -left:])
+                left -= len(last[-1])
+        return np.concatenate(last[::-1])
+
     def recent_loss(self) -> float:
         """The last entry of `train_loss`: the mean loss of one prediction over the last updates."""
-        wanted = int(averaged(len(self)))
-        last, count = [], 0
-        for piece in reversed(self._pieces):  # without joining them all, ten times a second
-            last.append(piece[0, -wanted + count :] if count else piece[0, -wanted:])
-            count += len(last[-1])
-            if count >= wanted:
-                break
-        return float(np.concatenate(last[::-1]).mean() / (self.seq_length or 1))
+        return float(self.last(int(averaged(len(self)))).mean() / (self.seq_length or 1))
+
+    def cut(self, updates: int, epochs: int) -> None:
+        """Forget all that came after so many updates, and as many epochs."""
+        self._pieces, self._length = [self._joined()[:, :updates].copy()], updates
+        kept = self.valid_updates <= updates
+        self.valid_loss, self.valid_updates = self.valid_loss[kept], self.valid_updates[kept]
+        self.accuracy = self.accuracy[:epochs]
 
     def __len__(self) -> int:
         return self._length

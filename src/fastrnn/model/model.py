@@ -413,15 +413,21 @@ class Model(Network):
     def __reduce__(self) -> Any:
         raise TypeError("a Model is not pickled: use model.save(path) and fastrnn.load(path)")
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the model to a ``.safetensors`` file, which `fastrnn.load` reads.
+
+        Parameters
+        ----------
+        path : str or path-like
+        overwrite : bool
+            Whether a file that fastrnn did not write may be replaced.
 
         Raises
         ------
         OSError
             The file cannot be written; an earlier file stays unchanged.
         """
-        store.write(path, *self.stored())
+        store.write(path, *self.stored(), overwrite=overwrite)
 
     def stored(self) -> tuple[store.Tensors, dict[str, Any]]:
         """The tensors and the JSON for a file that stores this model."""
@@ -434,10 +440,18 @@ class Model(Network):
     def from_stored(cls, tensors: store.Tensors, about: dict[str, Any]) -> "Model":
         """The model that `stored` describes; raises one of `fastrnn.files.store.DAMAGE` for a
         damaged file."""
-        vocabulary = (Sizes(**about["sizes"]) if about["vocabulary"] is None
-                      else Vocabulary.from_dict(about["vocabulary"]))
-        reservoir = storing.check_parameters(tensors, sizes_of(vocabulary), about["model"])
-        model = cls(vocabulary, reservoir=reservoir, **about["model"])
+        stored = about["vocabulary"]
+        if stored is None:
+            sizes = Sizes(**about["sizes"])
+        else:
+            K = len(stored["symbols"])
+            sizes = Sizes(input_symbols=K, output_symbols=K)
+        reservoir = storing.check_parameters(tensors, sizes, about["model"])
+        # only now, because each symbol takes more memory than in the file
+        vocabulary = None if stored is None else Vocabulary.from_dict(stored)
+        model = cls.__new__(cls)  # without drawing weights
+        model.vocabulary = vocabulary
+        Network.__init__(model, sizes, about["model"], reservoir, drawn=False)
         model.history, model.known, model.starts = storing.restore(model, tensors, about)
         return model
 

@@ -15,7 +15,16 @@ from ..data.sequences import Sequences
 from ..data.source import Sizes
 from ..echo.reservoir import Reservoir, draw
 from ..kernels.blas import one_thread
-from ..settings import INIT_SCALES, ModelSettings, ReservoirSettings, checked, declared, given_to
+from ..kernels.memory import check_memory
+from ..settings import (
+    INIT_SCALES,
+    Fixed,
+    ModelSettings,
+    ReservoirSettings,
+    checked,
+    declared,
+    given_to,
+)
 from ..validate import choice
 from .initial import draw_weights
 from .labels import probabilities
@@ -26,25 +35,34 @@ RESERVOIR = declared(ReservoirSettings)
 class Network:
     """Inputs (one-hot, embedded or numbers), recurrent layers, and a linear head; `fastrnn.Model`
     documents the attributes. `settings` are `ModelSettings`. An esn without `reservoir` gets a
-    random one."""
+    random one. Where not `drawn`, the parameters are 0 and there is no random reservoir."""
 
     def __init__(self, sizes: Sizes, settings: dict[str, Any],
-                 reservoir: Reservoir | None = None) -> None:
+                 reservoir: Reservoir | None = None, drawn: bool = True) -> None:
         self.sizes, self.reservoir = sizes, reservoir
-        self.config = config = _configuration(sizes, settings)
+        self.config = config = Fixed(configuration(sizes, settings))
+        self.isa: str | None = None  # instruction set of the kernels; None: the one in use
         self._shapes = parameter_shapes(sizes, config)
         ends = list(accumulate(map(prod, self._shapes.values()), initial=0))
         if ends[-1] >= 2**31:
             raise ValueError(f"hidden_size {config['hidden_size']} makes {ends[-1]} parameters: "
                              "too many")
+        check_memory(ends[-1] * np.dtype(config["dtype"]).itemsize,
+                     f"a model of {ends[-1]:,} parameters", "a smaller hidden_size")
         self.block = kernels.aligned_zeros(ends[-1], config["dtype"])
         self._offsets = dict(zip(self._shapes, ends, strict=False))
         self.params = self.views(self.block)
         self.state = self.zero_state()
         self._networks: dict[tuple[int, int, str], kernels.Network] = {}
         self._lock = threading.RLock()  # of the parameters
+        if drawn:
+            self._draw_all()
+
+    def _draw_all(self) -> None:
+        """Draw the initial weights, and the reservoir of an esn that has none."""
+        sizes, config = self.sizes, self.config
         rng, H = np.random.default_rng(config["seed"]), config["hidden_size"]
-        if config["cell"] == "esn" and reservoir is None:
+        if config["cell"] == "esn" and self.reservoir is None:
             self.reservoir = draw(H, sizes.inputs, 0, rng, config["dtype"], bias_scale=0.0,
                                   **given_to(ReservoirSettings, config))
         for name, p in self.params.items():
@@ -75,7 +93,7 @@ class Network:
                 self.sizes.input_size, self.sizes.outputs, self._offsets, self.block.size,
                 seq_length, batch_size,
                 reservoir=None if self.reservoir is None else self.reservoir.compiled,
-                lock=self._lock)
+                isa=self.isa, lock=self._lock)
         return network
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:
@@ -197,6 +215,7 @@ class Network:
         -------
         ndarray of int32, shape (length, N)
         """
+        check_memory(16 * length * len(state), f"a text of {length:,} symbols", "a smaller length")
         block = self.block
         if never:
             block = kernels.aligned_zeros(block.size, block.dtype)
@@ -212,7 +231,7 @@ class Network:
         return ids
 
 
-def _configuration(sizes: Sizes, settings: dict[str, Any]) -> dict[str, Any]:
+def configuration(sizes: Sizes, settings: dict[str, Any]) -> dict[str, Any]:
     """All settings of a network, checked each and together, defaults filled in."""
     config = checked(ModelSettings, settings, "Model")
     cell = config["cell"]

@@ -17,11 +17,13 @@ from ..echo.reservoir import Reservoir
 from ..files.store import Tensors, expect
 from ..validate import positive_float
 from .history import MEASURES, History
-from .network import Network, parameter_shapes
+from .network import Network, configuration, parameter_shapes
 
 HISTORY = {"loss": "float64", "smooth_loss": "float64", "valid_loss": "float64",
            "valid_updates": "int64", "accuracy": "float64",
            "learning_rate": "float64"}  # arrays and their dtypes
+# settings that every file has, because the parameters cannot be read by a default
+DECIDING = ("cell", "hidden_size", "num_layers", "embedding_size", "reset_after", "dtype")
 
 
 def stored(
@@ -38,10 +40,12 @@ def stored(
         "seq_length": history.seq_length, "one_stream": history.one_stream}}
 
 
-def check_parameters(tensors: Tensors, sizes: Sizes, config: dict[str, Any]) -> Reservoir | None:
-    """Raise ValueError unless every parameter is there; return the reservoir of an esn."""
-    if config["num_layers"] > len(tensors):  # a large number must not fill the memory
-        raise ValueError(f"{config['num_layers']} layers in {len(tensors)} tensors")
+def check_parameters(tensors: Tensors, sizes: Sizes, settings: dict[str, Any]) -> Reservoir | None:
+    """Raise ValueError or TypeError unless the settings are a model's and every parameter is there;
+    return the reservoir of an esn."""
+    config = configuration(sizes, settings)
+    for name in DECIDING:
+        settings[name]
     for name, shape in parameter_shapes(sizes, config).items():
         expect(tensors, name, shape, config["dtype"])
     if config["cell"] != "esn":
@@ -54,14 +58,18 @@ def check_parameters(tensors: Tensors, sizes: Sizes, config: dict[str, Any]) -> 
 def restore(
     network: Network, tensors: Tensors, about: dict[str, Any]
 ) -> tuple[History, NDArray[np.uint64], NDArray[np.float64]]:
-    """Fill in parameters and state; return history, digests of records, and starts of lines."""
+    """Fill in parameters and state; return history, digests of records, and starts of lines.
+    ValueError, KeyError or TypeError for what `stored` cannot have returned."""
     P = network.state.shape[1]
     expect(tensors, "state", (*tensors["state"].shape[:1], P), network.block.dtype)
-    expect(tensors, "known", (tensors["known"].size,), "uint64")
+    known = tensors["known"]
+    expect(tensors, "known", (known.size,), "uint64")
+    if not (known[1:] > known[:-1]).all():
+        raise ValueError("the digests of the records are not in order")
     # files of fastrnn 0.1 have no starts and no learning rates
     starts = tensors.setdefault("starts", np.zeros(0))
     expect(tensors, "starts", (network.sizes.outputs if starts.size else 0,), "float64")
-    if starts.size and not (starts.sum() < np.inf and (starts >= 0).all()):
+    if not ((starts >= 0) & (starts < 2**53) & (starts == np.floor(starts))).all():
         raise ValueError("starts are no counts")
     tensors.setdefault("history.learning_rate", np.full(tensors["history.loss"].size, np.nan))
     lengths = {name: tensors[f"history.{name}"].size for name in HISTORY}
@@ -69,9 +77,12 @@ def restore(
     lengths["valid_updates"] = lengths["valid_loss"]
     for name, kind in HISTORY.items():
         expect(tensors, f"history.{name}", (lengths[name],), kind)
+    at = np.array([0, *tensors["history.valid_updates"], lengths["loss"]])
+    if not (at[1:-1] > at[:-2]).all() or at[-2] > at[-1]:
+        raise ValueError("the validations do not lie one after another within the updates")
     seq_length = about["history"]["seq_length"]
     if seq_length is not None:
-        positive_float("seq_length", seq_length)
+        seq_length = positive_float("seq_length", seq_length)
     for name, p in network.params.items():
         p[:] = tensors[name]
     network.state[:] = tensors["state"][:1]
@@ -79,4 +90,4 @@ def restore(
         *(tensors[f"history.{name}"] for name in HISTORY), seq_length=seq_length,
         measure=MEASURES[network.config["loss"]],
         one_stream=about["history"].get("one_stream") is True)
-    return history, tensors["known"], starts
+    return history, known, starts

@@ -6,6 +6,7 @@ of the optimizer. JSON: ``trainer``.
 """
 
 import os
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernels
 from ..data.source import Source
-from ..files.store import DAMAGE, Tensors, damaged, expect
+from ..files.store import DAMAGE, Tensors, damaged, expect, short
 from ..files.store import read as read_file
+from ..model.history import History
 from ..model.model import Model
+from ..settings import NOT_STORED, TrainerSettings, checked
+from ..validate import boolean, finite_float, positive_float, positive_int
+from .plan import NEVER
+
+# settings of a trainer that files of fastrnn 0.1 do not have
+ADDED = frozenset(("on_divergence",))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
@@ -29,16 +38,73 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
         model = Model.from_stored(tensors, about)
         streams = 1
         if "trainer" in about:
-            counters = about["trainer"]["counters"]
+            run = about["trainer"]
+            run["config"] = _checked_config(run["config"])
+            streams = run["config"]["batch_size"]
             expect(tensors, "best", model.block.shape, model.block.dtype)
             expect(tensors, "best_state", model.state.shape, model.block.dtype)
-            expect(tensors, "history.loss", (counters["update"],), "float64")
-            streams = about["trainer"]["config"]["batch_size"]
-            counters["best_update"]
+            _check_run(run, model.history)
         expect(tensors, "state", (streams, model.state.shape[1]), model.block.dtype)
     except DAMAGE as error:
         raise damaged(path, error) from None
     return model, tensors, about
+
+
+def _checked_config(stored: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a trainer, those of `ADDED` with their defaults where they are not there."""
+    config = checked(TrainerSettings, stored, "Trainer")
+    expected = config.keys() - NOT_STORED
+    if stored.keys() - expected or expected - stored.keys() - ADDED:
+        raise ValueError("the settings of the run are not those that a trainer has")
+    return {name: value for name, value in config.items() if name in expected}
+
+
+def _check_run(run: dict[str, Any], history: History) -> None:
+    """Raise ValueError, KeyError or TypeError unless the JSON of a run could be a trainer's and
+    agrees with the history."""
+    counters = run["counters"]
+    for name in ("update", "epoch", "position", "best_update"):
+        positive_int(name, counters[name], least=0, below=NEVER)
+    counters["smooth_loss"] = finite_float("smooth_loss", counters["smooth_loss"])
+    update, best = counters["update"], counters["best_update"]
+    if update != len(history) or counters["epoch"] > update or best > update:
+        raise ValueError(f"the counters {counters} and a history of {len(history)} updates")
+    if len(history.accuracy) > counters["epoch"]:
+        raise ValueError(f"{len(history.accuracy)} accuracies of {counters['epoch']} epochs")
+    if run["config"]["valid_fraction"]:
+        losses = history.valid_loss[history.valid_updates == best]
+    else:
+        losses = history.smooth_loss[best - 1 : best]
+    if (losses.tolist() if best else [None]) != [counters["best_loss"]]:
+        raise ValueError(f"the best loss {counters['best_loss']} after {best} updates is not that "
+                         "of the history")
+    check_generator(run["generator"])
+    for state in run["generators"]:
+        check_generator(state)
+    positive_int("order_seed", run["order_seed"], 0, 2**63)
+    positive_int("shown", run["shown"], -1, NEVER)
+    run["seconds"] = positive_float("seconds", run["seconds"], zero=True)
+    # fastrnn 0.1 did not store the next four
+    run["over"] = boolean("over", run.get("over", False))
+    run["rate_factor"] = positive_float("rate_factor", run.get("rate_factor", 1.0))
+    if run.setdefault("initial", None) is not None:
+        positive_int("initial", run["initial"], 0, 2**32)
+    isa = run.setdefault("isa", None)
+    if isa is not None and not (isinstance(isa, str) and isa.isalnum() and len(isa) < 20):
+        raise ValueError(f"{isa!r} is not the name of an instruction set")
+    if not all(isinstance(run["text"][name], str) for name in ("name", "fingerprint")):
+        raise TypeError("the name and the fingerprint of the data must be texts")
+
+
+def check_generator(state: dict[str, Any]) -> None:
+    """Raise ValueError, KeyError or TypeError unless this is the state of NumPy's PCG64."""
+    inner = state["state"]
+    if state["bit_generator"] != "PCG64" or len(state) != 4 or len(inner) != 2:
+        raise ValueError("the state of a generator is not that of PCG64")
+    for name in ("state", "inc"):
+        positive_int(name, inner[name], 0, 2**128)
+    positive_int("has_uint32", state["has_uint32"], 0, 2)
+    positive_int("uinteger", state["uinteger"], 0, 2**32)
 
 
 def load(path: str | os.PathLike[str], *, best: bool | None = None) -> Model:
@@ -85,16 +151,24 @@ def read_run(path: str | os.PathLike[str], corpus: Source) -> tuple[Model, Tenso
         raise ValueError(f"{str(path)!r} holds a model without a training run: it can be "
                          "loaded, but not resumed")
     run: dict[str, Any] = about["trainer"]
-    try:
-        name = run["text"]["name"]
-        same = (corpus.vocabulary == model.vocabulary
-                and corpus.fingerprint() == run["text"]["fingerprint"])
-    except DAMAGE as error:
-        raise damaged(path, error) from None
-    if not same:
-        raise ValueError(f"{str(path)!r} was trained on {name!r}, and {corpus.name!r} is "
-                         f"not the same {corpus.kind}: resume with the same one")
+    if (corpus.vocabulary != model.vocabulary
+            or corpus.fingerprint() != run["text"]["fingerprint"]):
+        raise ValueError(f"{str(path)!r} was trained on {short(run['text']['name'])}, and "
+                         f"{corpus.name!r} is not the same {corpus.kind}: resume with the same one")
     return model, tensors, run
+
+
+def same_isa(first: Any) -> str | None:
+    """The instruction set with which the first part of a run was made, where it runs here; None:
+    the one in use. Warns where it cannot be the same, since sums are then rounded otherwise."""
+    if first in (None, kernels.running_isa()):
+        return None
+    if first in kernels.available_isas() and not os.environ.get("FASTRNN_ISA"):
+        return str(first)
+    warnings.warn(f"the first part of this run was made with the instruction set {first}, and it "
+                  f"goes on with {kernels.running_isa()}: the last digits will differ from those "
+                  "of a run in one piece", stacklevel=4)
+    return None
 
 
 def checksum(model: Model) -> int:
@@ -117,7 +191,7 @@ def read_repeatable(
                          "cannot be repeated: it has none, or was made by fastrnn 0.1")
     model = Model(earlier.vocabulary or earlier.sizes, reservoir=earlier.reservoir,
                   **earlier.config)
-    if checksum(model) != run.get("initial"):
+    if checksum(model) != run["initial"]:
         raise ValueError(f"{str(path)!r} did not begin with the initial weights of its seed, but "
                          "with those of init_from or others, so it cannot be repeated")
     return model, run, rates

@@ -1,29 +1,69 @@
-"""Ctrl-C while training."""
+"""Signals that ask a training run to end: Ctrl-C (SIGINT), SIGTERM and SIGHUP."""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..plots import in_notebook
 
-@contextlib.contextmanager
-def interrupts() -> Iterator[Callable[[], bool]]:
-    """A context in which Ctrl-C only sets a flag, so that it cannot come between an update and its
-    record; a second Ctrl-C is raised at once. Yields a function that returns the flag."""
-    pressed = False
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # Python handles signals in the main thread only
-        return
-    before = signal.getsignal(signal.SIGINT)
+SIGNALS = ("SIGTERM", "SIGHUP", "SIGINT")  # schedulers send SIGTERM, a closed terminal SIGHUP
+AT_ONCE = 3  # the Ctrl-C that does not wait for a save
 
-    def on_interrupt(*_: Any) -> None:
-        nonlocal pressed
-        pressed = True
-        signal.signal(signal.SIGINT, before or signal.default_int_handler)
 
-    signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, before or signal.default_int_handler)
+class Interrupts:
+    """A context in which these signals only set a flag, so that none comes between an update and
+    its record, or into a save; calling the context returns the flag. A third Ctrl-C ends the
+    process at once (an interactive session: raises KeyboardInterrupt).
+
+    Outside the main thread, which alone can handle signals, nothing is installed, and a signal
+    that the program ignores stays ignored. Inside another such context it shares its flag."""
+
+    def __init__(self, shown: bool) -> None:
+        self._shown, self._presses = shown, 0
+        self._outer: Interrupts | None = None
+        self._number: int | None = None  # the first signal that came
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        for number in (getattr(signal, name) for name in SIGNALS if hasattr(signal, name)):
+            before: Any = signal.getsignal(number)
+            owner = getattr(before, "__self__", None)
+            if isinstance(owner, Interrupts):
+                self._outer = owner
+            elif before not in (signal.SIG_IGN, None):  # None: a handler that is not Python's
+                self._before[number] = before
+                signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():  # SIGINT last, whose handler may raise
+            signal.signal(number, before)
+
+    def __call__(self) -> bool:
+        return self._outer() if self._outer else self._number is not None
+
+    def _on_signal(self, number: int, _: Any) -> None:
+        self._number = self._number or number
+        self._presses += number == signal.SIGINT
+        if number != signal.SIGINT or self._presses < AT_ONCE:
+            if self._presses == AT_ONCE - 1 and self._shown:
+                with contextlib.suppress(OSError):  # a print may be under way: write beside it
+                    os.write(2, b"\nsaving; Ctrl-C again ends at once, without\n")
+            return
+        if hasattr(sys, "ps1") or in_notebook():
+            raise KeyboardInterrupt
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    def deliver(self) -> None:
+        """After the context: hand the signal that came to the program's own handler, which raises
+        KeyboardInterrupt or ends the process; raise KeyboardInterrupt if it does neither."""
+        if self():
+            if self._number is not None:
+                signal.raise_signal(self._number)
+            raise KeyboardInterrupt

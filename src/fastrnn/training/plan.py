@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from ..kernels.team import no_fork
 from ..plots import in_notebook
+from ..screen import Unfailing
 from ..validate import positive_int
 from .validation import Validation
 
@@ -26,7 +27,7 @@ _bars: "WeakSet[tqdm[Any]]" = WeakSet()
 
 def _in_child() -> None:
     """After a fork: another thread may have held tqdm's lock, to write its bar, and would keep it
-    for ever in this process."""
+    in this process for ever."""
     if _bars:
         for kind in tqdm, plain.tqdm:
             kind.set_lock(threading.RLock())
@@ -142,7 +143,7 @@ class Plan:
             bar = tqdm(
                 total=self.budget if self.timed else self.last, initial=self._at(self._first),
                 disable=not shown, dynamic_ncols=True, smoothing=0.1,
-                file=sys.stdout if in_notebook() else sys.stderr,  # one block in a notebook
+                file=sys.stdout if in_notebook() else Unfailing(sys.stderr),  # one block there
                 bar_format="{percentage:3.0f}%|{bar}| {desc}, {remaining} left")
             if shown:
                 _bars.add(bar)

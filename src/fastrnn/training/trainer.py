@@ -2,8 +2,9 @@
 
 import math
 import os
-import sys
+import threading
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any, Unpack
 
@@ -15,15 +16,27 @@ from .. import kernels
 from ..data.source import Order, Source
 from ..files.store import DAMAGE, Tensors, check_writable, damaged, expect, write
 from ..kernels.blas import cores, one_thread
+from ..kernels.memory import check_memory
 from ..model.history import MEASURES, History
 from ..model.model import Model
 from ..model.scoring import accuracy, row_weights
 from ..optim import rule_of
 from ..presets import PLAN
+from ..screen import show
 from ..settings import LEARNING_RATES, NOT_STORED, TrainerSettings, checked, declared, documented
-from ..validate import positive_float, positive_int
-from .checkpoint import checksum, read_repeatable, read_run
-from .interrupts import interrupts
+from ..validate import positive_int
+from .checkpoint import checksum, read_repeatable, read_run, same_isa
+from .divergence import (
+    DIVERGED,
+    GOOD,
+    LEAST_FACTOR,
+    WORTHLESS,
+    LastGood,
+    diagnose,
+    loss_of_guessing,
+    spike,
+)
+from .interrupts import Interrupts
 from .plan import NEVER, Plan, Stopwatch
 from .schedule import learning_rates
 from .validation import Validation
@@ -102,6 +115,7 @@ class Trainer:
         self.model, self.corpus = model, corpus
         self.config = _configuration(given, corpus)
         self.progress, self.checkpoint = given["progress"], given["checkpoint"]
+        self.overwrite: bool = given["overwrite"]
         self.callback: Callable[[Trainer], Any] | None = given["callback"]
         self.threads: int = given["threads"] or cores()
         self._source, held_out = corpus, None
@@ -112,7 +126,7 @@ class Trainer:
         self.updates_per_epoch = self._reading.updates_per_epoch
         _check_fit(self.config, model, corpus, self.planned)
         if self.checkpoint is not None:
-            check_writable(self.checkpoint)
+            check_writable(self.checkpoint, self.overwrite)
         self.history = model.history = History(
             seq_length=self._reading.predictions, measure=MEASURES[model.config["loss"]],
             one_stream=corpus.vocabulary is not None and self._reading.order is None
@@ -124,25 +138,36 @@ class Trainer:
         self._initial: Any = checksum(model)  # the parameters from which the run began
         self._digests, self._starts = self._source.digests(), self._source.starts()
         self._rates: NDArray[np.float64] | None = None  # of the updates of a run that is repeated
+        self._running = threading.Lock()
+        self._between = threading.RLock()  # held while parameters and history may disagree
         self._prepare()
 
     def _prepare(self) -> None:
         """Make the random generators and the compiled loop."""
         model, config, reading = self.model, self.config, self._reading
+        network, rule = model.network(config["seq_length"], config["batch_size"]), rule_of(config)
+        # parameters, memories and best twice, the last good ones too, and the gradient
+        blocks = 2 * (2 + rule.memories) + 1
+        check_memory(network.nbytes + blocks * model.block.nbytes,
+                     f"training {model.block.size:,} parameters with a batch of "
+                     f"{config['batch_size']} and {config['seq_length']} steps",
+                     "a smaller hidden_size, batch_size or seq_length")
         self.state = model.zero_state(config["batch_size"])
         self._best, self._best_state = np.zeros_like(model.block), model.zero_state()
         self._rng = np.random.default_rng(config["seed"])
-        network = model.network(config["seq_length"], config["batch_size"])
         self._order_seed = int(self._rng.integers(2**63)) if reading.order else 0
         self._order: tuple[int, Order] | None = None  # with its epoch
         self._generators = self._rng.spawn(len(network.slices)) if model.config["dropout"] else []
-        rule = rule_of(config)
+        self._isa = network.isa
         self._memories = [np.zeros_like(model.block) for _ in range(rule.memories)]
         self._training = kernels.Training(
             network, rule, model.block, self._memories, self.state, self._best,
             **reading.arrays, generators=self._generators or None, threads=self.threads,
             best_every=NEVER if self._validation.every else 100,
             epoch_updates=self.updates_per_epoch if reading.order else 0)
+        self._good, self._rate_factor = LastGood(), 1.0
+        self._risen = 0  # update of the last sudden rise of the loss that was told
+        self._guess = loss_of_guessing(model, reading)  # or, if larger, the loss at the start
 
     @property
     def planned(self) -> int | None:
@@ -204,12 +229,32 @@ class Trainer:
         ------
         ValueError
             More updates than planned with the cosine schedule: their learning rate would be 0.
-        FloatingPointError
-            The loss is no longer finite; the parameters are those before that update.
+        DivergenceError
+            The loss is no longer finite, or far above that of guessing. The trainer, the model and
+            the checkpoint are back at the last good state.
+        RuntimeError
+            The trainer is running in another thread.
         KeyboardInterrupt
         OSError
-            The checkpoint could not be written.
+            The checkpoint could not be written at the end; before, that is a warning.
         """
+        if not self._running.acquire(blocking=False):
+            raise RuntimeError("this trainer is running already, in another thread or around the "
+                               "callback that calls run: wait for it, or make a second Trainer "
+                               "with a Model of its own")
+        try:
+            with Interrupts(self.progress) as interrupted:
+                self._run(updates, interrupted)
+        finally:
+            self._running.release()
+        interrupted.deliver()
+        if self.history.stopped == "interrupted":
+            raise KeyboardInterrupt  # a callback's
+        if self.callback and self.history.stopped != "callback":
+            self.callback(self)
+
+    def _run(self, updates: int | None, interrupted: Callable[[], bool]) -> None:
+        """`run`, while no signal is handled."""
         # a random order is drawn, and the accuracy measured, between two epochs
         epoch = self.updates_per_epoch if self.config["accuracy"] or self._reading.order else 0
         plan = Plan(self.config, self.update, updates, self.planned, epoch, self._validation,
@@ -218,24 +263,21 @@ class Trainer:
             self._watch.start()
         self.model.known = np.union1d(self.model.known, self._digests)
         self.model.starts = self._starts
-        stop = ""
+        self._good.look()
+        stop = "error"
         try:
-            with one_thread(), interrupts() as interrupted, plan.bar(self.progress) as bar:
+            with one_thread(), plan.bar(self.progress) as bar:
                 stop = self._loop(plan, bar, interrupted)
-            if interrupted():
-                stop = "interrupted"
-        except KeyboardInterrupt:  # a second one, or a callback's
+        except KeyboardInterrupt:  # a callback's
             stop = "interrupted"
         finally:  # whatever ends the run, a callback's error too, nothing is lost
             self._watch.stop()
             self.model.state[:] = self.state[:1]
-            self.history.stopped = stop or "error"
             self._over = plan.whole and stop in ("finished", "patience")
-            self._save()
-        if stop == "interrupted":
-            raise KeyboardInterrupt
-        if self.callback and stop != "callback":
-            self.callback(self)
+            try:
+                self._save(at_end=stop != "error")
+            finally:
+                self.history.stopped = "interrupted" if interrupted() else stop
 
     def _loop(self, plan: Plan, bar: "tqdm[Any]", interrupted: Callable[[], bool]) -> str:
         """Train until something ends the run, and return what it was."""
@@ -247,6 +289,9 @@ class Trainer:
             if self._validation.patience_is_over(self.history):
                 return "patience"
             if plan.is_over(self.update):
+                if self._look() > WORTHLESS:
+                    self._diverged()
+                    continue
                 stop = "finished"
                 break
             if plan.show_is_due(self.update):
@@ -256,13 +301,7 @@ class Trainer:
                 if self.callback and self.callback(self):
                     stop = "callback"
                     break
-            n = plan.updates(self.update)
-            rates = self._learning_rates(n, plan)
-            rows = self._rows(n)
-            start = time.perf_counter()
-            loss, smooth = self._training.run(rates, *rows)
-            plan.made(n, time.perf_counter() - start)
-            self._record(n, loss, smooth, rates)
+            self._advance(plan)
             if not bar.disable:
                 bar.set_description_str(self._status(plan.pace), refresh=False)
             plan.advance(bar, self.update)
@@ -275,6 +314,67 @@ class Trainer:
             self._validate(interrupted)
             plan.advance(bar, self.update)
         return stop
+
+    def _advance(self, plan: Plan) -> None:
+        """Make the updates until something may be due; where they diverge, go back to the last good
+        state, or raise DivergenceError there."""
+        if self._good.is_due():
+            self._look()
+        n = plan.updates(self.update)
+        rates, rows, began = self._learning_rates(n, plan), self._rows(n), time.perf_counter()
+        with kernels.no_fork, self._between:
+            self._training.most_loss = DIVERGED * self._guess * self.config["seq_length"]
+            loss, smooth = self._training.run(rates, *rows)
+            self.history.extend(loss, smooth, rates[: len(loss)])
+        plan.made(n, time.perf_counter() - began)
+        if len(loss) < n:
+            self._diverged()
+        risen = spike(self.history, loss, self._guess)
+        if risen and risen[0] > 2 * self._risen:
+            self._risen, high, usual = risen
+            warnings.warn(f"the training loss rose at update {self._risen:,} from {usual:.3g} to "
+                          f"{high:.3g} {' per '.join(self.history.measure)}", stacklevel=4)
+
+    def _look(self) -> float:
+        """The loss of the present state as a multiple of that of guessing; infinity if a parameter
+        is not finite. A good state is copied."""
+        began, loss = time.perf_counter(), math.nan
+        if all(np.isfinite(block).all() for block in (self.model.block, *self._memories)):
+            loss = self._training.next_loss(*self._rows(1))
+        if not math.isfinite(loss):
+            return math.inf
+        if not self._good.arrays:
+            self._guess = max(self._guess, loss) or 1.0
+        if loss <= GOOD * self._guess:
+            arrays, run = self.stored()
+            self._good.keep(arrays | {"block": self.model.block}, run)
+        self._good.looked(began)
+        return loss / self._guess
+
+    def _diverged(self) -> None:
+        """Go back to the last good state and halve the learning rate there, or raise."""
+        good = self._good
+        back = (f"The model is that of update {good.run['counters']['update']:,} again, its last "
+                "good state. " if good.arrays else "")
+        error = diagnose(self.model, self.update + 1, self._training.grads, self._training.losses,
+                         self.config, self._source.unit, back)
+        if good.arrays:
+            self._go_back()
+        if (self.config["on_divergence"] == "raise" or not good.arrays
+                or self._rate_factor < LEAST_FACTOR):
+            raise error
+        self._rate_factor /= 2
+        warnings.warn(f"training diverged at update {error.update:,}: it goes on from update "
+                      f"{self.update:,} with {self._rate_factor:g} times the learning rate",
+                      stacklevel=5)
+
+    def _go_back(self) -> None:
+        """Back to the last good state, but for the time that is spent and the halved rate."""
+        good = self._good
+        with self._between:
+            self.model.block[:] = good.arrays["block"]
+            self._restore(good.arrays, good.run)
+            self.history.cut(self.update, self.epoch)
 
     def sample(self, length: int = 200) -> str:
         """Generate `length` symbols, as min-char-rnn does: from the hidden state of the first
@@ -302,17 +402,30 @@ class Trainer:
                               [int(self._reading.arrays["ids"][position])], 1.0, self._rng)
         return vocabulary.decode(ids[:, 0])
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the model and all that `train(..., resume=path)` needs to continue bit for bit.
+
+        Parameters
+        ----------
+        path : str or path-like
+        overwrite : bool
+            Whether a file that fastrnn did not write may be replaced.
 
         Raises
         ------
         OSError
             The file cannot be written; an earlier file of this name is unchanged.
+        RuntimeError
+            An error has come between an update and its record, so that the run cannot continue.
         """
-        tensors, about = self.model.stored()
-        more, run = self.stored()
-        write(path, tensors | more, about | {"trainer": run})
+        # in another thread than `run`: after the updates that are under way
+        with kernels.no_fork, self._between:
+            if len(self.history) != self.update:
+                raise RuntimeError(f"{self.update} updates were made, and the losses of "
+                                   f"{len(self.history)} recorded: load the last checkpoint")
+            tensors, about = self.model.stored()
+            more, run = self.stored()
+            write(path, tensors | more, about | {"trainer": run}, overwrite=overwrite)
 
     def stored(self) -> tuple[Tensors, dict[str, Any]]:
         """What a checkpoint stores of the run besides the model: tensors, and a dict for JSON."""
@@ -326,7 +439,8 @@ class Trainer:
             "config": self.config, "counters": counters, "generator": self._rng.bit_generator.state,
             "generators": [rng.bit_generator.state for rng in self._generators],
             "order_seed": self._order_seed, "seconds": self.seconds, "shown": self._shown,
-            "over": self._over, "initial": self._initial,
+            "over": self._over, "initial": self._initial, "rate_factor": self._rate_factor,
+            "isa": self._isa,
             "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()}}
 
     @classmethod
@@ -353,7 +467,8 @@ class Trainer:
         model, run, rates = read_repeatable(path, corpus)
         plan = dict.fromkeys(PLAN) | {"updates": len(rates)}
         # warm-up and schedule are in the rates
-        trainer = cls(model, corpus, **(run["config"] | {"warmup": 0} | plan | changes))
+        config = cls._checked(path, model, corpus, run) | {"warmup": 0} | plan
+        trainer = cls(model, corpus, **(config | changes))
         trainer._rates = rates
         return trainer
 
@@ -378,12 +493,8 @@ class Trainer:
             As `fastrnn.load`; or the training data differ, or the file holds no training run.
         """
         model, tensors, run = read_run(path, corpus)
-        history, config = model.history, run["config"]
-        try:  # settings that no trainer would have stored are damage
-            if cls(model, corpus, **config).config != config:
-                raise ValueError("these are not a trainer's settings")
-        except DAMAGE as error:
-            raise damaged(path, error) from None
+        history, config = model.history, cls._checked(path, model, corpus, run)
+        model.isa = same_isa(run.get("isa"))
         if any(changes.get(name) for name in PLAN):
             config = config | dict.fromkeys(PLAN)
         trainer = cls(model, corpus, **(config | changes))
@@ -392,10 +503,22 @@ class Trainer:
         except DAMAGE as error:
             raise damaged(path, error) from None
         trainer.history = model.history = history
-        trainer._initial = run.get("initial")
-        trainer._over = bool(run.get("over")) and not any(
+        trainer._watch.spent, trainer._shown = run["seconds"], run["shown"]
+        trainer._initial, trainer._rate_factor = run["initial"], run["rate_factor"]
+        trainer._over = run["over"] and not any(
             changes.get(name) for name in (*PLAN, "patience"))
         return trainer
+
+    @classmethod
+    def _checked(cls, path: str | os.PathLike[str], model: Model, corpus: Source,
+                 run: dict[str, Any]) -> Any:
+        """The settings of a run; ValueError for those that no trainer would have stored."""
+        try:
+            if cls(model, corpus, **run["config"]).config != run["config"]:
+                raise ValueError("these are not a trainer's settings")
+        except DAMAGE as error:
+            raise damaged(path, error) from None
+        return run["config"]
 
     def _restore(self, tensors: Tensors, run: dict[str, Any]) -> None:
         """Continue from what `stored` returned."""
@@ -403,14 +526,17 @@ class Trainer:
             expect(tensors, name, array.shape, array.dtype)
             array[:] = tensors[name]
         counters = run["counters"]
+        epoch, windows = divmod(counters["update"], self.updates_per_epoch)
+        position = windows if self._reading.order else windows * self.config["seq_length"]
+        if (counters["epoch"], counters["position"]) != (epoch, position):
+            raise ValueError(f"epoch {counters['epoch']} and position {counters['position']} after "
+                             f"{counters['update']} updates, and not {epoch} and {position}")
         self._training.counters = counters | {
             "best_loss": math.inf if counters["best_loss"] is None else counters["best_loss"]}
         self._rng.bit_generator.state = run["generator"]
         for rng, state in zip(self._generators, run["generators"], strict=True):
             rng.bit_generator.state = state
-        self._order_seed = positive_int("order_seed", run["order_seed"], 0, 2**63)
-        self._watch.spent = positive_float("seconds", run["seconds"], zero=True)
-        self._shown = run["shown"]
+        self._order_seed = run["order_seed"]
 
     def __repr__(self) -> str:
         return (f"<Trainer of {self.model!r} on {self.corpus.name!r}: {self.update} updates, "
@@ -420,18 +546,8 @@ class Trainer:
         """The learning rates of the next n updates."""
         if self._rates is not None:
             return self._rates[self.update : self.update + n]
-        return learning_rates(self.config, self.update, n, self.updates_per_epoch, self.planned,
-                              plan.fraction)
-
-    def _record(self, n: int, loss: NDArray[np.float64], smooth: NDArray[np.float64],
-                rates: NDArray[np.float64]) -> None:
-        """Append losses to the history; raise FloatingPointError if there are fewer than n."""
-        self.history.extend(loss, smooth, rates[: len(loss)])
-        if len(loss) < n:
-            raise FloatingPointError(
-                f"the loss of update {self.update + 1} or its gradient is not finite: start again "
-                f"with a learning_rate below {self.config['learning_rate']:g}, or with clip_norm "
-                "or clip_value")
+        return self._rate_factor * learning_rates(
+            self.config, self.update, n, self.updates_per_epoch, self.planned, plan.fraction)
 
     def _rows(self, n: int) -> tuple[Any, ...]:
         """Starts, lengths and labels, each (n N,) or None, of the rows that the next n updates read
@@ -469,10 +585,25 @@ class Trainer:
             self._training.counters |= {"best_loss": loss, "best_update": self.update}
         return True
 
-    def _save(self) -> None:
-        # parameters that are no longer finite must not replace an earlier checkpoint
-        if self.checkpoint is not None and np.isfinite(self.model.block).all():
-            self.save(self.checkpoint)
+    def _save(self, at_end: bool = False) -> None:
+        """Write the checkpoint if there is one, but never a state that is worthless over a good
+        one. Before the end an error is a warning, since the next save may succeed."""
+        if self.checkpoint is None:
+            return
+        if self._look() > WORTHLESS:
+            update = self.update
+            if at_end and self._good.arrays:
+                self._go_back()
+            warnings.warn(f"the state after update {update:,} is not saved: its loss is far above "
+                          "that of guessing; what is saved is the last good one", stacklevel=6)
+            if not at_end:
+                return
+        try:
+            self.save(self.checkpoint, overwrite=self.overwrite)
+        except OSError as error:
+            if at_end:
+                raise
+            warnings.warn(f"{error}; the training goes on and tries again", stacklevel=6)
 
     def _status(self, pace: float) -> str:
         """The text after the bar; pace in updates per second."""
@@ -495,8 +626,8 @@ class Trainer:
                         f"{history.seq_length:g} {self._source.unit}s")
             elif self.update:
                 loss = f", training loss {history.recent_loss():.3f} nats per {self._source.unit}"
-            bar.write(f"---- update {self.update}{loss} ----\n{text}\n", file=sys.stdout)
-            sys.stdout.flush()  # at once in a pipe too, such as to tee
+            with bar.external_write_mode(file=bar.fp):
+                show(f"---- update {self.update}{loss} ----\n{text}\n", needed=False)
 
 
 def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
