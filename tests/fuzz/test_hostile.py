@@ -434,8 +434,8 @@ def test_info_of_a_file_with_missing_parts(good, path, capsys, keys):
 
 @pytest.mark.parametrize("text", [
     "a = " + "[" * 100_000, "a = " + "1" * 6000, "hidden-size = 5", "hidden_size" * 10**5 + " = 5",
-    "learning_rate = 1" + "0" * 400, "hidden_size" + ".a" * 900 + " = 1", "hidden_size = 1979-05-27",
-    "learning_rate = nan", " " * 50_000 + "\nhidden_size = -1", "[hidden_size]\nx = 1", "a = '\0'",
+    "learning_rate = 1" + "0" * 400, "hidden_size" + ".a" * 900 + " = 1", "learning_rate = nan",
+    "hidden_size = 1979-05-27", " " * 50_000 + "\nhidden_size = -1", "[hidden_size]\nx = 1", "a = '\0'",
 ], ids=lambda text: text[:20])
 def test_a_hostile_configuration_file(tmp_path, capsys, text):
     config = tmp_path / "hostile.toml"

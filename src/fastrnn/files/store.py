@@ -292,8 +292,8 @@ def _number(kind: type) -> Callable[[str], Any]:
     return parse
 
 
-# the next comma or bracket outside the texts, which may have no end; possessive quantifiers, so that
-# the time grows only with the length
+# the next comma or bracket outside the texts, which may have no end; the quantifiers are
+# possessive, so that the time grows only with the length
 TOKEN = re.compile(r'(?:[^"\[\]{},]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+([\[\]{},]|\Z)', re.DOTALL)
 DECODER = json.JSONDecoder(object_pairs_hook=_distinct, parse_int=_number(int),
                            parse_float=_number(float), parse_constant=_number(float))
