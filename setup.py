@@ -1,5 +1,9 @@
 """Build: the Cython modules of src/fastrnn/kernels, and the C bodies once for each precision and
-instruction set."""
+instruction set.
+
+The environment variable FASTRNN_SANITIZE (say `address,undefined`, or `thread`) builds with these
+sanitizers of gcc or clang; see CONTRIBUTING.md."""
+import os
 import platform
 import sys
 from pathlib import Path
@@ -14,6 +18,16 @@ FLAGS = [] if sys.platform == "win32" else [
     "-std=c99", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
     "-Wall", "-Wextra",
 ]
+SANITIZE = os.environ.get("FASTRNN_SANITIZE")
+LINK_FLAGS = []
+MACROS = []
+if SANITIZE:
+    LINK_FLAGS = [f"-fsanitize={SANITIZE}"]
+    instead = f"-O1 -g1 -fno-omit-frame-pointer -fsanitize={SANITIZE}"
+    if "undefined" in SANITIZE.split(","):
+        instead += " -fno-sanitize-recover=undefined"
+    MACROS = [("FASTRNN_FLAGS", f'" {instead}"')]  # they round otherwise: `compiler` names them
+    FLAGS = [flag for flag in FLAGS if flag != "-O3"] + instead.split()
 VARIANTS = {"baseline": []}
 if X86:
     VARIANTS["avx2"] = ["-mavx2", "-mfma"]
@@ -47,8 +61,9 @@ def extension(module):
         [f"src/fastrnn/kernels/{module}.pyx"] + ["csrc/dispatch.c"] * (name == LINKED),
         include_dirs=["csrc", numpy.get_include()],
         depends=[str(path) for path in sorted(Path("csrc").rglob("*.[ch]"))],
-        define_macros=[("FASTRNN_X86_VARIANTS", None)] if X86 else [],
+        define_macros=MACROS + ([("FASTRNN_X86_VARIANTS", None)] if X86 else []),
         extra_compile_args=[flag.replace("-O3", "-O2") for flag in FLAGS if flag != "-std=c99"],
+        extra_link_args=LINK_FLAGS,
     )
 
 

@@ -28,11 +28,15 @@ const fastrnn_kernels *fastrnn_select(const char *isa, int bytes) {
     return NULL;
 }
 
+#ifndef FASTRNN_FLAGS
+#define FASTRNN_FLAGS ""  /* those of setup.py; else what it adds to the compiler's name */
+#endif
+
 const char *fastrnn_compiler(void) {
 #if defined(__clang__)
-    return "clang " __clang_version__;
+    return "clang " __clang_version__ FASTRNN_FLAGS;
 #elif defined(__GNUC__)
-    return "gcc " __VERSION__;
+    return "gcc " __VERSION__ FASTRNN_FLAGS;
 #elif defined(_MSC_VER)
     return "MSVC";
 #else

@@ -4,17 +4,19 @@ passes, the recurrent ones on the compiled kernels.
 Arrays are batch-first: N sequences, T time steps, then the features. Every layer has two dicts:
 ``params``, whose arrays may be written into or replaced by others of the same shape, and ``grads``
 with the same keys, which `backward` fills. A layer stores what its last `forward` read, so
-`backward` belongs to that call.
+`backward` belongs to that call. Threads may share layers and losses: each has ``grads`` and a
+`forward` to go back through of its own, and all read the same ``params``.
 
 >>> rnn, head, loss = nn.LSTM(15, 100), nn.Linear(100, 778), nn.SoftmaxCrossEntropy()
 >>> nats = loss.forward(head.forward(rnn.forward(x)), labels)
 >>> dx, dh0, dc0 = rnn.backward(head.backward(loss.backward()))
 """
 
+import threading
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,16 +47,39 @@ Array = NDArray[Any]
 States = tuple[tuple[str, ArrayLike | None], ...]  # names and arrays, zero where they are None
 
 
-class _Pass:
-    """A forward pass that stores what its backward pass needs."""
+class _Own(threading.local):
+    """What the passes of one thread leave in a layer or loss."""
 
-    _seen: tuple[Array, ...] | None = None
+    def __init__(self) -> None:
+        self.seen: tuple[Array, ...] | None = None
+        self.grads: dict[str, Array] = {}
+        self.block: Array | None = None  # parameters as the kernels read them
+        self.networks: dict[tuple[int, int], kernels.Network] = {}
+        self.inside: Array | None = None  # the x whose forward these hold
+
+
+class _Pass:
+    """A forward pass that stores, for its thread, what the backward pass needs."""
+
+    _own: _Own
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        self = super().__new__(cls)
+        self._own = _Own()
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:  # for copy and pickle
+        return vars(self) | {"_own": (self._own.seen, self._own.grads)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._own.seen, self._own.grads = state["_own"]
+        vars(self).update({name: value for name, value in state.items() if name != "_own"})
 
     def _last(self) -> tuple[Array, ...]:
-        if self._seen is None:
-            raise RuntimeError(f"{type(self).__name__}.backward has nothing to go back through: "
-                               "call forward first")
-        return self._seen
+        if self._own.seen is None:
+            raise RuntimeError(f"{type(self).__name__}.backward has nothing to go back through in "
+                               "this thread: call forward first")
+        return self._own.seen
 
 
 class Layer(_Pass):
@@ -62,7 +87,9 @@ class Layer(_Pass):
 
     Attributes
     ----------
-    params, grads : dict of str -> ndarray
+    params : dict of str -> ndarray
+    grads : dict of str -> ndarray
+        From the last `backward` of the thread that asks.
     training : bool
         False switches dropout off.
     """
@@ -73,8 +100,15 @@ class Layer(_Pass):
         self._shapes = dict(shapes or {})
         self.params: dict[str, Array] = {name: np.zeros(shape, self.dtype)
                                          for name, shape in self._shapes.items()}
-        self.grads: dict[str, Array] = {}
         self.training = True
+
+    @property
+    def grads(self) -> dict[str, Array]:
+        return self._own.grads
+
+    @grads.setter
+    def grads(self, value: dict[str, Array]) -> None:
+        self._own.grads = value
 
     def forward(self, x: Any) -> Any:
         raise NotImplementedError
@@ -116,28 +150,34 @@ class _Recurrent(Layer):
         self._config = {"cell": info.name, "hidden_size": self.H, "num_layers": 1, "dropout": 0.0,
                         "embedding_size": None, "loss": "mean_squared_error",
                         "dtype": self.dtype.name}
-        *starts, size = accumulate(map(prod, self._shapes.values()), initial=0)
+        *starts, self._size = accumulate(map(prod, self._shapes.values()), initial=0)
         self._offsets = {f"layer0.{name}": start
                          for name, start in zip(self._shapes, starts, strict=True)}
-        self._block = kernels.aligned_zeros(size, self.dtype)
-        self._networks: dict[tuple[int, int], kernels.Network] = {}
-        self._inside: Array | None = None  # the x whose forward the kernels hold
 
     def _parameters(self) -> Array:
         """All parameters as the kernels read them; the same array as long as they do not change."""
-        now = np.concatenate([self._param(name).ravel() for name in self._shapes])
-        if not np.array_equal(now.view(np.uint8), self._block.view(np.uint8)):  # NaNs too
-            self._block = kernels.aligned_zeros(now.size, self.dtype)
-            self._block[:] = now
-        return self._block
+        return self._aligned(np.concatenate([self._param(name).ravel() for name in self._shapes]))
+
+    def _aligned(self, block: Array) -> Array:
+        """A block as the kernels read it: the last one again where it has the same numbers. A block
+        may come from a layer or cache that was copied."""
+        last = self._own.block
+        if last is not None and (block is last or np.array_equal(
+                block.view(np.uint8), last.view(np.uint8))):  # NaNs too
+            return last
+        new = kernels.aligned_zeros(block.size, self.dtype)
+        new[:] = block
+        self._own.block = new
+        return new
 
     def _network(self, N: int, T: int) -> kernels.Network:
-        if (N, T) not in self._networks:
-            if len(self._networks) > 3:
-                self._networks.clear()
-            self._networks[N, T] = kernels.Network(
-                self._config, 0, self.D, 0, self._offsets, self._block.size, T, N)
-        return self._networks[N, T]
+        networks = self._own.networks
+        if (N, T) not in networks:
+            if len(networks) > 3:
+                networks.clear()
+            networks[N, T] = kernels.Network(
+                self._config, 0, self.D, 0, self._offsets, self._size, T, N)
+        return networks[N, T]
 
     def _state(self, N: int, given: States) -> Array:
         """(N, P) from the arrays given, zero where they are None."""
@@ -151,17 +191,20 @@ class _Recurrent(Layer):
     def _forward(self, block: Array, x: Array, start: Array) -> tuple[Array, Array]:
         """h (N, T, H) and the last state; the network keeps what `_backward` needs."""
         N, T, _ = x.shape
-        state, self._inside = start.copy(), x
+        state, self._own.inside = start.copy(), None
         with one_thread():
-            return self._network(N, T).forward(block, x, state, self.threads), state
+            h = self._network(N, T).forward(block, x, state, self.threads)
+        self._own.inside = x
+        return h, state
 
     def _backward(self, block: Array, x: Array, start: Array, dh: Array, dstate: Array
                   ) -> tuple[Array, tuple[Array, ...], dict[str, Array]]:
         """The gradients with respect to x, the first state and the parameters, from those with
         respect to h and the last state; overwrites both."""
-        if self._inside is not x:  # a backward or another forward came in between
+        block = self._aligned(block)
+        if self._own.inside is not x:  # a backward or another forward came in between
             self._forward(block, x, start)
-        self._inside = None  # the kernels overwrite the values of forward with gradients
+        self._own.inside = None  # the kernels overwrite the values of forward with gradients
         dh[:, -1] += dstate[:, : self.H]
         N, T, _ = dh.shape
         grads = np.empty_like(block)
@@ -176,7 +219,7 @@ class _Recurrent(Layer):
         x = float_array("x", x, ("N", "T", self.D), self.dtype).copy()
         block, start = self._parameters(), self._state(len(x), given)
         h, last = self._forward(block, x, start)
-        self._seen = block, x, start, last
+        self._own.seen = block, x, start, last
         return h
 
     def backward(self, dh: ArrayLike) -> tuple[Array, ...]:
@@ -337,7 +380,7 @@ class Embedding(Layer):
         """
         W = self._param("W")
         ids = whole_numbers("ids", x, len(W)).copy()
-        self._seen = (ids,)
+        self._own.seen = (ids,)
         rows: Array = W[ids]
         return rows
 
@@ -369,7 +412,7 @@ class Linear(Layer):
         """x (N, T, D), or any array whose last axis has D -> (N, T, M)."""
         x = float_array("x", x, (..., self._shapes["W"][0]), self.dtype)
         W = self._param("W").copy()
-        self._seen = x, W
+        self._own.seen = x, W
         return x @ W + self._param("b")
 
     def backward(self, dout: ArrayLike) -> Array:
@@ -410,7 +453,7 @@ class Dropout(Layer):
         mask = np.ones_like(x)
         if self.training and self.p:
             mask = (self._rng.random(x.shape) >= self.p) / self.dtype.type(1 - self.p)
-        self._seen = (mask,)
+        self._own.seen = (mask,)
         y: Array = x * mask
         return y
 
@@ -454,7 +497,7 @@ class SoftmaxCrossEntropy(_Pass):
         scores, weights = _checked("scores", scores, mask)
         at = whole_numbers("labels", labels, scores.shape[-1], scores.shape[:-1])[..., None]
         log_p = log_softmax(scores, axis=-1)
-        self._seen = log_p, at, weights / len(scores)
+        self._own.seen = log_p, at, weights / len(scores)
         picked = np.take_along_axis(log_p, at, -1)[..., 0]
         return float(-(picked * weights).sum(dtype=np.float64) / len(scores))
 
@@ -490,7 +533,7 @@ class MeanSquaredError(_Pass):
         count = weights.sum(dtype=np.float64) * y.shape[-1]
         if count == 0:
             raise ValueError("mask hides every step: leave at least one")
-        self._seen = difference, weights / count
+        self._own.seen = difference, weights / count
         return float((difference**2 * weights[..., None]).sum(dtype=np.float64) / count)
 
     def backward(self) -> Array:
@@ -548,7 +591,7 @@ class Sequential(Layer):
     def params(self) -> Mapping[str, Array]:  # type: ignore[override]
         return _Joined(self.layers, "params")
 
-    @property
+    @property  # type: ignore[misc]
     def grads(self) -> Mapping[str, Array]:  # type: ignore[override]
         return _Joined(self.layers, "grads")
 

@@ -108,14 +108,14 @@ class ShapeSettings(TypedDict, total=False):
 
 
 SPECTRAL_RADIUS = Setting(
-    0.9, finite_float, "Largest absolute eigenvalue of the recurrent weights of an echo state "
-    "network (esn); below 1 the state mostly forgets the distant past.")
+    0.9, partial(finite_float, most=1e6), "Largest absolute eigenvalue of the recurrent weights of "
+    "an echo state network (esn); below 1 the state mostly forgets the distant past.")
 LEAK_RATE = Setting(
     1.0, finite_float, "Fraction, above 0 and at most 1, of the state of an echo state network "
     "(esn) that each step replaces; a smaller one makes the state change more slowly.")
 INPUT_SCALE = Setting(
-    1.0, finite_float, "The input and feedback weights of an echo state network (esn) are uniform "
-    "between -input_scale and input_scale.")
+    1.0, partial(finite_float, most=1e6), "The input and feedback weights of an echo state network "
+    "(esn) are uniform between -input_scale and input_scale.")
 DENSITY = Setting(
     0.1, finite_float, "Fraction, above 0 and at most 1, of the recurrent weights of an echo state "
     "network (esn) that are not 0.")
@@ -141,16 +141,16 @@ class CellSettings(TypedDict, total=False):
 class StartSettings(TypedDict, total=False):
     """The initial weights, the regularization and the loss of a model."""
 
-    dropout: Annotated[float, Setting(0.0, fraction, "Probability, in [0, 1), with which each "
-        "output of a recurrent layer is set to 0 in training.")]
+    dropout: Annotated[float, Setting(0.0, partial(fraction, most=0.999), "Probability, in [0, 1), "
+        "with which each output of a recurrent layer is set to 0 in training.")]
     forget_bias: Annotated[float, Setting(
-        1.0, finite_float, "LSTM only: initial bias of the forget gates.")]
+        1.0, partial(finite_float, most=1e3), "LSTM only: initial bias of the forget gates.")]
     init: Annotated[str | None, one_of(
         None, INIT_SCALES, 'Distribution of the initial weights; "identity" is "normal" with the '
         'identity matrix as Wh. Where not given "xavier" for cells with gates, else "normal".')]
     init_scale: Annotated[float | None, Setting(
-        None, partial(positive_float, zero=True), "Scale of the initial weights. Where not given "
-        "0.01 for normal and identity, 0.08 for uniform, 1 for xavier and orthogonal.")]
+        None, partial(positive_float, zero=True, most=1e3), "Scale of the initial weights. Where "
+        "not given 0.01 for normal and identity, 0.08 for uniform, 1 for xavier and orthogonal.")]
     loss: Annotated[str | None, one_of(None, kernels.LOSSES, "The loss to minimize: the "
         "cross-entropy (of a softmax) or the binary cross-entropy for symbols, the mean squared "
         "error for numbers. Where not given the cross-entropy or the mean squared error.")]
@@ -183,7 +183,8 @@ class EchoSettings:
     input_scale: float = _field(INPUT_SCALE)
     density: float = _field(DENSITY)
     bias_scale: float = _field(Setting(
-        0.0, finite_float, "The biases are uniform between -bias_scale and bias_scale."))
+        0.0, partial(finite_float, most=1e6),
+        "The biases are uniform between -bias_scale and bias_scale."))
     feedback: bool = _field(Setting(
         False, boolean, "Whether the outputs are fed back into the reservoir."))
     ridge: float = _field(Setting(1e-6, partial(positive_float, zero=True), "Penalty on the sum of "
@@ -211,8 +212,8 @@ class LoopSettings(TypedDict, total=False):
     balance: Annotated[str | None, one_of(
         None, ("labels",), "For records: sample each label equally often.")]
     optimizer: Annotated[str, one_of("adagrad", LEARNING_RATES, "The update rule.")]
-    learning_rate: Annotated[float | None, Setting(None, positive_float, "Learning rate; where not "
-        "given 0.1 for adagrad and sgd, 0.001 for rmsprop and adam.")]
+    learning_rate: Annotated[float | None, Setting(None, partial(positive_float, most=1e6),
+        "Learning rate; where not given 0.1 for adagrad and sgd, 0.001 for rmsprop and adam.")]
     learning_rate_decay: Annotated[float, Setting(1.0, positive_float, "Factor in (0, 1] that "
         "multiplies the learning rate once learning_rate_decay_after epochs are completed, and "
         "again every learning_rate_decay_every epochs (0.97 in char-rnn).")]
@@ -236,8 +237,8 @@ class LoopSettings(TypedDict, total=False):
     epochs: Annotated[int | None, whole(None, "Number of passes over the training data; `Trainer` "
         "makes 1 where neither updates nor minutes is given.")]
     updates: Annotated[int | None, whole(None, "Total number of updates, in place of epochs.")]
-    minutes: Annotated[float | None, Setting(None, positive_float, "Training time in minutes, in "
-        "place of epochs; the cosine schedule is fitted to it.")]
+    minutes: Annotated[float | None, Setting(None, partial(positive_float, most=1e6),
+        "Training time in minutes, in place of epochs; the cosine schedule is fitted to it.")]
     valid_fraction: Annotated[float, Setting(0.0, fraction, "Fraction, in [0, 1), of the data held "
         "out for validation: the end of a text or of sequences, or random records. The validation "
         "loss is computed after each epoch, and the model with the lowest is kept as the best.")]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+MOST = 1e30  # of a setting: beyond it float32, which ends at 3e38, soon has no numbers
+
 
 def positive_int(name: str, value: Any, least: int = 1, below: int = 2**31) -> int:
     """Return value as an int of at least `least`."""
@@ -22,17 +24,17 @@ def positive_int(name: str, value: Any, least: int = 1, below: int = 2**31) -> i
     return number
 
 
-def positive_float(name: str, value: Any, *, zero: bool = False) -> float:
-    """Return value as a finite float above 0, or at least 0 if `zero`."""
+def positive_float(name: str, value: Any, *, zero: bool = False, most: float = MOST) -> float:
+    """Return value as a finite float above 0, or at least 0 if `zero`, and at most `most`."""
     bound = " of 0 or more" if zero else " above 0"
-    number = finite_float(name, value, bound)
+    number = finite_float(name, value, bound, most)
     if number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} must be a finite number{bound}, not {value!r}")
     return number
 
 
-def finite_float(name: str, value: Any, bound: str = "") -> float:
-    """Return value as a finite float; `bound` is named in the message only."""
+def finite_float(name: str, value: Any, bound: str = "", most: float = MOST) -> float:
+    """Return value as a finite float from -most to most; `bound` is named in the message only."""
     try:
         number = float(value)
     except OverflowError:  # a whole number
@@ -41,14 +43,18 @@ def finite_float(name: str, value: Any, bound: str = "") -> float:
         raise TypeError(f"{name} must be a number, not {value!r}") from None
     if isinstance(value, bool) or not math.isfinite(number):
         raise ValueError(f"{name} must be a finite number{bound}, not {value!r}")
+    if abs(number) > most:
+        raise ValueError(f"{name} must be at most {most:g} in size, not {value!r}")
     return number
 
 
-def fraction(name: str, value: Any) -> float:
-    """Return value as a float from 0 to below 1."""
+def fraction(name: str, value: Any, most: float = 1.0) -> float:
+    """Return value as a float from 0 to below 1, and at most `most`."""
     number = finite_float(name, value)
     if not 0 <= number < 1:
         raise ValueError(f"{name} must be at least 0 and below 1, not {value!r}")
+    if number > most:
+        raise ValueError(f"{name} must be at most {most:g}, not {value!r}")
     return number
 
 

@@ -17,10 +17,12 @@ from scipy.sparse.linalg import ArpackError, eigs
 from .. import kernels
 from ..files.store import expect
 from ..kernels.blas import cores
+from ..kernels.memory import check_memory
 from ..validate import positive_float
 
 BLOCK = 2**19  # most numbers in the states that are in memory at a time
 WORTH_SHARING = 2**17  # weights of W from which on a second thread is worth its waiting
+BYTES_A_WEIGHT = 40  # while W is drawn
 DENSE = 100  # units up to which all eigenvalues take no longer than the largest one alone
 
 
@@ -172,6 +174,9 @@ def draw(
     for name, value in (("leak_rate", leak_rate), ("density", density)):
         if not 0 < value <= 1:
             raise ValueError(f"{name} must be above 0 and at most 1, not {value:g}")
+    weights = units * (units * density + inputs + fed_back)
+    check_memory(BYTES_A_WEIGHT * weights, f"a reservoir of {units:,} units at density {density:g}",
+                 "fewer units or a smaller density")
     W = _sparse(units, density, rng)
     found = _largest_eigenvalue(W)
     if spectral_radius and found < 1e-30:

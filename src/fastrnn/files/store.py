@@ -171,6 +171,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
     Nothing in the file is believed: every size is compared with that of the file before memory is
     taken for it. OSError for a file that cannot be read, ValueError for one that is no checkpoint.
     """
+    if not Path(path).exists() and Path(f"{os.fspath(path)}.safetensors").is_file():
+        path = f"{os.fspath(path)}.safetensors"  # as the command line completes names
     shown = str(Path(path))
     if Path(path).is_dir():
         raise IsADirectoryError(f"{shown!r} is a directory: give the path of a checkpoint file")

@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 
 from .border import CELL_TABLE, CELLS, LOSSES, aligned_zeros
+from .memory import check_memory
 from .team import no_fork
 
 
@@ -92,8 +93,17 @@ cdef class Network:
             for i, (name, _, _) in enumerate(cell.tensors):
                 net.layers[l].tensors[i] = offsets[f"layer{l}.{name}"]
         self.P = net.L * net.H * cell.states
-        self.work = aligned_zeros(self.kernels.workspace_size(net), self.dtype)
+        cdef int64_t elements = self.kernels.workspace_size(net)
+        check_memory(float(elements) * self.dtype.itemsize,
+                     f"a batch of {N} sequences of {T} steps in a network of {net.H} units",
+                     "a smaller batch_size, seq_length or hidden_size")
+        self.work = aligned_zeros(elements, self.dtype)
         self.workspace = data(self.work, self.dtype, self.work.size, "work")
+
+    @property
+    def nbytes(self):
+        """Bytes of the workspace."""
+        return self.work.nbytes
 
     @property
     def isa(self):

@@ -15,6 +15,7 @@ from ..data.sequences import Sequences
 from ..data.source import Sizes
 from ..echo.reservoir import Reservoir, draw
 from ..kernels.blas import one_thread
+from ..kernels.memory import check_memory
 from ..settings import (
     INIT_SCALES,
     Fixed,
@@ -46,7 +47,9 @@ class Network:
         if ends[-1] >= 2**31:
             raise ValueError(f"hidden_size {config['hidden_size']} makes {ends[-1]} parameters: "
                              "too many")
-        self._block = kernels.aligned_zeros(ends[-1], config["dtype"])
+        check_memory(ends[-1] * np.dtype(config["dtype"]).itemsize,
+                     f"a model of {ends[-1]:,} parameters", "a smaller hidden_size")
+        self.block = kernels.aligned_zeros(ends[-1], config["dtype"])
         self._offsets = dict(zip(self._shapes, ends, strict=False))
         self.params = self.views(self.block)
         self.state = self.zero_state()
@@ -70,10 +73,6 @@ class Network:
                 draw_weights(config["init"], config["init_scale"], name, p, columns, rng, one_hot)
             elif config["cell"] == "lstm" and name.endswith(".b") and name != "head.b":
                 p[H : 2 * H] = config["forget_bias"]
-
-    @property
-    def block(self) -> NDArray[Any]:
-        return self._block
 
     def views(self, block: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Views of an array laid out like `block`: a dict of parameter name -> array."""
@@ -216,6 +215,7 @@ class Network:
         -------
         ndarray of int32, shape (length, N)
         """
+        check_memory(16 * length * len(state), f"a text of {length:,} symbols", "a smaller length")
         block = self.block
         if never:
             block = kernels.aligned_zeros(block.size, block.dtype)

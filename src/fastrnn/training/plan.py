@@ -11,7 +11,7 @@ from weakref import WeakSet
 import tqdm as plain
 from tqdm.auto import tqdm
 
-from ..kernels import no_fork
+from ..kernels.team import no_fork
 from ..plots import in_notebook
 from ..screen import Unfailing
 from ..validate import positive_int
@@ -28,7 +28,7 @@ _bars: "WeakSet[tqdm[Any]]" = WeakSet()
 def _in_child() -> None:
     """After a fork: another thread may have held tqdm's lock, to write its bar, and would keep it
     in this process for ever."""
-    if any(not bar.disable for bar in _bars):
+    if _bars:
         for kind in tqdm, plain.tqdm:
             kind.set_lock(threading.RLock())
 
@@ -145,7 +145,8 @@ class Plan:
                 disable=not shown, dynamic_ncols=True, smoothing=0.1,
                 file=sys.stdout if in_notebook() else Unfailing(sys.stderr),  # one block there
                 bar_format="{percentage:3.0f}%|{bar}| {desc}, {remaining} left")
-            _bars.add(bar)
+            if shown:
+                _bars.add(bar)
         return bar
 
     def advance(self, bar: "tqdm[Any]", update: int) -> None:

@@ -16,6 +16,7 @@ from .. import kernels
 from ..data.source import Order, Source
 from ..files.store import DAMAGE, Tensors, check_writable, damaged, expect, write
 from ..kernels.blas import cores, one_thread
+from ..kernels.memory import check_memory
 from ..model.history import MEASURES, History
 from ..model.model import Model
 from ..model.scoring import accuracy, row_weights
@@ -144,14 +145,20 @@ class Trainer:
     def _prepare(self) -> None:
         """Make the random generators and the compiled loop."""
         model, config, reading = self.model, self.config, self._reading
+        network, rule = model.network(config["seq_length"], config["batch_size"]), rule_of(config)
+        # parameters, memories and best twice, the last good ones too, and the gradient
+        blocks = 2 * (2 + rule.memories) + 1
+        check_memory(network.nbytes + blocks * model.block.nbytes,
+                     f"training {model.block.size:,} parameters with a batch of "
+                     f"{config['batch_size']} and {config['seq_length']} steps",
+                     "a smaller hidden_size, batch_size or seq_length")
         self.state = model.zero_state(config["batch_size"])
         self._best, self._best_state = np.zeros_like(model.block), model.zero_state()
         self._rng = np.random.default_rng(config["seed"])
-        network = model.network(config["seq_length"], config["batch_size"])
         self._order_seed = int(self._rng.integers(2**63)) if reading.order else 0
         self._order: tuple[int, Order] | None = None  # with its epoch
         self._generators = self._rng.spawn(len(network.slices)) if model.config["dropout"] else []
-        self._isa, rule = network.isa, rule_of(config)
+        self._isa = network.isa
         self._memories = [np.zeros_like(model.block) for _ in range(rule.memories)]
         self._training = kernels.Training(
             network, rule, model.block, self._memories, self.state, self._best,
