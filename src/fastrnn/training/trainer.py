@@ -358,7 +358,7 @@ class Trainer:
         back = (f"The model is that of update {good.run['counters']['update']:,} again, its last "
                 "good state. " if good.arrays else "")
         error = diagnose(self.model, self.update + 1, self._training.grads, self._training.losses,
-                         self.config, self._source.unit, back)
+                         self.config, self._source, back)
         if good.arrays:
             self._go_back()
         if (self.config["on_divergence"] == "raise" or not good.arrays
