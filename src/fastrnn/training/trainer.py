@@ -138,7 +138,7 @@ class Trainer:
         self._initial: Any = checksum(model)  # the parameters from which the run began
         self._digests, self._starts = self._source.digests(), self._source.starts()
         self._rates: NDArray[np.float64] | None = None  # of the updates of a run that is repeated
-        self._running = threading.Lock()
+        self._running, self._process = threading.Lock(), os.getpid()
         self._between = threading.RLock()  # held while parameters and history may disagree
         self._prepare()
 
@@ -238,6 +238,8 @@ class Trainer:
         OSError
             The checkpoint could not be written at the end; before, that is a warning.
         """
+        if self._process != os.getpid():  # a fork's child, without the thread that was running it
+            self._running, self._process = threading.Lock(), os.getpid()
         if not self._running.acquire(blocking=False):
             raise RuntimeError("this trainer is running already, in another thread or around the "
                                "callback that calls run: wait for it, or make a second Trainer "
@@ -347,7 +349,8 @@ class Trainer:
             self._guess = max(self._guess, loss) or 1.0
         if loss <= GOOD * self._guess:
             arrays, run = self.stored()
-            self._good.keep(arrays | {"block": self.model.block}, run)
+            with kernels.no_fork:
+                self._good.keep(arrays | {"block": self.model.block}, run)
         self._good.looked(began)
         return loss / self._guess
 
@@ -371,7 +374,7 @@ class Trainer:
     def _go_back(self) -> None:
         """Back to the last good state, but for the time that is spent and the halved rate."""
         good = self._good
-        with self._between:
+        with kernels.no_fork, self._between:
             self.model.block[:] = good.arrays["block"]
             self._restore(good.arrays, good.run)
             self.history.cut(self.update, self.epoch)
