@@ -426,7 +426,7 @@ class Trainer:
             if len(self.history) != self.update:
                 raise RuntimeError(f"{self.update} updates were made, and the losses of "
                                    f"{len(self.history)} recorded: load the last checkpoint")
-            tensors, about = self.model.stored()
+            tensors, about = self.model.stored(self.history)
             more, run = self.stored()
             write(path, tensors | more, about | {"trainer": run}, overwrite=overwrite)
 
