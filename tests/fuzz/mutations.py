@@ -78,7 +78,7 @@ def bytes_of_header(rng, file, files):
 
 def length(rng, file, files):
     wrong = (0, 1, 2, 7, len(file), len(file) - 8, len(file) - 7, 2**31, 2**32 + 9, 2**63,
-             2**64 - 1, 10**8 + 1, len(unpacked(file)[0]) + rng.randrange(-20, 20), rng.randrange(3000))
+             2**64 - 1, len(unpacked(file)[0]) + rng.randrange(-20, 20), rng.randrange(3000))
     return struct.pack("<Q", max(0, rng.choice(wrong))) + file[8:]
 
 
