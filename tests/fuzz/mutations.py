@@ -279,7 +279,7 @@ def another(rng, value):
         return rng.choice((value[:-1], value[1:], value + value[:1], value[::-1], value * 2,
                            value * 50, [value]))
     if rng.random() < 0.04:
-        for _ in range(rng.choice((10, 19, 25, 900))):
+        for _ in range(rng.choice((10, 19, 25, 300))):
             value = [value]
         return value
     other = rng.choice(rng.choice((SMALL, LARGE, FLOATS, TEXTS, OTHERS, (-1, -2**31, -2**63))))
