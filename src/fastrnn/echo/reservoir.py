@@ -18,7 +18,6 @@ from .. import kernels
 from ..files.store import expect
 from ..kernels.blas import cores
 from ..kernels.memory import check_memory
-from ..kernels.memory import check_memory
 from ..validate import positive_float
 
 BLOCK = 2**19  # most numbers in the states that are in memory at a time

@@ -16,8 +16,8 @@ from .. import kernels
 from ..data.source import Order, Source
 from ..files.store import DAMAGE, Tensors, check_writable, damaged, expect, write
 from ..kernels.blas import cores, one_thread
-from ..kernels.team import no_fork
 from ..kernels.memory import check_memory
+from ..kernels.team import no_fork
 from ..model.history import MEASURES, History
 from ..model.model import Model
 from ..model.scoring import accuracy, row_weights
