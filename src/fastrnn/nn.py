@@ -25,6 +25,7 @@ from scipy.special import log_softmax
 from . import kernels
 from .cells import kernel_cell, tensor_shapes
 from .kernels.blas import cores, one_thread
+from .kernels.team import no_fork
 from .model.initial import draw_weights
 from .settings import DTYPES, INIT_SCALES
 from .validate import (
@@ -413,7 +414,8 @@ class Linear(Layer):
         x = float_array("x", x, (..., self._shapes["W"][0]), self.dtype)
         W = self._param("W").copy()
         self._own.seen = x, W
-        return x @ W + self._param("b")
+        with no_fork:
+            return x @ W + self._param("b")
 
     def backward(self, dout: ArrayLike) -> Array:
         """The gradient with respect to y -> with respect to x; fills `grads`."""
@@ -421,8 +423,9 @@ class Linear(Layer):
         D, M = W.shape
         dout = float_array("dout", dout, (*x.shape[:-1], M), self.dtype)
         rows = dout.reshape(-1, M)
-        self.grads = {"W": x.reshape(-1, D).T @ rows, "b": rows.sum(0)}
-        return dout @ W.T
+        with no_fork:
+            self.grads = {"W": x.reshape(-1, D).T @ rows, "b": rows.sum(0)}
+            return dout @ W.T
 
 
 class Dropout(Layer):

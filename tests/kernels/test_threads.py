@@ -2,6 +2,7 @@
 nothing."""
 import functools
 import itertools
+import math
 import os
 import platform
 import shutil
@@ -16,18 +17,19 @@ import pytest
 from networks import KINDS, Run, generators_of, network_of, random_model, random_window, unroll
 
 import fastrnn
+from fastrnn import nn
 
 THREADS = (1, 2, 3)
 BATCHES = (1, 2, 7, 8, 9, 50, 65, 130)  # one slice, two and more
 
 
-def in_a_process(script, **environment):
+def in_a_process(script, seconds=300, **environment):
     """What a script prints; a deadlock there ends in an error here."""
     here = Path(__file__).parent
     places = [str(here), str(here.parent), str(Path(fastrnn.__file__).parents[1])]
     environment = os.environ | environment | {"PYTHONPATH": os.pathsep.join(places)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
-                          timeout=300, env=environment)
+                          timeout=seconds, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -156,6 +158,230 @@ def test_one_workspace_is_used_by_one_thread_at_a_time(threads):
     with ThreadPoolExecutor(4) as pool:
         for losses, all_of_them in zip(expected, pool.map(work, range(4)), strict=True):
             assert all(np.array_equal(losses, each) for each in all_of_them)
+
+
+def in_threads(count, work):
+    """work(0), ..., work(count - 1), each in a thread of its own, all beginning together."""
+    barrier = threading.Barrier(count)
+
+    def one(i):
+        barrier.wait()
+        return work(i)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("count", [2, 4])
+def test_one_training_in_several_threads(count, threads):
+    """Each call is a whole one: the updates are those of one thread that makes all calls, and so is
+    what another thread sees of the counters."""
+    one, run = start("gru", 9), start("gru", 9, threads=threads)
+    serial = [one.run(5) for _ in range(10 * count)]
+    seen = []
+
+    def work(i):
+        calls = [run.run(5) for _ in range(10)] if i < count else []
+        while i == count and run.training.update < 50 * count:
+            seen.append(run.training.counters)
+        return calls
+
+    calls = [call for calls in in_threads(count + 1, work) for call in calls]
+    assert run.everything() == one.everything()
+    for kind in (0, 1):  # losses, smoothed losses; a call is known by its first
+        assert (sorted(map(tuple, (call[kind] for call in calls)))
+                == sorted(map(tuple, (call[kind] for call in serial))))
+    assert all(counters["update"] % 5 == 0 for counters in seen)
+    assert all(a["update"] <= b["update"] for a, b in itertools.pairwise(seen))
+
+
+def trainers(batches, **settings):
+    """Of one model, on the text of all tests here."""
+    text = "".join(np.random.default_rng(0).choice([*"abcdefgh \n"], 5000))
+    corpus = fastrnn.Corpus.from_text(text)
+    model = fastrnn.Model(corpus.vocabulary, hidden_size=16, dropout=0.1)
+    return model, [fastrnn.Trainer(model, corpus, progress=False, batch_size=batch, **settings)
+                   for batch in batches]
+
+
+@pytest.mark.parametrize("batches", [(8, 8), (8, 9), (8, 8, 30)])
+def test_trainers_of_one_model_take_turns(batches):
+    """With the same batch they share a workspace, with others the parameters: these are what calls
+    in some order make."""
+    rates = np.full(60, 0.1)
+
+    def result(order=None):
+        model, all_of_them = trainers(batches, threads=2)
+        calls = [trainer._training.run for trainer in all_of_them]
+        if order is None:
+            losses = in_threads(len(calls), lambda i: calls[i](rates)[0])
+        else:
+            losses = dict(sorted((i, calls[i](rates)[0]) for i in order)).values()
+        return model.block.tobytes(), *(loss.tobytes() for loss in losses)
+
+    possible = {result(order) for order in itertools.permutations(range(len(batches)))}
+    assert len(possible) == math.factorial(len(batches))
+    assert all(result() in possible for _ in range(5))
+
+
+def test_trainers_of_one_model_run_and_save(tmp_path):
+    model, all_of_them = trainers((4, 4, 9))
+    for trainer in all_of_them:
+        trainer.threads = 2
+
+    def work(i):
+        if i < 3:
+            return all_of_them[i].run(updates=300)
+        return [model.sample(20, seed=0), *(model.score("abc def") for _ in range(10))]
+
+    in_threads(4, work)
+    for i, trainer in enumerate(all_of_them):
+        assert trainer.update == 300 and np.isfinite(trainer.history.loss).all()
+        trainer.save(tmp_path / f"{i}.safetensors")
+        assert fastrnn.load(tmp_path / f"{i}.safetensors").block.tobytes() == model.block.tobytes()
+
+
+@pytest.mark.parametrize("bits", ["PCG64", "MT19937"])
+def test_generators_are_drawn_from_by_one_thread_at_a_time(bits):
+    """Two networks and the caller share them: as many numbers are drawn as in one thread, and no
+    place in MT19937's table is passed."""
+    model = random_model("lstm", "float64", 12, 17, num_layers=2, dropout=0.2)
+    window = random_window(model, 4, 9)
+
+    def final(run):
+        generators = [np.random.Generator(getattr(np.random, bits)(i)) for i in range(2)]
+        networks = [network_of(model, 4, 9) for _ in range(2)]
+
+        def work(i):
+            for _ in range(200):
+                if i < 2:  # in both orders: no deadlock
+                    unroll(model, networks[i], *window, generators[:: 1 - 2 * i], threads=2)
+                else:
+                    generators[0].bit_generator.random_raw(10)
+
+        run(work)
+        return [str(g.bit_generator.state) for g in generators]
+
+    assert final(lambda work: in_threads(3, work)) == final(lambda work: [*map(work, range(3))])
+    same = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="a generator of its own for each slice"):
+        unroll(model, network_of(model, 4, 9), *window, [same, same])
+    with pytest.raises(ValueError, match="a generator of its own for each slice"):
+        unroll(model, network_of(model, 4, 9), *window,
+               [same, np.random.Generator(same.bit_generator)])
+
+
+LAYERS = {
+    "rnn": lambda: nn.RNN(5, 20, threads=2), "gru": lambda: nn.GRU(5, 20, threads=1),
+    "lstm": lambda: nn.LSTM(5, 20, threads=2), "linear": lambda: nn.Linear(5, 20),
+    "several": lambda: nn.Sequential(nn.LSTM(5, 20), nn.Linear(20, 9), nn.RNN(9, 4))}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_layers_in_several_threads(kind):
+    """Each thread gets the gradients of its own forward, bit for bit, whatever the others do."""
+    rng = np.random.default_rng(0)
+    layer, given = LAYERS[kind](), [rng.normal(size=(9, 7, 5)) for _ in range(4)]
+    waiting = threading.Barrier(4)
+
+    def gradients(i, wait):
+        out = []
+        for _ in range(20):
+            y = layer.forward(given[i])
+            wait()
+            dx = layer.backward(y + i)
+            wait()
+            dx = dx if isinstance(dx, tuple) else (dx,)
+            out.append([a.tobytes() for a in (y, *dx, *layer.grads.values())])
+            assert out[-1] == out[0]
+        return out[0]
+
+    alone_ = [gradients(i, lambda: None) for i in range(4)]
+    kept = [g.tobytes() for g in layer.grads.values()]
+    assert in_threads(4, lambda i: gradients(i, waiting.wait)) == alone_
+    assert [g.tobytes() for g in layer.grads.values()] == kept  # this thread's
+    assert not any(in_threads(1, lambda _: len(layer.grads)))
+    with pytest.raises(RuntimeError, match="in this thread: call forward first"):
+        in_threads(1, lambda _: layer.backward(given[0]))
+
+
+def test_layers_that_change_in_several_threads():
+    """Threads that go on with one layer while its parameters are replaced: each pass is one of the
+    old or of the new ones."""
+    layer, x = nn.GRU(3, 30, threads=1), np.random.default_rng(0).normal(size=(2, 4, 3))
+    old = layer.params["Wx"]
+    new = old * 2
+
+    def passed():
+        h = layer.forward(x)
+        return h.tobytes(), layer.backward(np.ones_like(h))[0].tobytes()
+
+    possible = set()
+    for layer.params["Wx"] in (old, new):
+        possible.add(passed())
+    assert len(possible) == 2
+
+    def work(i):
+        for n in range(200):
+            if i:
+                assert passed() in possible
+            else:
+                layer.params["Wx"] = (old, new)[n % 2]
+
+    in_threads(4, work)
+
+
+def test_steps_in_several_threads():
+    """A cache belongs to no thread."""
+    layer, rng = nn.LSTM(3, 8), np.random.default_rng(0)
+    x, h, c = (rng.normal(size=(2, n)) for n in (3, 8, 8))
+    cache = layer.step(x, h, c)[2]
+    expected = [a.tobytes() for a in layer.step_backward(h, c, cache)]
+
+    def work(i):
+        for _ in range(50):
+            layer.step(x + i, h, c)
+            assert [a.tobytes() for a in layer.step_backward(h, c, cache)] == expected
+
+    in_threads(4, work)
+
+
+def test_losses_in_several_threads():
+    loss, rng = nn.SoftmaxCrossEntropy(), np.random.default_rng(0)
+    scores, labels = rng.normal(size=(4, 2, 3, 5)), rng.integers(0, 5, (4, 2, 3))
+    waiting = threading.Barrier(4)
+
+    def gradients(i, wait):
+        loss.forward(scores[i], labels[i])
+        wait()
+        return loss.backward().tobytes()
+
+    alone_ = [gradients(i, lambda: None) for i in range(4)]
+    assert in_threads(4, lambda i: gradients(i, waiting.wait)) == alone_
+
+
+SIGNALS = """
+import signal
+from test_threads import *
+model, (trainer,) = trainers((16,), threads=2)
+samples = []
+signal.signal(signal.SIGALRM, lambda *_: samples.append((model.sample(5), trainer.update)))
+rng = np.random.default_rng(0)
+for _ in range(300):
+    signal.setitimer(signal.ITIMER_REAL, 1e-6 + rng.uniform(0, 2e-3))
+    trainer._training.run(np.full(2, 0.01))
+    model.sample(5)
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert len(samples) > 100
+print(trainer.update > 0 and np.isfinite(model.block).all())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no interval timer")
+def test_a_handler_of_a_signal_may_use_the_model():
+    """It interrupts the thread that is about to train it, which has the lock."""
+    assert in_a_process(SIGNALS).split() == ["True"]
 
 
 # ---- helpers come and go ----

@@ -4,7 +4,6 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,13 +55,17 @@ class Reservoir:
             array.setflags(write=False)
 
     def __getstate__(self) -> dict[str, Any]:  # for copy and pickle
-        return {name: value for name, value in self.__dict__.items() if name != "compiled"}
+        return {name: value for name, value in self.__dict__.items() if name != "_compiled"}
 
-    @cached_property
+    @property
     def compiled(self) -> kernels.Reservoir:
-        """The reservoir in the layout of csrc/reservoir.h."""
-        return kernels.Reservoir(self.b.dtype, self.leak_rate, np.ascontiguousarray(self.Win.T),
-                               np.ascontiguousarray(self.Wfb.T), self.b, *strips(self.W))
+        """The reservoir in the layout of csrc/reservoir.h, made once."""
+        made: kernels.Reservoir | None = self.__dict__.get("_compiled")
+        if made is None:  # without a lock, which a fork would copy: two threads may make it twice
+            made = self._compiled = kernels.Reservoir(
+                self.b.dtype, self.leak_rate, np.ascontiguousarray(self.Win.T),
+                np.ascontiguousarray(self.Wfb.T), self.b, *strips(self.W))
+        return made
 
     def start(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """The state (H,) and the outputs (K,) before the first step, zeros."""

@@ -29,20 +29,21 @@ def one_thread() -> Iterator[None]:
     would depend on the number of cores. The number belongs to the process, so the first context
     sets it and the last to end restores it."""
     thread = threading.get_ident()
-    with no_fork, _lock:
+    with no_fork, _lock:  # in an order in which the handler of a signal may open one in between
+        _open[thread] += 1
         if not _before:
             _before[:] = [library.num_threads for library in _controller().lib_controllers]
             _set_threads([1] * len(_before))
-        _open[thread] += 1
     try:
         yield
     finally:
         with no_fork, _lock:
             _open[thread] -= 1
             if not +_open:
-                _set_threads(_before)
-                _before.clear()
                 _open.clear()
+                numbers = _before.copy()
+                _before.clear()
+                _set_threads(numbers)
 
 
 def _in_child() -> None:
@@ -62,7 +63,8 @@ def _set_threads(numbers: list[int]) -> None:
     # newer threadpoolctl obeys only the first thread that sets a number, unless that is cleared
     free = getattr(OpenBLASController, "clear_controlling_thread", lambda force: None)
     free(force=True)
-    for library, number in zip(_controller().lib_controllers, numbers, strict=True):
+    # no numbers: the handler of a signal has set them
+    for library, number in zip(_controller().lib_controllers, numbers, strict=False):
         library.set_num_threads(number)
     free(force=True)
 
