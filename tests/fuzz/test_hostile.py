@@ -361,9 +361,10 @@ def test_digests_and_starts(good, path):
 
 def test_the_length_of_a_window_beyond_all_numbers(good, path):
     """Whole numbers of Python have no limit, and NumPy's have one."""
-    path.write_bytes(put(good["bytes"], "history", "seq_length", 10**49))
+    path.write_bytes(put(good["bytes"], "history", "seq_length", 10**29))
     assert "training loss" in repr(fastrnn.load(path).history)
-    refused(path, put(good["bytes"], "history", "seq_length", 10**400))
+    for length in (10**49, 10**400):
+        refused(path, put(good["bytes"], "history", "seq_length", length))
 
 
 def test_an_embedding_of_an_echo_state_network(good, path):
@@ -435,7 +436,8 @@ def test_info_of_a_file_with_missing_parts(good, path, capsys, keys):
 @pytest.mark.parametrize("text", [
     "a = " + "[" * 100_000, "a = " + "1" * 6000, "hidden-size = 5", "hidden_size" * 10**5 + " = 5",
     "learning_rate = 1" + "0" * 400, "hidden_size" + ".a" * 900 + " = 1", "learning_rate = nan",
-    "hidden_size = 1979-05-27", " " * 50_000 + "\nhidden_size = -1", "[hidden_size]\nx = 1", "a = '\0'",
+    "hidden_size = 1979-05-27", " " * 50_000 + "\nhidden_size = -1", "[hidden_size]\nx = 1",
+    "a = '\0'",
 ], ids=lambda text: text[:20])
 def test_a_hostile_configuration_file(tmp_path, capsys, text):
     config = tmp_path / "hostile.toml"

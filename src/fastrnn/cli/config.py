@@ -58,9 +58,12 @@ def _checked(name: str, value: Any, known: Mapping[str, Declared]) -> Any:
 
 def _line(text: str, name: str) -> int:
     """The line of a file, counted from 1, that sets a name."""
-    key = rf"""^\s*+\[*+\s*+["']?{re.escape(name)}["']?\s*+[]=.]"""
-    lines = enumerate(text.split("\n"), 1)
-    return next((number for number, line in lines if re.match(key, line)), 1)
+    def sets(line: str) -> bool:
+        rest = re.sub(r"""^\s*+\[*+\s*+["']?""", "", line)
+        after = rest.removeprefix(name)
+        return after != rest and bool(re.match(r"""["']?\s*+[]=.]""", after))
+
+    return next((number for number, line in enumerate(text.split("\n"), 1) if sets(line)), 1)
 
 
 def write_config(values: Mapping[str, Any]) -> str:
