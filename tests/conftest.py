@@ -9,6 +9,8 @@ from fastrnn import kernels
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="run the checks that take minutes too")
+    parser.addoption("--fuzz", type=int, default=2000, metavar="N",
+                     help="number of changed files that the fuzzing of the loader opens")
 
 
 @pytest.fixture

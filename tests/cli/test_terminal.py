@@ -193,8 +193,7 @@ def test_training_on_a_hostile_text(hostile):
     code, out, err = on_terminals("train", text, "--resume", model)
     assert code == 0 and "fastrnn: note: the run in " in err and not OBEYED.search(out + err)
     for wrong in (["info", f"no{TITLE}"], ["score", model, f"no{TITLE}"], ["train", f"no{TITLE}"],
-                  [f"no{TITLE}"], ["train", f"--no{TITLE}"], ["train", "--config", f"no{TITLE}"],
-                  ["gradcheck", f"no{TITLE}"], ["train", text, f"no{TITLE}"]):
+                  [f"no{TITLE}"], ["train", f"--no{TITLE}"], ["train", "--config", f"no{TITLE}"]):
         code, out, err = on_terminals(*wrong)
         assert (code, out) == (2, "") and "owned" in err and not OBEYED.search(err), wrong
 
@@ -365,7 +364,8 @@ def test_texts_are_no_devices(specials, trained, monkeypatch):
                      fastrnn.Corpus.from_table, lambda p: fastrnn.Corpus.from_file(p, "byte"),
                      lambda p: model.score(fastrnn.Corpus.from_file(p))):
             at_once(lambda path=path, call=call: call(path), OSError, f"'{path}' is {message}")
-    for command in (["train"], ["train", "--table"], ["gradcheck"], ["train", "book.txt", "--config"], ["score", trained]):
+    for command in (["train", "--table"], ["gradcheck"], ["train", "book.txt", "--config"],
+                    ["score", trained]):
         code, out, err = in_pipes(*command, "pipe")
         assert (code, out) == (2, "") and "'pipe' is a pipe that no program writes to" in err
     code, out, err = in_pipes("train", "/dev/zero")

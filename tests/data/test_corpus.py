@@ -247,7 +247,7 @@ def test_directory(tmp_path):
 def test_unreadable_file(write, monkeypatch):
     path = write(b"ab")
 
-    def refuse(file, mode):
+    def refuse(file, mode, opener):
         raise PermissionError(errno.EACCES, "Permission denied", file)
 
     monkeypatch.setattr(texts, "open", refuse, raising=False)  # root may read every real file

@@ -850,59 +850,6 @@ def test_any_number_of_threads_gives_the_same_bits(model):
         assert trainer.history.valid_loss.tobytes() == one.history.valid_loss.tobytes()
 
 
-# ---- runs that explode ----
-
-@pytest.mark.parametrize(("model", "optimizer", "rate"), [
-    ({"cell": "relu"}, "sgd", 1e30),
-    ({"cell": "relu", "init": "identity", "hidden_size": 100}, "adagrad", 0.1),
-    ({"cell": "rnn"}, "sgd", 1e38),
-])
-def test_a_loss_that_is_not_finite_ends_the_run(corpus, tmp_path, model, optimizer, rate):
-    model = {"hidden_size": 40, "seed": 1} | model
-    settings = {"optimizer": optimizer, "learning_rate": rate, "clip_value": None,
-                "seq_length": 25}
-    path = tmp_path / "m.safetensors"
-    before = signal.getsignal(signal.SIGINT)
-    trainer = make(corpus, model, checkpoint=path, checkpoint_every=1, updates=200, **settings)
-    with pytest.raises(FloatingPointError, match=r"loss of update \d+ .*learning_rate below"):
-        trainer.run()
-    assert signal.getsignal(signal.SIGINT) is before
-    assert len(trainer.history) == trainer.update
-    assert np.isfinite(trainer.history.loss).all()
-    # as before the update that was refused
-    twin = make(corpus, model, **settings)
-    twin.run(updates=trainer.update)
-    np.testing.assert_array_equal(trainer.model.block, twin.model.block)
-    # what is kept on disk, if anything, is a model that can still be used
-    assert not path.exists() or np.isfinite(fastrnn.load(path).block).all()
-
-
-@pytest.mark.parametrize(("model", "optimizer", "rate"), [
-    ({"init": "identity"}, "adagrad", 0.3),
-    ({"init": "normal"}, "rmsprop", 0.1),
-    ({"init": "normal"}, "adam", 0.3),
-])
-def test_no_run_goes_on_with_parameters_that_are_not_numbers(corpus, model, optimizer, rate):
-    model = {"cell": "relu", "hidden_size": 40, "init_scale": 0.3, "seed": 1} | model
-    trainer = make(corpus, model, optimizer=optimizer, learning_rate=rate, clip_value=None,
-                   seq_length=25, updates=200)
-    with pytest.raises(FloatingPointError):
-        trainer.run()
-    assert np.isfinite(trainer.best_model().block).all() or trainer.best_update == 0
-
-
-def test_sgd_with_an_absurd_rate(corpus):
-    """tanh keeps the loss finite for long: either way no parameter becomes NaN unnoticed."""
-    trainer = make(corpus, optimizer="sgd", learning_rate=1e30, clip_value=None, updates=500)
-    try:
-        trainer.run()
-    except FloatingPointError:
-        pass
-    else:
-        assert np.isfinite(trainer.model.block).all()
-    assert np.isfinite(trainer.history.loss).all()
-
-
 # ---- Ctrl-C ----
 
 def interrupt_at(update, times=1, result=None):
@@ -931,15 +878,6 @@ def test_ctrl_c_writes_the_checkpoint_and_the_trainer_can_go_on(corpus, tmp_path
     whole = make(corpus, updates=100, sample_every=10)
     whole.run()
     assert bits(trainer) == bits(whole)
-
-
-def test_a_second_ctrl_c_is_raised_at_once(corpus):
-    trainer = make(corpus, updates=100, sample_every=10, callback=interrupt_at(20, times=2))
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        trainer.run()
-    assert trainer.update == 20
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_ctrl_c_is_not_lost_where_the_callback_stops_the_run(corpus):
@@ -988,8 +926,10 @@ for _ in range(3):
 def test_ctrl_c_is_answered_soon(corpus, tmp_path):
     path, book = tmp_path / "m.safetensors", tmp_path / "book.txt"
     book.write_text(TEXT)
-    child = subprocess.Popen([sys.executable, "-c", INTERRUPTED, book, path], text=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, book, path], text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,  # where the tests run in the background, Ctrl-C is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     waits = []
     for seconds in (0.6, 0.6, 0.2):  # the loop looks up less often once it knows its speed
         assert child.stdout.readline() == "ready\n"

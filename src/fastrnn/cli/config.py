@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.texts import read_text
+from ..files.store import short
 from ..settings import Declared
 
 NAMES = {int: "a whole number", float: "a number", str: "a text in quotes", bool: "true or false"}
@@ -40,7 +41,7 @@ def read_config(path: str, known: Mapping[str, Declared]) -> dict[str, Any]:
 def _checked(name: str, value: Any, known: Mapping[str, Declared]) -> Any:
     if name not in known:
         near = difflib.get_close_matches(name[:50], known, n=1, cutoff=0.0)[0]
-        raise ValueError(f"no setting is called {name!r}: did you mean {near!r}?")
+        raise ValueError(f"no setting is called {short(name)}: did you mean {near!r}?")
     one = known[name]
     if value == "none" and one.optional:
         return None
@@ -50,16 +51,19 @@ def _checked(name: str, value: Any, known: Mapping[str, Declared]) -> Any:
         fits = isinstance(value, list) and all(isinstance(part, str) for part in value)
     if not fits:
         what = " or ".join(NAMES[kind] for kind in wanted) or "a list of texts"
-        raise ValueError(f"{name} must be {what}, not {value!r}")
+        raise ValueError(f"{name} must be {what}, not {short(value)}")
     one.checked(value)
     return value
 
 
 def _line(text: str, name: str) -> int:
     """The line of a file, counted from 1, that sets a name."""
-    key = rf"""^\s*+\[*+\s*+["']?{re.escape(name)}["']?\s*+[]=.]"""
-    lines = enumerate(text.split("\n"), 1)
-    return next((number for number, line in lines if re.match(key, line)), 1)
+    def sets(line: str) -> bool:
+        rest = re.sub(r"""^\s*+\[*+\s*+["']?""", "", line)
+        after = rest.removeprefix(name)
+        return after != rest and bool(re.match(r"""["']?\s*+[]=.]""", after))
+
+    return next((number for number, line in enumerate(text.split("\n"), 1) if sets(line)), 1)
 
 
 def write_config(values: Mapping[str, Any]) -> str:

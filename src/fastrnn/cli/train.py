@@ -91,7 +91,11 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
         model.history.plot(plot)
     if progress and not interrupted:
         _show_sample(model)
-    _report(model, corpus, settings["checkpoint"], given, time.perf_counter() - began)
+    try:
+        _report(model, corpus, settings["checkpoint"], given, time.perf_counter() - began)
+    except OSError:  # after SIGHUP the terminal is gone
+        if not interrupted:
+            raise
     return 130 if interrupted else 0
 
 

@@ -239,6 +239,8 @@ def strips(W: csr_array) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[
     # the weights of a panel on one diagonal, which wraps around at the right edge of W
     diagonals, which = np.unique(rows // S * H + (W.indices - rows % kernels.RUN) % H,
                                  return_inverse=True)
+    check_memory(8 * S * len(diagonals), f"a reservoir with {W.nnz} weights in random places",
+                 "a smaller one")  # beside the copy that the kernel makes
     out = np.zeros((len(diagonals), S), np.float32)
     out[which, rows % S] = W.data
     first = np.searchsorted(diagonals, np.arange(-(-H // S) + 1) * H)

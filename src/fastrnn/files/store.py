@@ -14,7 +14,6 @@ import secrets
 import shlex
 from collections.abc import Callable, Iterator
 from io import BufferedReader
-from itertools import accumulate
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,7 +34,7 @@ NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 # safetensors' names of the dtypes that `write` writes
 DTYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64", "U64": "uint64"}
-MOST_PARTS, DEEPEST = 20_000, 20  # values of the JSON of small tensors; lists inside one another
+MOST_VALUES, DEEPEST = 10_000, 20  # in JSON beside small tensors; lists and objects in each other
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -260,13 +259,20 @@ def _parsed(text: str, size: int = 0) -> Any:
     """JSON with no more values than belong to tensors of `size` bytes, not nested deeply, whose
     numbers are finite and of usual lengths, and whose objects have each key once; ValueError for
     any other. Python's values take more memory than their text: they are counted beforehand."""
-    bare = STRING.sub("", text)
-    brackets = NO_BRACKET.sub("", bare)
-    # each symbol and label has numbers of its own in the tensors, each 16 streams a generator
-    if bare.count(",") > MOST_PARTS + size // 4 or len(brackets) > MOST_PARTS + size // 16:
-        raise ValueError("more values in the JSON than a checkpoint has")
-    if max(accumulate(1 if b in "[{" else -1 for b in brackets), default=0) > DEEPEST:
-        raise ValueError("the JSON is nested more deeply than that of a checkpoint")
+    values = lists = depth = 0
+    for token in TOKEN.finditer(text):
+        match token[1]:
+            case ",":
+                values += 1
+            case "[" | "{":
+                lists, depth = lists + 1, depth + 1
+            case _:
+                depth -= 1
+        # each symbol and label has numbers of its own in the tensors, each 16 streams a generator
+        if values > MOST_VALUES + size // 4 or lists > MOST_VALUES + size // 32:
+            raise ValueError("the JSON has more values than that of a checkpoint")
+        if depth > DEEPEST:
+            raise ValueError("the JSON is nested more deeply than that of a checkpoint")
     return DECODER.decode(text)
 
 
@@ -288,8 +294,9 @@ def _number(kind: type) -> Callable[[str], Any]:
     return parse
 
 
-STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # one that has no end too
-NO_BRACKET = re.compile(r"[^\[\]{}]+")
+# the next comma or bracket outside the texts, which may have no end; the quantifiers are
+# possessive, so that the time grows only with the length
+TOKEN = re.compile(r'(?:[^"\[\]{},]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+([\[\]{},]|\Z)', re.DOTALL)
 DECODER = json.JSONDecoder(object_pairs_hook=_distinct, parse_int=_number(int),
                            parse_float=_number(float), parse_constant=_number(float))
 

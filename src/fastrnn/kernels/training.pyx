@@ -180,7 +180,8 @@ cdef class Training:
             self.losses[:] = 0      # and it stays 0 where nothing is predicted
             with nogil:
                 self.network.kernels.next_losses(&self.t)
-            return float(self.losses.sum() / max(1, np.count_nonzero(self.losses)))
+            count = self.losses.size if lengths is None else np.count_nonzero(self.losses)
+            return float(self.losses.sum() / max(1, count))
 
     @property
     def most_loss(self):

@@ -244,8 +244,8 @@ def configuration(sizes: Sizes, settings: dict[str, Any]) -> dict[str, Any]:
             if config.pop(name) != one.setting.default:
                 raise ValueError(f"{name} is for cell='esn', not {cell!r}: leave it out")
     elif config["num_layers"] != 1 or config["embedding_size"] or config["labels"]:
-        wrong = next(name for name in ("num_layers", "embedding_size", "labels")
-                     if config[name] not in (None, 1))
+        wrong = next(name for name, usual in (("num_layers", 1), ("embedding_size", None),
+                                              ("labels", None)) if config[name] != usual)
         raise ValueError(f"an esn trains only its head, after one layer: leave {wrong} out")
     if config["num_layers"] > kernels.MOST_LAYERS:
         raise ValueError(f"num_layers must be at most {kernels.MOST_LAYERS}, not "

@@ -21,7 +21,7 @@ from ..files.store import read as read_file
 from ..model.history import History
 from ..model.model import Model
 from ..settings import NOT_STORED, TrainerSettings, checked
-from ..validate import boolean, finite_float, positive_float, positive_int
+from ..validate import boolean, positive_float, positive_int
 from .plan import NEVER
 
 # settings of a trainer that files of fastrnn 0.1 do not have
@@ -65,7 +65,8 @@ def _check_run(run: dict[str, Any], history: History) -> None:
     counters = run["counters"]
     for name in ("update", "epoch", "position", "best_update"):
         positive_int(name, counters[name], least=0, below=NEVER)
-    counters["smooth_loss"] = finite_float("smooth_loss", counters["smooth_loss"])
+    if type(counters["smooth_loss"]) not in (int, float):  # of any size
+        raise TypeError("smooth_loss must be a number")
     update, best = counters["update"], counters["best_update"]
     if update != len(history) or counters["epoch"] > update or best > update:
         raise ValueError(f"the counters {counters} and a history of {len(history)} updates")

@@ -17,6 +17,7 @@ from ..data.source import Order, Source
 from ..files.store import DAMAGE, Tensors, check_writable, damaged, expect, write
 from ..kernels.blas import cores, one_thread
 from ..kernels.memory import check_memory
+from ..kernels.team import no_fork
 from ..model.history import MEASURES, History
 from ..model.model import Model
 from ..model.scoring import accuracy, row_weights
@@ -324,7 +325,7 @@ class Trainer:
             self._look()
         n = plan.updates(self.update)
         rates, rows, began = self._learning_rates(n, plan), self._rows(n), time.perf_counter()
-        with kernels.no_fork, self._between:
+        with no_fork, self._between:
             self._training.most_loss = DIVERGED * self._guess * self.config["seq_length"]
             loss, smooth = self._training.run(rates, *rows)
             self.history.extend(loss, smooth, rates[: len(loss)])
@@ -360,7 +361,7 @@ class Trainer:
         back = (f"The model is that of update {good.run['counters']['update']:,} again, its last "
                 "good state. " if good.arrays else "")
         error = diagnose(self.model, self.update + 1, self._training.grads, self._training.losses,
-                         self.config, self._source.unit, back)
+                         self.config, self._source, back)
         if good.arrays:
             self._go_back()
         if (self.config["on_divergence"] == "raise" or not good.arrays
@@ -422,7 +423,7 @@ class Trainer:
             An error has come between an update and its record, so that the run cannot continue.
         """
         # in another thread than `run`: after the updates that are under way
-        with kernels.no_fork, self._between:
+        with no_fork, self._between:
             if len(self.history) != self.update:
                 raise RuntimeError(f"{self.update} updates were made, and the losses of "
                                    f"{len(self.history)} recorded: load the last checkpoint")
