@@ -13,7 +13,7 @@ def pytest_addoption(parser):
                      help="number of changed files that the fuzzing of the loader opens")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def long(request):
     """Skips the test unless --long is given."""
     if not request.config.getoption("--long"):

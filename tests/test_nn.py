@@ -1,4 +1,6 @@
 """fastrnn.nn: the layers against the notebook's numbers, NumPy, finite differences and PyTorch."""
+import copy
+import pickle
 from functools import partial
 
 import numpy as np
@@ -564,3 +566,35 @@ def test_reprs_tell_the_sizes():
     assert repr(nn.RNN(2, 3)) == "<nn.RNN: Wx (2, 3), Wh (3, 3), b (3,)>"
     assert repr(nn.Sequential(nn.Dropout(0.1), nn.Linear(2, 3))) == (
         "<nn.Sequential of <nn.Dropout>, <nn.Linear: W (2, 3), b (3,)>>")
+
+
+# ---- copies ----
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))],
+                         ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize("layer", [nn.RNN(3, 7), nn.GRU(3, 7), nn.LSTM(3, 7), nn.Linear(3, 7),
+                                   nn.Dropout(0.4), nn.Sequential(nn.LSTM(3, 7), nn.Linear(7, 2))],
+                         ids=lambda layer: type(layer).__name__)
+def test_copies_go_back_through_the_same_forward(layer, copied):
+    """They have its gradients too, and share nothing with the layer."""
+    x = np.random.default_rng(0).normal(size=(9, 5, 3))
+    y = layer.forward(x)
+    twin = copied(layer)
+    dx = layer.backward(y)
+    after = copied(layer)
+    for other in (twin, after):
+        assert [a.tobytes() for a in other.backward(y)] == [a.tobytes() for a in dx]
+        assert other.grads.keys() == layer.grads.keys()
+        for kind in ("params", "grads"):
+            for name, array in getattr(layer, kind).items():
+                assert np.array_equal(getattr(other, kind)[name], array)
+                assert not np.shares_memory(getattr(other, kind)[name], array)
+    if not isinstance(layer, nn.Dropout):
+        assert np.array_equal(after.forward(x), y)
+
+
+def test_copies_of_losses():
+    loss, rng = nn.SoftmaxCrossEntropy(), np.random.default_rng(0)
+    loss.forward(rng.normal(size=(2, 3, 5)), rng.integers(0, 5, (2, 3)))
+    for other in (copy.copy(loss), copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+        assert np.array_equal(other.backward(), loss.backward())

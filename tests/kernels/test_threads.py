@@ -242,6 +242,23 @@ def test_trainers_of_one_model_run_and_save(tmp_path):
         assert fastrnn.load(tmp_path / f"{i}.safetensors").block.tobytes() == model.block.tobytes()
 
 
+def test_copies_and_files_are_whole(tmp_path):
+    """Taken while another thread trains the model: the parameters are those between two calls."""
+    path, rates = tmp_path / "m.safetensors", np.full(5, 0.1)
+    (_, (one,)), (model, (trainer,)) = trainers((8,)), trainers((8,), threads=2)
+    between = {one.model.block.tobytes()}
+    for _ in range(200):
+        one._training.run(rates)
+        between.add(one.model.block.tobytes())
+    thread = threading.Thread(target=lambda: [trainer._training.run(rates) for _ in range(200)])
+    thread.start()
+    while thread.is_alive():
+        assert model.copy().block.tobytes() in between
+        model.save(path)
+        assert fastrnn.load(path).block.tobytes() in between
+    assert len(between) == 201 and model.block.tobytes() == one.model.block.tobytes()
+
+
 def test_a_history_is_read_while_it_grows():
     """Nothing that is added gets lost, and every reader sees a beginning of it."""
     history, whole = fastrnn.History(seq_length=1), np.arange(6000.0)

@@ -13,6 +13,7 @@ from ..data.source import Sizes, Source, sizes_of
 from ..data.vocabulary import Vocabulary
 from ..echo.reservoir import Reservoir
 from ..files import store
+from ..kernels.team import no_fork
 from ..settings import ModelSettings, SampleSettings, documented
 from . import head, prediction, sampling, scoring, storing
 from .history import History
@@ -392,7 +393,8 @@ class Model(Network):
     def copy(self) -> "Model":
         """A copy of the model with its parameters, state and history."""
         other = Model(self.vocabulary or self.sizes, reservoir=self.reservoir, **self.config)
-        other.block[:], other.state[:] = self.block, self.state
+        with no_fork, self.lock:
+            other.block[:], other.state[:] = self.block, self.state
         other.history, other.known = self.history.copy(), self.known
         other.starts = self.starts.copy()
         return other
@@ -427,7 +429,8 @@ class Model(Network):
         OSError
             The file cannot be written; an earlier file stays unchanged.
         """
-        store.write(path, *self.stored(), overwrite=overwrite)
+        with no_fork, self.lock:
+            store.write(path, *self.stored(), overwrite=overwrite)
 
     def stored(self, history: History | None = None) -> tuple[store.Tensors, dict[str, Any]]:
         """The tensors and the JSON for a file that stores this model, with a history of its own or

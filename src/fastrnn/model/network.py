@@ -54,7 +54,7 @@ class Network:
         self.params = self.views(self.block)
         self.state = self.zero_state()
         self._networks: dict[tuple[int, int, str], kernels.Network] = {}
-        self._lock = threading.RLock()  # of the parameters
+        self.lock = threading.RLock()  # held by who reads or changes parameters, with no_fork
         if drawn:
             self._draw_all()
 
@@ -93,7 +93,7 @@ class Network:
                 self.sizes.input_size, self.sizes.outputs, self._offsets, self.block.size,
                 seq_length, batch_size,
                 reservoir=None if self.reservoir is None else self.reservoir.compiled,
-                isa=self.isa, lock=self._lock)
+                isa=self.isa, lock=self.lock)
         return network
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:

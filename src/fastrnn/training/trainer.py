@@ -214,9 +214,10 @@ class Trainer:
         best = self.model.copy()
         best.history = self.history.copy()
         if self.best_update:
-            best.block[:] = self._best
-            if self._validation.every:
-                best.state[:] = self._best_state
+            with no_fork, self.model.lock:
+                best.block[:] = self._best
+                if self._validation.every:
+                    best.state[:] = self._best_state
         return best
 
     def run(self, updates: int | None = None) -> None:
@@ -350,7 +351,7 @@ class Trainer:
             self._guess = max(self._guess, loss) or 1.0
         if loss <= GOOD * self._guess:
             arrays, run = self.stored()
-            with kernels.no_fork:
+            with no_fork, self.model.lock:
                 self._good.keep(arrays | {"block": self.model.block}, run)
         self._good.looked(began)
         return loss / self._guess
@@ -375,7 +376,7 @@ class Trainer:
     def _go_back(self) -> None:
         """Back to the last good state, but for the time that is spent and the halved rate."""
         good = self._good
-        with kernels.no_fork, self._between:
+        with no_fork, self._between, self.model.lock:
             self.model.block[:] = good.arrays["block"]
             self._restore(good.arrays, good.run)
             self.history.cut(self.update, self.epoch)
@@ -423,7 +424,7 @@ class Trainer:
             An error has come between an update and its record, so that the run cannot continue.
         """
         # in another thread than `run`: after the updates that are under way
-        with no_fork, self._between:
+        with no_fork, self._between, self.model.lock:
             if len(self.history) != self.update:
                 raise RuntimeError(f"{self.update} updates were made, and the losses of "
                                    f"{len(self.history)} recorded: load the last checkpoint")
@@ -583,10 +584,11 @@ class Trainer:
         loss = self._validation.loss(self.model, self.state, self.threads, interrupted)
         if loss is None:
             return False
-        self.history.add_validation(loss, self.update)
-        if loss < self.best_loss:
-            self._best[:], self._best_state[:] = self.model.block, self.state[:1]
-            self._training.counters |= {"best_loss": loss, "best_update": self.update}
+        with no_fork, self._between, self.model.lock:
+            self.history.add_validation(loss, self.update)
+            if loss < self.best_loss:
+                self._best[:], self._best_state[:] = self.model.block, self.state[:1]
+                self._training.counters |= {"best_loss": loss, "best_update": self.update}
         return True
 
     def _save(self, at_end: bool = False) -> None:
