@@ -67,6 +67,7 @@ def all_of_it():
     new.progress = True
     with contextlib.redirect_stderr(io.StringIO()):
         new.run(updates=3)
+        trainer.run(updates=3)  # which another thread of the parent is running
 
 while not trainer.update:
     time.sleep(0.01)

@@ -242,6 +242,26 @@ def test_trainers_of_one_model_run_and_save(tmp_path):
         assert fastrnn.load(tmp_path / f"{i}.safetensors").block.tobytes() == model.block.tobytes()
 
 
+def test_a_history_is_read_while_it_grows():
+    """Nothing that is added gets lost, and every reader sees a beginning of it."""
+    history, whole = fastrnn.History(seq_length=1), np.arange(6000.0)
+
+    def work(i):
+        if not i:
+            for n in range(0, 6000, 2):
+                history.extend(whole[n : n + 2], whole[n : n + 2], whole[n : n + 2])
+        while len(history) < 6000:
+            n = len(history)
+            loss, other = history.loss, history.copy()
+            assert n <= len(loss) <= len(other) == len(other.loss)
+            assert np.array_equal(loss, whole[: len(loss)])
+            assert np.array_equal(other.loss, whole[: len(other)])
+            assert len(history.train_loss) >= n
+
+    in_threads(4, work)
+    assert np.array_equal(history.loss, whole) and len(history) == 6000
+
+
 @pytest.mark.parametrize("bits", ["PCG64", "MT19937"])
 def test_generators_are_drawn_from_by_one_thread_at_a_time(bits):
     """Two networks and the caller share them: as many numbers are drawn as in one thread, and no
@@ -563,6 +583,8 @@ def counter(tmp_path_factory):
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if platform.libc_ver()[0] != "glibc" or not compiler:
         pytest.skip("needs a C compiler and glibc, whose malloc can be replaced")
+    if "-fsanitize=" in fastrnn.build_info()["compiler"]:
+        pytest.skip("the sanitizers have a malloc of their own")
     path = tmp_path_factory.mktemp("counter") / "counter.so"
     done = subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-w", "-x", "c", "-", "-o", path],
                           input=COUNTER, text=True, capture_output=True)

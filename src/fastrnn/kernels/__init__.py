@@ -9,11 +9,11 @@ from .measure import map, peak
 from .network import Network
 from .optimizer import Optimizer
 from .reservoir import Reservoir
-from .team import Team
+from .team import Team, no_fork
 from .training import Training
 
 __all__ = [
     "CELL_TABLE", "CELLS", "FUNCTIONS", "ISAS", "LOSSES", "MOST_LAYERS", "OPTIMIZERS", "RUN",
     "STRIP", "CellInfo", "Network", "Optimizer", "Reservoir", "Team", "Training", "aligned_zeros",
-    "available_isas", "compiler", "lanes", "map", "peak", "running_isa",
+    "available_isas", "compiler", "lanes", "map", "no_fork", "peak", "running_isa",
 ]

@@ -10,7 +10,7 @@ from fastrnn.kernels.c cimport (
 )
 from fastrnn.kernels.gemm cimport gemm_double, gemm_float
 from fastrnn.kernels.reservoir cimport Reservoir
-from fastrnn.kernels.team cimport Team
+from fastrnn.kernels.team cimport NoFork, Team
 
 import threading
 from contextlib import ExitStack, contextmanager
@@ -19,7 +19,6 @@ import numpy as np
 
 from .border import CELL_TABLE, CELLS, LOSSES, aligned_zeros
 from .memory import check_memory
-from .team import no_fork
 
 
 @contextmanager
@@ -211,7 +210,7 @@ cdef class Network:
         elif out is not None:
             y = data(out, self.dtype, rows * (net.K or net.H), "out")
         cdef Team team = Team(len(self.slices), threads)
-        with no_fork, self.lock, held(generators), team, nogil:
+        with NoFork(), self.lock, held(generators), team, nogil:
             self.kernels.unroll(net, &team.team, p, g, self.workspace, &batch, h, each, hits, y,
                                 bits)
             self.forwarded = 0 if net.K else batch.T
@@ -239,9 +238,8 @@ cdef class Network:
         cdef address dh = data(dstate, self.dtype, <int64_t> self.net.N * self.P, "dstate")
         cdef address d = data(dx, self.dtype, dx.size, "dx")
         cdef Team team = Team(len(self.slices), threads)
-        with no_fork, self.lock, team:
+        with NoFork(), self.lock, team:
             if T < 1 or T != self.forwarded:
-                self.kernels.dismiss(&team.team)
                 raise ValueError(f"there is no forward of {T} time steps to go back through")
             with nogil:
                 self.forwarded = 0
@@ -273,6 +271,6 @@ cdef class Network:
         cdef fastrnn_choice choice = [temperature, top_k or self.net.K, top_p, min_p, penalty, NULL]
         if seen is not None:
             choice.seen = <uint8_t *> data(seen, np.uint8, <int64_t> self.net.N * self.net.K, "seen")
-        with no_fork, self.lock, nogil:
+        with NoFork(), self.lock, nogil:
             self.kernels.sample(&self.net, p, self.workspace, h, x, weights, &choice, u, n, y)
         return out

@@ -6,12 +6,11 @@ from fastrnn.kernels.border cimport data, padded, select
 from fastrnn.kernels.c cimport (
     FASTRNN_MOST_PARTS, FASTRNN_STRIP, address, fastrnn_reservoir, fastrnn_series,
 )
-from fastrnn.kernels.team cimport Team
+from fastrnn.kernels.team cimport NoFork, Team
 
 import numpy as np
 
 from .border import aligned_zeros
-from .team import no_fork
 
 
 cdef class Reservoir:
@@ -72,7 +71,7 @@ cdef class Reservoir:
         s.work = data(work, self.dtype, work.size, "work")
         cdef int panels = (w.H + FASTRNN_STRIP - 1) // FASTRNN_STRIP
         cdef Team team = Team(min(panels, FASTRNN_MOST_PARTS) if Wout is None else 1, threads)
-        with no_fork, team, nogil:
+        with NoFork(), team, nogil:
             s.parts = 1 + team.team.helpers
             self.kernels.run_series(w, &team.team, &s)
         return out

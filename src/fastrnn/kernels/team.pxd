@@ -4,3 +4,6 @@ cdef class Team:
     cdef fastrnn_team team
     cdef const fastrnn_kernels *kernels
     cdef list threads
+
+cdef class NoFork:
+    pass

@@ -39,6 +39,7 @@ cdef class Team:
         return self
 
     def __exit__(self, *_):
+        self.kernels.dismiss(&self.team)    # again, or for the first time where an error came before
         for thread in self.threads:
             thread.join()
 

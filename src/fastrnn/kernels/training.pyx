@@ -5,13 +5,12 @@ from fastrnn.kernels.border cimport data
 from fastrnn.kernels.c cimport FASTRNN_CHUNK, address, fastrnn_network, fastrnn_training
 from fastrnn.kernels.network cimport Network
 from fastrnn.kernels.optimizer cimport Optimizer
-from fastrnn.kernels.team cimport Team
+from fastrnn.kernels.team cimport NoFork, Team
 
 import numpy as np
 
 from .border import LOSSES, aligned_zeros
 from .network import held
-from .team import no_fork
 
 
 cdef class Training:
@@ -160,7 +159,7 @@ cdef class Training:
         cdef address each = data(loss, np.float64, updates, "loss")
         cdef address smoothed = data(smooth, np.float64, updates, "smooth")
         cdef Team team = Team(len(self.network.slices), self.threads)
-        with no_fork, self.network.lock, held(self.generators), team:
+        with NoFork(), self.network.lock, held(self.generators), team:
             # from here to the end of the call nothing of Python runs, no handler of a signal either
             self.t.rates, self.t.loss, self.t.smooth, self.t.team = r, each, smoothed, &team.team
             self.t.starts, self.t.lengths, self.t.labels = rows[0], rows[1], rows[2]
@@ -175,13 +174,14 @@ cdef class Training:
         cdef address rows[3]
         cdef Team team = Team(len(self.network.slices), self.threads)
         self.rows(1, starts, lengths, labels, rows)
-        with no_fork, self.network.lock, team:
+        with NoFork(), self.network.lock, team:
             self.t.starts, self.t.lengths, self.t.labels = rows[0], rows[1], rows[2]
             self.t.team = &team.team
             self.losses[:] = 0      # and it stays 0 where nothing is predicted
             with nogil:
                 self.network.kernels.next_losses(&self.t)
-            return float(self.losses.sum() / max(1, np.count_nonzero(self.losses)))
+            count = self.losses.size if lengths is None else np.count_nonzero(self.losses)
+            return float(self.losses.sum() / max(1, count))
 
     @property
     def most_loss(self):
@@ -190,7 +190,8 @@ cdef class Training:
 
     @most_loss.setter
     def most_loss(self, double value):
-        self.t.most_loss = min(value, np.finfo(float).max)
+        with self.network.lock:
+            self.t.most_loss = min(value, np.finfo(float).max)
 
     cdef int note(self) except -1:
         self.now = {"update": self.t.update, "epoch": self.t.epoch, "position": self.t.position,

@@ -61,6 +61,8 @@ class History:
         # loss, smoothed loss and learning rate, each piece (3, updates)
         self._pieces = [np.array([loss, smooth_loss, learning_rate], np.float64)]
         self._length: int = self._pieces[0].shape[1]
+        # the list of pieces that was joined last, how many there were, and the result
+        self._known = self._pieces, 1, self._pieces[0]
         self.valid_loss = np.array(valid_loss, np.float64)
         self.valid_updates = np.array(valid_updates, np.int64)
         self.accuracy = np.array(accuracy, np.float64)
@@ -69,8 +71,14 @@ class History:
 
     def extend(self, loss: NDArray[np.float64], smooth_loss: NDArray[np.float64],
                learning_rate: NDArray[np.float64]) -> None:
-        """Append the losses, smoothed losses and learning rates of more updates."""
-        self._pieces.append(np.array([loss, smooth_loss, learning_rate]))
+        """Append the losses, smoothed losses and learning rates of more updates. Other threads may
+        read meanwhile: they change no list."""
+        new = np.array([loss, smooth_loss, learning_rate])
+        pieces, count, joined = self._known
+        if pieces is self._pieces and count == len(pieces) > 1:
+            self._pieces = [joined, new]
+        else:
+            self._pieces.append(new)
         self._length += len(loss)
 
     def add_validation(self, loss: float, update: int) -> None:
@@ -84,12 +92,18 @@ class History:
 
     def copy(self) -> "History":
         """A copy of the history that shares no array with it."""
-        return deepcopy(self)
+        other = deepcopy(self)
+        other._length = other._joined().shape[1]  # another thread may have added some in between
+        return other
 
     def _joined(self) -> NDArray[np.float64]:
-        if len(self._pieces) > 1:
-            self._pieces = [np.concatenate(self._pieces, axis=1)]
-        return self._pieces[0]
+        pieces, count, joined = self._known
+        if pieces is not self._pieces or count != len(pieces):
+            pieces = self._pieces
+            count = len(pieces)
+            joined = np.concatenate(pieces[:count], axis=1) if count > 1 else pieces[0]
+            self._known = pieces, count, joined
+        return joined
 
     @property
     def loss(self) -> NDArray[np.float64]:

@@ -429,9 +429,11 @@ class Model(Network):
         """
         store.write(path, *self.stored(), overwrite=overwrite)
 
-    def stored(self) -> tuple[store.Tensors, dict[str, Any]]:
-        """The tensors and the JSON for a file that stores this model."""
-        tensors, about = storing.stored(self, self.history, self.known, self.starts)
+    def stored(self, history: History | None = None) -> tuple[store.Tensors, dict[str, Any]]:
+        """The tensors and the JSON for a file that stores this model, with a history of its own or
+        of one of its trainers."""
+        tensors, about = storing.stored(self, self.history if history is None else history,
+                                        self.known, self.starts)
         return tensors, about | {
             "vocabulary": self.vocabulary and self.vocabulary.to_dict(),
             "sizes": None if self.vocabulary else asdict(self.sizes)}

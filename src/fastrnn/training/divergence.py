@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.source import Reading
+from ..data.source import Reading, Source
 from ..model.history import History, averaged
 from ..model.model import Model
 
@@ -64,7 +64,7 @@ def loss_of_guessing(model: Model, reading: Reading) -> float:
 
 
 def diagnose(model: Model, update: int, grads: NDArray[Any], losses: NDArray[np.float64],
-             config: Mapping[str, Any], unit: str, after: str) -> DivergenceError:
+             config: Mapping[str, Any], source: Source, after: str) -> DivergenceError:
     """The error for an update with these gradients (a block) and losses (T, N); `after` says what
     has become of the run."""
     with np.errstate(all="ignore"):
@@ -75,9 +75,10 @@ def diagnose(model: Model, update: int, grads: NDArray[Any], losses: NDArray[np.
         steps = losses.sum(axis=1)
         wrong = np.flatnonzero(~np.isfinite(steps))
         step = int(wrong[0] if len(wrong) else steps.argmax())
-        loss = float(losses.sum() / max(1, np.count_nonzero(losses)))
+        count = losses.size if source.steps is None else np.count_nonzero(losses)
+        loss = float(losses.sum() / max(1, count))
         norm = math.sqrt(sum(n * n for n in norms.values()))
-    kind = "squared error" if model.config["loss"] == "mean_squared_error" else f"nats per {unit}"
+    kind = "squared error" if model.config["loss"] == "mean_squared_error" else f"nats per {source.unit}"
     first = "is not finite" if strange else "is the largest"
     return DivergenceError(update, loss, tensor, step, norm, (
         f"training has diverged: the loss of update {update:,} is {loss:.3g} {kind}, highest at "

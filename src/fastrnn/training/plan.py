@@ -11,7 +11,7 @@ from weakref import WeakSet
 import tqdm as plain
 from tqdm.auto import tqdm
 
-from ..kernels.team import no_fork
+from ..kernels import no_fork
 from ..plots import in_notebook
 from ..screen import Unfailing
 from ..validate import positive_int

@@ -139,7 +139,7 @@ class Trainer:
         self._initial: Any = checksum(model)  # the parameters from which the run began
         self._digests, self._starts = self._source.digests(), self._source.starts()
         self._rates: NDArray[np.float64] | None = None  # of the updates of a run that is repeated
-        self._running = threading.Lock()
+        self._running, self._process = threading.Lock(), os.getpid()
         self._between = threading.RLock()  # held while parameters and history may disagree
         self._prepare()
 
@@ -239,6 +239,8 @@ class Trainer:
         OSError
             The checkpoint could not be written at the end; before, that is a warning.
         """
+        if self._process != os.getpid():  # a fork's child, without the thread that was running it
+            self._running, self._process = threading.Lock(), os.getpid()
         if not self._running.acquire(blocking=False):
             raise RuntimeError("this trainer is running already, in another thread or around the "
                                "callback that calls run: wait for it, or make a second Trainer "
@@ -348,7 +350,8 @@ class Trainer:
             self._guess = max(self._guess, loss) or 1.0
         if loss <= GOOD * self._guess:
             arrays, run = self.stored()
-            self._good.keep(arrays | {"block": self.model.block}, run)
+            with kernels.no_fork:
+                self._good.keep(arrays | {"block": self.model.block}, run)
         self._good.looked(began)
         return loss / self._guess
 
@@ -358,7 +361,7 @@ class Trainer:
         back = (f"The model is that of update {good.run['counters']['update']:,} again, its last "
                 "good state. " if good.arrays else "")
         error = diagnose(self.model, self.update + 1, self._training.grads, self._training.losses,
-                         self.config, self._source.unit, back)
+                         self.config, self._source, back)
         if good.arrays:
             self._go_back()
         if (self.config["on_divergence"] == "raise" or not good.arrays
@@ -372,7 +375,7 @@ class Trainer:
     def _go_back(self) -> None:
         """Back to the last good state, but for the time that is spent and the halved rate."""
         good = self._good
-        with self._between:
+        with kernels.no_fork, self._between:
             self.model.block[:] = good.arrays["block"]
             self._restore(good.arrays, good.run)
             self.history.cut(self.update, self.epoch)
@@ -424,7 +427,7 @@ class Trainer:
             if len(self.history) != self.update:
                 raise RuntimeError(f"{self.update} updates were made, and the losses of "
                                    f"{len(self.history)} recorded: load the last checkpoint")
-            tensors, about = self.model.stored()
+            tensors, about = self.model.stored(self.history)
             more, run = self.stored()
             write(path, tensors | more, about | {"trainer": run}, overwrite=overwrite)
 
