@@ -126,7 +126,7 @@ def work(seed, first, count, step, shown=False):
         for start in range(0, len(numbers), BATCH):
             batch(files, list(numbers[start : start + BATCH]), total)
             if shown and start // BATCH % 20 == 19:
-                print(f"{start + BATCH} files, {len(total['faults'])} faults", file=sys.stderr)
+                print(f"{start + BATCH} files, faults: {total['faults']}", file=sys.stderr)
     return total
 
 

@@ -58,8 +58,8 @@ def one_file(data):
         trainer = allowed(fastrnn.Trainer.from_checkpoint, PATH, source, progress=False, threads=1)
         if trainer is not None:
             allowed(trainer.run, updates=2)
-            trainer.save(PATH)
-            fastrnn.load(PATH)
+            trainer.save(f"{PATH}.2")
+            fastrnn.load(f"{PATH}.2")
 
 
 def changed(data, most, seed):

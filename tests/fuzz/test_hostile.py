@@ -39,7 +39,7 @@ def refused(path, file, match="", opening=None):
     start = time.process_time()
     with pytest.raises(ValueError, match=f"(?s)hostile.safetensors.*{match}") as error:
         (opening or fastrnn.load)(path)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 3
     assert len(str(error.value)) < 2000  # whatever is in the file
 
 
@@ -444,5 +444,5 @@ def test_a_hostile_configuration_file(tmp_path, capsys, text):
     config.write_text(text)
     start = time.process_time()
     assert cli.main(["train", __file__, "--config", str(config)]) == 2
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 3
     assert "hostile.toml" in capsys.readouterr().err
