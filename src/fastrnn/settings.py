@@ -456,6 +456,13 @@ class Fixed(dict[str, Any]):
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
 
+    def __getitem__(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        return list(value) if isinstance(value, tuple) else value  # a copy, for the labels
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default
+
     def __reduce__(self) -> Any:  # a copy, or what is unpickled, is a dict of its own
         return dict, (dict(self),)
 

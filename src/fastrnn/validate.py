@@ -3,13 +3,14 @@
 import difflib
 import math
 import operator
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-MOST = 1e30  # of a setting: beyond it float32, which ends at 3e38, soon has no numbers
+MOST = sys.float_info.max
 
 
 def positive_int(name: str, value: Any, least: int = 1, below: int = 2**31) -> int:

@@ -47,7 +47,7 @@ def call(here, capsys):
 def trained(call):
     assert call("train", "book.txt", *SMALL, "--updates", 150, "--no-progress",
                 "--checkpoint", "m") [::2] == (0, "")
-    return "m"
+    return "m.safetensors"
 
 
 def start(*arguments, environment=None, **settings):
@@ -78,7 +78,7 @@ def test_train_is_train(call, here):
     loaded = fastrnn.load("out")
     assert loaded.block.tobytes() == model.block.tobytes()
     assert loaded.history.loss.tobytes() == model.history.loss.tobytes()
-    assert sorted(os.listdir()) == ["book.txt", "out"]
+    assert sorted(os.listdir()) == ["book.txt", "out.safetensors"]
 
 
 def flags_of(command):
@@ -192,7 +192,8 @@ def test_resume(call):
     rest = call("train", "book.txt", "--resume", "part", "--updates", 90, "--no-progress")
     assert whole[::2] == part[::2] == rest[::2] == (0, "")
     assert fastrnn.load("part").block.tobytes() == fastrnn.load("whole").block.tobytes()
-    assert sorted(os.listdir()) == ["book.txt", "part", "whole"]  # it went to the same file
+    # it went to the same file
+    assert sorted(os.listdir()) == ["book.txt", "part.safetensors", "whole.safetensors"]
     code, _, err = call("train", "book.txt", "--resume", "part", "--hidden-size", 10)
     assert code == 2 and "was made with --hidden-size 9" in err
 

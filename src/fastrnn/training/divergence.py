@@ -78,7 +78,8 @@ def diagnose(model: Model, update: int, grads: NDArray[Any], losses: NDArray[np.
         count = losses.size if source.steps is None else np.count_nonzero(losses)
         loss = float(losses.sum() / max(1, count))
         norm = math.sqrt(sum(n * n for n in norms.values()))
-    kind = "squared error" if model.config["loss"] == "mean_squared_error" else f"nats per {source.unit}"
+    kind = ("squared error" if model.config["loss"] == "mean_squared_error" else
+            f"nats per {source.unit}")
     first = "is not finite" if strange else "is the largest"
     return DivergenceError(update, loss, tensor, step, norm, (
         f"training has diverged: the loss of update {update:,} is {loss:.3g} {kind}, highest at "
