@@ -10,6 +10,7 @@ import numpy as np
 from . import recipe
 from .data.corpus import Corpus
 from .data.source import Source
+from .files.store import existing
 from .model.model import Model
 from .presets import PLAN, PRESETS
 from .screen import show
@@ -154,7 +155,7 @@ def _resumed(source: Any, path: str | os.PathLike[str],
              given: dict[str, Any]) -> tuple[Trainer, str]:
     """The trainer that wrote a checkpoint, with the given settings where they may differ."""
     corpus, changes = _as_before(source, path, given, FREE, "go on")
-    changes.setdefault("checkpoint", path)
+    changes.setdefault("checkpoint", existing(path))
     trainer = Trainer.from_checkpoint(path, corpus, **changes)
     if trainer.is_over:
         more = 2 * (trainer.config["minutes"] or trainer.planned or 1)

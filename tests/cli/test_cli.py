@@ -520,7 +520,7 @@ def test_gradcheck_of_a_text(call, here, more):
 def test_gradcheck_of_a_checkpoint(call, trained):
     code, out, err = call("gradcheck", trained, "--seq-length", 6, "--batch-size", 4)
     assert (code, err) == (0, "")
-    assert out.startswith("m: cell rnn, L 1, K 10, H 9, T 6, N 4, float32\n")
+    assert out.startswith("m.safetensors: cell rnn, L 1, K 10, H 9, T 6, N 4, float32\n")
     model = fastrnn.load(trained)
     assert f"81 of {model.params['layer0.Wh'].size}" in out
     model.params["layer0.Wh"][:] = np.random.default_rng(0).normal(0, 30, (9, 9))
@@ -552,7 +552,8 @@ def test_gradcheck_refuses(call, trained, here):
     (here / "short.txt").write_text("short")
     for arguments, message in [
             ([trained, "--cell", "lstm", "--hidden-size", 4],
-             "'m' is a checkpoint, which fixes the model: leave out --cell, --hidden-size"),
+             "'m.safetensors' is a checkpoint, which fixes the model: leave out --cell, "
+            "--hidden-size"),
             ([trained, "--dtype", "float64"], "leave out --dtype"),
             (["nowhere.txt"], "no file 'nowhere.txt'"),
             (["nowhere.safetensors"], "no file 'nowhere.safetensors': give the path of a "

@@ -10,7 +10,7 @@ from typing import Any
 from ..cells import CELLS
 from ..data import datasets
 from ..data.corpus import Corpus
-from ..files.store import check_writable, is_ours
+from ..files.store import check_writable, existing, is_ours
 from ..model.history import averaged, in_words
 from ..model.model import Model
 from ..plots import check_kind, drawn_here
@@ -70,8 +70,9 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
         given["valid_fraction"] = 1 - positive_float("train_frac", train_frac)
     settings = given_to(TrainSettings, given)
     check(settings)  # before a large text is read
-    settings["checkpoint"] = (_with_suffix(settings.get("checkpoint")) or settings.get("resume")
-                              or _new_name(DEFAULT_CHECKPOINT))
+    resume = settings.get("resume")
+    settings["checkpoint"] = (_with_suffix(settings.get("checkpoint"))
+                              or resume and existing(resume) or _new_name(DEFAULT_CHECKPOINT))
     plot, progress = given.get("plot"), settings.get("progress", True)
     overwrite = settings.get("overwrite", False)
     if plot is not None:

@@ -165,14 +165,19 @@ def is_ours(path: str | os.PathLike[str]) -> bool:
     return not length or (start.startswith(b'{"__metadata__"') and b'"fastrnn"' in start)
 
 
+def existing(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """The path or, where only that is a file, the one that the command line completes it to."""
+    completed = f"{os.fsdecode(path)}.safetensors"
+    return completed if not Path(path).exists() and Path(completed).is_file() else path
+
+
 def read(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
     """The tensors and the JSON of a file that `write` wrote.
 
     Nothing in the file is believed: every size is compared with that of the file before memory is
     taken for it. OSError for a file that cannot be read, ValueError for one that is no checkpoint.
     """
-    if not Path(path).exists() and Path(f"{os.fspath(path)}.safetensors").is_file():
-        path = f"{os.fspath(path)}.safetensors"  # as the command line completes names
+    path = existing(path)
     shown = str(Path(path))
     if Path(path).is_dir():
         raise IsADirectoryError(f"{shown!r} is a directory: give the path of a checkpoint file")
