@@ -38,8 +38,8 @@ def here(tmp_path, monkeypatch):
     good = (tmp_path / "good.safetensors").read_bytes()
     files["good.safetensors"] = good
     files["cut.safetensors"] = good[:-100]
-    files["future.safetensors"] = good.replace(b'format_version\\":5', b'format_version\\":7') \
-        .replace(b'format_version\\": 5', b'format_version\\": 7')
+    files["future.safetensors"] = good.replace(b'format_version\\":6', b'format_version\\":7') \
+        .replace(b'format_version\\": 6', b'format_version\\": 7')
     assert files["future.safetensors"] != good
     for name in ("cut.safetensors", "future.safetensors"):
         (tmp_path / name).write_bytes(files[name])

@@ -410,7 +410,7 @@ for _ in range(300):
     trainer._training.run(np.full(2, 0.01))
     model.sample(5)
 signal.setitimer(signal.ITIMER_REAL, 0)
-assert len(samples) > 100
+assert len(samples) > 10
 print(trainer.update > 0 and np.isfinite(model.block).all())
 """
 
