@@ -71,14 +71,17 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
     settings = given_to(TrainSettings, given)
     check(settings)  # before a large text is read
     resume = settings.get("resume")
+    if resume is not None:
+        settings["resume"] = resume = existing(resume)
     settings["checkpoint"] = (_with_suffix(settings.get("checkpoint"))
-                              or resume and existing(resume) or _new_name(DEFAULT_CHECKPOINT))
+                              or resume or _new_name(DEFAULT_CHECKPOINT))
     plot, progress = given.get("plot"), settings.get("progress", True)
     overwrite = settings.get("overwrite", False)
     if plot is not None:
         check_kind(plot)  # before an hour of training, not after it
         check_writable(plot, overwrite or drawn_here(plot))
-    check_writable(settings["checkpoint"], overwrite)
+    if settings["checkpoint"] != resume:  # which is read first
+        check_writable(settings["checkpoint"], overwrite)
     corpus = _corpus(given, settings)
     began = time.perf_counter()
     model = train(corpus, **settings)
@@ -103,7 +106,7 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
 def _with_suffix(path: str | None) -> str | None:
     """The name of a new checkpoint, completed; ValueError for one that looks like another kind of
     file."""
-    if path is None or is_ours(path):
+    if path is None or is_ours(path) or os.path.isdir(path):
         return path
     stem, suffix = os.path.splitext(path)
     if not suffix and os.path.basename(path):
