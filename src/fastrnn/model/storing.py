@@ -82,7 +82,7 @@ def restore(
         raise ValueError("the validations do not lie one after another within the updates")
     seq_length = about["history"]["seq_length"]
     if seq_length is not None:
-        seq_length = positive_float("seq_length", seq_length)
+        seq_length = positive_float("seq_length", seq_length, most=1e30)
     for name, p in network.params.items():
         p[:] = tensors[name]
     network.state[:] = tensors["state"][:1]
