@@ -3,14 +3,11 @@
 import difflib
 import math
 import operator
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-MOST = sys.float_info.max
 
 
 def positive_int(name: str, value: Any, least: int = 1, below: int = 2**31) -> int:
@@ -25,7 +22,7 @@ def positive_int(name: str, value: Any, least: int = 1, below: int = 2**31) -> i
     return number
 
 
-def positive_float(name: str, value: Any, *, zero: bool = False, most: float = MOST) -> float:
+def positive_float(name: str, value: Any, *, zero: bool = False, most: float = math.inf) -> float:
     """Return value as a finite float above 0, or at least 0 if `zero`, and at most `most`."""
     bound = " of 0 or more" if zero else " above 0"
     number = finite_float(name, value, bound, most)
@@ -34,7 +31,7 @@ def positive_float(name: str, value: Any, *, zero: bool = False, most: float = M
     return number
 
 
-def finite_float(name: str, value: Any, bound: str = "", most: float = MOST) -> float:
+def finite_float(name: str, value: Any, bound: str = "", most: float = math.inf) -> float:
     """Return value as a finite float from -most to most; `bound` is named in the message only."""
     try:
         number = float(value)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -671,3 +672,44 @@ def test_resume_without_the_text_says_which(call):
     code, _, err = call("train", "--resume", "model.safetensors", "--updates", 9)
     assert code == 2
     assert "was trained on 'book.txt': give that FILE too" in err
+
+
+# ---- names of checkpoints, and what is not replaced ----
+
+@pytest.mark.parametrize(("given", "made"), [
+    ("model", "model.safetensors"), ("a.b/model", "a.b/model.safetensors"), ("m.st", "m.st")])
+def test_names_of_checkpoints(call, given, made):
+    os.makedirs("a.b")
+    assert call("train", "book.txt", *SMALL, "--updates", 3, "--no-progress", "--checkpoint",
+                given)[0] == 0
+    assert os.path.isfile(made)
+    assert call("info", given)[0] == 0
+    assert call("train", "book.txt", "--resume", given, "--updates", 5, "--no-progress")[0] == 0
+    assert len(fastrnn.load(made).history) == 5
+
+
+def test_a_book_is_not_replaced_by_its_model(call):
+    before = Path("book.txt").read_bytes()
+    for name, said in (("book.txt", "give such a name: --checkpoint book.safetensors"),
+                       ("model.pt", "give such a name: --checkpoint model.safetensors")):
+        code, _, err = call("train", "book.txt", *SMALL, "--updates", 3, "--checkpoint", name)
+        assert code == 2 and said in err
+    Path("other.safetensors").write_text("notes")
+    code, _, err = call("train", "book.txt", *SMALL, "--updates", 3, "--checkpoint",
+                        "other.safetensors")
+    assert code == 2 and "fastrnn did not write it" in err and "--overwrite" in err
+    assert call("train", "book.txt", *SMALL, "--updates", 3, "--no-progress", "--checkpoint",
+                "other.safetensors", "--overwrite")[0] == 0
+    assert Path("book.txt").read_bytes() == before
+
+
+def test_a_picture_of_another_program_is_not_replaced(call):
+    pytest.importorskip("matplotlib")
+    Path("photo.png").write_bytes(b"\x89PNG a photo")
+    arguments = ("train", "book.txt", *SMALL, "--updates", 3, "--no-progress", "--plot")
+    code, _, err = call(*arguments, "photo.png")
+    assert code == 2 and "fastrnn did not write it" in err
+    assert Path("photo.png").read_bytes() == b"\x89PNG a photo"
+    for kind in ("png", "svg", "pdf"):
+        for _ in range(2):  # its own picture is drawn anew
+            assert call(*arguments, f"loss.{kind}")[0] == 0

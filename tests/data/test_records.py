@@ -331,7 +331,7 @@ def test_updates_are_those_of_a_loop_by_hand(labelled, optimizer):
         model.params, 0.01)
     losses, seen = [], []
     for _ in range(2 * 8):
-        starts, lengths, labels = trainer._rows(1)
+        starts, lengths, labels = trainer._updates.rows(1)
         count, sums, total = (lengths > 0).sum(), dict.fromkeys(model.params, 0.0), 0.0
         for n in np.flatnonzero(lengths):
             ids = corpus.ids[starts[n] : starts[n] + lengths[n] + 1][None]
@@ -623,7 +623,7 @@ def test_bad_training():
     ):
         with pytest.raises(ValueError, match=message):
             classic(corpus, progress=False, **keywords)
-    training = trainer_of(corpus)._training
+    training = trainer_of(corpus)._updates.training
     rates, starts, steps, labels = (np.ones(1), np.zeros(4, np.int64), np.ones(4, np.int64),
                                     np.zeros(4, np.int32))
     for change in ((starts, steps, labels + 3), (starts, steps, labels - 1), (starts, steps, None),

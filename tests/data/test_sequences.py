@@ -215,7 +215,7 @@ def test_updates_are_those_of_a_loop_by_hand(reads, predicts):
     optimizer = fastrnn.optim.Adam(model.params, 0.01)
     losses, seen = [], []
     for update in range(2 * 5):
-        starts, lengths, _ = trainer._rows(1)
+        starts, lengths, _ = trainer._updates.rows(1)
         rows = starts[lengths > 0] // 6
         seen.append(rows)
         assert len(rows) == (3 if update % 5 == 4 else 5)
@@ -245,7 +245,7 @@ def test_every_optimizer_by_hand(reads, predicts, optimizer):
     rule = getattr(fastrnn.optim, {"adagrad": "AdaGrad", "sgd": "SGD", "rmsprop": "RMSProp"}[
         optimizer])(model.params, 0.01)
     for _ in range(6):
-        starts, lengths, _ = trainer._rows(1)
+        starts, lengths, _ = trainer._updates.rows(1)
         part = sequences[starts[lengths > 0] // 6]
         _, grads, _ = model.loss_and_gradients(
             part.inputs, part.targets, mask=part.mask, lengths=part.lengths)
@@ -631,7 +631,7 @@ def test_the_border_checks_a_batch():
                         ("mask", batch["mask"].astype(bool))):
         with pytest.raises(ValueError):
             network.unroll(model.block, **(batch | {name: value}), state=state)
-    training = trainer_of(sequences_of("numbers", "symbols"))._training
+    training = trainer_of(sequences_of("numbers", "symbols"))._updates.training
     rates, starts, steps = np.ones(2), np.zeros(10, np.int64), np.ones(10, np.int64)
     for change in ((starts - 1, steps), (starts + 138, steps), (starts, steps + 6),
                    (starts, steps - 2), (starts, np.array([1] * 5 + [0] * 5)), (starts, None),

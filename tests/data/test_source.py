@@ -95,7 +95,7 @@ def test_updates_are_those_of_a_loop_by_hand(windows):
         fastrnn.Model(windows.sizes, cell="gru", hidden_size=7, dtype="float64", seed=3), windows,
         batch_size=5, optimizer="sgd", learning_rate=0.05, clip_value=None, progress=False, seed=4)
     twin = trainer.model.copy()
-    starts, _, _ = trainer._reading.order(np.random.default_rng((trainer._order_seed, 0)))
+    starts, _, _ = trainer._reading.order(np.random.default_rng((trainer._updates.order_seed, 0)))
     trainer.run(updates=3)
     for update in range(3):
         rows = starts[5 * update : 5 * update + 5]

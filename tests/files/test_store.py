@@ -349,3 +349,112 @@ def test_no_such_file(tmp_path, monkeypatch, name):
 def test_a_directory(tmp_path):
     with pytest.raises(IsADirectoryError, match="is a directory"):
         fastrnn.load(tmp_path)
+
+
+# ---- what is never replaced ----
+
+FOREIGN = [b"a book, all of it " * 20, b"x", b"\x89PNG\r\n\x1a\n" + bytes(99),
+           b"\x10" + bytes(7) + b'{"a": "fastrnn"}']
+
+
+@pytest.mark.parametrize("data", FOREIGN, ids=range(len(FOREIGN)))
+@pytest.mark.parametrize("way", ["path", "relative", "link", "link of a directory"])
+def test_a_file_of_another_program_is_not_replaced(tmp_path, corpus, monkeypatch, data, way):
+    monkeypatch.chdir(tmp_path)
+    book = tmp_path / "book.txt"
+    book.write_bytes(data)
+    (tmp_path / "link").symlink_to(book)
+    (tmp_path / "here").symlink_to(tmp_path)
+    path = {"path": book, "relative": "here/../book.txt", "link": "link",
+            "link of a directory": "here/book.txt"}[way]
+    if way == "relative":
+        path = "./book.txt"
+    model = fastrnn.Model(corpus.vocabulary, hidden_size=3)
+    for write in (model.save, fastrnn.Trainer(model, corpus, progress=False).save,
+                  lambda path: train(corpus, hidden_size=3, updates=1, checkpoint=path)):
+        with pytest.raises(FileExistsError, match="fastrnn did not write it.*overwrite=True"):
+            write(path)
+        assert book.read_bytes() == data
+    assert sorted(os.listdir()) == ["book.txt", "here", "link"]
+    train(corpus, hidden_size=3, updates=1, checkpoint=path, overwrite=True)
+    assert len(fastrnn.load(book).history) == 1
+    model.save(path)  # now it is fastrnn's
+
+
+def test_a_file_that_is_replaced_meanwhile_is_left_alone(tmp_path, corpus):
+    path = tmp_path / "m.safetensors"
+
+    def other_program(trainer):
+        if trainer.update == 20:
+            path.write_bytes(b"mine")
+
+    with pytest.raises(FileExistsError), pytest.warns(UserWarning, match="tries again"):
+        train(corpus, **SIZES, updates=60, sample_every=10, checkpoint=path, checkpoint_every=10,
+              callback=other_program)
+    assert path.read_bytes() == b"mine"
+
+
+def test_an_empty_file_is_replaced(tmp_path):
+    path = tmp_path / "m"
+    path.touch()
+    fastrnn.Model(fastrnn.Vocabulary("ab"), hidden_size=3).save(path)
+    assert fastrnn.load(path).block.size == 3 * 2 + 9 + 3 + 6 + 2
+
+
+# ---- memory and disk ----
+
+LIMITED = """
+import os, resource, sys
+import numpy as np
+import fastrnn
+model = fastrnn.Model(fastrnn.Vocabulary("abcd"), cell="lstm", hidden_size=1500)
+model.save("warm.safetensors")
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * resource.getpagesize()
+soft = used + model.block.nbytes // 2  # no second copy fits
+resource.setrlimit(resource.RLIMIT_AS, (soft, resource.RLIM_INFINITY))
+try:
+    model.block.copy()
+except MemoryError:
+    model.save("m.safetensors")
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+assert fastrnn.load("m.safetensors").block.tobytes() == model.block.tobytes()
+print(model.block.nbytes)
+"""
+
+FULL = """
+import resource, warnings
+import numpy as np
+import fastrnn
+corpus = fastrnn.Corpus.from_text("abcdefgh" * 200)
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+def disk(trainer):
+    full = 20 <= trainer.update < 60
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000 if full else limits[0], limits[1]))
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    fastrnn.train(corpus, preset="classic", hidden_size=20, updates=100, sample_every=10,
+                  checkpoint="m.safetensors", checkpoint_every=10, callback=disk, progress=False)
+print(len(told), len(fastrnn.load("m.safetensors").history))
+print(told[0].message)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and /proc of Linux")
+def test_a_save_needs_no_second_copy_in_memory(tmp_path):
+    done = subprocess.run([sys.executable, "-c", LIMITED], cwd=tmp_path, capture_output=True,
+                          text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 30e6
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+def test_a_full_disk_ends_no_run(tmp_path):
+    """A limit of the size of files stands for it; the disk has room again in the end."""
+    done = subprocess.run([sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
+    numbers, said = done.stdout.splitlines()
+    assert numbers == "4 100"
+    assert "cannot write 'm.safetensors' (File too large)" in said and "tries again" in said
+    assert os.listdir(tmp_path) == ["m.safetensors"]

@@ -1008,7 +1008,7 @@ def test_every_id_is_a_symbol(isa, cell, dtype, temperature):
 @pytest.mark.parametrize(("change", "message"), [
     ({"ids": [5, 0]}, "ids must hold ids from 0 to 4"),
     ({"ids": [0, -1]}, "ids must hold ids from 0 to 4"),
-    ({"ids": [0]}, "ids must be a writable, C-contiguous int32 array of 2 elements"),
+    ({"ids": [0]}, "ids must be a C-contiguous int32 array of 2 elements"),
     ({"uniforms": np.zeros((3, 1))}, "uniforms must be .* of 6 elements"),
     ({"uniforms": np.zeros((3, 2), np.float32)}, "uniforms must be .* float64"),
     ({"state": np.zeros((1, 4))}, "state must be .* of 8 elements"),

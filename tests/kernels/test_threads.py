@@ -213,7 +213,7 @@ def test_trainers_of_one_model_take_turns(batches):
 
     def result(order=None):
         model, all_of_them = trainers(batches, threads=2)
-        calls = [trainer._training.run for trainer in all_of_them]
+        calls = [trainer._updates.training.run for trainer in all_of_them]
         if order is None:
             losses = in_threads(len(calls), lambda i: calls[i](rates)[0])
         else:
@@ -248,9 +248,10 @@ def test_copies_and_files_are_whole(tmp_path):
     (_, (one,)), (model, (trainer,)) = trainers((8,)), trainers((8,), threads=2)
     between = {one.model.block.tobytes()}
     for _ in range(200):
-        one._training.run(rates)
+        one._updates.training.run(rates)
         between.add(one.model.block.tobytes())
-    thread = threading.Thread(target=lambda: [trainer._training.run(rates) for _ in range(200)])
+    run = trainer._updates.training.run
+    thread = threading.Thread(target=lambda: [run(rates) for _ in range(200)])
     thread.start()
     while thread.is_alive():
         assert model.copy().block.tobytes() in between
@@ -407,7 +408,7 @@ signal.signal(signal.SIGALRM, lambda *_: samples.append((model.sample(5), traine
 rng = np.random.default_rng(0)
 for _ in range(300):
     signal.setitimer(signal.ITIMER_REAL, 1e-6 + rng.uniform(0, 2e-3))
-    trainer._training.run(np.full(2, 0.01))
+    trainer._updates.training.run(np.full(2, 0.01))
     model.sample(5)
 signal.setitimer(signal.ITIMER_REAL, 0)
 assert len(samples) > 10

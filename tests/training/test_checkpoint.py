@@ -273,3 +273,29 @@ def test_a_failing_checkpoint_does_not_lose_the_trainer(tmp_path, corpus, monkey
     whole = train(corpus, hidden_size=9, updates=100)
     assert trainer.model.block.tobytes() == whole.block.tobytes()
     assert trainer.history.loss.tobytes() == whole.history.loss.tobytes()
+
+
+# ---- instruction sets ----
+
+@pytest.mark.skipif(len(fastrnn.build_info()["isas"]) < 2, reason="one instruction set runs here")
+def test_a_run_goes_on_with_its_own_instruction_set(tmp_path, corpus, monkeypatch, recwarn):
+    path, other = tmp_path / "m.safetensors", fastrnn.build_info()["isas"][0]
+    assert other != fastrnn.build_info()["isa"]
+    settings = {"hidden_size": 33, "cell": "lstm", "seq_length": 6, "batch_size": 3}
+    monkeypatch.setenv("FASTRNN_ISA", other)
+    whole = train(corpus, **settings, updates=200)
+    train(corpus, **settings, updates=100, checkpoint=path)
+    monkeypatch.delenv("FASTRNN_ISA")
+    assert train(corpus, resume=path, updates=200).block.tobytes() == whole.block.tobytes()
+    assert not recwarn
+    assert train(corpus, **settings, updates=200).block.tobytes() != whole.block.tobytes()
+
+
+@pytest.mark.skipif(len(fastrnn.build_info()["isas"]) < 2, reason="one instruction set runs here")
+def test_another_instruction_set_is_told(tmp_path, corpus, monkeypatch):
+    path = tmp_path / "m.safetensors"
+    train(corpus, hidden_size=9, updates=100, checkpoint=path)
+    first, other = fastrnn.build_info()["isa"], fastrnn.build_info()["isas"][0]
+    monkeypatch.setenv("FASTRNN_ISA", other)
+    with pytest.warns(UserWarning, match=f"instruction set {first}, and it goes on with {other}"):
+        train(corpus, resume=path, updates=110)

@@ -57,8 +57,8 @@ def test_the_file_holds_a_good_state(fox, tmp_path, model, optimizer, rate, on_d
     assert stored.block.tobytes() == trainer.model.block.tobytes()
     assert np.isfinite(stored.block).all()
     most = divergence.GOOD if on_divergence == "raise" else divergence.WORTHLESS
-    assert trainer._training.next_loss() <= most * math.log(len(fox.vocabulary)) * 1.01
-    assert (trainer.history.loss <= 100 * 25 * trainer._guess).all()
+    assert trainer._updates.training.next_loss() <= most * math.log(len(fox.vocabulary)) * 1.01
+    assert (trainer.history.loss <= 100 * 25 * trainer._updates.guess).all()
     if on_divergence == "raise" and trainer.update:  # the state of a run that ended there
         twin = make(fox, model, optimizer=optimizer, learning_rate=rate)
         twin.run(updates=trainer.update)
@@ -72,11 +72,11 @@ def test_going_back_is_bit_for_bit(corpus):
     trainer, twin = (make(corpus, model, **settings) for _ in range(2))
     trainer.run(updates=10)
     twin.run(updates=10)
-    trainer._good.look()
-    trainer._look()
-    trainer._training.run(np.full(5, 0.1), *trainer._rows(5))
+    trainer._updates.good.look()
+    trainer._updates.look()
+    trainer._updates.training.run(np.full(5, 0.1), *trainer._updates.rows(5))
     trainer.history.extend(*np.ones((3, 5)))
-    trainer._go_back()
+    trainer._updates.go_back()
     assert trainer.update == len(trainer.history) == 10
     for each in (trainer, twin):
         each.run(updates=30)
@@ -91,7 +91,7 @@ def test_what_the_error_says(fox):
         trainer.run()
     error = caught.value
     twin = make(fox, {"cell": "relu"}, optimizer="sgd", learning_rate=0.2, clip_value=None)
-    twin._training.run(np.full(error.update - 1, 0.2))
+    twin._updates.training.run(np.full(error.update - 1, 0.2))
     window = fox.ids[twin.position : twin.position + 26].astype(int)
     _, grads, _ = twin.model.loss_and_gradients(window[None, :-1], window[None, 1:], twin.state)
     losses = twin.model.losses(window[None, :-1], window[None, 1:], twin.state)[0]
@@ -190,12 +190,13 @@ def test_a_loss_of_guessing():
     numbers = np.random.default_rng(0).normal(size=(5, 9, 2))
     sequences = fastrnn.Sequences(numbers[:, :-1], numbers[:, 1:])
     trainer = fastrnn.Trainer(fastrnn.Model(sequences.sizes), sequences, progress=False)
-    assert trainer._guess == pytest.approx(np.abs(numbers[:, 1:]).max() ** 2)
+    assert trainer._updates.guess == pytest.approx(np.abs(numbers[:, 1:]).max() ** 2)
     text = corpus_of()
     for loss in ("cross_entropy", "binary_cross_entropy"):
         model = fastrnn.Model(text.vocabulary, loss=loss, init_scale=0.0, hidden_size=4)
         trainer = fastrnn.Trainer(model, text, progress=False)
-        assert trainer._guess == pytest.approx(trainer._training.next_loss(), rel=1e-5)
+        updates = trainer._updates
+        assert updates.guess == pytest.approx(updates.training.next_loss(), rel=1e-5)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "esn"])
@@ -213,21 +214,29 @@ def test_the_next_loss_is_that_of_the_next_update(cell, kind):
     order = {"order": "shuffled"} if kind == "shuffled" else {}
     trainer = fastrnn.Trainer(model, source, batch_size=3, progress=False, sample_every=0, **order)
     trainer.run(updates=4)
-    before = [array.tobytes() for array in (model.block, trainer.state, *trainer._memories)]
-    loss, counters = trainer._training.next_loss(*trainer._rows(1)), trainer._training.counters
-    assert [array.tobytes() for array in (model.block, trainer.state,
-                                          *trainer._memories)] == before
-    assert trainer._training.counters == counters
-    counted = trainer._training.losses.ravel()
-    counted = np.count_nonzero(counted)
+    updates = trainer._updates
+    arrays = (model.block, updates.state, updates.best, *updates.memories)
+    before = [array.tobytes() for array in arrays], updates.training.counters
+    rows = updates.rows(1)
+    loss = updates.training.next_loss(*rows)
+    assert before == ([array.tobytes() for array in arrays], updates.training.counters)
+    counted = np.count_nonzero(updates.training.losses)
     trainer.run(updates=1)
-    rows = 3 if trainer._reading.order is None or kind == "shuffled" else None
-    if rows:
-        assert loss == pytest.approx(trainer.history.loss[-1] * rows / counted, rel=1e-12)
-    else:
-        assert 0 < loss < 30 and counted > 3
+    full = 3 if kind in ("text", "shuffled") else np.count_nonzero(rows[1])  # rows of the batch
+    assert loss == pytest.approx(trainer.history.loss[-1] * full / counted, rel=1e-12)
 
 
 def test_on_divergence_is_checked(corpus):
     with pytest.raises(ValueError, match="on_divergence must be one of 'raise', 'rollback'"):
         classic(corpus, **SIZES, on_divergence="retry")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_without_a_good_state_nothing_is_saved(corpus, tmp_path, value):
+    path = tmp_path / "m.safetensors"
+    trainer = make(corpus, {"hidden_size": 9}, updates=20, checkpoint=path)
+    trainer.model.block[:] = value
+    with pytest.raises(fastrnn.DivergenceError), \
+            pytest.warns(UserWarning, match="is not saved"):
+        trainer.run()
+    assert not path.exists()

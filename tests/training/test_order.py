@@ -35,7 +35,7 @@ def test_an_epoch_has_each_window_once_in_a_new_order(corpus, monkeypatch):
     windows = len(corpus) - 6
     assert trainer.updates_per_epoch == windows // 4
     orders = []
-    inner = trainer._training
+    inner = trainer._updates.training
 
     class Spy:
         def __getattr__(self, name):
@@ -46,7 +46,7 @@ def test_an_epoch_has_each_window_once_in_a_new_order(corpus, monkeypatch):
             assert lengths is None and labels is None
             return inner.run(rates, starts)
 
-    trainer._training = Spy()
+    trainer._updates.training = Spy()
     trainer.run(updates=2 * trainer.updates_per_epoch)
     assert (trainer.epoch, trainer.position) == (2, 0)
     one, two = np.split(np.concatenate(orders), 2)
@@ -63,7 +63,7 @@ def test_updates_are_those_of_a_loop_by_hand(corpus):
     optimizer = fastrnn.optim.Adam(model.params, 0.01)
     losses = []
     for _ in range(4):
-        start, _, _ = trainer._rows(1)
+        start, _, _ = trainer._updates.rows(1)
         window = corpus.ids[start[:, None] + np.arange(7)]
         loss, grads, _ = model.loss_and_gradients(window[:, :-1], window[:, 1:])  # zero state
         fastrnn.optim.clip_value_(grads, 5.0)
@@ -145,7 +145,7 @@ def test_a_text_of_one_window_and_too_short_ones():
 def test_samples_start_from_the_zero_state(corpus):
     trainer = trainer_of(corpus)
     trainer.run(updates=7)
-    model, rng = trainer.model, copy.deepcopy(trainer._rng)
+    model, rng = trainer.model, copy.deepcopy(trainer._updates.rng)
     ids = model.draw(60, model.zero_state(), [corpus.ids[0]], 1.0, rng)
     assert trainer.sample(60) == model.vocabulary.decode(ids[:, 0])
 

@@ -569,9 +569,9 @@ class Spy:
     call. On a clock of ours each update takes `seconds`."""
 
     def __init__(self, trainer, clock=None, seconds=0.0):
-        self.trainer, self.loop, self.calls = trainer, trainer._training, []
+        self.trainer, self.loop, self.calls = trainer, trainer._updates.training, []
         self.clock, self.seconds = clock or Clock(), seconds
-        trainer._training = self
+        trainer._updates.training = self
 
     def run(self, rates, starts=None):
         self.calls.append((self.clock.now, rates))

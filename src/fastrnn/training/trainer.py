@@ -1,6 +1,5 @@
 """The training loop: updates, and what is due between them."""
 
-import math
 import os
 import threading
 import time
@@ -12,34 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from .. import kernels
-from ..data.source import Order, Source
-from ..files.store import DAMAGE, Tensors, check_writable, damaged, expect, write
+from ..data.source import Source
+from ..files.store import DAMAGE, Tensors, check_writable, damaged, write
 from ..kernels.blas import cores, one_thread
-from ..kernels.memory import check_memory
 from ..kernels.team import no_fork
 from ..model.history import MEASURES, History
 from ..model.model import Model
 from ..model.scoring import accuracy, row_weights
-from ..optim import rule_of
 from ..presets import PLAN
 from ..screen import show
 from ..settings import LEARNING_RATES, NOT_STORED, TrainerSettings, checked, declared, documented
 from ..validate import positive_int
 from .checkpoint import checksum, read_repeatable, read_run, same_isa
 from .divergence import (
-    DIVERGED,
-    GOOD,
     LEAST_FACTOR,
     WORTHLESS,
-    LastGood,
     diagnose,
-    loss_of_guessing,
-    spike,
 )
 from .interrupts import Interrupts
-from .plan import NEVER, Plan, Stopwatch
+from .plan import Plan, Stopwatch
 from .schedule import learning_rates
+from .updates import Updates
 from .validation import Validation
 
 RECORDS = 5  # in a sample of records
@@ -128,7 +120,7 @@ class Trainer:
         _check_fit(self.config, model, corpus, self.planned)
         if self.checkpoint is not None:
             check_writable(self.checkpoint, self.overwrite)
-        self.history = model.history = History(
+        history = model.history = History(
             seq_length=self._reading.predictions, measure=MEASURES[model.config["loss"]],
             one_stream=corpus.vocabulary is not None and self._reading.order is None
             and self.config["batch_size"] == 1 and self.config["schedule"] == "constant")
@@ -140,35 +132,17 @@ class Trainer:
         self._digests, self._starts = self._source.digests(), self._source.starts()
         self._rates: NDArray[np.float64] | None = None  # of the updates of a run that is repeated
         self._running, self._process = threading.Lock(), os.getpid()
-        self._between = threading.RLock()  # held while parameters and history may disagree
-        self._prepare()
+        self._rate_factor = 1.0  # of the learning rates, after runs that diverged
+        self._updates = Updates(model, self._reading, self.config, history, self.threads,
+                                self._validation.every > 0)
 
-    def _prepare(self) -> None:
-        """Make the random generators and the compiled loop."""
-        model, config, reading = self.model, self.config, self._reading
-        network, rule = model.network(config["seq_length"], config["batch_size"]), rule_of(config)
-        # parameters, memories and best twice, the last good ones too, and the gradient
-        blocks = 2 * (2 + rule.memories) + 1
-        check_memory(network.nbytes + blocks * model.block.nbytes,
-                     f"training {model.block.size:,} parameters with a batch of "
-                     f"{config['batch_size']} and {config['seq_length']} steps",
-                     "a smaller hidden_size, batch_size or seq_length")
-        self.state = model.zero_state(config["batch_size"])
-        self._best, self._best_state = np.zeros_like(model.block), model.zero_state()
-        self._rng = np.random.default_rng(config["seed"])
-        self._order_seed = int(self._rng.integers(2**63)) if reading.order else 0
-        self._order: tuple[int, Order] | None = None  # with its epoch
-        self._generators = self._rng.spawn(len(network.slices)) if model.config["dropout"] else []
-        self._isa = network.isa
-        self._memories = [np.zeros_like(model.block) for _ in range(rule.memories)]
-        self._training = kernels.Training(
-            network, rule, model.block, self._memories, self.state, self._best,
-            **reading.arrays, generators=self._generators or None, threads=self.threads,
-            best_every=NEVER if self._validation.every else 100,
-            epoch_updates=self.updates_per_epoch if reading.order else 0)
-        self._good, self._rate_factor = LastGood(), 1.0
-        self._risen = 0  # update of the last sudden rise of the loss that was told
-        self._guess = loss_of_guessing(model, reading)  # or, if larger, the loss at the start
+    @property
+    def history(self) -> History:
+        return self._updates.history
+
+    @property
+    def state(self) -> NDArray[Any]:
+        return self._updates.state
 
     @property
     def planned(self) -> int | None:
@@ -190,23 +164,23 @@ class Trainer:
 
     @property
     def update(self) -> int:
-        return self._training.update
+        return self._updates.training.update
 
     @property
     def epoch(self) -> int:
-        return self._training.epoch
+        return self._updates.training.epoch
 
     @property
     def position(self) -> int:
-        return self._training.position
+        return self._updates.training.position
 
     @property
     def best_loss(self) -> float:
-        return float(self._training.counters["best_loss"])
+        return float(self._updates.training.counters["best_loss"])
 
     @property
     def best_update(self) -> int:
-        return int(self._training.counters["best_update"])
+        return int(self._updates.training.counters["best_update"])
 
     def best_model(self) -> Model:
         """A copy of the model with the parameters of `best_loss` (before the first with the present
@@ -215,9 +189,9 @@ class Trainer:
         best.history = self.history.copy()
         if self.best_update:
             with no_fork, self.model.lock:
-                best.block[:] = self._best
+                best.block[:] = self._updates.best
                 if self._validation.every:
-                    best.state[:] = self._best_state
+                    best.state[:] = self._updates.best_state
         return best
 
     def run(self, updates: int | None = None) -> None:
@@ -267,7 +241,7 @@ class Trainer:
             self._watch.start()
         self.model.known = np.union1d(self.model.known, self._digests)
         self.model.starts = self._starts
-        self._good.look()
+        self._updates.good.look()
         stop = "error"
         try:
             with one_thread(), plan.bar(self.progress) as bar:
@@ -293,7 +267,7 @@ class Trainer:
             if self._validation.patience_is_over(self.history):
                 return "patience"
             if plan.is_over(self.update):
-                if self._look() > WORTHLESS:
+                if self._updates.look() > WORTHLESS:
                     self._diverged()
                     continue
                 stop = "finished"
@@ -322,49 +296,21 @@ class Trainer:
     def _advance(self, plan: Plan) -> None:
         """Make the updates until something may be due; where they diverge, go back to the last good
         state, or raise DivergenceError there."""
-        if self._good.is_due():
-            self._look()
-        n = plan.updates(self.update)
-        rates, rows, began = self._learning_rates(n, plan), self._rows(n), time.perf_counter()
-        with no_fork, self._between:
-            self._training.most_loss = DIVERGED * self._guess * self.config["seq_length"]
-            loss, smooth = self._training.run(rates, *rows)
-            self.history.extend(loss, smooth, rates[: len(loss)])
-        plan.made(n, time.perf_counter() - began)
-        if len(loss) < n:
+        rates, began = self._learning_rates(plan.updates(self.update), plan), time.perf_counter()
+        converges = self._updates.run(rates)
+        plan.made(len(rates), time.perf_counter() - began)
+        if not converges:
             self._diverged()
-        risen = spike(self.history, loss, self._guess)
-        if risen and risen[0] > 2 * self._risen:
-            self._risen, high, usual = risen
-            warnings.warn(f"the training loss rose at update {self._risen:,} from {usual:.3g} to "
-                          f"{high:.3g} {' per '.join(self.history.measure)}", stacklevel=4)
-
-    def _look(self) -> float:
-        """The loss of the present state as a multiple of that of guessing; infinity if a parameter
-        is not finite. A good state is copied."""
-        began, loss = time.perf_counter(), math.nan
-        if all(np.isfinite(block).all() for block in (self.model.block, *self._memories)):
-            loss = self._training.next_loss(*self._rows(1))
-        if not math.isfinite(loss):
-            return math.inf
-        if not self._good.arrays:
-            self._guess = max(self._guess, loss) or 1.0
-        if loss <= GOOD * self._guess:
-            arrays, run = self.stored()
-            with no_fork, self.model.lock:
-                self._good.keep(arrays | {"block": self.model.block}, run)
-        self._good.looked(began)
-        return loss / self._guess
 
     def _diverged(self) -> None:
         """Go back to the last good state and halve the learning rate there, or raise."""
-        good = self._good
+        good, training = self._updates.good, self._updates.training
         back = (f"The model is that of update {good.run['counters']['update']:,} again, its last "
                 "good state. " if good.arrays else "")
-        error = diagnose(self.model, self.update + 1, self._training.grads, self._training.losses,
-                         self.config, self._source, back)
+        error = diagnose(self.model, self.update + 1, training.grads, training.losses, self.config,
+                         self._source, back)
         if good.arrays:
-            self._go_back()
+            self._updates.go_back()
         if (self.config["on_divergence"] == "raise" or not good.arrays
                 or self._rate_factor < LEAST_FACTOR):
             raise error
@@ -372,14 +318,6 @@ class Trainer:
         warnings.warn(f"training diverged at update {error.update:,}: it goes on from update "
                       f"{self.update:,} with {self._rate_factor:g} times the learning rate",
                       stacklevel=5)
-
-    def _go_back(self) -> None:
-        """Back to the last good state, but for the time that is spent and the halved rate."""
-        good = self._good
-        with no_fork, self._between, self.model.lock:
-            self.model.block[:] = good.arrays["block"]
-            self._restore(good.arrays, good.run)
-            self.history.cut(self.update, self.epoch)
 
     def sample(self, length: int = 200) -> str:
         """Generate `length` symbols, as min-char-rnn does: from the hidden state of the first
@@ -394,17 +332,17 @@ class Trainer:
         """
         vocabulary = self.model.text_vocabulary
         if vocabulary.stop is not None:
-            names = self.model.config["labels"]
-            labels = names and [names[c] for c in self._rng.integers(len(names), size=RECORDS)]
+            names, rng = self.model.config["labels"], self._updates.rng
+            labels = names and [names[c] for c in rng.integers(len(names), size=RECORDS)]
             texts = self.model.sample(length, n=RECORDS, label=labels,
-                                      seed=int(self._rng.integers(2**31)))
+                                      seed=int(rng.integers(2**31)))
             if labels:
                 texts = [f"{label}: {text}" for label, text in zip(labels, texts, strict=True)]
             return "\n".join(texts)
         position = 0 if self._reading.order else self.position
         state = self.state[:1].copy() if position else self.model.zero_state()
         ids = self.model.draw(positive_int("length", length), state,
-                              [int(self._reading.arrays["ids"][position])], 1.0, self._rng)
+                              [int(self._reading.arrays["ids"][position])], 1.0, self._updates.rng)
         return vocabulary.decode(ids[:, 0])
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -424,7 +362,7 @@ class Trainer:
             An error has come between an update and its record, so that the run cannot continue.
         """
         # in another thread than `run`: after the updates that are under way
-        with no_fork, self._between, self.model.lock:
+        with no_fork, self.model.lock:
             if len(self.history) != self.update:
                 raise RuntimeError(f"{self.update} updates were made, and the losses of "
                                    f"{len(self.history)} recorded: load the last checkpoint")
@@ -434,18 +372,11 @@ class Trainer:
 
     def stored(self) -> tuple[Tensors, dict[str, Any]]:
         """What a checkpoint stores of the run besides the model: tensors, and a dict for JSON."""
-        tensors = {f"optimizer.{i}": memory for i, memory in enumerate(self._memories)}
-        tensors |= {"state": self.state, "best": self._best}
-        tensors["best_state"] = self._best_state if self._validation.every else self.state[:1]
-        counters = self._training.counters
-        if not self.best_update:
-            counters["best_loss"] = None  # JSON has no infinity
-        return tensors, {
-            "config": self.config, "counters": counters, "generator": self._rng.bit_generator.state,
-            "generators": [rng.bit_generator.state for rng in self._generators],
-            "order_seed": self._order_seed, "seconds": self.seconds, "shown": self._shown,
+        tensors, run = self._updates.stored()
+        return tensors, run | {
+            "config": self.config, "seconds": self.seconds, "shown": self._shown,
             "over": self._over, "initial": self._initial, "rate_factor": self._rate_factor,
-            "isa": self._isa,
+            "isa": self._updates.isa,
             "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()}}
 
     @classmethod
@@ -472,7 +403,7 @@ class Trainer:
         model, run, rates = read_repeatable(path, corpus)
         plan = dict.fromkeys(PLAN) | {"updates": len(rates)}
         # warm-up and schedule are in the rates
-        config = cls._checked(path, model, corpus, run) | {"warmup": 0} | plan
+        config = _settings_of(path, model, corpus, run) | {"warmup": 0} | plan
         trainer = cls(model, corpus, **(config | changes))
         trainer._rates = rates
         return trainer
@@ -498,50 +429,21 @@ class Trainer:
             As `fastrnn.load`; or the training data differ, or the file holds no training run.
         """
         model, tensors, run = read_run(path, corpus)
-        history, config = model.history, cls._checked(path, model, corpus, run)
-        model.isa = same_isa(run.get("isa"))
+        model.isa = same_isa(run["isa"])
+        history, config = model.history, _settings_of(path, model, corpus, run)
         if any(changes.get(name) for name in PLAN):
             config = config | dict.fromkeys(PLAN)
         trainer = cls(model, corpus, **(config | changes))
         try:
-            trainer._restore(tensors, run)
+            trainer._updates.restore(tensors, run)
         except DAMAGE as error:
             raise damaged(path, error) from None
-        trainer.history = model.history = history
+        trainer._updates.history = model.history = history
         trainer._watch.spent, trainer._shown = run["seconds"], run["shown"]
         trainer._initial, trainer._rate_factor = run["initial"], run["rate_factor"]
         trainer._over = run["over"] and not any(
             changes.get(name) for name in (*PLAN, "patience"))
         return trainer
-
-    @classmethod
-    def _checked(cls, path: str | os.PathLike[str], model: Model, corpus: Source,
-                 run: dict[str, Any]) -> Any:
-        """The settings of a run; ValueError for those that no trainer would have stored."""
-        try:
-            if cls(model, corpus, **run["config"]).config != run["config"]:
-                raise ValueError("these are not a trainer's settings")
-        except DAMAGE as error:
-            raise damaged(path, error) from None
-        return run["config"]
-
-    def _restore(self, tensors: Tensors, run: dict[str, Any]) -> None:
-        """Continue from what `stored` returned."""
-        for name, array in self.stored()[0].items():
-            expect(tensors, name, array.shape, array.dtype)
-            array[:] = tensors[name]
-        counters = run["counters"]
-        epoch, windows = divmod(counters["update"], self.updates_per_epoch)
-        position = windows if self._reading.order else windows * self.config["seq_length"]
-        if (counters["epoch"], counters["position"]) != (epoch, position):
-            raise ValueError(f"epoch {counters['epoch']} and position {counters['position']} after "
-                             f"{counters['update']} updates, and not {epoch} and {position}")
-        self._training.counters = counters | {
-            "best_loss": math.inf if counters["best_loss"] is None else counters["best_loss"]}
-        self._rng.bit_generator.state = run["generator"]
-        for rng, state in zip(self._generators, run["generators"], strict=True):
-            rng.bit_generator.state = state
-        self._order_seed = run["order_seed"]
 
     def __repr__(self) -> str:
         return (f"<Trainer of {self.model!r} on {self.corpus.name!r}: {self.update} updates, "
@@ -553,18 +455,6 @@ class Trainer:
             return self._rates[self.update : self.update + n]
         return self._rate_factor * learning_rates(
             self.config, self.update, n, self.updates_per_epoch, self.planned, plan.fraction)
-
-    def _rows(self, n: int) -> tuple[Any, ...]:
-        """Starts, lengths and labels, each (n N,) or None, of the rows that the next n updates read
-        in this epoch; nothing where streams of a text are read."""
-        draw = self._reading.order
-        if draw is None:
-            return ()
-        if self._order is None or self._order[0] != self.epoch:
-            self._order = self.epoch, draw(np.random.default_rng((self._order_seed, self.epoch)))
-        N, first = self.config["batch_size"], self.position
-        return tuple(None if rows is None else rows[first * N : (first + n) * N]
-                     for rows in self._order[1])
 
     def _measure_accuracy(self) -> None:
         """Append the accuracy on the training data: of the streams of a text from their present
@@ -584,11 +474,7 @@ class Trainer:
         loss = self._validation.loss(self.model, self.state, self.threads, interrupted)
         if loss is None:
             return False
-        with no_fork, self._between, self.model.lock:
-            self.history.add_validation(loss, self.update)
-            if loss < self.best_loss:
-                self._best[:], self._best_state[:] = self.model.block, self.state[:1]
-                self._training.counters |= {"best_loss": loss, "best_update": self.update}
+        self._updates.note_validation(loss)
         return True
 
     def _save(self, at_end: bool = False) -> None:
@@ -596,14 +482,12 @@ class Trainer:
         one. Before the end an error is a warning, since the next save may succeed."""
         if self.checkpoint is None:
             return
-        if self._look() > WORTHLESS:
-            update = self.update
-            if at_end and self._good.arrays:
-                self._go_back()
-            warnings.warn(f"the state after update {update:,} is not saved: its loss is far above "
-                          "that of guessing; what is saved is the last good one", stacklevel=6)
-            if not at_end:
+        if self._updates.look() > WORTHLESS:
+            warnings.warn(f"the state after update {self.update:,} is not saved: its loss is far "
+                          "above that of guessing", stacklevel=6)
+            if not at_end or not self._updates.good.arrays:
                 return
+            self._updates.go_back()
         try:
             self.save(self.checkpoint, overwrite=self.overwrite)
         except OSError as error:
@@ -634,6 +518,18 @@ class Trainer:
                 loss = f", training loss {history.recent_loss():.3f} nats per {self._source.unit}"
             with bar.external_write_mode(file=bar.fp):
                 show(f"---- update {self.update}{loss} ----\n{text}\n", needed=False)
+
+
+def _settings_of(path: str | os.PathLike[str], model: Model, corpus: Source,
+                 run: dict[str, Any]) -> Any:
+    """The settings of a stored run; ValueError for those that no trainer would have stored."""
+    config = run["config"]
+    try:
+        if Trainer(model, corpus, **config).config != config:
+            raise ValueError("these are not a trainer's settings")
+    except DAMAGE as error:
+        raise damaged(path, error) from None
+    return config
 
 
 def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:

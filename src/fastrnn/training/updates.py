@@ -1,0 +1,164 @@
+"""The updates of a training run, and everything that they change."""
+
+import math
+import time
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import kernels
+from ..data.source import Order, Reading
+from ..files.store import Tensors, expect
+from ..kernels.memory import check_memory
+from ..kernels.team import no_fork
+from ..model.history import History
+from ..model.model import Model
+from ..optim import rule_of
+from .divergence import DIVERGED, GOOD, LastGood, loss_of_guessing, spike
+from .plan import NEVER
+
+
+class Updates:
+    """Makes the updates of a run. `validated`: the best parameters are those of a validation.
+
+    Attributes
+    ----------
+    training : kernels.Training
+        The compiled loop, with the counters.
+    state : ndarray, shape (N, P)
+        State of the streams after the last window.
+    best, best_state : ndarray, shapes (size,) and (1, P)
+        Parameters of the best model, and with validation the state it was measured from.
+    memories : list of ndarray, shape (size,)
+        Of the optimizer.
+    rng, generators : numpy.random.Generator, list of them
+        For samples and for what is drawn once; for dropout, one for each slice of a batch.
+    history : History
+    isa : str
+        The instruction set of the kernels.
+    good : LastGood
+    guess : float
+        Loss of one prediction by guessing or, if that is larger, at the start of the run.
+
+    Parameters, memories, counters and history change together while `model.lock` is held.
+    """
+
+    def __init__(self, model: Model, reading: Reading, config: Mapping[str, Any], history: History,
+                 threads: int, validated: bool) -> None:
+        self._model, self._reading, self._config = model, reading, config
+        self.history, self._validated = history, validated
+        network, rule = model.network(config["seq_length"], config["batch_size"]), rule_of(config)
+        # parameters, memories and best, their last good copies, and the gradient
+        blocks = 2 * (2 + rule.memories) + 1
+        check_memory(network.nbytes + blocks * model.block.nbytes,
+                     f"training {model.block.size:,} parameters with a batch of "
+                     f"{config['batch_size']} and {config['seq_length']} steps",
+                     "a smaller hidden_size, batch_size or seq_length")
+        self.state, self.isa = model.zero_state(config["batch_size"]), network.isa
+        self.best, self.best_state = np.zeros_like(model.block), model.zero_state()
+        self.rng = np.random.default_rng(config["seed"])
+        self.order_seed = int(self.rng.integers(2**63)) if reading.order else 0
+        self._order: tuple[int, Order] | None = None  # with its epoch
+        self.generators = self.rng.spawn(len(network.slices)) if model.config["dropout"] else []
+        self.memories = [np.zeros_like(model.block) for _ in range(rule.memories)]
+        self.training = kernels.Training(
+            network, rule, model.block, self.memories, self.state, self.best,
+            **reading.arrays, generators=self.generators or None, threads=threads,
+            best_every=NEVER if validated else 100,
+            epoch_updates=reading.updates_per_epoch if reading.order else 0)
+        self.good, self.guess = LastGood(), loss_of_guessing(model, reading)
+        self._risen = 0  # update of the last sudden rise of the loss that was told
+
+    def rows(self, n: int) -> tuple[Any, ...]:
+        """Starts, lengths and labels, each (n N,) or None, of the rows that the next n updates read
+        in this epoch; nothing where streams of a text are read."""
+        draw, epoch = self._reading.order, self.training.epoch
+        if draw is None:
+            return ()
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, draw(np.random.default_rng((self.order_seed, epoch)))
+        N, first = self._config["batch_size"], self.training.position
+        return tuple(None if rows is None else rows[first * N : (first + n) * N]
+                     for rows in self._order[1])
+
+    def run(self, rates: NDArray[np.float64]) -> bool:
+        """Make an update with each of the learning rates (n,), after a look at the state from time
+        to time. Returns False, before the update in question, where the run diverges; warns of a
+        sudden rise of the loss."""
+        if self.good.is_due():
+            self.look()
+        rows = self.rows(len(rates))
+        with no_fork, self._model.lock:
+            self.training.most_loss = DIVERGED * self.guess * self._config["seq_length"]
+            loss, smooth = self.training.run(rates, *rows)
+            self.history.extend(loss, smooth, rates[: len(loss)])
+        risen = spike(self.history, loss, self.guess)
+        if risen and risen[0] > 2 * self._risen:
+            self._risen, high, usual = risen
+            warnings.warn(f"the training loss rose at update {self._risen:,} from {usual:.3g} to "
+                          f"{high:.3g} {' per '.join(self.history.measure)}", stacklevel=6)
+        return len(loss) == len(rates)
+
+    def look(self) -> float:
+        """The loss of the present state as a multiple of that of guessing; infinity if a parameter
+        is not finite. A good state is copied."""
+        began, loss = time.perf_counter(), math.nan
+        with no_fork, self._model.lock:
+            if all(np.isfinite(block).all() for block in (self._model.block, *self.memories)):
+                loss = self.training.next_loss(*self.rows(1))
+            if not self.good.arrays and math.isfinite(loss):
+                self.guess = max(self.guess, loss) or 1.0
+            if loss <= GOOD * self.guess:
+                arrays, run = self.stored()
+                self.good.keep(arrays | {"block": self._model.block}, run)
+        self.good.looked(began)
+        return loss / self.guess if math.isfinite(loss) else math.inf
+
+    def go_back(self) -> None:
+        """Back to the last good state."""
+        with no_fork, self._model.lock:
+            self._model.block[:] = self.good.arrays["block"]
+            self.restore(self.good.arrays, self.good.run)
+            self.history.cut(self.training.update, self.training.epoch)
+
+    def note_validation(self, loss: float) -> None:
+        """Note a validation loss, and the parameters where it is the lowest."""
+        with no_fork, self._model.lock:
+            self.history.add_validation(loss, self.training.update)
+            if loss < self.training.counters["best_loss"]:
+                self.best[:], self.best_state[:] = self._model.block, self.state[:1]
+                self.training.counters |= {"best_loss": loss, "best_update": self.training.update}
+
+    def stored(self) -> tuple[Tensors, dict[str, Any]]:
+        """What a checkpoint stores of this besides the model: tensors, and a dict for JSON."""
+        tensors = {f"optimizer.{i}": memory for i, memory in enumerate(self.memories)}
+        tensors |= {"state": self.state, "best": self.best}
+        tensors["best_state"] = self.best_state if self._validated else self.state[:1]
+        counters = self.training.counters
+        if not counters["best_update"]:
+            counters["best_loss"] = None  # JSON has no infinity
+        return tensors, {
+            "counters": counters, "generator": self.rng.bit_generator.state,
+            "generators": [rng.bit_generator.state for rng in self.generators],
+            "order_seed": self.order_seed}
+
+    def restore(self, tensors: Tensors, run: dict[str, Any]) -> None:
+        """Continue from what `stored` returned; ValueError if it belongs to another run."""
+        for name, array in self.stored()[0].items():
+            expect(tensors, name, array.shape, array.dtype)
+            array[:] = tensors[name]
+        counters = run["counters"]
+        epoch, windows = divmod(counters["update"], self._reading.updates_per_epoch)
+        position = windows if self._reading.order else windows * self._config["seq_length"]
+        if (counters["epoch"], counters["position"]) != (epoch, position):
+            raise ValueError(f"epoch {counters['epoch']} and position {counters['position']} after "
+                             f"{counters['update']} updates, and not {epoch} and {position}")
+        self.training.counters = counters | {
+            "best_loss": math.inf if counters["best_loss"] is None else counters["best_loss"]}
+        self.rng.bit_generator.state = run["generator"]
+        for rng, state in zip(self.generators, run["generators"], strict=True):
+            rng.bit_generator.state = state
+        self.order_seed = run["order_seed"]
