@@ -215,7 +215,6 @@ class Network:
         -------
         ndarray of int32, shape (length, N)
         """
-        check_memory(16 * length * len(state), f"a text of {length:,} symbols", "a smaller length")
         block = self.block
         if never:
             block = kernels.aligned_zeros(block.size, block.dtype)
