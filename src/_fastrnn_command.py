@@ -10,7 +10,10 @@ def main() -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from fastrnn.cli import main as run
     signal.signal(signal.SIGINT, before)
-    status = run()
+    try:
+        status = run()
+    except KeyboardInterrupt:  # between two lines of what answers the first one
+        status = 130
     if before is signal.default_int_handler:  # and once more while they are taken down
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     return status

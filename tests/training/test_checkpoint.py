@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from runs import BYTES, SIZES, TEXT, WORDS, corpus, run, train
+from runs import BYTES, SIZES, TEXT, WORDS, corpus, corpus_of, run, train
 from safetensors import safe_open
 
 import fastrnn
@@ -299,3 +299,39 @@ def test_another_instruction_set_is_told(tmp_path, corpus, monkeypatch):
     monkeypatch.setenv("FASTRNN_ISA", other)
     with pytest.warns(UserWarning, match=f"instruction set {first}, and it goes on with {other}"):
         train(corpus, resume=path, updates=110)
+
+
+# ---- cells x optimizers x kinds of data x cuts x threads ----
+
+def data(kind):
+    rng = np.random.default_rng(3)
+    if kind == "records":
+        return fastrnn.Corpus.from_records(
+            ["".join(rng.choice([*"abcd"], n)) for n in rng.integers(1, 9, 60)])
+    if kind == "numbers":
+        return fastrnn.Sequences(rng.normal(size=(30, 7, 2)), rng.normal(size=(30, 7, 2)),
+                                 lengths=rng.integers(2, 8, 30))
+    return corpus_of()
+
+
+@pytest.mark.parametrize("kind", ["text", "shuffled", "records", "numbers"])
+@pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop", "adam", "sgd"])
+@pytest.mark.parametrize("cell", ["rnn", "relu", "lstm", "gru", "mgu", "memory", "esn"])
+def test_resume_grid(tmp_path, request, cell, optimizer, kind):
+    """One cut, or with --long several, with other numbers of threads before and after it."""
+    if (len(cell) + len(optimizer) + len(kind)) % 5 and not request.config.getoption("--long"):
+        pytest.skip("one in five: give --long for all")
+    source, whole, path = data(kind), tmp_path / "whole", tmp_path / "part"
+    settings = {"cell": cell, "hidden_size": 11, "optimizer": optimizer, "learning_rate": 0.01,
+                "batch_size": 9, "seed": 5, "sample_every": 0}
+    settings |= {"dropout": 0.2} if cell != "esn" else {}
+    if kind in ("text", "shuffled"):
+        settings |= {"seq_length": 7} | ({"order": kind} if kind == "shuffled" else {})
+    train(source, **settings, updates=90, checkpoint=whole, threads=1)
+    cuts = (1, 3, 10, 11, 47, 89) if request.config.getoption("--long") else (47,)
+    for cut in cuts:
+        for first, second in ((1, 2), (2, 1)):
+            train(source, **settings, updates=cut, checkpoint=path, threads=first)
+            train(source, resume=path, updates=90, threads=second)
+            same_run(path, whole)
+            path.unlink()

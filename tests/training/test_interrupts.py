@@ -243,7 +243,7 @@ def interrupt_at_random(folder, rng, presses, gap, started, *flags):
     child = command(folder, *flags)
     if started:
         child.stdout.readline()  # the settings of the run
-    time.sleep(rng.uniform(0.05, 0.8))
+    time.sleep(rng.uniform(0.05 if started else 0.3, 0.8))  # Python itself starts in less
     for _ in range(presses):
         if child.poll() is None:
             child.send_signal(signal.SIGINT)

@@ -31,9 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
     _open_streams()
-    with _ending_signals() as ended:
-        status = _run(arguments)
-    return ended() if status == 130 else status
+    try:
+        with _ending_signals() as ended:
+            status = _run(arguments)
+        return ended() if status == 130 else status
+    except KeyboardInterrupt:  # one more, while the first one was answered
+        return 130
 
 
 @contextlib.contextmanager
