@@ -84,6 +84,24 @@ def test_going_back_is_bit_for_bit(corpus):
     assert trainer.history.loss.tobytes() == twin.history.loss.tobytes()
 
 
+def test_runs_of_one_update_are_not_all_looked_at(fox, monkeypatch):
+    """The time for looks is bounded over runs, not within one; parameters that something else has
+    changed in between are looked at, and going back does not undo the change."""
+    trainer, looked = make(fox), []
+    look = type(trainer._updates).look
+    monkeypatch.setattr(divergence, "EFFORT", 1e6)
+    monkeypatch.setattr(trainer._updates, "look",
+                        lambda: (looked.append(trainer.update), look(trainer._updates))[1])
+    for _ in range(9):
+        trainer.run(updates=1)
+    assert looked == [0]
+    trainer.model.params["layer0.Wh"][:] = 0
+    trainer.run(updates=1)
+    assert looked == [0, 9]
+    trainer._updates.go_back()
+    assert trainer.update == 9 and not trainer.model.params["layer0.Wh"].any()
+
+
 def test_what_the_error_says(fox):
     trainer = make(fox, {"cell": "relu"}, optimizer="sgd", learning_rate=0.2, updates=400,
                    clip_value=None, checkpoint_every=20)

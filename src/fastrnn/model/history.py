@@ -128,9 +128,10 @@ class History:
         """The last `count` entries of `loss`, or all if there are fewer."""
         last, left = [np.zeros(0)], count
         for piece in reversed(self._pieces):  # without joining them all, ten times a second
-            if left > 0:
-                last.append(piece[0, -left:])
-                left -= len(last[-1])
+            if left <= 0:
+                break
+            last.append(piece[0, -left:])
+            left -= len(last[-1])
         return np.concatenate(last[::-1])
 
     def recent_loss(self) -> float:

@@ -241,7 +241,7 @@ class Trainer:
             self._watch.start()
         self.model.known = np.union1d(self.model.known, self._digests)
         self.model.starts = self._starts
-        self._updates.good.look()
+        self._updates.begin()
         stop = "error"
         try:
             with one_thread(), plan.bar(self.progress) as bar:
@@ -255,6 +255,7 @@ class Trainer:
             try:
                 self._save(at_end=stop != "error")
             finally:
+                self._updates.end()
                 self.history.stopped = "interrupted" if interrupted() else stop
 
     def _loop(self, plan: Plan, bar: "tqdm[Any]", interrupted: Callable[[], bool]) -> str:
@@ -267,7 +268,8 @@ class Trainer:
             if self._validation.patience_is_over(self.history):
                 return "patience"
             if plan.is_over(self.update):
-                if self._updates.look() > WORTHLESS:
+                due = plan.whole or self._updates.good.is_due()
+                if due and self._updates.look() > WORTHLESS:
                     self._diverged()
                     continue
                 stop = "finished"

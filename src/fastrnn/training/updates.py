@@ -70,7 +70,22 @@ class Updates:
             best_every=NEVER if validated else 100,
             epoch_updates=reading.updates_per_epoch if reading.order else 0)
         self.good, self.guess = LastGood(), loss_of_guessing(model, reading)
+        self._left = math.nan  # the sum of the parameters when the last run ended
         self._risen = 0  # update of the last sudden rise of the loss that was told
+
+    def begin(self) -> None:
+        """Before a run: parameters that were changed since the last one, by others, are looked at,
+        so that going back does not undo the change."""
+        if self._sum() != self._left:
+            self.good.look()
+
+    def end(self) -> None:
+        """After a run."""
+        self._left = self._sum()
+
+    def _sum(self) -> float:
+        with np.errstate(all="ignore"):
+            return float(self._model.block.sum())
 
     def rows(self, n: int) -> tuple[Any, ...]:
         """Starts, lengths and labels, each (n N,) or None, of the rows that the next n updates read
