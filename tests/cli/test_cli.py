@@ -501,7 +501,8 @@ def test_gradcheck_is_not_conclusive(call):
     """Where rounding hides the answer, and where chaos does: never passed."""
     code, out, err = call("gradcheck", "--tolerance", 1e-12)
     assert (code, err) == (3, "")
-    assert out.splitlines()[-1].startswith("not conclusive: most gradients of layer0.")
+    # which of the two it is called depends on the last bit, and so on the compiler
+    assert out.splitlines()[-1].startswith("not conclusive: ")
     code, out, _ = call("gradcheck", "--hidden-size", 100, "--seq-length", 25, "--init-scale", 1,
                         "--entries", 10)
     assert code == 3
