@@ -6,6 +6,7 @@ sanitizers of gcc or clang; see CONTRIBUTING.md."""
 import os
 import platform
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -42,16 +43,22 @@ class BuildVariants(build_ext):
 
     def build_extension(self, ext):
         if ext.name == LINKED:
-            for isa, flags in VARIANTS.items():
-                for bits, macros in ((32, []), (64, [("FASTRNN_DOUBLE", None)])):
-                    table = f"fastrnn_{isa}_f{bits}"
-                    ext.extra_objects += self.compiler.compile(
-                        ["csrc/kernels.c"],
-                        output_dir=str(Path(self.build_temp) / table),
-                        macros=[*macros, ("FASTRNN_ISA", f'"{isa}"'), ("FASTRNN_TABLE", table)],
-                        extra_postargs=FLAGS + flags,
-                    )
+            bodies = [(isa, bits) for isa in VARIANTS for bits in (32, 64)]
+            with ThreadPoolExecutor(self.parallel) as pool:
+                for objects in pool.map(self.body, bodies):
+                    ext.extra_objects += objects
         super().build_extension(ext)
+
+    def body(self, of):
+        isa, bits = of
+        table = f"fastrnn_{isa}_f{bits}"
+        macros = [("FASTRNN_DOUBLE", None)] if bits == 64 else []
+        return self.compiler.compile(
+            ["csrc/kernels.c"],
+            output_dir=str(Path(self.build_temp) / table),
+            macros=[*macros, ("FASTRNN_ISA", f'"{isa}"'), ("FASTRNN_TABLE", table)],
+            extra_postargs=FLAGS + VARIANTS[isa],
+        )
 
 
 def extension(module):
@@ -71,4 +78,5 @@ setup(
     ext_modules=cythonize([extension(module) for module in MODULES], language_level=3,
                           compiler_directives={"boundscheck": False, "embedsignature": True}),
     cmdclass={"build_ext": BuildVariants},
+    options={"build_ext": {"parallel": os.cpu_count()}},
 )
