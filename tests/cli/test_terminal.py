@@ -218,6 +218,26 @@ def test_an_interrupted_run_of_a_hostile_text(hostile):
     assert not OBEYED.search(out + err)
 
 
+def test_a_terminal_that_is_closed(hostile):
+    """Its program gets SIGHUP, and can write nothing to it any more: the file has all updates."""
+    import fcntl
+    import termios
+    screen, end = os.openpty()
+    path = hostile / "closed.safetensors"
+    run = subprocess.Popen([*COMMAND, "train", str(hostile / f"book{TITLE}.txt"), *SMALL[:-1],
+                            "5000000", "--checkpoint", str(path)], stdin=end, stdout=end,
+                           stderr=end, env=ENVIRONMENT, start_new_session=True,
+                           preexec_fn=lambda: (signal.signal(signal.SIGHUP, signal.SIG_DFL),
+                                               fcntl.ioctl(0, termios.TIOCSCTTY, 0)))
+    os.close(end)
+    shown = b""
+    while b"loss" not in shown:
+        shown += os.read(screen, 65536)
+    os.close(screen)
+    assert run.wait(60) == 128 + signal.SIGHUP
+    assert len(fastrnn.load(path).history) > 0
+
+
 def test_python_calls_show_samples_as_the_command_does(hostile, monkeypatch):
     terminal = Terminal()
     with os.fdopen(os.dup(terminal.end), "w") as stream:

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -458,3 +459,38 @@ def test_a_full_disk_ends_no_run(tmp_path):
     assert numbers == "4 100"
     assert "cannot write 'm.safetensors' (File too large)" in said and "tries again" in said
     assert os.listdir(tmp_path) == ["m.safetensors"]
+
+
+SMALL_DISK = """
+import os, sys, warnings
+import fastrnn
+corpus = fastrnn.Corpus.from_text("abcdefgh" * 200)
+def disk(trainer):
+    if trainer.update == 20:
+        with open("filler", "wb") as file:
+            file.write(bytes(200_000))
+    elif trainer.update == 60:
+        os.remove("filler")
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    fastrnn.train(corpus, preset="classic", hidden_size=90, updates=100, sample_every=10,
+                  checkpoint="m.safetensors", checkpoint_every=10, callback=disk, progress=False)
+print(len(told), len(fastrnn.load("m.safetensors").history))
+print(told[0].message)
+print(*os.listdir("."))
+"""
+
+
+def test_a_small_disk_that_is_full(tmp_path):
+    """A file system of 400 kB, in a name space of its own; a file takes 136 kB, and two at a save."""
+    inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
+              'mount -t tmpfs -o size=400k none . && cd "$PWD" && exec "$@"', "sh"]
+    if not shutil.which("unshare") or subprocess.run([*inside, "true"], cwd=tmp_path).returncode:
+        pytest.skip("needs unshare of Linux, and leave to mount")
+    done = subprocess.run([*inside, sys.executable, "-c", SMALL_DISK], cwd=tmp_path,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    numbers, said, names = done.stdout.splitlines()
+    assert numbers == "4 100" and names == "m.safetensors"
+    assert "cannot write 'm.safetensors' (No space left on device)" in said
+    assert "tries again" in said
