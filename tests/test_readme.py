@@ -145,7 +145,7 @@ def test_links(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named(page):
     text = FENCED.sub("", page.read_text(encoding="utf-8"))
-    named = set(re.findall(r"`((?:src|csrc|docs|bench|examples|data)/[^\s`*]*)`", text))
+    named = set(re.findall(r"`((?:src|csrc|docs|bench|examples|data|tests)/[^\s`*]*)`", text))
     missing = sorted(name for name in named if not (ROOT / name).exists())
     assert not missing, f"{page.name} names files that are not there: {missing}"
 
@@ -160,3 +160,10 @@ def test_commands_of_continuous_integration():
     lines = README.read_text(encoding="utf-8").splitlines()
     for command in ("pip install . && fastrnn train", 'pip install ".[test]" && pytest'):
         assert lines[lines.index(command) - 1] == lines[lines.index(command) + 1][:3] == "```"
+
+
+def test_tests_that_are_named():
+    tests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/*.py"))
+    for page in PAGES:
+        for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8")):
+            assert f"def {name}(" in tests, f"{page.name} names {name}"

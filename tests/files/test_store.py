@@ -482,7 +482,7 @@ print(*os.listdir("."))
 
 
 def test_a_small_disk_that_is_full(tmp_path):
-    """A file system of 400 kB, in a name space of its own; a file takes 136 kB, and two at a save."""
+    """A file system of 400 kB in a name space of its own. A file takes 136 kB, a save two."""
     inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
               'mount -t tmpfs -o size=400k none . && cd "$PWD" && exec "$@"', "sh"]
     if not shutil.which("unshare") or subprocess.run([*inside, "true"], cwd=tmp_path).returncode:
