@@ -290,7 +290,10 @@ def values(rng, file, files):
     """One or a few values of the JSON."""
     about = about_of(file)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        container, key = rng.choice(places(about, []))
+        found = places(about, [])
+        if not found:
+            break
+        container, key = rng.choice(found)
         what = rng.random()
         if what < 0.1:
             del container[key]
@@ -312,7 +315,7 @@ def part(rng, file, files):
     if rng.random() < 0.2:
         return with_text(file, json.dumps(other))
     name = rng.choice(list(other))
-    if name == "trainer" in about and rng.random() < 0.7:
+    if name == "trainer" and isinstance(about.get(name), dict) and rng.random() < 0.7:
         inner = rng.choice(list(other[name]))
         about[name][inner] = other[name][inner]
     else:
