@@ -45,12 +45,12 @@ class BuildVariants(build_ext):
         if ext.name == LINKED:
             bodies = [(isa, bits) for isa in VARIANTS for bits in (32, 64)]
             with ThreadPoolExecutor(self.parallel) as pool:
-                for objects in pool.map(self.body, bodies):
+                for objects in pool.map(lambda body: self.compile_body(*body), bodies):
                     ext.extra_objects += objects
         super().build_extension(ext)
 
-    def body(self, of):
-        isa, bits = of
+    def compile_body(self, isa, bits):
+        """The object files of csrc/kernels.c for one instruction set and precision."""
         table = f"fastrnn_{isa}_f{bits}"
         macros = [("FASTRNN_DOUBLE", None)] if bits == 64 else []
         return self.compiler.compile(

@@ -501,8 +501,9 @@ def test_gradcheck_is_not_conclusive(call):
     """Where rounding hides the answer, and where chaos does: never passed."""
     code, out, err = call("gradcheck", "--tolerance", 1e-12)
     assert (code, err) == (3, "")
-    # which of the two it is called depends on the last bit, and so on the compiler
-    assert out.splitlines()[-1].startswith("not conclusive: ")
+    # which of two reasons it names depends on the last bit: at -O3 (gcc 12) it is this one
+    reason = "" if "-O1" in fastrnn.build_info()["compiler"] else "most gradients of layer0."
+    assert out.splitlines()[-1].startswith(f"not conclusive: {reason}")
     code, out, _ = call("gradcheck", "--hidden-size", 100, "--seq-length", 25, "--init-scale", 1,
                         "--entries", 10)
     assert code == 3

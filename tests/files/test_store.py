@@ -424,20 +424,23 @@ print(model.block.nbytes)
 """
 
 FULL = """
-import resource, warnings
-import numpy as np
+import os, resource, warnings
 import fastrnn
 corpus = fastrnn.Corpus.from_text("abcdefgh" * 200)
 limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-def disk(trainer):
-    full = 20 <= trainer.update < 60
+def limit(full):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000 if full else limits[0], limits[1]))
+def fill(full):
+    with open("filler", "wb") as file:
+        file.write(bytes(200_000 if full else 0))
 with warnings.catch_warnings(record=True) as told:
     warnings.simplefilter("always")
-    fastrnn.train(corpus, preset="classic", hidden_size=20, updates=100, sample_every=10,
-                  checkpoint="m.safetensors", checkpoint_every=10, callback=disk, progress=False)
+    fastrnn.train(corpus, preset="classic", hidden_size=90, updates=100, sample_every=10,
+                  checkpoint="m.safetensors", checkpoint_every=10, progress=False,
+                  callback=lambda trainer: HOW(20 <= trainer.update < 60))
 print(len(told), len(fastrnn.load("m.safetensors").history))
 print(told[0].message)
+print(*sorted(os.listdir(".")))
 """
 
 
@@ -449,36 +452,21 @@ def test_a_save_needs_no_second_copy_in_memory(tmp_path):
     assert int(done.stdout) > 30e6
 
 
+def outlives_a_full_disk(folder, how, reason, *inside):
+    """A run during which the disk is full from update 20 to 60; four saves fail."""
+    done = subprocess.run([*inside, sys.executable, "-c", FULL.replace("HOW", how)], cwd=folder,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    numbers, said, names = done.stdout.splitlines()
+    assert numbers == "4 100"
+    assert f"cannot write 'm.safetensors' ({reason})" in said and "tries again" in said
+    assert [name for name in names.split() if name != "filler"] == ["m.safetensors"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
 def test_a_full_disk_ends_no_run(tmp_path):
-    """A limit of the size of files stands for it; the disk has room again in the end."""
-    done = subprocess.run([sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True,
-                          text=True)
-    assert done.returncode == 0, done.stderr
-    numbers, said = done.stdout.splitlines()
-    assert numbers == "4 100"
-    assert "cannot write 'm.safetensors' (File too large)" in said and "tries again" in said
-    assert os.listdir(tmp_path) == ["m.safetensors"]
-
-
-SMALL_DISK = """
-import os, sys, warnings
-import fastrnn
-corpus = fastrnn.Corpus.from_text("abcdefgh" * 200)
-def disk(trainer):
-    if trainer.update == 20:
-        with open("filler", "wb") as file:
-            file.write(bytes(200_000))
-    elif trainer.update == 60:
-        os.remove("filler")
-with warnings.catch_warnings(record=True) as told:
-    warnings.simplefilter("always")
-    fastrnn.train(corpus, preset="classic", hidden_size=90, updates=100, sample_every=10,
-                  checkpoint="m.safetensors", checkpoint_every=10, callback=disk, progress=False)
-print(len(told), len(fastrnn.load("m.safetensors").history))
-print(told[0].message)
-print(*os.listdir("."))
-"""
+    """A limit of the size of files stands for it."""
+    outlives_a_full_disk(tmp_path, "limit", "File too large")
 
 
 def test_a_small_disk_that_is_full(tmp_path):
@@ -487,10 +475,4 @@ def test_a_small_disk_that_is_full(tmp_path):
               'mount -t tmpfs -o size=400k none . && cd "$PWD" && exec "$@"', "sh"]
     if not shutil.which("unshare") or subprocess.run([*inside, "true"], cwd=tmp_path).returncode:
         pytest.skip("needs unshare of Linux, and leave to mount")
-    done = subprocess.run([*inside, sys.executable, "-c", SMALL_DISK], cwd=tmp_path,
-                          capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    numbers, said, names = done.stdout.splitlines()
-    assert numbers == "4 100" and names == "m.safetensors"
-    assert "cannot write 'm.safetensors' (No space left on device)" in said
-    assert "tries again" in said
+    outlives_a_full_disk(tmp_path, "fill", "No space left on device", *inside)

@@ -49,7 +49,10 @@ def test_the_file_holds_a_good_state(fox, tmp_path, model, optimizer, rate, on_d
         except fastrnn.DivergenceError as error:
             assert trainer.history.stopped == "error"
             assert error.update > trainer.update
-    # compilers round otherwise: with some of them a run diverges however low the rate is
+            # at -O1 numbers round otherwise, and one run diverges however low the rate is
+            assert on_divergence == "raise" or (
+                trainer._rate_factor < divergence.LEAST_FACTOR
+                and "-O1" in fastrnn.build_info()["compiler"])
     assert (trainer._rate_factor < 1) == (on_divergence == "rollback")
     stored = fastrnn.load(path, best=False)
     assert len(stored.history) == trainer.update == len(trainer.history)

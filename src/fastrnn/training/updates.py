@@ -74,13 +74,13 @@ class Updates:
         self._risen = 0  # update of the last sudden rise of the loss that was told
 
     def begin(self) -> None:
-        """Before a run: parameters that were changed since the last one, by others, are looked at,
-        so that going back does not undo the change."""
+        """To be called before a run. If the parameters were changed since the last one by others,
+        they are looked at, so that going back does not undo the change."""
         if self._sum() != self._left:
             self.good.look()
 
     def end(self) -> None:
-        """After a run."""
+        """To be called after a run."""
         self._left = self._sum()
 
     def _sum(self) -> float:
