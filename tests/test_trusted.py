@@ -115,6 +115,14 @@ def test_another_block_is_refused():
 
 # ---- numbers and sizes ----
 
+@pytest.mark.parametrize("init", ["normal", "uniform", "xavier", "orthogonal", "identity"])
+def test_a_scale_of_minus_zero_is_zero(init):
+    models = [fastrnn.Model(fastrnn.Vocabulary("abc"), init=init, init_scale=scale, hidden_size=3)
+              for scale in (-0.0, 0.0)]
+    assert models[0].block.tolist() == models[1].block.tolist()
+    assert str(models[0].config["init_scale"]) == "0.0"
+
+
 @pytest.mark.parametrize(("name", "value", "most"), [
     ("dropout", 0.9999999, "0.999"), ("forget_bias", 1e300, "1000"), ("init_scale", 1e300, "1000"),
     ("learning_rate", 1e300, "1e\\+06"), ("minutes", 1e300, "1e\\+06")])

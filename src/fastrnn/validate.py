@@ -43,7 +43,7 @@ def finite_float(name: str, value: Any, bound: str = "", most: float = math.inf)
         raise ValueError(f"{name} must be a finite number{bound}, not {value!r}")
     if abs(number) > most:
         raise ValueError(f"{name} must be at most {most:g} in size, not {value!r}")
-    return number
+    return number + 0.0  # 0 for -0, which random generators refuse as a scale
 
 
 def fraction(name: str, value: Any, most: float = 1.0) -> float:
