@@ -1,6 +1,7 @@
 """The list of bad input: one clear error each, through Python and through the command line, exit
 code 2 without a traceback, found before training starts, and nothing lost."""
 import os
+import re
 import subprocess
 import sys
 
@@ -38,8 +39,7 @@ def here(tmp_path, monkeypatch):
     good = (tmp_path / "good.safetensors").read_bytes()
     files["good.safetensors"] = good
     files["cut.safetensors"] = good[:-100]
-    files["future.safetensors"] = good.replace(b'format_version\\":6', b'format_version\\":7') \
-        .replace(b'format_version\\": 6', b'format_version\\": 7')
+    files["future.safetensors"] = re.sub(rb'(format_version\\": ?)7', rb'\g<1>8', good)
     assert files["future.safetensors"] != good
     for name in ("cut.safetensors", "future.safetensors"):
         (tmp_path / name).write_bytes(files[name])
@@ -213,7 +213,7 @@ FILES = [
     ("empty.txt", ValueError, "'empty.txt' is not a safetensors file"),
     ("notes.safetensors", ValueError, "'notes.safetensors' is a text, not a trained model"),
     ("book.txt", ValueError, "'book.txt' is a text, not a trained model"),
-    ("future.safetensors", ValueError, "'future.safetensors' has format version 7"),
+    ("future.safetensors", ValueError, "'future.safetensors' has format version 8"),
 ]
 
 

@@ -222,15 +222,15 @@ def test_flipped_bits_in_the_header(run):
 
 
 def test_another_version(run):
-    for version in (0, 1, 3, 7, 99, "4", None, [3]):
+    for version in (0, 1, 3, 8, 99, "4", None, [3]):
         refuses(put(run, ["format_version"], version), "format version")
     refuses(put(run, ["format_version"], ...))
 
 
 def test_a_file_of_another_version_is_not_looked_into(run):
     """A later version may have other parts; the message must still be about the version."""
-    refuses(rewrite(run, about=json.dumps({"format_version": 7, "network": {}})),
-            "format version 7.*reads version 6")
+    refuses(rewrite(run, about=json.dumps({"format_version": 8, "network": {}})),
+            "format version 8.*reads version 7")
 
 
 def safetensors_of(path, dtype, size):

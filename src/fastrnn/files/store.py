@@ -26,8 +26,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-FORMAT_VERSION = 6
-READ_VERSIONS = (4, 5, 6)  # 5 added reservoirs, 6 on_divergence
+FORMAT_VERSION = 7
+READ_VERSIONS = (4, 5, 6, 7)  # 5 added reservoirs, 6 on_divergence, 7 what is in CHANGELOG
 TEMPORARY = ".fastrnn.tmp"  # end of the names of files that are being written
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 # exceptions that changed JSON or tensors can lead to
