@@ -158,7 +158,7 @@ def test_every_page_is_reached_from_the_index(page):
 
 def test_commands_of_continuous_integration():
     lines = README.read_text(encoding="utf-8").splitlines()
-    for command in ("pip install . && fastrnn train", 'pip install ".[test]" && pytest'):
+    for command in ("pip install . && fastrnn train", 'pip install ".[test]" && pytest -n auto'):
         assert lines[lines.index(command) - 1] == lines[lines.index(command) + 1][:3] == "```"
 
 
