@@ -48,35 +48,43 @@ INLINE real exponentials(int width, real sharpness, const real *bias, real *o, r
     return sum_lanes(total);
 }
 
-/* Returns what the binary cross-entropy has besides the target's -log p, the sum of -log(1 - p_k)
- * over the other symbols; and e [K], of which p = e / their sum, becomes the gradient of both with
- * respect to the scores, over `rows`: with r_k = p_k / (1 - p_k) and S = (the sum of the other
- * symbols' r_k) - 1 it is r_k - p_k S, and -1 - p_k S at the target. Only the likeliest symbol may
- * have a p near 1, where 1 - p would be rounding: for it 1 - p is the sum of the other p, and
- * r_k - p_k S is p_k (2 - R), R being the sum of r without it. */
-static double binary_part(int K, int target, double rows, real *e) {
-    int likeliest = 0;
-    double rest = 0, R = 0, loss = 0;
-    for (int k = 1; k < K; k++) likeliest = e[k] > e[likeliest] ? k : likeliest;
-    for (int k = 0; k < K; k++) rest += k == likeliest ? 0 : (double)e[k];
-    const double sum = rest + (double)e[likeliest];
-    rest = fmax(rest / sum, 1e-37);
+static int likeliest(int K, const real *bias, const real *o) {
+    int l = 0;
+    for (int k = 1; k < K; k++) l = o[k] + bias[k] > o[l] + bias[l] ? k : l;
+    return l;
+}
+
+/* The binary cross-entropy of one step, -log p of the target and -log(1 - p_k) of the others of the
+ * K >= 2 symbols: returns the loss, and puts the gradient with respect to the scores o [width], over
+ * `rows`, in their place. With the likeliest symbol l, q_k = softmax over the other symbols, and
+ * d = (the sum of their exp(o - second)) exp(second - top), top and second being the largest scores,
+ *     p_l = 1 / (1 + d),  1 - p_l = d p_l,  p_k = q_k (1 - p_l) <= 1/2,
+ * so that nothing is lost where p_l is next to 1 and 1 - p_l next to 0. With r_k = p_k / (1 - p_k)
+ * and S = (the sum of r_k over the symbols but l and the target) - 1 the gradient is
+ *     of l        p_l (1 - S), or, where it is the target, -(1 - p_l) - p_l (S + 1),
+ *     of others   r_k (of the target -1) - p_k S - p_l q_k, the last only where l is no target. */
+static double binary_step(int K, int width, int l, int target, double rows, const real *bias,
+                          real *o) {
+    const real top = o[l] + bias[l];
+    const double below = (double)top - (double)(o[target] + bias[target]);
+    real second;
+    o[l] = 2 * NEVER - bias[l];
+    const double total = (double)exponentials(width, 1, bias, o, &second);
+    const double gap = (double)top - (double)second, d = total * exp(-gap);
+    const double p_l = 1 / (1 + d), rest = d / (1 + d), hidden = l == target ? 0 : p_l;
+    double loss = below + log1p(d), S = -1;
+    if (l != target) loss += gap - log(total) + log1p(d);
     for (int k = 0; k < K; k++) {
-        const double p = (double)e[k] / sum;
-        if (k == target || k == likeliest) continue;
+        const double p = (double)o[k] / total * rest;
+        if (k == target || k == l) continue;
         loss -= log1p(-p);
-        R += p / (1 - p);
-    }
-    double S = R - 1;
-    if (likeliest != target) {
-        loss -= log(rest);
-        S += (double)e[likeliest] / sum / rest;
+        S += p / (1 - p);
     }
     for (int k = 0; k < K; k++) {
-        const double p = (double)e[k] / sum;
-        const double other = k == likeliest ? p * (2 - R) : p / (1 - p) - p * S;
-        e[k] = (real)((k == target ? -1 - p * S : other) / rows);
+        const double q = (double)o[k] / total, p = q * rest;
+        o[k] = (real)(((k == target ? -1 : p / (1 - p)) - p * S - hidden * q) / rows);
     }
+    o[l] = (real)((l == target ? -rest - p_l * (S + 1) : p_l * (1 - S)) / rows);
     return loss;
 }
 
@@ -99,14 +107,16 @@ static void cross_entropy(const fastrnn_batch *b, int first, int n, int N, int K
             continue;
         }
         const real score = o[target] + bias[target];
+        if (binary) {
+            const int l = likeliest(K, bias, o);
+            if (right) right[at] = score == o[l] + bias[l];
+            losses[at] = binary_step(K, width, l, target, (double)rows, bias, o);
+            continue;
+        }
         real top;
         const real sum = exponentials(width, 1, bias, o, &top);
         if (right) right[at] = score == top;
         losses[at] = log((double)sum) + ((double)top - (double)score);
-        if (binary) {
-            losses[at] += binary_part(K, target, (double)rows, o);
-            continue;
-        }
         const real scale = (real)1 / (sum * rows);
         for (int k = 0; k < width; k += LANES) store(o + k, load(o + k) * scale);
         o[target] -= (real)1 / rows;

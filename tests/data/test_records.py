@@ -107,7 +107,7 @@ def test_gradcheck(kind, loss):
 
 
 def test_the_binary_cross_entropy_by_hand():
-    """Of a distribution given by the bias alone; and where one symbol has all the probability."""
+    """Of a distribution given by the bias alone (tests/kernels/test_losses.py has extreme ones)."""
     model = fastrnn.Model(Sizes(input_symbols=4, output_symbols=4), hidden_size=3, dtype="float64",
                           loss="binary_cross_entropy")
     model.block[:] = 0
@@ -116,28 +116,6 @@ def test_the_binary_cross_entropy_by_hand():
     losses = model.losses([[0, 0, 0, 0]], [[0, 1, 2, 3]])[0]
     for k in range(4):
         assert losses[k] == pytest.approx(-np.log(p[k]) - np.log(np.delete(1 - p, k)).sum())
-    for dtype in ("float32", "float64"):
-        model = fastrnn.Model(model.sizes, hidden_size=3, dtype=dtype, loss="binary_cross_entropy")
-        model.block[:] = 0
-        # a wrong symbol with nearly all of the probability: 1 - p is what the others have
-        for z in (1.0, 10.0, 18.0, 25.0, 60.0):
-            scores = np.array([z, 1.0, 0.0, -1.0])
-            model.params["head.b"][:] = scores
-            e = np.exp(scores - z)
-            p = e / e.sum()
-            rest = np.array([e[k != np.arange(4)].sum() for k in range(4)]) / e.sum()
-            r = p / rest
-            r[1] = -1
-            expected = r - p * r.sum()
-            expected[0] = p[0] * (2 - r[2] - r[3])
-            loss, grads, _ = model.loss_and_gradients([[0]], [[1]])
-            assert loss == pytest.approx(-np.log(p[1]) - np.log(rest[[0, 2, 3]]).sum(), rel=1e-5)
-            assert np.allclose(grads["head.b"], expected, rtol=1e-4, atol=1e-6)
-        model.params["head.b"][:] = [0, 0, 0, 200]
-        loss, grads, _ = model.loss_and_gradients([[0]], [[1]])
-        assert np.isfinite(loss) and loss > 200
-        assert all(np.isfinite(g).all() for g in grads.values())
-        assert grads["head.b"][3] > 0 > grads["head.b"][1]
 
 
 @ALL_KINDS

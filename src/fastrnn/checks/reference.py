@@ -290,13 +290,21 @@ def binary_cross_entropy(scores: Array, targets: Array,
     with the arguments, sum and mean of `softmax_cross_entropy`."""
     N, T, K = scores.shape
     weights = np.ones((N, T)) if mask is None else mask
-    e = np.exp(scores - scores.max(axis=2, keepdims=True))
-    p = e / e.sum(axis=2, keepdims=True)
-    hot = np.eye(K, dtype=bool)[targets]  # (N, T, K)
-    losses = np.where(hot, -np.log(p), -np.log1p(-p)).sum(axis=2)
-    dp = np.where(hot, -1 / p, 1 / (1 - p))
-    dscores = p * (dp - (p * dp).sum(axis=2, keepdims=True)) / N
-    return (weights * losses).sum() / N, dscores * weights[:, :, None]
+    hot, likeliest = np.eye(K, dtype=bool)[[targets, scores.argmax(axis=2)]]  # (N, T, K)
+    log_p = scores - np.logaddexp.reduce(scores, axis=2, keepdims=True)
+    p = np.exp(log_p)
+    # only the likeliest symbol's p may be next to 1: its 1 - p is the sum of the other p
+    others = np.where(likeliest, -np.inf, log_p)
+    rest = np.logaddexp.reduce(others, axis=2, keepdims=True)  # its log(1 - p)
+    odds = np.where(likeliest, 0, p) / (1 - np.where(likeliest, 0, p))  # p / (1 - p)
+    losses = np.where(hot, -log_p, np.where(likeliest, -rest, np.log1p(odds))).sum(axis=2)
+    # by the score of j the derivative of -log(1 - p_k) is p_j, or, where j is not k, p_j minus
+    # the softmax of the symbols other than k, which is -p_j p_k / (1 - p_k)
+    odds = np.where(hot, 0, odds)
+    dscores = p * (2 - hot - (odds.sum(axis=2, keepdims=True) - odds)) - hot
+    wrong = ~(hot & likeliest).any(axis=2, keepdims=True)
+    dscores += np.where(wrong & ~likeliest, p - np.exp(others - rest), 0)
+    return (weights * losses).sum() / N, dscores * weights[:, :, None] / N
 
 
 def mean_squared_error(outputs: Array, targets: Array,
