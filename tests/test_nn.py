@@ -529,8 +529,8 @@ def test_wrong_shapes_name_both_and_the_argument(kind):
 def test_what_layers_refuse():
     x = np.zeros((2, 3, 4))
     for layer in (nn.RNN(4, 2), nn.Linear(4, 2), nn.Dropout(0.5)):
-        for wrong in (x.astype(np.float16), x.astype(object), x.astype(complex)):
-            with pytest.raises(TypeError, match="float32 or float64, not of"):
+        for wrong in (x.astype(object), x.astype(complex)):
+            with pytest.raises(TypeError, match="must be an array of numbers, not of"):
                 layer.forward(wrong)
         fresh = type(layer)(0.5) if isinstance(layer, nn.Dropout) else type(layer)(4, 2)
         with pytest.raises(RuntimeError, match="call forward first"):

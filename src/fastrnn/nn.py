@@ -278,7 +278,7 @@ class RNN(_Recurrent):
     Raises
     ------
     ValueError, TypeError
-        Shapes that do not fit (both are named), float16 or object arrays; from all methods.
+        Shapes that do not fit (both are named), complex or object arrays; from all methods.
     """
 
     def __init__(self, D: int, H: int, nonlinearity: str = "tanh", *, init: str = "xavier",
@@ -442,7 +442,7 @@ class Dropout(Layer):
     Raises
     ------
     ValueError, TypeError
-        p outside its range; float16 or object arrays.
+        p outside its range; complex or object arrays.
     """
 
     def __init__(self, p: float, *, dtype: str = "float64", seed: int | None = 0) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from . import kernels
 from .settings import LEARNING_RATES, TrainerSettings, declared
-from .validate import float_array, fraction, positive_float
+from .validate import changeable, float_array, fraction, positive_float
 
 __all__ = ["Optimizer", "SGD", "AdaGrad", "RMSProp", "Adam", "clip_value_", "clip_norm_"]
 
@@ -54,7 +54,7 @@ class Optimizer:
     def __init__(self, params: Mapping[str, Array], learning_rate: float,
                  rule: kernels.Optimizer) -> None:
         for name, p in params.items():
-            float_array(f'params["{name}"]', p, (...,))
+            changeable(f'params["{name}"]', p)
         self.params, self._rule = params, rule
         self.learning_rate = positive_float("learning_rate", learning_rate)
         self.updates = 0
@@ -76,7 +76,8 @@ class Optimizer:
         missing = ", ".join(repr(name) for name in self.params if name not in grads)
         if missing:
             raise ValueError(f"grads has no {missing}: call backward first")
-        ready = {name: float_array(f'grads["{name}"]', grads[name], p.shape, p.dtype)
+        ready = {name: float_array(f'grads["{name}"]', grads[name],
+                                   changeable(f'params["{name}"]', p).shape, p.dtype)
                  for name, p in self.params.items()}
         self.updates += 1
         for name, g in ready.items():
@@ -136,7 +137,7 @@ class Adam(Optimizer):
 def clip_value_(grads: Mapping[str, Array], c: float) -> None:
     """Cut every gradient entry to [-c, c], in place."""
     c = positive_float("c", c)
-    for g in grads.values():
+    for g in [changeable(f'grads["{name}"]', g) for name, g in grads.items()]:
         np.clip(g, -c, c, out=g)
 
 
@@ -149,8 +150,9 @@ def clip_norm_(grads: Mapping[str, Array], c: float) -> float:
         The norm before.
     """
     c = positive_float("c", c)
-    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads.values()))
+    arrays = [changeable(f'grads["{name}"]', g) for name, g in grads.items()]
+    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in arrays))
     if norm > c:
-        for g in grads.values():
+        for g in arrays:
             g *= c / norm
     return norm

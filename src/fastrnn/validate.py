@@ -109,33 +109,106 @@ def dtype_name(dtype: Any) -> str:
         return str(dtype)
 
 
+OTHER_KINDS = {"O": "objects of mixed types or lengths", "U": "texts", "S": "bytes", "V": "records",
+               "c": "complex numbers", "M": "dates", "m": "time differences"}
+
+
+def read_masked(
+    name: str, value: Any, wanted: str = "an array of numbers"
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """What a user gives as an array, and where it is masked (None: nowhere): whole numbers, bool,
+    float32 or float64 in the byte order of this machine.
+
+    The border of all arrays. Lists and everything with ``__array__`` are taken, in any order and
+    byte order, read-only or not; float16 becomes float32 and longdouble float64. An array that
+    needs no conversion is not copied. TypeError for other types, which `wanted` is part of."""
+    if isinstance(value, list | tuple) and any(isinstance(v, np.ma.MaskedArray) for v in value):
+        value = np.ma.array(value)  # NumPy itself would drop the masks
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, object)
+    dtype = array.dtype
+    if dtype.kind not in "biuf":
+        what = OTHER_KINDS.get(dtype.kind, str(dtype))
+        raise TypeError(f"{name} must be {wanted}, not of {what}: convert it first")
+    if dtype.kind == "f":
+        dtype = np.dtype(np.float32 if dtype.itemsize <= np.float32().itemsize else np.float64)
+    array = array.astype(dtype.newbyteorder("="), copy=False)
+    hidden = np.ma.getmask(value)
+    return array, np.broadcast_to(hidden, array.shape) if np.any(hidden) else None
+
+
+def read_array(name: str, value: Any, wanted: str = "an array of numbers") -> NDArray[Any]:
+    """`read_masked` where nothing may be masked; ValueError where something is."""
+    array, hidden = read_masked(name, value, wanted)
+    if hidden is not None:
+        raise ValueError(f"{name} has masked entries ({int(hidden.sum())} of {hidden.size}), whose "
+                         f"values are not known: fill them, as {name}.filled(0) does, or leave "
+                         "them out")
+    return array
+
+
+def as_numbers(name: str, value: Any) -> NDArray[Any]:
+    """An array of float32 or float64 where it is known that numbers and no symbols are meant, still
+    masked where it was."""
+    array, hidden = read_masked(name, value)
+    if array.dtype.kind in "iub":
+        array = array.astype(np.float64)
+    return array if hidden is None else np.ma.array(array, mask=hidden)
+
+
+def converted(name: str, array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """The array as C-contiguous array of a dtype; ValueError for numbers beyond its range."""
+    try:
+        with np.errstate(over="raise"):
+            return np.ascontiguousarray(array, dtype)
+    except FloatingPointError:
+        raise ValueError(f"{name} has numbers that {np.dtype(dtype)} cannot hold: scale them, or "
+                         "take dtype='float64'") from None
+
+
 def float_array(name: str, value: ArrayLike, shape: tuple[Any, ...],
                 dtype: Any = None) -> NDArray[Any]:
     """Return value as a C-contiguous array of `dtype`, by default its own float32 or float64. In
     `shape` a letter is any size of at least 1, and a leading ... any axes."""
-    array = np.asarray(value)
-    if array.dtype.kind in "iub":
-        array = array.astype(np.float64)
-    if array.dtype not in (np.float32, np.float64):
-        raise TypeError(f"{name} must be an array of float32 or float64, not of {array.dtype}: "
-                        "convert it first")
+    array = as_numbers(name, read_array(name, value))
     fixed = shape[1:] if shape[:1] == (...,) else shape
     more = array.ndim - len(fixed)  # axes before the fixed ones
     fits = more == 0 or (more > 0 and fixed is not shape)
     if not fits or not all(size >= 1 if isinstance(want, str) else size == want
                            for size, want in zip(array.shape[more:], fixed, strict=True)):
         wanted = ", ".join("..." if want is ... else str(want) for want in shape)
+        advice = one_axis_more(name, array.shape, shape[2]) if shape[:2] == ("N", "T") else ""
         raise ValueError(f"{name} has the shape {array.shape} and must have "
-                         f"({wanted}{',' * (len(shape) == 1)})")
-    return np.ascontiguousarray(array, dtype or array.dtype)
+                         f"({wanted}{',' * (len(shape) == 1)}){advice}")
+    return converted(name, array, dtype or array.dtype)
+
+
+def one_axis_more(name: str, shape: tuple[int, ...], D: int | str) -> str:
+    """The end of an error: how an array of this shape becomes (N, T, D), where D is a size, or a
+    letter for any; nothing where it has not one axis or two."""
+    one_number = D in (1, "D")
+    if len(shape) == 1 and one_number:
+        return (f": give {name}[None, :, None] if it is one sequence of {shape[0]} steps with one "
+                "number each")
+    if len(shape) != 2:  # noqa: PLR2004
+        return ""
+    N, T = shape
+    ways = [f"{name}[None] if it is one sequence of {N} steps with {T} numbers each"] * (
+        D in (T, "D"))
+    ways += [f"{name}[..., None] if it is {N} sequences of {T} steps with one number each"] * (
+        one_number)
+    return f": give {', or '.join(ways)}" if ways else ""
 
 
 def whole_numbers(name: str, value: ArrayLike, count: int,
                   shape: tuple[int, ...] | None = None) -> NDArray[np.intp]:
     """Return value as an array of whole numbers from 0 to count - 1, of this shape if given."""
-    array = np.asarray(value)
+    array = read_array(name, value, "whole numbers")
     if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be whole numbers, not {array.dtype}")
+        raise TypeError(f"{name} must be whole numbers, not {array.dtype}: convert it first, as "
+                        f"{name}.astype(int) does")
     if shape is not None and array.shape != shape:
         raise ValueError(f"{name} has the shape {array.shape} and must have {shape}")
     if array.size and (array.min() < 0 or array.max() >= count):
@@ -143,3 +216,18 @@ def whole_numbers(name: str, value: ArrayLike, count: int,
         raise ValueError(f"{name} has {array[place]} at {list(place)}: they go from 0 to "
                          f"{count - 1}")
     return array.astype(np.intp)
+
+
+def changeable(name: str, value: Any) -> NDArray[Any]:
+    """Return value, which must be an array that is changed in place: a writable one of float32 or
+    float64 in the byte order of this machine."""
+    if not isinstance(value, np.ndarray) or value.dtype not in (np.float32, np.float64):
+        what = f"of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"{name} must be a NumPy array of float32 or float64, which is changed in "
+                        f"place, not {what}: give np.array({name}, np.float32)")
+    if not value.flags.writeable:
+        raise ValueError(f"{name} is read-only, and is to be changed in place: give a copy, "
+                         f"np.array({name})")
+    if np.ma.isMaskedArray(value):
+        read_array(name, value)
+    return value

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..model.model import Model
 from ..settings import GradcheckSettings, checked, documented
-from ..validate import float_array
+from ..validate import float_array, read_array, read_masked
 from .differences import Array, Entry, Losses, Status, amplified_noise, noise_of_losses
 
 EPS32 = float(np.finfo(np.float32).eps)
@@ -217,15 +217,15 @@ def gradcheck(
 def _check_model(model: Model, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None,
                  how: dict[str, Any], rng: np.random.Generator, more: dict[str, Any]) -> Report:
     twin = model.in_float64()
+    shape = read_masked("inputs", inputs)[0].shape
     if state is None:  # numbers that float32 has too
-        state = rng.normal(0, 0.1, twin.zero_state(len(np.asarray(inputs))).shape).astype(
-            np.float32)
+        state = rng.normal(0, 0.1, twin.zero_state(*shape[:1]).shape).astype(np.float32)
     seed = int(rng.integers(2**63))
 
     def call(network: Model, method: str) -> Any:
         generators = None
         if how["dropout"]:  # the same masks again
-            slices = network.network(*np.shape(inputs)[1::-1]).slices
+            slices = network.network(*shape[1::-1]).slices
             generators = np.random.default_rng(seed).spawn(len(slices))
         return getattr(network, method)(inputs, targets, state, generators=generators, **more)
 
@@ -277,7 +277,11 @@ def _check_function(f: Callable[[Array], ArrayLike], x: ArrayLike, df: ArrayLike
                     dout: ArrayLike | None, how: dict[str, Any]) -> Report:
     x = float_array("x", x, (...,), np.float64).copy()
     df = float_array("df", df, x.shape, np.float64)
-    y = np.asarray(f(x.copy()))
+    y = read_array("f(x)", f(x.copy()))
+    for name, array in ("x", x), ("f(x)", y):  # NaN in df is a wrong gradient
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} has NaN or infinity, of which there are no differences: give "
+                             "finite numbers")
     y = y.astype(y.dtype if y.dtype.kind == "f" else np.float64)
     weights = np.ones(y.shape) if dout is None else float_array("dout", dout, y.shape, np.float64)
     noise = noise_of_losses(y * weights.astype(y.dtype), 1)

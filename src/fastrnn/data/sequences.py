@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..validate import freeze, positive_int
+from ..validate import converted, freeze, one_axis_more, positive_int, read_array, read_masked
 from .source import READ_STEPS, ROWS, Batch, Order, Reading, Sizes, Source, held_out_count
 
 
@@ -18,10 +18,12 @@ class Sequences(Source):
     Parameters
     ----------
     inputs : array_like
-        Symbols, int of shape (N, T), or numbers, float of shape (N, T, D).
+        Symbols, int of shape (N, T), or numbers, float of shape (N, T, D). Of a NumPy masked array
+        the masked steps at the end of a sequence are padding; elsewhere none may be masked.
     targets : array_like
         Symbols, int of shape (N, T): the loss is the cross-entropy in nats. Or numbers, float of
-        shape (N, T, K): the loss is the squared error, the mean over a step's K numbers.
+        shape (N, T, K): the loss is the squared error, the mean over a step's K numbers. Masked
+        steps of a NumPy masked array do not count.
     mask : array_like of bool, shape (N, T), optional
         Which steps count in the loss; all by default. The targets of the others are ignored.
     lengths : array_like of int, shape (N,), optional
@@ -67,18 +69,25 @@ class Sequences(Source):
         self, inputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None,
         lengths: ArrayLike | None = None, *, symbols: int | None = None, name: str = "sequences",
     ) -> None:
-        x, y = _array("inputs", inputs), _array("targets", targets)
+        (x, x_hidden), (y, y_hidden) = _array("inputs", inputs), _array("targets", targets)
         if x.shape[:2] != y.shape[:2]:
             raise ValueError(f"inputs are {x.shape} and targets {y.shape}: they must have the same "
                              "N and T, (N, T, ...)")
         N, T = x.shape[:2]
-        self.lengths = _lengths(lengths, N, T)
+        self.lengths = _lengths(lengths, N, T, x_hidden)
         inside = np.arange(T) < self.lengths[:, None]  # (N, T)
         self.mask = inside & _mask(mask, (N, T))
+        if y_hidden is not None:
+            self.mask &= ~_hidden_steps("targets", y_hidden, self.mask)
         for row in np.flatnonzero(~self.mask.any(axis=1)):
             raise ValueError(f"mask hides every step of sequence {row}: leave at least one, or "
                              "leave the sequence out")
         self.ends = T - np.argmax(self.mask[:, ::-1], axis=1)
+        if x_hidden is not None:
+            for n, t in np.argwhere(x_hidden.reshape(N, T, -1).any(axis=2) & inside):
+                raise ValueError(f"inputs are masked in sequence {n} at step {t}, which the model "
+                                 "reads: fill them, as inputs.filled(0) does, or mask all steps "
+                                 "from there on")
         count = 1 + max((int(a.max(where=where, initial=0)) for a, where in
                          ((x, inside), (y, self.mask)) if a.ndim == 2), default=-1)
         if count or symbols is not None:
@@ -113,7 +122,8 @@ class Sequences(Source):
             rows[:n] = rng.permutation(n)
             return np.maximum(rows, 0) * T, lengths[rows], None
 
-        x, y = (a.ravel() if a.ndim == 2 else a.astype(dtype) for a in (self.inputs, self.targets))
+        x, y = (a.ravel() if a.ndim == 2 else converted(name, a, dtype)
+                for name, a in (("inputs", self.inputs), ("targets", self.targets)))
         arrays = {"x" if x.ndim == 3 else "ids": x, "targets": y, "mask": self.mask}
         return Reading(arrays, updates, self.predictions / n, order)
 
@@ -134,7 +144,7 @@ class Sequences(Source):
         mask, lengths = self.mask[rows], self.lengths[rows]
         mask[rows < 0], lengths[rows < 0] = False, 0
         arrays = {name: (np.ascontiguousarray(array[rows].T, np.int32) if array.ndim == 2
-                         else np.ascontiguousarray(array[rows], dtype))
+                         else converted(name, array[rows], dtype))
                   for name, array in (("inputs", self.inputs), ("targets", self.targets))}
         return arrays | {"mask": np.ascontiguousarray(mask.T).view(np.uint8), "lengths": lengths}
 
@@ -172,32 +182,53 @@ class Sequences(Source):
                 f"{self.predictions} steps count>")
 
 
-def _array(name: str, value: ArrayLike) -> NDArray[Any]:
-    """Symbols (N, T) or numbers (N, T, D) of the right type and shape; values are not checked."""
+def _array(name: str, value: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Symbols (N, T) or numbers (N, T, D) of the right type and shape, and where they are masked;
+    values are not checked."""
+    wanted = "whole numbers (N, T) or floats (N, T, D)"
     try:
-        array = np.asarray(value)
-    except ValueError:  # rows of different lengths
-        array = np.empty(0, object)
+        array, hidden = read_masked(name, value, wanted)
+    except TypeError as error:
+        raise TypeError(f"{error}; pad sequences of different lengths, and give their lengths"
+                        ) from None
     kind = array.dtype.kind
-    if kind not in "iuf" or array.dtype == np.float16:
-        what = "of mixed types or lengths" if kind == "O" else array.dtype.name
-        raise TypeError(f"{name} must be whole numbers (N, T) or floats (N, T, D), not {what}: pad "
-                        "sequences of different lengths, and give their lengths")
+    if kind == "b":
+        raise TypeError(f"{name} must be {wanted}, not bool: convert symbols with "
+                        f"{name}.astype(int), numbers with {name}.astype(float)")
     if array.ndim != (3 if kind == "f" else 2):
-        shape, other, hint = (
-            ("(N, T, D)", 2, f"write {name}[..., None] for one number a step") if kind == "f" else
-            ("(N, T)", 3, f"convert numbers with {name}.astype(float)"))
+        shape, advice = (("(N, T, D)", one_axis_more(name, array.shape, "D")) if kind == "f" else
+                         ("(N, T)", f": give {name}[None] if it is one sequence" * (
+                             array.ndim == 1)))
+        if kind != "f" and array.ndim == 3:
+            advice = f": convert numbers with {name}.astype(float)"
         raise ValueError(f"{name} of type {array.dtype} must have the shape {shape}, not "
-                         f"{array.shape}{f': {hint}' if array.ndim == other else ''}")
+                         f"{array.shape}{advice}")
     if array.size == 0:
         raise ValueError(f"{name} are empty: their shape is {array.shape}")
-    return array
+    return array, hidden
 
 
-def _lengths(lengths: ArrayLike | None, N: int, T: int) -> NDArray[np.int64]:
+def _hidden_steps(name: str, hidden: NDArray[np.bool_], matters: NDArray[np.bool_]
+                  ) -> NDArray[np.bool_]:
+    """Which steps (N, T) a masked array hides; ValueError where it hides some of the numbers of a
+    step that matters and not the others."""
+    each = hidden.reshape(*hidden.shape[:2], -1)
+    steps = np.asarray(each.any(axis=2))
+    for n, t in np.argwhere(steps & ~each.all(axis=2) & matters):
+        raise ValueError(f"{name} are masked in part in sequence {n} at step {t}, and a step "
+                         f"counts whole or not: give mask=~{name}.mask.any(axis=2) to leave it out")
+    return steps
+
+
+def _lengths(lengths: ArrayLike | None, N: int, T: int, hidden: NDArray[np.bool_] | None
+             ) -> NDArray[np.int64]:
+    """The length of each sequence, by default up to the last step whose input is not masked."""
+    if lengths is None and hidden is not None:
+        shown = np.asarray(~hidden.reshape(N, T, -1).all(axis=2))
+        return np.asarray(np.maximum(1, T - np.argmax(shown[:, ::-1], axis=1)), np.int64)
     if lengths is None:
         return np.full(N, T, np.int64)
-    array = np.asarray(lengths)
+    array = read_array("lengths", lengths, f"{N} whole numbers")
     if array.dtype.kind not in "iu" or array.shape != (N,):
         raise ValueError(f"lengths must be {N} whole numbers, one for each sequence, not "
                          f"{array.dtype} of shape {array.shape}")
@@ -210,10 +241,10 @@ def _lengths(lengths: ArrayLike | None, N: int, T: int) -> NDArray[np.int64]:
 def _mask(mask: ArrayLike | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
     if mask is None:
         return np.ones(shape, bool)
-    array = np.asarray(mask)
+    array = read_array("mask", mask, "of bool")
     if array.shape != shape:
         raise ValueError(f"mask has the shape {array.shape} and must have {shape}: (N, T)")
-    if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
+    if not np.isin(array, (0, 1)).all():
         raise ValueError("mask must be of bool, or of 0 and 1: whether a step counts")
     return array.astype(bool)
 

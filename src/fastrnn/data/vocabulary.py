@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..settings import SPLITS, UNITS
-from ..validate import choice, positive_int
+from ..validate import choice, positive_int, read_array
 
 # symbols (for words: characters) encoded at a time, so that temporary arrays stay in the cache
 CHUNK = 1 << 16
@@ -258,7 +258,7 @@ class Vocabulary:
         TypeError
             Ids that are not integers.
         """
-        ids = np.asarray(ids)
+        ids = read_array("ids", ids, "integers")
         if ids.size == 0:
             return ids.astype(self.dtype)  # an empty list comes as float64
         if ids.dtype.kind not in "iu":

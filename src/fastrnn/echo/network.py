@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from ..files.store import DAMAGE, damaged, expect, read, write
 from ..kernels.blas import one_thread
 from ..settings import EchoSettings, ReservoirSettings, declared, documented, given_to
-from ..validate import boolean, choice, float_array, generator, positive_int
+from ..validate import boolean, choice, float_array, generator, positive_int, read_array
 from .reservoir import Reservoir, draw
 from .ridge import Ridge
 
@@ -343,9 +343,15 @@ def _is_one_series(X: Any) -> bool:
     return np.ndim(X) != 3
 
 
+def _listed(X: Any) -> Any:
+    """The series of a list of them, or of an array (N, T, D)."""
+    return X if isinstance(X, list | tuple) else np.asanyarray(X)
+
+
 def _series(name: str, X: Any, dtype: Any) -> Arrays:
     """The series of X as arrays (T, D)."""
-    named = {name: X} if _is_one_series(X) else {f"{name}[{i}]": u for i, u in enumerate(X)}
+    named = {name: X} if _is_one_series(X) else {
+        f"{name}[{i}]": u for i, u in enumerate(_listed(X))}
     if not named or np.size(next(iter(named.values()))) == 0:
         raise ValueError(f"{name} has no steps: give at least one series (T, D)")
     for what, u in named.items():
@@ -361,7 +367,8 @@ def _targets(Y: Any, X: Any, inputs: Arrays, dtype: Any) -> tuple[Arrays, bool]:
     if not one and not (isinstance(Y, list | tuple) or np.ndim(Y) == 3):
         raise ValueError(f"X is a list of {len(inputs)} series: give Y as a list of as many "
                          f"targets, not as {type(Y).__name__}")
-    named = {"Y": np.asarray(Y)} if one else {f"Y[{i}]": np.asarray(y) for i, y in enumerate(Y)}
+    given = {"Y": Y} if one else {f"Y[{i}]": y for i, y in enumerate(_listed(Y))}
+    named = {what: read_array(what, y) for what, y in given.items()}
     if len(named) != len(inputs):
         raise ValueError(f"X has {len(inputs)} series and Y {len(named)}: give a target for each")
     columns = {what: y[:, None] if y.ndim == 1 else y for what, y in named.items()}

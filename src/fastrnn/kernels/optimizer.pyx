@@ -34,7 +34,8 @@ cdef class Optimizer:
         dtype = params.dtype
         cdef const fastrnn_kernels *kernels = select(dtype)
         cdef int64_t n = params.size
-        cdef address p = data(params, dtype, n, "params"), g = data(grads, dtype, n, "grads")
+        cdef address p = data(params, dtype, n, "params")
+        cdef address g = data(grads, dtype, n, "grads", written=False)
         cdef address m[2]
         self.addresses(memories, dtype, n, m)
         with nogil:

@@ -25,7 +25,7 @@ from ..settings import (
     declared,
     given_to,
 )
-from ..validate import choice
+from ..validate import as_numbers, choice, converted, read_array
 from .initial import draw_weights
 from .labels import probabilities
 
@@ -168,14 +168,20 @@ class Network:
         grads: NDArray[Any] | None, mask: ArrayLike | None, lengths: ArrayLike | None,
         labels: Any, generators: Sequence[np.random.Generator] | None,
     ) -> tuple[NDArray[np.float64], NDArray[Any]]:
-        batch = Sequences(self._checked_ids(inputs), self._checked_ids(targets), mask, lengths,
-                          symbols=self.sizes.input_symbols or self.sizes.output_symbols or None)
+        sizes = self.sizes
+        batch = Sequences(
+            as_numbers("inputs", inputs) if sizes.input_size else self._checked_ids(inputs),
+            as_numbers("targets", targets) if sizes.output_size else self._checked_ids(targets),
+            mask, lengths, symbols=sizes.input_symbols or sizes.output_symbols or None)
         batch.check_fits(None, self.sizes, None)
         N, T = batch.mask.shape
         zero = self.zero_state(N)
-        last = zero if state is None else np.array(state, dtype=zero.dtype, order="C")
+        last = zero if state is None else converted(
+            "state", read_array("state", state), zero.dtype).copy()
         if last.shape != zero.shape:
             raise ValueError(f"state is {last.shape} and must be {zero.shape}: (N, P)")
+        if not np.isfinite(last).all():
+            raise ValueError("state has NaN or infinity: start from a finite one")
         with one_thread():
             losses = self.network(T, N).unroll(
                 self.block, **batch.batch(np.arange(N), self.block.dtype), state=last,

@@ -50,7 +50,8 @@ def _checked(
     if D and not np.isfinite(x).all():
         raise ValueError("inputs hold NaN or infinity: mend or leave out what is not finite")
     if not D and (x.ndim != 2 or x.size == 0):
-        raise ValueError(f"inputs have the shape {x.shape} and must have (N, T)")
+        raise ValueError(f"inputs have the shape {x.shape} and must have (N, T)"
+                         + ": give inputs[None] if it is one sequence" * (x.ndim == 1))
     return x, np.full(len(x), x.shape[1], np.int64) if lengths is None else lengths
 
 
