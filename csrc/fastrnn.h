@@ -126,6 +126,8 @@ typedef struct {
     int kind;
     double decay, decay2;        /* RMSProp's gamma, Adam's betas, SGD's momentum */
     double epsilon;
+    int epsilon_inside;          /* AdaGrad, RMSProp: sqrt(m + epsilon), or sqrt(m) + epsilon */
+    double weight_decay;         /* a step first takes away rate weight_decay p */
     double clip_norm, clip_value;    /* infinity: no clipping */
 } fastrnn_optimizer;
 

@@ -41,23 +41,31 @@ static double sum_of_squares(int64_t n, const real *x) {
 /* The optimizers over one register, g being the clipped gradient. */
 #define CLIPPED(load) larger(all(-c), smaller(all(c), load(dp + i) * scale))
 
+/* x over the root of the memory, with epsilon inside the root or outside. */
+#define OVER_INSIDE(x, m) x * vec_rsqrt(m + epsilon)
+#define OVER_OUTSIDE(x, m) x / (square_root(m) + epsilon)
+
 /* m += g^2;  p -= rate g / sqrt(m + epsilon) */
-#define ADAGRAD(load, store)                                                                      \
+#define ADAGRAD_WITH(load, store, OVER)                                                           \
     {                                                                                             \
         const vec g = CLIPPED(load);                                                              \
         const vec sum = load(m + i) + g * g;                                                      \
         store(m + i, sum);                                                                        \
-        store(p + i, load(p + i) - rate * g * vec_rsqrt(sum + epsilon));                          \
+        store(p + i, load(p + i) - OVER(rate * g, sum));                                          \
     }
+#define ADAGRAD(load, store) ADAGRAD_WITH(load, store, OVER_INSIDE)
+#define ADAGRAD_OUTSIDE(load, store) ADAGRAD_WITH(load, store, OVER_OUTSIDE)
 
 /* m = keep m + (1 - keep) g^2;  p as AdaGrad */
-#define RMSPROP(load, store)                                                                      \
+#define RMSPROP_WITH(load, store, OVER)                                                           \
     {                                                                                             \
         const vec g = CLIPPED(load);                                                              \
         const vec mean = load(m + i) * keep + g * g * take;                                       \
         store(m + i, mean);                                                                       \
-        store(p + i, load(p + i) - rate * g * vec_rsqrt(mean + epsilon));                         \
+        store(p + i, load(p + i) - OVER(rate * g, mean));                                         \
     }
+#define RMSPROP(load, store) RMSPROP_WITH(load, store, OVER_INSIDE)
+#define RMSPROP_OUTSIDE(load, store) RMSPROP_WITH(load, store, OVER_OUTSIDE)
 
 /* p -= rate m' / (sqrt(v') + epsilon), m' and v' unbiased */
 #define ADAM(load, store)                                                                         \
@@ -101,9 +109,19 @@ static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double ra
         unbias = (real)(rate_ / (1 - pow(o->decay, (double)update)));
         unbias2 = (real)(1 / (1 - pow(o->decay2, (double)update)));
     }
+    if (o->weight_decay > 0) {
+        const real shrink = (real)(1 - rate_ * o->weight_decay);
+        for (int64_t i = 0; i < n; i++) p[i] *= shrink;
+    }
     switch (o->kind) {
-    case FASTRNN_ADAGRAD: FOR_EACH_VEC(n, p, ADAGRAD); break;
-    case FASTRNN_RMSPROP: FOR_EACH_VEC(n, p, RMSPROP); break;
+    case FASTRNN_ADAGRAD:
+        if (o->epsilon_inside) FOR_EACH_VEC(n, p, ADAGRAD);
+        else FOR_EACH_VEC(n, p, ADAGRAD_OUTSIDE);
+        break;
+    case FASTRNN_RMSPROP:
+        if (o->epsilon_inside) FOR_EACH_VEC(n, p, RMSPROP);
+        else FOR_EACH_VEC(n, p, RMSPROP_OUTSIDE);
+        break;
     case FASTRNN_ADAM: FOR_EACH_VEC(n, p, ADAM); break;
     case FASTRNN_SGD: FOR_EACH_VEC(n, p, SGD); break;
     }

@@ -118,8 +118,8 @@ static updates_of plan(training *t, unrolled *u) {
     const fastrnn_optimizer *o = t->optimizer;
     updates_of s = {.t = t, .u = u, .rows = t->window + 2 * net->T * net->N};
     s.width = net->E ? net->E : u->at->G * net->H;
-    /* with these two a row without a gradient does not change */
-    s.skip = picked_size(net) && (o->kind == FASTRNN_ADAGRAD
+    /* with these two a row without a gradient does not change, unless weights decay */
+    s.skip = picked_size(net) && !o->weight_decay && (o->kind == FASTRNN_ADAGRAD
                                   || (o->kind == FASTRNN_SGD && !t->memory));
     s.dense = s.skip ? picked_size(net) : 0;
     /* With one slice there is nothing to add, and no norm to know where clipping keeps large values

@@ -118,13 +118,13 @@ class Run:
     """What a Trainer sets up for the kernels, and nothing else."""
 
     def __init__(self, model, ids, T=4, N=1, optimizer="adagrad", rate=0.1, threads=1,
-                 packed=True, best_every=100, seed=7, decay=None, **clips):
-        numbers = {"rmsprop": {"decay": 0.9}, "adam": {"decay": 0.9, "decay2": 0.999}}
-        numbers = numbers.get(optimizer, {}) if decay is None else {"decay": decay}
+                 packed=True, best_every=100, seed=7, **numbers):
+        usual = {"rmsprop": {"decay": 0.9}, "adam": {"decay": 0.9, "decay2": 0.999}}
+        usual = {"clip_value": 5.0} | usual.get(optimizer, {})
         self.model, self.rate = model, rate
         self.network = network_of(model, T, N, packed)
         self.generators = generators_of(model, self.network, seed)
-        self.rule = kernels.Optimizer(optimizer, **numbers, **({"clip_value": 5.0} | clips))
+        self.rule = kernels.Optimizer(optimizer, **usual | numbers)
         self.memories = [np.zeros_like(model.block) for _ in range(self.rule.memories)]
         self.state, self.best = model.zero_state(N), np.zeros_like(model.block)
         ids = np.asarray(ids)

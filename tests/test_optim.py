@@ -29,11 +29,46 @@ def adam(p, g, m, t):
     return p - 0.05 * (m["m"] / (1 - 0.7**t)) / (np.sqrt(m["v"] / (1 - 0.9**t)) + 1e-8)
 
 
+# PyTorch's formulas (weight decay outside the gradient, as in its AdamW, for all of them)
+
+def sgd_decay(p, g, m, t):
+    return p * (1 - 0.05 * 0.4) - 0.05 * g
+
+
+def sgd_momentum_decay(p, g, m, t):
+    return sgd(p * (1 - 0.05 * 0.4), g, m, t)
+
+
+def torch_adagrad(p, g, m, t):
+    m["sum"] = m.get("sum", 0) + g * g
+    return p * (1 - 0.05 * 0.3) - 0.05 * g / (np.sqrt(m["sum"]) + 0.02)
+
+
+def torch_rmsprop(p, g, m, t):
+    m["square_avg"] = 0.99 * m.get("square_avg", 0) + 0.01 * g * g
+    return p - 0.05 * g / (np.sqrt(m["square_avg"]) + 0.1)
+
+
+def torch_adamw(p, g, m, t):
+    p = p - 0.05 * 0.2 * p
+    m["avg"] = 0.7 * m.get("avg", 0) + 0.3 * g
+    m["sq"] = 0.9 * m.get("sq", 0) + 0.1 * g * g
+    return p - 0.05 / (1 - 0.7**t) * m["avg"] / (np.sqrt(m["sq"]) / np.sqrt(1 - 0.9**t) + 0.01)
+
+
 RULES = [
     (lambda p: optim.SGD(p, 0.05, momentum=0.6), sgd),
     (lambda p: optim.AdaGrad(p, 0.05), adagrad),
     (lambda p: optim.RMSProp(p, 0.05, decay_rate=0.8), rmsprop),
     (lambda p: optim.Adam(p, 0.05, beta1=0.7, beta2=0.9), adam),
+    (lambda p: optim.SGD(p, 0.05, weight_decay=0.4), sgd_decay),
+    (lambda p: optim.SGD(p, 0.05, momentum=0.6, weight_decay=0.4), sgd_momentum_decay),
+    (lambda p: optim.AdaGrad(p, 0.05, epsilon=0.02, epsilon_inside=False, weight_decay=0.3),
+     torch_adagrad),
+    (lambda p: optim.RMSProp(p, 0.05, decay_rate=0.99, epsilon=0.1, epsilon_inside=False),
+     torch_rmsprop),
+    (lambda p: optim.Adam(p, 0.05, beta1=0.7, beta2=0.9, epsilon=0.01, weight_decay=0.2),
+     torch_adamw),
 ]
 
 
@@ -66,6 +101,17 @@ def test_defaults_are_those_of_train():
         corpus = fastrnn.Corpus.from_text("abcd" * 20)
         trainer = fastrnn.Trainer(fastrnn.Model(corpus.vocabulary), corpus, optimizer=name)
         assert kind(params).learning_rate == trainer.config["learning_rate"]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_gradient_and_the_least_epsilon(isa, dtype, inside):
+    """A zero gradient over a zero memory is no step, not 0 / 0."""
+    params = {"p": np.ones(37, dtype)}
+    for make in (optim.AdaGrad, optim.RMSProp):
+        make(params, epsilon=1e-30, epsilon_inside=inside).step({"p": np.zeros(37, dtype)})
+    optim.Adam(params, epsilon=1e-30).step({"p": np.zeros(37, dtype)})
+    assert (params["p"] == 1).all()
 
 
 def test_a_model_and_a_layer_by_hand():
@@ -131,4 +177,11 @@ def test_bad_input():
             optim.clip_norm_(params, wrong)
     with pytest.raises(ValueError, match="momentum must be"):
         optim.SGD(params, momentum=1.0)
+    for epsilon in (0, 1e-31, 2, np.inf):
+        with pytest.raises(ValueError, match="epsilon must be"):
+            optim.Adam(params, epsilon=epsilon)
+    with pytest.raises(TypeError, match="epsilon_inside must be True or False"):
+        optim.RMSProp(params, epsilon_inside="no")
+    with pytest.raises(ValueError, match="weight_decay must be"):
+        optim.SGD(params, weight_decay=-0.1)
     assert np.array_equal(params["W"], np.ones((2, 3))) and optimizer.updates == 0

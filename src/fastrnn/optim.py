@@ -14,24 +14,33 @@ from numpy.typing import NDArray
 
 from . import kernels
 from .settings import LEARNING_RATES, TrainerSettings, declared
-from .validate import changeable, float_array, fraction, positive_float
+from .validate import changeable, float_array, positive_float
 
 __all__ = ["Optimizer", "SGD", "AdaGrad", "RMSProp", "Adam", "clip_value_", "clip_norm_"]
 
-BETAS = 0.9, 0.999  # of Adam
-EPSILON = 1e-8
-DECAY_RATE = declared(TrainerSettings)["decay_rate"].setting.default  # of RMSProp
+SETTINGS = declared(TrainerSettings)
+DEFAULTS = {name: one.setting.default for name, one in SETTINGS.items()}
+MOMENTUM, DECAY_RATE, BETA1, BETA2, EPSILON, INSIDE, WEIGHT_DECAY = (DEFAULTS[name] for name in (
+    "momentum", "decay_rate", "beta1", "beta2", "epsilon", "epsilon_inside", "weight_decay"))
+DECAYS = {"rmsprop": ("decay_rate",), "adam": ("beta1", "beta2"), "sgd": ("momentum",)}
 
 Array = NDArray[Any]
 
 
 def rule_of(config: Mapping[str, Any]) -> kernels.Optimizer:
-    """The compiled rule that a trainer's settings name."""
-    kind = config["optimizer"]
-    numbers = {"rmsprop": {"decay": config["decay_rate"]}, "sgd": {"decay": config["momentum"]},
-               "adam": {"decay": BETAS[0], "decay2": BETAS[1]}}.get(kind, {})
-    return kernels.Optimizer(kind, **numbers, clip_value=config["clip_value"],
-                             clip_norm=config["clip_norm"])
+    """The compiled rule that a trainer's settings name; those that are not there have their
+    defaults."""
+    settings = DEFAULTS | dict(config)
+    decays = (settings[name] for name in DECAYS.get(settings["optimizer"], ()))
+    others = ("epsilon", "epsilon_inside", "weight_decay", "clip_value", "clip_norm")
+    return kernels.Optimizer(settings["optimizer"], *decays,
+                             **{name: settings[name] for name in others})
+
+
+def _rule(kind: str, **numbers: Any) -> kernels.Optimizer:
+    """The rule of an optimizer without clipping, its numbers checked."""
+    checked = {name: SETTINGS[name].checked(value) for name, value in numbers.items()}
+    return rule_of({"optimizer": kind, "clip_value": None} | checked)
 
 
 class Optimizer:
@@ -91,47 +100,56 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """v = momentum v + g, p -= learning_rate v."""
+    """p -= learning_rate weight_decay p, v = momentum v + g, p -= learning_rate v.
+
+    Without momentum the weight decay is the gradient of weight_decay / 2 |p|^2, as in PyTorch; with
+    momentum it stays outside v (SGDW of Loshchilov and Hutter 2019).
+    """
 
     def __init__(self, params: Mapping[str, Array], learning_rate: float = LEARNING_RATES["sgd"],
-                 momentum: float = 0.0) -> None:
+                 momentum: float = MOMENTUM, weight_decay: float = WEIGHT_DECAY) -> None:
         super().__init__(params, learning_rate,
-                         kernels.Optimizer("sgd", decay=fraction("momentum", momentum)))
+                         _rule("sgd", momentum=momentum, weight_decay=weight_decay))
 
 
 class AdaGrad(Optimizer):
-    """m += g^2, p -= learning_rate g / sqrt(m + epsilon) (Duchi et al. 2011)."""
+    """m += g^2, p -= learning_rate g / sqrt(m + epsilon) (Duchi et al. 2011); with
+    epsilon_inside=False the divisor is sqrt(m) + epsilon, as in PyTorch. Before each step p loses
+    learning_rate weight_decay p."""
 
     def __init__(self, params: Mapping[str, Array],
-                 learning_rate: float = LEARNING_RATES["adagrad"],
-                 epsilon: float = EPSILON) -> None:
-        super().__init__(params, learning_rate, kernels.Optimizer(
-            "adagrad", epsilon=positive_float("epsilon", epsilon)))
+                 learning_rate: float = LEARNING_RATES["adagrad"], epsilon: float = EPSILON,
+                 epsilon_inside: bool = INSIDE, weight_decay: float = WEIGHT_DECAY) -> None:
+        super().__init__(params, learning_rate, _rule(
+            "adagrad", epsilon=epsilon, epsilon_inside=epsilon_inside, weight_decay=weight_decay))
 
 
 class RMSProp(Optimizer):
     """m = decay_rate m + (1 - decay_rate) g^2, p -= learning_rate g / sqrt(m + epsilon) (Tieleman
-    and Hinton 2012)."""
+    and Hinton 2012); with epsilon_inside=False the divisor is sqrt(m) + epsilon, as in PyTorch
+    (whose decay_rate is called alpha, 0.99). Before each step p loses learning_rate weight_decay p.
+    """
 
     def __init__(self, params: Mapping[str, Array],
-                 learning_rate: float = LEARNING_RATES["rmsprop"],
-                 decay_rate: float = DECAY_RATE, epsilon: float = EPSILON) -> None:
-        super().__init__(params, learning_rate, kernels.Optimizer(
-            "rmsprop", decay=fraction("decay_rate", decay_rate),
-            epsilon=positive_float("epsilon", epsilon)))
+                 learning_rate: float = LEARNING_RATES["rmsprop"], decay_rate: float = DECAY_RATE,
+                 epsilon: float = EPSILON, epsilon_inside: bool = INSIDE,
+                 weight_decay: float = WEIGHT_DECAY) -> None:
+        super().__init__(params, learning_rate, _rule(
+            "rmsprop", decay_rate=decay_rate, epsilon=epsilon, epsilon_inside=epsilon_inside,
+            weight_decay=weight_decay))
 
 
 class Adam(Optimizer):
     """m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
     p -= learning_rate m' / (sqrt(v') + epsilon), where m' = m / (1 - beta1^t) and
-    v' = v / (1 - beta2^t) (Kingma and Ba 2015)."""
+    v' = v / (1 - beta2^t) (Kingma and Ba 2015). With weight_decay it is AdamW (Loshchilov and
+    Hutter 2019): before each step p loses learning_rate weight_decay p."""
 
     def __init__(self, params: Mapping[str, Array], learning_rate: float = LEARNING_RATES["adam"],
-                 beta1: float = BETAS[0], beta2: float = BETAS[1],
-                 epsilon: float = EPSILON) -> None:
-        super().__init__(params, learning_rate, kernels.Optimizer(
-            "adam", decay=fraction("beta1", beta1), decay2=fraction("beta2", beta2),
-            epsilon=positive_float("epsilon", epsilon)))
+                 beta1: float = BETA1, beta2: float = BETA2, epsilon: float = EPSILON,
+                 weight_decay: float = WEIGHT_DECAY) -> None:
+        super().__init__(params, learning_rate, _rule(
+            "adam", beta1=beta1, beta2=beta2, epsilon=epsilon, weight_decay=weight_decay))
 
 
 def clip_value_(grads: Mapping[str, Array], c: float) -> None:

@@ -38,7 +38,7 @@ class Preset:
         default learning rate, and a given length of the run replaces the preset's."""
         settings = dict(self.settings)
         if given.get("optimizer", settings.get("optimizer")) != settings.get("optimizer"):
-            for name in ("learning_rate", "decay_rate", "momentum"):
+            for name in ("learning_rate", *OWNERS):
                 settings.pop(name, None)
         if any(given.get(name) for name in PLAN):
             settings = {name: value for name, value in settings.items() if name not in PLAN}
@@ -53,6 +53,9 @@ class Preset:
 
 
 PLAN = ("epochs", "updates", "minutes")  # settings of which one says how long a run is
+OWNERS = {  # settings -> the optimizers that have them
+    "momentum": ("sgd",), "decay_rate": ("rmsprop",), "beta1": ("adam",), "beta2": ("adam",),
+    "epsilon": ("adagrad", "rmsprop", "adam"), "epsilon_inside": ("adagrad", "rmsprop")}
 CLASSIC = {"cell": "rnn", "hidden_size": 100, "seq_length": 25, "batch_size": 1,
            "optimizer": "adagrad", "learning_rate": 0.1, "clip_value": 5.0, "epochs": 1}
 

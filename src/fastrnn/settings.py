@@ -71,6 +71,13 @@ def anything(name: str, value: Any) -> Any:
     return value
 
 
+def _epsilon(name: str, value: Any) -> float:
+    number = positive_float(name, value, most=1.0)
+    if number < 1e-30:
+        raise ValueError(f"{name} must be at least 1e-30, so that float32 holds it, not {value!r}")
+    return number
+
+
 def _dtype(name: str, value: Any) -> str:
     return choice(name, validate.dtype_name(value), DTYPES)
 
@@ -229,6 +236,19 @@ class LoopSettings(TypedDict, total=False):
         "and the step is -learning_rate v.")]
     decay_rate: Annotated[float, Setting(0.9, fraction, "RMSProp only, in [0, 1): decay of the "
         "running mean of the squared gradients.")]
+    beta1: Annotated[float, Setting(0.9, fraction, "Adam only, in [0, 1): decay of the running "
+        "mean of the gradients.")]
+    beta2: Annotated[float, Setting(0.999, fraction, "Adam only, in [0, 1): decay of the running "
+        "mean of the squared gradients.")]
+    epsilon: Annotated[float, Setting(1e-8, _epsilon, "Added to the divisor of a step, so that it "
+        "is not 0; for all optimizers but sgd.")]
+    epsilon_inside: Annotated[bool, Setting(True, boolean, "AdaGrad and RMSProp: the divisor is "
+        "sqrt(m + epsilon), so that entries whose gradients stay below sqrt(epsilon) make smaller "
+        "steps; False: sqrt(m) + epsilon, as in PyTorch (and in Adam always).")]
+    weight_decay: Annotated[float, Setting(0.0, partial(positive_float, zero=True, most=1e6),
+        "Before each step every parameter p, biases too, loses learning_rate weight_decay p: with "
+        "adam this is AdamW, with sgd the penalty weight_decay / 2 |p|^2, but outside momentum "
+        "and clipping.")]
     clip_value: Annotated[float | None, Setting(5.0, positive_float, "Each entry of the gradient "
         "is clipped to [-clip_value, clip_value]. None: no clipping by value.")]
     clip_norm: Annotated[float | None, Setting(

@@ -511,8 +511,25 @@ CLIPS = {"none": {"clip_value": None}, "value": {"clip_value": 0.05},
          "norm of some": {"clip_value": None, "clip_norm": 6.0},
          "both": {"clip_value": 0.04, "clip_norm": 0.6}}
 # name -> kind, learning rate, its number that is called decay
-RULES = {"adagrad": ("adagrad", 0.1, None), "rmsprop": ("rmsprop", 0.01, 0.9),
-         "adam": ("adam", 0.01, None), "sgd": ("sgd", 0.1, None), "momentum": ("sgd", 0.03, 0.7)}
+RULES = {  # optimizer, learning rate, its numbers
+    "adagrad": ("adagrad", 0.1, {}), "rmsprop": ("rmsprop", 0.01, {"decay": 0.9}),
+    "adam": ("adam", 0.01, {"beta1": 0.9, "beta2": 0.999}), "sgd": ("sgd", 0.1, {}),
+    "momentum": ("sgd", 0.03, {"momentum": 0.7})}
+OTHERS = {  # rules with other numbers than the defaults
+    "adagrad outside": ("adagrad", 0.1, {"epsilon": 0.03, "epsilon_inside": False}),
+    "adagrad decay": ("adagrad", 0.1, {"weight_decay": 0.3, "epsilon": 0.02}),
+    "rmsprop outside": ("rmsprop", 0.01, {"decay": 0.8, "epsilon": 0.01, "epsilon_inside": False}),
+    "adamw": ("adam", 0.01, {"beta1": 0.7, "beta2": 0.95, "epsilon": 0.01, "weight_decay": 0.5}),
+    "sgd decay": ("sgd", 0.1, {"weight_decay": 0.2}),
+    "momentum decay": ("sgd", 0.03, {"momentum": 0.7, "weight_decay": 0.4})}
+
+
+def kernel_numbers(numbers):
+    """The names of the reference as the kernels have them."""
+    names = {"beta1": "decay", "beta2": "decay2", "momentum": "decay"}
+    return {names.get(name, name): value for name, value in numbers.items()}
+
+
 ALL_RULES = pytest.mark.parametrize("rule", RULES)
 NETWORKS = {  # streams, more; the classic network has one stream and nothing more
     "rnn": (1, {}), "relu": (3, {}), "lstm": (9, RICH), "gru": (1, {"num_layers": 2}),
@@ -523,14 +540,15 @@ NETWORKS = {  # streams, more; the classic network has one stream and nothing mo
 
 def rates_of(rule):
     """Another for each update."""
-    return RULES[rule][1] * (1 + 0.5 * np.sin(np.arange(UPDATES)))
+    return (RULES | OTHERS)[rule][1] * (1 + 0.5 * np.sin(np.arange(UPDATES)))
 
 
 def run_on(kind, dtype, rule, ids=IDS, **settings):
     N, more = NETWORKS[kind]
-    optimizer, rate, decay = RULES[rule]
+    optimizer, rate, numbers = (RULES | OTHERS)[rule]
     model = random_model(kind, dtype, 11, 9, **more)
-    return Run(model, ids, N=N, optimizer=optimizer, rate=rate, decay=decay, **settings)
+    return Run(model, ids, N=N, optimizer=optimizer, rate=rate, **kernel_numbers(numbers),
+               **settings)
 
 
 @functools.cache
@@ -540,8 +558,7 @@ def reference_run(kind, rule, clip):
     model = random_model(kind, "float64", 11, 9, **more)
     before, params = wide(model.params), all_weights(model)
     network = network_of(model, 4, N)
-    optimizer, _, decay = RULES[rule]
-    numbers = {} if decay is None else {"momentum" if optimizer == "sgd" else "decay": decay}
+    optimizer, _, numbers = (RULES | OTHERS)[rule]
     run = reference.train(
         params, IDS, 4, N, model.config["cell"], optimizer, rates_of(rule), **CLIPS[clip],
         **numbers, dropout=model.config["dropout"], generators=generators_of(model, network),
@@ -555,6 +572,17 @@ def reference_run(kind, rule, clip):
 @ALL_RULES
 @DTYPES
 def test_training_equals_the_reference(isa, dtype, rule, kind, clip):
+    assert_reference_run(dtype, rule, kind, clip)
+
+
+@pytest.mark.parametrize(("kind", "clip"), [("rnn", "value"), ("lstm", "norm of some")])
+@pytest.mark.parametrize("rule", OTHERS)
+@DTYPES
+def test_training_with_other_numbers_equals_the_reference(isa, dtype, rule, kind, clip):
+    assert_reference_run(dtype, rule, kind, clip)
+
+
+def assert_reference_run(dtype, rule, kind, clip):
     run = run_on(kind, dtype, rule, **CLIPS[clip])
     before, expected, losses = reference_run(kind, rule, clip)
     loss, smooth = run.run(rates_of(rule))
@@ -569,7 +597,9 @@ def test_training_equals_the_reference(isa, dtype, rule, kind, clip):
     assert run.training.epoch >= 2
     # the rows of symbols that never come
     rows = next(iter(params))
-    assert np.array_equal(params[rows][9:], before[rows][9:].astype(dtype))
+    start, decay = before[rows][9:].astype(dtype), OTHERS.get(rule, [{}])[-1].get("weight_decay", 0)
+    assert_close(params[rows][9:], start * np.prod(1 - decay * rates_of(rule)), limit, rows)
+    assert decay or np.array_equal(params[rows][9:], start)
     for memory in run.memories:
         assert not run.model.views(memory)[rows][9:].any()
 
@@ -582,19 +612,20 @@ def test_clipping_matters_in_these_tests(rule):
             assert np.abs(a - b).max() > 1e-4
 
 
-@ALL_RULES
+@pytest.mark.parametrize("rule", RULES | OTHERS)
 @DTYPES
 def test_rows_that_are_skipped_lose_nothing(isa, dtype, rule):
     """The loop's update, which leaves out rows that no input picks, equals one over the whole
     block, bit for bit."""
-    optimizer, rate, decay = RULES[rule]
+    optimizer, rate, numbers = (RULES | OTHERS)[rule]
     for kind, K, H, N, more in (
             ("rnn", 11, 1, 3, {}), ("rnn", 11, 9, 3, {}), ("relu", 30, 16, 3, {}),
             ("rnn", 70, 65, 3, {}), ("lstm", 30, 5, 9, {}), ("gru", 40, 5, 2, {"num_layers": 2}),
             ("memory", 30, 5, 9, {"embedding_size": 7}), ("lstm", 70, 33, 2, {})):
         model, other = (random_model(kind, dtype, K, H, **more) for _ in range(2))
         ids = np.random.default_rng(4).integers(0, K, 20 * N)
-        run = Run(model, ids, N=N, optimizer=optimizer, rate=rate, decay=decay, clip_value=0.1)
+        run = Run(model, ids, N=N, optimizer=optimizer, rate=rate, clip_value=0.1,
+                  **kernel_numbers(numbers))
         memories = [np.zeros_like(other.block) for _ in run.memories]
         streams, state = ids.reshape(N, 20), other.zero_state(N)
         for update in range(1, 5):
@@ -608,7 +639,7 @@ def test_rows_that_are_skipped_lose_nothing(isa, dtype, rule):
                 assert np.array_equal(a, b)
 
 
-@ALL_RULES
+@pytest.mark.parametrize("rule", RULES | OTHERS)
 @DTYPES
 def test_a_step_at_every_length_and_place(isa, dtype, rule):
     """Blocks of 1 to some registers, at any place in memory: the same entries, the reference's
@@ -616,15 +647,16 @@ def test_a_step_at_every_length_and_place(isa, dtype, rule):
     rng = np.random.default_rng(3)
     lanes = kernels.lanes(dtype)
     size = 3 * lanes + 2
-    optimizer, _, decay = RULES[rule]
-    numbers = {} if decay is None else {"momentum" if optimizer == "sgd" else "decay": decay}
-    decays = {"adam": (0.9, 0.999)}.get(optimizer, (decay or 0,))
-    kernel = kernels.Optimizer(optimizer, *decays, clip_value=1.0)
+    optimizer, _, numbers = (RULES | OTHERS)[rule]
+    kernel = kernels.Optimizer(optimizer, **kernel_numbers(numbers), clip_value=1.0)
+    weight_decay = numbers.get("weight_decay", 0)
+    numbers = {name: value for name, value in numbers.items() if name != "weight_decay"}
     count = kernel.memories
     start = rng.normal(0, 1, (4, size)).astype(dtype)
     start[2:] **= 2
     start[1, ::5] *= 1e-6
     expected = start.astype(np.float64)
+    expected[0] *= 1 - 0.1 * weight_decay
     reference.OPTIMIZERS[optimizer][0](
         expected[0], np.clip(expected[1], -1, 1), [expected[2 + i] for i in range(count)], 3, 0.1,
         **numbers)
@@ -1215,16 +1247,16 @@ def test_a_gradient_that_overflows_on_its_way_down(isa, dtype, kind, clip_value,
     assert run.everything() == before
 
 
-@pytest.mark.parametrize("rule", ["adagrad", "rmsprop", "adam", "momentum"])
+@pytest.mark.parametrize("rule", RULES | OTHERS)
 @DTYPES
 def test_a_gradient_whose_square_overflows_makes_no_nan(isa, dtype, rule):
     huge = 1e25 if dtype == "float32" else 1e200
     model = Model(vocabulary(3), cell="relu", hidden_size=2, dtype=dtype, init="identity")
     model.params["head.W"][:] = huge * np.array([[3, 0, 1], [1, 2, 1]])
     model.params["layer0.Wx"][:] = np.array([[1, 2], [3, 1], [2, 2]]) / huge
-    optimizer, rate, decay = RULES[rule]
-    run = Run(model, np.arange(60) % 3, optimizer=optimizer, rate=rate, decay=decay,
-              clip_value=None)
+    optimizer, rate, numbers = (RULES | OTHERS)[rule]
+    run = Run(model, np.arange(60) % 3, optimizer=optimizer, rate=rate, clip_value=None,
+              **kernel_numbers(numbers))
     run.run(5)  # it may be refused
     assert np.isfinite(model.block).all()
 

@@ -10,6 +10,7 @@ from runs import BYTES, SIZES, TEXT, WORDS, corpus, corpus_of, run, train
 from safetensors import safe_open
 
 import fastrnn
+from fastrnn.files import store
 
 __all__ = ["corpus", "run"]  # fixtures
 
@@ -39,6 +40,8 @@ def same_run(path, whole):
     {"optimizer": "adagrad", "cell": "relu", "init": "identity", "dtype": "float64"},
     {"optimizer": "rmsprop", "clip_value": None, "clip_norm": 0.5},
     {"optimizer": "adam", "dtype": "float64"},
+    {"optimizer": "adam", "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-3, "weight_decay": 0.2},
+    {"optimizer": "rmsprop", "epsilon": 1e-3, "epsilon_inside": False, "learning_rate": 0.01},
     {"optimizer": "sgd", "learning_rate": 0.05},
     {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9},
     {"dropout": 0.3, "threads": 2},
@@ -229,7 +232,8 @@ def test_another_text_file(run, tmp_path):
     {"batch_size": 2}, {"optimizer": "adam"}, {"learning_rate": 0.2}, {"clip_value": None},
     {"clip_norm": 3.0}, {"init": "identity"}, {"init_scale": 0.2}, {"seed": 2}, {"dropout": 0.1},
     {"schedule": "cosine"}, {"warmup": 5}, {"learning_rate_decay": 0.9}, {"momentum": 0.5},
-    {"decay_rate": 0.5}, {"valid_fraction": 0.2}, {"valid_every": 30}])
+    {"decay_rate": 0.5}, {"epsilon": 1e-6}, {"epsilon_inside": False}, {"beta1": 0.8},
+    {"beta2": 0.99}, {"weight_decay": 0.1}, {"valid_fraction": 0.2}, {"valid_every": 30}])
 def test_what_shapes_the_run_cannot_change(run, corpus, change):
     (name,) = change
     with pytest.raises(ValueError, match=f"run.safetensors.* was made with {name}="):
@@ -250,6 +254,20 @@ def test_a_model_without_a_run(tmp_path, corpus):
     fastrnn.Model(corpus.vocabulary, hidden_size=9).save(path)
     with pytest.raises(ValueError, match="bare.*model without a training run"):
         train(corpus, resume=path)
+
+
+def test_a_file_without_the_numbers_of_the_optimizers(tmp_path, corpus):
+    """Those of fastrnn 0.1 go on with its fixed numbers."""
+    path, whole = tmp_path / "part", tmp_path / "whole"
+    settings = SIZES | {"optimizer": "adam", "sample_every": 20}
+    train(corpus, **settings, updates=60, checkpoint=whole)
+    train(corpus, **settings, updates=30, checkpoint=path)
+    tensors, about = store.read(path)
+    for name in ("beta1", "beta2", "epsilon", "epsilon_inside", "weight_decay"):
+        del about["trainer"]["config"][name]
+    store.write(path, tensors, about)
+    train(corpus, resume=path, updates=60)
+    same_run(path, whole)
 
 
 # ---- saving that fails ----

@@ -435,6 +435,16 @@ def test_seeds_of_train(corpus):
      "decay_rate must be at least 0 and below 1, not 1"),
     ({"decay_rate": float("nan"), "optimizer": "rmsprop"}, ValueError, "decay_rate must be"),
     ({"decay_rate": 0.95}, ValueError, "decay_rate is for optimizer='rmsprop', not 'adagrad'"),
+    ({"beta1": 0.8}, ValueError, "beta1 is for optimizer='adam', not 'adagrad': leave it out"),
+    ({"optimizer": "sgd", "epsilon": 0.1}, ValueError,
+     "epsilon is for optimizer='adagrad' or 'rmsprop' or 'adam', not 'sgd'"),
+    ({"optimizer": "adam", "epsilon_inside": False}, ValueError,
+     "epsilon_inside is for optimizer='adagrad' or 'rmsprop', not 'adam'"),
+    ({"beta2": 1.0, "optimizer": "adam"}, ValueError, "beta2 must be at least 0 and below 1"),
+    ({"epsilon": 0}, ValueError, "epsilon must be a finite number above 0"),
+    ({"weight_decay": -1}, ValueError, "weight_decay must be a finite number of 0 or more"),
+    ({"weight_decay": 10, "learning_rate": 0.1}, ValueError,
+     "learning_rate times weight_decay .* must be below 1, not 1: give a smaller one"),
     ({"threads": 0}, ValueError, "threads must be a whole number of at least 1, not 0"),
     ({"threads": 1.5}, TypeError, "threads must be a whole number"),
     ({"clip_value": 0}, ValueError, "clip_value"),
@@ -549,12 +559,18 @@ def test_a_cosine_has_an_end():
     ({"optimizer": "rmsprop", "decay_rate": 0.5, "learning_rate": 0.01}, {"decay": 0.5}),
     ({"optimizer": "rmsprop", "learning_rate": 0.01}, {"decay": 0.9}),
     ({"optimizer": "adam", "learning_rate": 0.01}, {}),
+    *((settings | {"learning_rate": 0.01}, settings) for settings in (
+        {"optimizer": "adam", "beta1": 0.8, "beta2": 0.9, "epsilon": 0.01, "weight_decay": 0.3},
+        {"optimizer": "adagrad", "epsilon": 0.1, "epsilon_inside": False, "weight_decay": 0.3},
+        {"optimizer": "rmsprop", "epsilon": 0.1},
+        {"optimizer": "rmsprop", "epsilon": 0.1, "epsilon_inside": False},
+        {"optimizer": "sgd", "weight_decay": 2.0})),
 ], ids=str)
 def test_numbers_of_the_optimizers(corpus, settings, twin):
     trainer = make(corpus, **settings)
     params = {name: p.copy() for name, p in trainer.model.params.items()}
-    rows = reference.train(params, corpus.ids, 6, optimizer=settings["optimizer"],
-                           learning_rate=settings["learning_rate"], **twin)
+    rows = reference.train(params, corpus.ids, 6, learning_rate=settings["learning_rate"],
+                           **{"optimizer": settings["optimizer"]} | twin)
     loss = [next(rows)[0] for _ in range(50)]
     trainer.run(updates=50)
     np.testing.assert_allclose(trainer.history.loss, loss, rtol=1e-7)

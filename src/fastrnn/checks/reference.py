@@ -422,21 +422,26 @@ def clip(grads: Tensors, clip_value: float | None = None,
     return {name: np.clip(g * scale, -c, c) for name, g in grads.items()}
 
 
+def root(m: Array, epsilon: float, epsilon_inside: bool) -> Array:
+    """sqrt(m + epsilon), or sqrt(m) + epsilon"""
+    return np.sqrt(m + epsilon) if epsilon_inside else np.sqrt(m) + epsilon
+
+
 def adagrad(p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
-            epsilon: float = 1e-8) -> None:
-    """m += g^2;  p -= learning_rate g / sqrt(m + epsilon)   (Duchi et al. 2011)"""
+            epsilon: float = 1e-8, epsilon_inside: bool = True) -> None:
+    """m += g^2;  p -= learning_rate g / root(m)   (Duchi et al. 2011)"""
     (m,) = memories
     m += g * g
-    p -= learning_rate * g / np.sqrt(m + epsilon)
+    p -= learning_rate * g / root(m, epsilon, epsilon_inside)
 
 
 def rmsprop(p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
-            decay: float = 0.9, epsilon: float = 1e-8) -> None:
+            decay: float = 0.9, epsilon: float = 1e-8, epsilon_inside: bool = True) -> None:
     """m = decay m + (1 - decay) g^2, then the step of AdaGrad   (Tieleman and Hinton 2012)"""
     (m,) = memories
     m *= decay
     m += (1 - decay) * g * g
-    p -= learning_rate * g / np.sqrt(m + epsilon)
+    p -= learning_rate * g / root(m, epsilon, epsilon_inside)
 
 
 def adam(p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
@@ -469,27 +474,28 @@ OPTIMIZERS: dict[str, tuple[Callable[..., None], int]] = {
 
 def train(params: Tensors, ids: Any, seq_length: int, batch_size: int = 1, cell: str = "rnn",
           optimizer: str = "adagrad", learning_rate: Any = 0.1, clip_value: float | None = 5.0,
-          clip_norm: float | None = None, *, momentum: float = 0.0, decay: float = 0.9,
-          dropout: float = 0.0, generators: Any | None = None, slices: Any | None = None
+          clip_norm: float | None = None, *, weight_decay: float = 0.0, dropout: float = 0.0,
+          generators: Any | None = None, slices: Any | None = None, **numbers: Any
           ) -> Iterator[tuple[Any, Any]]:
     """Read ids (1-D) in windows and change params in place; yield loss, smoothed loss without end,
     or until learning_rate ends where it is an iterable of one rate for each update.
 
     The text is cut into batch_size equal streams; the state goes from window to window and starts
     at zero in each epoch, which ends when position + seq_length + 1 >= the stream's length.
-    momentum is for sgd, decay for rmsprop, generators and slices for `dropout_masks`.
+    Before its step a parameter p loses learning_rate weight_decay p (Loshchilov and Hutter 2019).
+    generators and slices are for `dropout_masks`, numbers for the optimizer.
     """
     T, N = seq_length, batch_size
     length = len(ids) // N
     streams = np.asarray(ids[: length * N], dtype=np.int64).reshape(N, length)
     step, count = OPTIMIZERS[optimizer]
-    count += optimizer == "sgd" and momentum != 0
-    numbers = {"rmsprop": {"decay": decay}, "sgd": {"momentum": momentum}}.get(optimizer, {})
+    count += bool(numbers.get("momentum"))
     memories = {name: [np.zeros_like(p) for _ in range(count)] for name, p in params.items()}
     L, H = number_of_layers(params), len(params["head.W"])
     zero = np.zeros((N, L * H * CELLS[cell].states), params["head.W"].dtype)
     position, state, update, smooth, masks = 0, zero, 0, 0.0, None
-    for rate in repeat(learning_rate) if np.isscalar(learning_rate) else learning_rate:
+    rates: Iterable[Any] = repeat(learning_rate) if np.isscalar(learning_rate) else learning_rate
+    for rate in rates:
         window = streams[:, position : position + T + 1]
         if dropout:
             masks = dropout_masks(generators, slices, T, N, H, L, dropout)
@@ -497,6 +503,7 @@ def train(params: Tensors, ids: Any, seq_length: int, batch_size: int = 1, cell:
             params, window[:, :-1], window[:, 1:], state, cell, masks)
         update += 1
         for name, g in clip(grads, clip_value, clip_norm).items():
+            params[name] *= 1 - rate * weight_decay
             step(params[name], g, memories[name], update, rate, **numbers)
         smooth = loss if update == 1 else 0.999 * smooth + 0.001 * loss
         yield loss, smooth

@@ -53,8 +53,8 @@ cdef extern from "fastrnn.h" nogil:
     ctypedef struct fastrnn_team:
         int helpers
     ctypedef struct fastrnn_optimizer:
-        int kind
-        double decay, decay2, epsilon, clip_norm, clip_value
+        int kind, epsilon_inside
+        double decay, decay2, epsilon, weight_decay, clip_norm, clip_value
     ctypedef struct fastrnn_training:
         const fastrnn_network *net
         const fastrnn_optimizer *optimizer

@@ -11,10 +11,12 @@ cdef class Optimizer:
     """An optimizer's rule and numbers; see fastrnn_optimizer in csrc/fastrnn.h."""
 
     def __init__(self, kind, double decay=0, double decay2=0, double epsilon=1e-8,
-                 clip_value=None, clip_norm=None):
+                 clip_value=None, clip_norm=None, bint epsilon_inside=True,
+                 double weight_decay=0):
         self.rule.kind = OPTIMIZERS.index(kind)
         self.memories = {"adam": 2, "sgd": int(decay > 0)}.get(kind, 1)
         self.rule.decay, self.rule.decay2, self.rule.epsilon = decay, decay2, epsilon
+        self.rule.epsilon_inside, self.rule.weight_decay = epsilon_inside, weight_decay
         self.rule.clip_value = float("inf") if clip_value is None else clip_value
         self.rule.clip_norm = float("inf") if clip_norm is None else clip_norm
 

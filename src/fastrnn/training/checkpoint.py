@@ -25,7 +25,8 @@ from ..validate import boolean, positive_float, positive_int
 from .plan import NEVER
 
 # settings of a trainer that files of fastrnn 0.1 do not have
-ADDED = frozenset(("on_divergence",))
+ADDED = frozenset(("on_divergence", "beta1", "beta2", "epsilon", "epsilon_inside",
+                   "weight_decay"))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:

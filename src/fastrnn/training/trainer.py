@@ -18,7 +18,7 @@ from ..kernels.team import no_fork
 from ..model.history import MEASURES, History
 from ..model.model import Model
 from ..model.scoring import accuracy, row_weights
-from ..presets import PLAN
+from ..presets import OWNERS, PLAN
 from ..screen import show
 from ..settings import LEARNING_RATES, NOT_STORED, TrainerSettings, checked, declared, documented
 from ..validate import positive_int
@@ -545,6 +545,10 @@ def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
                              f"whole, all {source.steps} steps, in random order")
         config["seq_length"] = source.steps
     check_plan(config)
+    decay = config["learning_rate"] * config["weight_decay"]
+    if decay >= 1:
+        raise ValueError("learning_rate times weight_decay is what an update takes away of every "
+                         f"parameter, and must be below 1, not {decay:g}: give a smaller one")
     return config
 
 
@@ -562,9 +566,11 @@ def check_plan(config: dict[str, Any], whole: bool = True) -> None:
     if decay < 1 and config["schedule"] == "cosine":
         raise ValueError("schedule='cosine' lowers the learning rate by itself: leave "
                          f"learning_rate_decay={decay:g} out, or take schedule='constant'")
-    for name, owner in (("momentum", "sgd"), ("decay_rate", "rmsprop")):
-        if optimizer != owner and config[name] != declared(TrainerSettings)[name].setting.default:
-            raise ValueError(f"{name} is for optimizer={owner!r}, not {optimizer!r}: leave it out")
+    for name, owners in OWNERS.items():
+        default = declared(TrainerSettings)[name].setting.default
+        if optimizer not in owners and config[name] != default:
+            raise ValueError(f"{name} is for optimizer={' or '.join(map(repr, owners))}, not "
+                             f"{optimizer!r}: leave it out")
     for name in ("valid_every", "patience"):
         if config[name] and not config["valid_fraction"]:
             raise ValueError(f"{name} needs a valid_fraction, the fraction to hold out: give one "
