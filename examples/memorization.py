@@ -40,7 +40,7 @@ def compare(options: argparse.Namespace) -> None:
             sequences, fresh, options.length, options.minutes, cell="relu",
             hidden_size=options.hidden_size, batch_size=options.batch_size, init=init,
             init_scale=options.scale, learning_rate=options.learning_rate,
-            threads=options.threads, sample_every=50)
+            threads=options.threads, callback_every=50)
         seconds, accuracy = curve[-1]
         print(f"start {name}: {len(model.history):,} updates in {seconds:.1f} s, loss "
               f"{model.history.smooth_loss[-1] / options.length:.4f} nats per recalled symbol, "

@@ -43,7 +43,7 @@ def compare(options: argparse.Namespace) -> None:
             model, curve = common.learning_curve(
                 sequences, fresh, LENGTH, options.minutes, cell=cell, hidden_size=size,
                 init="xavier", batch_size=options.batch_size, learning_rate=rate,
-                threads=options.threads, sample_every=20)
+                threads=options.threads, callback_every=20)
             seconds, accuracy = curve[-1]
             print(f"{blanks} blanks, {cell} with {size} units and "
                   f"{fastrnn.parameter_count(model):,} parameters: {len(model.history):,} updates "

@@ -38,21 +38,18 @@ def learn(options: argparse.Namespace) -> None:
           f"{int(corpus.records.steps.sum()):,} characters with the stops, "
           f"{len(corpus.vocabulary)} distinct; {counts['blank']} blank lines and "
           f"{counts['too long']} longer than {LONGEST} characters left out")
-    seen = []
 
     def show(trainer: fastrnn.Trainer) -> None:
-        if trainer.update in seen:
-            return
-        seen.append(trainer.update)
-        samples = trainer.model.sample(n=3, max_length=LONGEST, temperature=options.temperature,
-                                     seed=1)
-        print(f"---- update {trainer.update} ----\n" + "\n".join(samples) + "\n", flush=True)
+        samples = "\n".join(trainer.model.sample(
+            n=3, max_length=LONGEST, temperature=options.temperature, seed=1))
+        trainer.history.add_sample(trainer.update, samples)
+        print(f"---- update {trainer.update} ----\n{samples}\n", flush=True)
 
     began = time.perf_counter()
     model = fastrnn.train(
         corpus, preset="tweets", hidden_size=options.hidden_size, batch_size=options.batch_size,
         learning_rate=options.learning_rate, epochs=options.epochs, threads=options.threads,
-        callback=show, sample_length=1)
+        callback=show, sample_every=0)  # samples of its own, at a temperature
     seconds = time.perf_counter() - began
     characters = int(corpus.records.steps.sum()) * options.epochs
     print(f"{options.epochs} epochs in {seconds:.1f} s, {characters / seconds:,.0f} characters a "

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache, partial
 from typing import Annotated, Any, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from . import kernels, validate
 from .cells import CELLS
 from .presets import PRESETS
@@ -36,6 +38,7 @@ SCHEDULES = ("constant", "cosine")
 ORDERS = ("stream", "shuffled")
 UNITS = ("char", "word", "byte")
 SPLITS = ("blank", "space", "mark")
+MOST_SAMPLES = 1000  # named by samples_at
 TOO_LONG = ("refuse", "cut", "drop", "keep")
 
 Path = str | os.PathLike[str]
@@ -87,6 +90,24 @@ def _labels(name: str, value: Any) -> tuple[str, ...]:
     if not names or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
         raise ValueError(f"{name} must be distinct names, and at least one, not {value!r}")
     return names
+
+
+def _samples_at(name: str, value: Any) -> list[int | str] | None:
+    """Numbers of updates as ints, numbers of epochs as texts such as "5e"."""
+    value = [value] if isinstance(value, str | int | np.integer) else value
+    found: list[int | str] = []
+    for part in value if isinstance(value, Iterable) else [value]:
+        for one in filter(None, re.split(r"[,\s]+", part)) if isinstance(part, str) else [part]:
+            epochs = isinstance(one, str) and one.lower().endswith("e")
+            digits = one[:-1] if epochs else one
+            if isinstance(digits, str) and not (digits.isdecimal() and digits.isascii()):
+                raise ValueError(f"{name} must be numbers of updates, such as 5, 50 and 500, or of "
+                                 f"epochs, such as 5e, not {one[:50]!r}")
+            number = positive_int(name, int(digits[:20]) if isinstance(digits, str) else digits, 0)
+            found.append(f"{number}e" if epochs else number)
+    if len(found) > MOST_SAMPLES:
+        raise ValueError(f"{name} must be at most {MOST_SAMPLES:,} numbers, not {len(found):,}")
+    return found or None
 
 
 def _callback(name: str, value: Any) -> Any:
@@ -275,10 +296,15 @@ class LoopSettings(TypedDict, total=False):
         "given as many as this process may use. The results are the same bits for any number.")]
     progress: Annotated[bool, Setting(True, boolean, "Show a progress bar on standard error and, "
         "for a text or records, samples on standard output.")]
-    sample_every: Annotated[int | None, whole(None, "Number of updates from one shown sample to "
-        "the next; 0: no samples. Where not given: ten samples over the run.", least=0)]
+    sample_every: Annotated[int | None, whole(None, "Number of updates from one sample to the "
+        "next, before the first update and at the end of the run too; 0: none but those of "
+        "samples_at. Where neither is given: ten samples over the run.", least=0)]
+    samples_at: Annotated[Sequence[int | str] | None, Setting(None, _samples_at, "The numbers of "
+        'updates after which there is a sample, or of epochs as "5e"; '
+        "sample_every adds others. The text and the update of each sample are in history.samples "
+        "and in the checkpoint.")]
     sample_length: Annotated[int, whole(
-        200, "Number of symbols in each sample shown, at most 99,999.", below=100_000)]
+        200, "Number of symbols in each of these samples, at most 99,999.", below=100_000)]
     checkpoint: Annotated[Path | None, Setting(
         None, anything, "A .safetensors file to write during training and at its end.")]
     overwrite: Annotated[bool, Setting(False, boolean, "Whether the checkpoint may replace a file "
@@ -287,8 +313,11 @@ class LoopSettings(TypedDict, total=False):
         None, "Number of updates from one checkpoint to the next; 0: only at the end. Where not "
         "given one a minute.", least=0)]
     callback: Annotated[Callable[[Any], Any] | None, Setting(
-        None, _callback, "Function called as callback(trainer) whenever a sample is due (shown or "
-        "not) and at the end of a run; a true return value ends the run.")]
+        None, _callback, "Function called as callback(trainer) as callback_every says and at the "
+        "end of a run; a true return value ends the run.")]
+    callback_every: Annotated[int | None, whole(None, "Number of updates from one call of the "
+        "callback to the next; 0: only at the end. Where not given: whenever a sample is due "
+        "(shown or not), or with sample_every=0 ten times over the run.", least=0)]
 
 
 class TrainerSettings(LoopSettings, total=False):
@@ -422,6 +451,12 @@ class Declared:
         return get_args(self.type) if type(self.type) is type(int | None) else (self.type,)
 
     @property
+    def elements(self) -> tuple[Any, ...]:
+        """The types of the elements, of a setting that may be a list."""
+        return tuple(part for kind in self.kinds if get_origin(kind) in (list, Sequence)
+                     for given in get_args(kind) for part in get_args(given) or (given,))
+
+    @property
     def optional(self) -> bool:
         return type(None) in self.kinds or self.type is Any
 
@@ -434,7 +469,8 @@ class Declared:
     @property
     def entry(self) -> str:
         """The setting as an entry of a numpydoc docstring."""
-        names = [KINDS.get(get_origin(kind) or kind, "object")
+        names = ["sequence of int or str" if int in self.elements and get_origin(kind) else
+                 KINDS.get(get_origin(kind) or kind, "object")
                  for kind in self.kinds if kind is not type(None)]
         kind = (f"{{{', '.join(map(repr, self.setting.choices))}}}".replace("'", '"')
                 if self.setting.choices else " or ".join(names))

@@ -30,7 +30,7 @@ from .training.trainer import Trainer, check_plan
 
 # settings that may differ when a run is resumed or repeated
 SHOWN = ("threads", "progress", "checkpoint", "overwrite", "checkpoint_every", "callback",
-         "sample_every", "sample_length")
+         "callback_every", "sample_every", "samples_at", "sample_length")
 FREE = (*PLAN, "patience", "on_divergence", *SHOWN)
 
 

@@ -115,6 +115,48 @@ def test_what_a_person_sees(call, here):
     assert "100%" in err and "chars/s" in err and f"loss {loss:.3f}, epoch " in err
 
 
+@pytest.mark.parametrize("flags", [("--samples-at", 5, "2e", 50), ("--samples-at", "5,2e,50"),
+                                   ("--samples-at=5,2e", "--samples-at", 50)])
+def test_samples_after_some_updates(call, here, flags):
+    code, out, _ = call("train", "book.txt", *SMALL, "--updates", 60, *flags)
+    assert code == 0
+    shown = re.findall(r"^---- update (\d+)", out, re.M)
+    model = fastrnn.load("model.safetensors")
+    n = (700 - 7) // 6 + 1 if model.history.seq_length == 6 else 0
+    assert 2 * n > 60 and shown == ["5", "50"]
+    code, out, err = call("info", "model.safetensors", "--samples")
+    assert (code, err) == (0, "")
+    assert out == "".join(f"---- update {at} ----\n{text}\n\n" for at, text in
+                          model.history.samples)
+    _, out, _ = call("info", "model.safetensors")
+    assert re.search(r"^samples +2 samples, the last after 50 updates; --samples prints them$", out,
+                     re.M)
+    assert re.search(r"^samples_at +\[5, '2e', 50\]$", out, re.M)
+    _, out, _ = call("info", "model.safetensors", "--toml")
+    assert 'samples_at = [5, "2e", 50]\n' in out
+    here.joinpath("run.toml").write_text(out)
+    assert call("train", "book.txt", "--config", "run.toml", "--checkpoint", "again")[0] == 0
+    assert fastrnn.load("again").history.samples == model.history.samples
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("train", "--samples-at", 5, "book.txt"), "--samples-at: 'book.txt' is no number: write FILE "
+     "before this flag, or the numbers with commas"),
+    (("train", "book.txt", "--samples-at", "5x"), "--samples-at must be numbers of updates, such "
+     "as 5, 50 and 500, or of epochs, such as 5e, not '5x'"),
+    (("info", "--samples"), "--samples prints those of a checkpoint: give MODEL"),
+])
+def test_samples_that_cannot_be(call, arguments, message):
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "") and message in err and err.count("\n") == 1
+
+
+def test_a_model_without_samples(call):
+    assert call("train", "book.txt", *SMALL, "--updates", 5, "--sample-every", 0)[0] == 0
+    code, out, err = call("info", "model.safetensors", "--samples")
+    assert (code, out) == (0, "") and "holds no samples: train with --sample-every" in err
+
+
 def test_names_of_char_rnn_and_torch_rnn(call):
     assert call("train", "book.txt", "--rnn_size", 8, "--seq_length", 5, "--batch_size", 2,
                 "--max_epochs", 1, "--learning_rate", 0.02, "--grad_clip", 3, "--no-progress",

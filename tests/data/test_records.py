@@ -422,7 +422,7 @@ def test_threads_give_the_same_bits():
 
 
 def test_progress_shows_records(capfd):
-    classic(corpus_of(), hidden_size=8, batch_size=4, updates=20, sample_every=10)
+    classic(corpus_of(), hidden_size=8, batch_size=4, updates=20, sample_every=15)
     out, err = capfd.readouterr()
     assert len(re.findall(r"^(?:Chile|Iran|Poland): ", out, re.M)) == 10
     assert "\x02" not in out and "\x03" not in out and "chars/s" in err

@@ -72,6 +72,18 @@ def test_goblet(tmp_path, text):
     assert tuple(np.frombuffer(picture[16:24], ">u4")) == (1200, 675)  # pixels
 
 
+def test_goblet_from_another_start(tmp_path, text):
+    """100 updates: text before the first, after each 10,000th; starts are told apart."""
+    lowest = []
+    for seed in (0, 0, 1):
+        done = run("goblet.py", text, "--updates", 100, "--seed", seed, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        lowest += re.findall(r"lowest (\S+) at update \d+ \(seed (\d)", done.stdout)
+        history = fastrnn.load(tmp_path / "goblet.safetensors").history
+        assert [at for at, _ in history.samples] == [0]
+    assert lowest[0] == lowest[1] != lowest[2] and [seed for _, seed in lowest] == [*"001"]
+
+
 def test_goblet_counts_seven_epochs(tmp_path, text):
     done = run("goblet.py", text, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -255,7 +267,8 @@ def test_tweets(tmp_path):
     assert "1 blank lines and 1 longer than 140 characters left out" in done.stdout
     assert "of 1,000 sampled messages 0 are longer than 140 characters" in done.stdout
     updates = [int(n) for n in re.findall(r"^---- update (\d+)", done.stdout, re.M)]
-    assert updates[0] == 0 and updates[-1] == 60 and len(updates) > 8
+    assert updates == [*range(0, 61, 6)]  # nothing comes twice, and nothing is cut to a letter
+    assert min(map(len, re.findall(r"^---- update \d+ ----\n(.*)\n", done.stdout, re.M))) > 1
 
 
 def test_square_root(tmp_path):

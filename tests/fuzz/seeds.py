@@ -48,7 +48,8 @@ def sources():
 
 # source, settings of the model, settings of the trainer
 RUNS = {
-    "classic": ("char", {}, {"seq_length": 5, "updates": 110}),
+    "classic": ("char", {}, {"seq_length": 5, "updates": 110, "samples_at": [0, 7, "1e"],
+                             "sample_length": 8}),
     "validated": ("char", {"cell": "lstm", "num_layers": 2, "dropout": 0.2},
                   {"batch_size": 3, "optimizer": "adam", "valid_fraction": 0.2, "valid_every": 4,
                    "seq_length": 5, "patience": 5, "schedule": "cosine", "epochs": 3}),

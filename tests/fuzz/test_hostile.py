@@ -327,7 +327,7 @@ def resuming(source):
     (("generator", "has_uint32", 2), "has_uint32"), (("generator", "uinteger", 2**32), "uinteger"),
     (("generator", "more", 1), "PCG64"), (("generators", []), ""), (("generators", [1]), ""),
     (("order_seed", 2**63), "order_seed"), (("order_seed", -1), "order_seed"),
-    (("shown", "x"), "shown"), (("shown", -2), "shown"), (("seconds", -1), "seconds"),
+    (("seconds", -1), "seconds"),
     (("over", "yes"), "over"), (("initial", 2**32), "initial"), (("initial", "x"), "initial"),
     (("rate_factor", 0), "rate_factor"), (("isa", "\x1b]0;title\7"), "instruction set"),
     (("isa", 5), "instruction set"), (("text", "name", 5), "name"), (("text", []), ""),

@@ -48,9 +48,10 @@ def _checked(name: str, value: Any, known: Mapping[str, Declared]) -> Any:
     wanted = [kind for kind in NAMES if kind in one.kinds]
     fits = type(value) in wanted or (float in wanted and type(value) is int)
     if not wanted:
-        fits = isinstance(value, list) and all(isinstance(part, str) for part in value)
+        fits = isinstance(value, list) and all(type(part) in one.elements for part in value)
     if not fits:
-        what = " or ".join(NAMES[kind] for kind in wanted) or "a list of texts"
+        what = " or ".join(NAMES[kind] for kind in wanted) or (
+            "a list of numbers" if int in one.elements else "a list of texts")
         raise ValueError(f"{name} must be {what}, not {short(value)}")
     one.checked(value)
     return value

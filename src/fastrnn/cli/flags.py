@@ -124,12 +124,21 @@ def add_settings(parser: Any, settings: type, leave_out: Collection[str] = (),
         elif any(get_origin(kind) for kind in one.kinds) and str not in one.kinds:
             how |= {"action": "append", "metavar": name.upper()}
             text += " May be given several times."
+            if int in one.elements:  # --samples-at 5 50 500
+                how |= {"action": "extend", "nargs": "+", "metavar": "N", "type": _number_text}
         else:
             shown = f"{{{','.join(setting.choices)}}}" if setting.choices else name.upper()
             how |= {"type": _converter(one), "metavar": shown}
         group.add_argument(f"--{name.replace('_', '-')}", help=text.replace("%", "%%"), **how)
         for other in OTHER_NAMES.get(name, []):
             group.add_argument(other, help=argparse.SUPPRESS, **how)
+
+
+def _number_text(text: str) -> str:
+    if not re.match("[0-9]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number: write FILE before this flag, or "
+                                         "the numbers with commas")
+    return text
 
 
 def _converter(one: Declared) -> Callable[[str], Any]:

@@ -19,15 +19,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="print its settings as a file for `fastrnn train --config`")
 
 
-def run(model: str | None, toml: bool) -> int:
+    parser.add_argument("--samples", action="store_true",
+                        help="print the samples of its training, each with its update")
+
+
+def run(model: str | None, toml: bool, samples: bool) -> int:
     if model is None:
-        if toml:
-            raise ValueError("--toml prints the settings of a checkpoint: give MODEL")
+        for what, given in (("toml prints the settings", toml), ("samples prints those", samples)):
+            if given:
+                raise ValueError(f"--{what} of a checkpoint: give MODEL")
         _print(build_info())
         return 0
     network, _, stored = read(model)
     if toml:
         show(write_config(_settings(network, stored)), end="")
+    elif samples:
+        for update, text in network.history.samples:
+            show(f"---- update {update} ----\n{text}\n")
+        if not network.history.samples:
+            show(f"{model} holds no samples: train with --sample-every or --samples-at",
+                 error=True)
     else:
         _print({"file": model} | _about(network, stored))
     return 0
@@ -69,6 +80,9 @@ def _losses(history: History, unit: str, best_update: int) -> dict[str, Any]:
     if history.one_stream and len(history):
         about["smoothed loss"] = (f"{history.smooth_loss[-1]:.2f} nats per window of "
                                   f"{history.seq_length:g} {unit}s")
+    if history.samples:
+        about["samples"] = (f"{history.count_samples()}, the last after {history.samples[-1][0]:,} "
+                            "updates; --samples prints them")
     return about
 
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..plots import axes_for, write
 # for each loss its unit, and what one prediction is
 MEASURES = {"cross_entropy": ("nats", "symbol"), "binary_cross_entropy": ("nats", "symbol"),
             "mean_squared_error": ("squared error", "step")}
+MOST_SAMPLES, MOST_SAMPLED = 1000, 1_000_000  # samples that are kept, and their symbols
 LEAST_AVERAGED = 30  # updates in the mean that is the training loss on the screen
 
 
@@ -39,6 +41,9 @@ class History:
     accuracy : float64 ndarray, shape (epochs,)
         After each epoch, the fraction of the training data's target symbols to which the model
         gives the highest probability; empty unless training sets ``accuracy=True``.
+    samples : list of (int, str)
+        The samples generated during the training: the number of updates before each, and its text.
+        The last 1,000 of them are kept, and of long ones the last million characters.
     seq_length : float or None
         Mean number of predictions in one sequence or window; None before training.
     one_stream : bool
@@ -56,7 +61,7 @@ class History:
         self, loss: ArrayLike = (), smooth_loss: ArrayLike = (), valid_loss: ArrayLike = (),
         valid_updates: ArrayLike = (), accuracy: ArrayLike = (), learning_rate: ArrayLike = (), *,
         seq_length: float | None = None, measure: tuple[str, str] = ("nats", "symbol"),
-        one_stream: bool = False,
+        one_stream: bool = False, samples: Iterable[tuple[int, str]] = (),
     ) -> None:
         # loss, smoothed loss and learning rate, each piece (3, updates)
         self._pieces = [np.array([loss, smooth_loss, learning_rate], np.float64)]
@@ -67,6 +72,7 @@ class History:
         self.valid_updates = np.array(valid_updates, np.int64)
         self.accuracy = np.array(accuracy, np.float64)
         self.seq_length, self.measure, self.one_stream = seq_length, measure, one_stream
+        self.samples = list(samples)
         self.stopped = ""
 
     def extend(self, loss: NDArray[np.float64], smooth_loss: NDArray[np.float64],
@@ -89,6 +95,15 @@ class History:
     def add_accuracy(self, fraction: float) -> None:
         """Append the accuracy after another epoch, a fraction in [0, 1]."""
         self.accuracy = np.append(self.accuracy, fraction)
+
+    def add_sample(self, update: int, text: str | bytes) -> None:
+        """Append a sample after so many updates; bytes as the text that they spell in UTF-8."""
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "replace")
+        kept = [*self.samples, (update, text)][-MOST_SAMPLES:]
+        while len(kept) > 1 and sum(len(text) for _, text in kept) > MOST_SAMPLED:
+            del kept[0]
+        self.samples = kept
 
     def copy(self) -> "History":
         """A copy of the history that shares no array with it."""
@@ -144,6 +159,7 @@ class History:
         kept = self.valid_updates <= updates
         self.valid_loss, self.valid_updates = self.valid_loss[kept], self.valid_updates[kept]
         self.accuracy = self.accuracy[:epochs]
+        self.samples = [(at, text) for at, text in self.samples if at <= updates]
 
     def __len__(self) -> int:
         return self._length
@@ -153,12 +169,18 @@ class History:
         last = f", training loss {self.recent_loss():.4g}" if len(self) else ""
         if self.valid_loss.size:
             last += f", validation loss {self.valid_loss[-1]:.4g}"
-        return f"<History of {len(self)} updates{last}{f' ({kind})' if last else ''}>"
+        samples = f", {self.count_samples()}" if self.samples else ""
+        return f"<History of {len(self)} updates{samples}{last}{f' ({kind})' if last else ''}>"
+
+    def count_samples(self) -> str:
+        """How many samples there are, in words."""
+        return f"{len(self.samples):,} sample{'s' * (len(self.samples) != 1)}"
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, ax: Any = None) -> Any:
         """Plot the training loss of one prediction against the updates, with validations also the
         validation loss; for a text read as one stream without validation the smoothed loss of a
-        window, as in the courses.
+        window, as in the courses. Short lines at the lower edge are
+        the updates of the samples.
 
         Parameters
         ----------
@@ -194,6 +216,10 @@ class History:
             axes.plot(self.valid_updates, self.valid_loss, marker=".", label="validation")
             axes.legend()
         axes.set(xlabel="update", ylabel=label)
+        if self.samples:
+            axes.vlines([at for at, _ in self.samples], 0, 0.02, color="black", linewidth=1,
+                        transform=axes.get_xaxis_transform())
+            axes.set_xlabel(f"update (short lines: {self.count_samples()})")
         axes.grid(alpha=0.3)
         write(axes, path)
         return axes

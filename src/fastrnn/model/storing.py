@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..data.source import Sizes
 from ..echo.reservoir import Reservoir
 from ..files.store import Tensors, expect
-from ..validate import positive_float
-from .history import MEASURES, History
+from ..validate import positive_float, positive_int
+from .history import MEASURES, MOST_SAMPLES, History
 from .network import Network, configuration, parameter_shapes
 
 HISTORY = {"loss": "float64", "smooth_loss": "float64", "valid_loss": "float64",
@@ -37,7 +37,8 @@ def stored(
     tensors |= {f"reservoir.{name}": array for name, array in arrays.items()}
     tensors |= {f"history.{name}": getattr(history, name) for name in HISTORY}
     return tensors, {"model": network.config, "history": {
-        "seq_length": history.seq_length, "one_stream": history.one_stream}}
+        "seq_length": history.seq_length, "one_stream": history.one_stream,
+        "samples": history.samples}}
 
 
 def check_parameters(tensors: Tensors, sizes: Sizes, settings: dict[str, Any]) -> Reservoir | None:
@@ -83,11 +84,25 @@ def restore(
     seq_length = about["history"]["seq_length"]
     if seq_length is not None:
         seq_length = positive_float("seq_length", seq_length, most=1e30)
+    samples = _checked_samples(about["history"].get("samples", []), lengths["loss"])
     for name, p in network.params.items():
         p[:] = tensors[name]
     network.state[:] = tensors["state"][:1]
     history = History(
         *(tensors[f"history.{name}"] for name in HISTORY), seq_length=seq_length,
         measure=MEASURES[network.config["loss"]],
-        one_stream=about["history"].get("one_stream") is True)
+        one_stream=about["history"].get("one_stream") is True, samples=samples)
     return history, known, starts
+
+
+def _checked_samples(stored: Any, updates: int) -> list[tuple[int, str]]:
+    """The samples of a history of so many updates; files before format 7 have none."""
+    if not isinstance(stored, list) or len(stored) > MOST_SAMPLES:
+        raise ValueError(f"the samples are no list of at most {MOST_SAMPLES:,}")
+    samples, last = [], 0
+    for at, text in stored:
+        last = positive_int("the update of a sample", at, last, updates + 1)
+        if not isinstance(text, str):
+            raise TypeError("a sample is no text")
+        samples.append((last, text))
+    return samples

@@ -24,9 +24,9 @@ from ..settings import NOT_STORED, TrainerSettings, checked
 from ..validate import boolean, positive_float, positive_int
 from .plan import NEVER
 
-# settings of a trainer that files of fastrnn 0.1 do not have
+# settings of a trainer that files of fastrnn 0.1 or of earlier formats do not have
 ADDED = frozenset(("on_divergence", "beta1", "beta2", "epsilon", "epsilon_inside",
-                   "weight_decay"))
+                   "weight_decay", "samples_at", "callback_every"))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
@@ -84,7 +84,6 @@ def _check_run(run: dict[str, Any], history: History) -> None:
     for state in run["generators"]:
         check_generator(state)
     positive_int("order_seed", run["order_seed"], 0, 2**63)
-    positive_int("shown", run["shown"], -1, NEVER)
     run["seconds"] = positive_float("seconds", run["seconds"], zero=True)
     # fastrnn 0.1 did not store the next four
     run["over"] = boolean("over", run.get("over", False))

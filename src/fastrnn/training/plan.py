@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -15,11 +16,11 @@ from ..kernels.team import no_fork
 from ..plots import in_notebook
 from ..screen import Unfailing
 from ..validate import positive_int
+from .samples import due
 from .validation import Validation
 
 PAUSE = 0.1  # seconds between checks of the clock and of Ctrl-C, and steps of the progress bar
 CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints without checkpoint_every
-SAMPLES = 10  # shown in a run without sample_every
 NEVER = 2**62  # updates
 
 _bars: "WeakSet[tqdm[Any]]" = WeakSet()
@@ -62,11 +63,12 @@ class Plan:
 
     It makes `updates` more or, where that is None, all that are `planned` (None where `minutes`
     decide). With `epoch` the compiled loop also returns after each multiple of so many updates.
+    `samples_at` are the numbers of updates at which samples are due besides.
     Raises ValueError if the learning rate of the cosine schedule would reach 0 before the end."""
 
     def __init__(
         self, config: dict[str, Any], update: int, updates: int | None, planned: int | None,
-        epoch: int, validation: Validation, watch: Stopwatch,
+        epoch: int, validation: Validation, watch: Stopwatch, samples_at: Sequence[int],
     ) -> None:
         self._watch, self._validation, self._first = watch, validation, update
         self.whole = updates is None
@@ -79,14 +81,10 @@ class Plan:
         minutes = config["minutes"]
         self.timed = bool(self.whole and minutes)
         self.budget = 60 * (minutes or math.inf)  # seconds
-        self._show_every, self._next_sample = config["sample_every"], math.inf  # fraction of time
-        if self._show_every is None and self.timed:
-            self._next_sample = math.ceil(SAMPLES * self.fraction) / SAMPLES
-        elif self._show_every is None and self.whole:
-            self._show_every = math.ceil(self.last / SAMPLES)
+        self._samples, self._calls = due(config, samples_at, self.last if self.whole else None,
+                                         self.fraction if self.timed else None)
         self._save_every = config["checkpoint_every"]
-        self._bounds = [every for every in (self._show_every, self._save_every, validation.every,
-                                            epoch) if every]
+        self._bounds = [every for every in (self._save_every, validation.every, epoch) if every]
         self._chunk, self._pace = 1, 0.0  # updates of the next call; seconds for each
         self._busy, self._done = 0.0, 0  # seconds in the compiled loop, updates made there
         self._saved = time.perf_counter()
@@ -109,13 +107,11 @@ class Plan:
     def is_over(self, update: int) -> bool:
         return update >= self.last or bool(update and self._left() <= 0)
 
-    def show_is_due(self, update: int) -> bool:
-        """Whether to show a sample and call the callback."""
-        spent = self.fraction
-        if update % self._show_every if self._show_every else spent < self._next_sample:
-            return False
-        self._next_sample = (math.floor(SAMPLES * spent) + 1) / SAMPLES
-        return True
+    def sample_is_due(self, update: int, at_end: bool) -> bool:
+        return self._samples.now(update, self.fraction, at_end)
+
+    def call_is_due(self, update: int) -> bool:
+        return self._calls.now(update, self.fraction)
 
     def save_is_due(self, update: int) -> bool:
         due = (time.perf_counter() - self._saved > CHECKPOINT_PAUSE if self._save_every is None
@@ -127,9 +123,10 @@ class Plan:
 
     def updates(self, update: int) -> int:
         """The number of updates until something may be due."""
-        n = min(self._chunk, self.last - update,
+        n = min(self._chunk, self.last - update, self._samples.left(update),
+                self._calls.left(update),
                 *(every - update % every for every in self._bounds))
-        return max(1, int(min(n, self._left() / self._pace))) if self._pace else n
+        return max(1, int(min(n, self._left() / self._pace))) if self._pace else int(n)
 
     def made(self, n: int, seconds: float) -> None:
         """Note that n updates took so many seconds."""

@@ -19,9 +19,7 @@ from ..model.history import MEASURES, History
 from ..model.model import Model
 from ..model.scoring import accuracy, row_weights
 from ..presets import OWNERS, PLAN
-from ..screen import show
 from ..settings import LEARNING_RATES, NOT_STORED, TrainerSettings, checked, declared, documented
-from ..validate import positive_int
 from .checkpoint import checksum, read_repeatable, read_run, same_isa
 from .divergence import (
     LEAST_FACTOR,
@@ -30,11 +28,11 @@ from .divergence import (
 )
 from .interrupts import Interrupts
 from .plan import Plan, Stopwatch
+from .samples import check_reached, generate, in_updates, print_sample
 from .schedule import learning_rates
 from .updates import Updates
 from .validation import Validation
 
-RECORDS = 5  # in a sample of records
 SEQ_LENGTH = declared(TrainerSettings)["seq_length"].setting.default
 
 
@@ -118,6 +116,7 @@ class Trainer:
         self._reading = self._source.reading(self.config, model.config["labels"], model.block.dtype)
         self.updates_per_epoch = self._reading.updates_per_epoch
         _check_fit(self.config, model, corpus, self.planned)
+        self._samples_at = in_updates(self.config["samples_at"], self.updates_per_epoch)
         if self.checkpoint is not None:
             check_writable(self.checkpoint, self.overwrite)
         history = model.history = History(
@@ -126,7 +125,6 @@ class Trainer:
             and self.config["batch_size"] == 1 and self.config["schedule"] == "constant")
         self._validation = Validation(held_out, self.config, self.updates_per_epoch)
         self._watch = Stopwatch()
-        self._shown = -1  # update of the last sample shown
         self._over = False  # the plan is completed
         self._initial: Any = checksum(model)  # the parameters from which the run began
         self._digests, self._starts = self._source.digests(), self._source.starts()
@@ -236,7 +234,9 @@ class Trainer:
         # a random order is drawn, and the accuracy measured, between two epochs
         epoch = self.updates_per_epoch if self.config["accuracy"] or self._reading.order else 0
         plan = Plan(self.config, self.update, updates, self.planned, epoch, self._validation,
-                    self._watch)
+                    self._watch, self._samples_at)
+        if plan.whole:
+            check_reached(self.config["samples_at"], self._samples_at, self.planned)
         if self.config["minutes"]:
             self._watch.start()
         self.model.known = np.union1d(self.model.known, self._digests)
@@ -265,22 +265,19 @@ class Trainer:
                 return "interrupted"
             if self.config["accuracy"] and len(self.history.accuracy) < self.epoch:
                 self._measure_accuracy()
-            if self._validation.patience_is_over(self.history):
-                return "patience"
-            if plan.is_over(self.update):
-                due = plan.whole or self._updates.good.is_due()
-                if due and self._updates.look() > WORTHLESS:
-                    self._diverged()
-                    continue
-                stop = "finished"
+            stop = ("patience" if self._validation.patience_is_over(self.history) else
+                    "finished" if plan.is_over(self.update) else "")
+            if stop == "finished" and (plan.whole or self._updates.good.is_due()) \
+                    and self._updates.look() > WORTHLESS:
+                self._diverged()
+                continue
+            if plan.sample_is_due(self.update, at_end=bool(stop)):
+                self._show_sample(bar)
+            if not stop and plan.call_is_due(self.update) and self.callback \
+                    and self.callback(self):
+                stop = "callback"
+            if stop:
                 break
-            if plan.show_is_due(self.update):
-                if self._shown != self.update:  # else the run before this one has shown it
-                    self._show_sample(bar)
-                    self._shown = self.update
-                if self.callback and self.callback(self):
-                    stop = "callback"
-                    break
             self._advance(plan)
             if not bar.disable:
                 bar.set_description_str(self._status(plan.pace), refresh=False)
@@ -290,7 +287,7 @@ class Trainer:
             if plan.save_is_due(self.update):
                 self._save()
                 plan.saved()
-        if plan.whole:
+        if plan.whole and stop != "patience":
             self._validate(interrupted)
             plan.advance(bar, self.update)
         return stop
@@ -332,20 +329,8 @@ class Trainer:
         ValueError
             A model of sequences, which generates no text.
         """
-        vocabulary = self.model.text_vocabulary
-        if vocabulary.stop is not None:
-            names, rng = self.model.config["labels"], self._updates.rng
-            labels = names and [names[c] for c in rng.integers(len(names), size=RECORDS)]
-            texts = self.model.sample(length, n=RECORDS, label=labels,
-                                      seed=int(rng.integers(2**31)))
-            if labels:
-                texts = [f"{label}: {text}" for label, text in zip(labels, texts, strict=True)]
-            return "\n".join(texts)
-        position = 0 if self._reading.order else self.position
-        state = self.state[:1].copy() if position else self.model.zero_state()
-        ids = self.model.draw(positive_int("length", length), state,
-                              [int(self._reading.arrays["ids"][position])], 1.0, self._updates.rng)
-        return vocabulary.decode(ids[:, 0])
+        return generate(self.model, self._reading, self.state, self.position, self._updates.rng,
+                        length)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the model and all that `train(..., resume=path)` needs to continue bit for bit.
@@ -376,7 +361,7 @@ class Trainer:
         """What a checkpoint stores of the run besides the model: tensors, and a dict for JSON."""
         tensors, run = self._updates.stored()
         return tensors, run | {
-            "config": self.config, "seconds": self.seconds, "shown": self._shown,
+            "config": self.config, "seconds": self.seconds,
             "over": self._over, "initial": self._initial, "rate_factor": self._rate_factor,
             "isa": self._updates.isa,
             "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()}}
@@ -441,7 +426,7 @@ class Trainer:
         except DAMAGE as error:
             raise damaged(path, error) from None
         trainer._updates.history = model.history = history
-        trainer._watch.spent, trainer._shown = run["seconds"], run["shown"]
+        trainer._watch.spent = run["seconds"]
         trainer._initial, trainer._rate_factor = run["initial"], run["rate_factor"]
         trainer._over = run["over"] and not any(
             changes.get(name) for name in (*PLAN, "patience"))
@@ -508,18 +493,13 @@ class Trainer:
                 f"{tqdm.format_sizeof(pace * symbols)} {unit}s/s")
 
     def _show_sample(self, bar: "tqdm[Any]") -> None:
-        if not self.model.vocabulary:  # a model of sequences
+        """Generate a sample for the history and the screen, if that is not done for this update."""
+        history = self.history
+        if not self.model.vocabulary or [at for at, _ in history.samples[-1:]] == [self.update]:
             return
-        text = self.sample(self.config["sample_length"])
+        history.add_sample(self.update, self.sample(self.config["sample_length"]))
         if self.progress:
-            history, loss = self.history, ""
-            if history.one_stream and self.update:
-                loss = (f", smoothed loss {history.smooth_loss[-1]:.2f} nats per window of "
-                        f"{history.seq_length:g} {self._source.unit}s")
-            elif self.update:
-                loss = f", training loss {history.recent_loss():.3f} nats per {self._source.unit}"
-            with bar.external_write_mode(file=bar.fp):
-                show(f"---- update {self.update}{loss} ----\n{text}\n", needed=False)
+            print_sample(history.samples[-1][1], history, self._source.unit, bar)
 
 
 def _settings_of(path: str | os.PathLike[str], model: Model, corpus: Source,
