@@ -109,6 +109,7 @@ typedef struct {
                               * NULL: T. The loss is the mean over rows of a length above 0. */
     const void *labels;      /* [N][C]: the probability of each label, where there are any */
     const uint8_t *mask;     /* [T][N]: whether a prediction counts, 0 in padding; NULL: all do */
+    const double *weights;   /* [T][N]: factors of the losses, 0 or more; NULL: all 1 */
 } fastrnn_batch;
 
 /* Threads that work together; all zero at first but for `helpers`, threads that are in help().
@@ -142,6 +143,7 @@ typedef struct {
     int32_t *window;             /* 2 T N + 2 V, zero at first: inputs, targets [T][N], rows */
     uint8_t *marks;              /* [T][N], scratch */
     void *label_weights;         /* [N][C], scratch */
+    double *factors;             /* [T][N], scratch, where there are weights */
     /* What is learned from, step by step. A text is N streams of `length` symbols, one after the
      * other, and target_ids the same from its second symbol on; of sequences x and y take the place
      * of symbols where they are numbers. */
@@ -150,6 +152,7 @@ typedef struct {
     int64_t length;
     const void *x, *y;
     const uint8_t *mask;         /* whether a step counts; NULL: all do */
+    const double *weights;       /* factor of the loss of each step; NULL: all 1 */
     const fastrnn_bits *bits;    /* a source for each slice; NULL: no dropout */
     void *state;                 /* [N][P] after the last window; the next one starts from it, or
                                   * from zero where its position is 0 */

@@ -14,6 +14,12 @@ INLINE int64_t step_of(const fastrnn_batch *b, int n, int t) {
     return (b->starts ? b->starts[n] : (int64_t)n * b->T) + t;
 }
 
+/* The factor of a loss, 0 where it does not count. */
+INLINE double weight_of(const fastrnn_batch *b, int at) {
+    if (b->mask && !b->mask[at]) return 0;
+    return b->weights ? b->weights[at] : 1;
+}
+
 /* Rows over which the loss is averaged. */
 static int rows_that_count(const fastrnn_batch *b, int N) {
     int count = 0;
@@ -55,16 +61,16 @@ static int likeliest(int K, const real *bias, const real *o) {
 }
 
 /* The binary cross-entropy of one step, -log p of the target and -log(1 - p_k) of the others of the
- * K >= 2 symbols: returns the loss, and puts the gradient with respect to the scores o [width], over
- * `rows`, in their place. With the likeliest symbol l, q_k = softmax over the other symbols, and
+ * K >= 2 symbols: returns the loss, and puts `weight` times the gradient with respect to the scores
+ * o [width], over `rows`, in their place. With the likeliest symbol l, q_k = softmax over the other symbols, and
  * d = (the sum of their exp(o - second)) exp(second - top), top and second being the largest scores,
  *     p_l = 1 / (1 + d),  1 - p_l = d p_l,  p_k = q_k (1 - p_l) <= 1/2,
  * so that nothing is lost where p_l is next to 1 and 1 - p_l next to 0. With r_k = p_k / (1 - p_k)
  * and S = (the sum of r_k over the symbols but l and the target) - 1 the gradient is
  *     of l        p_l (1 - S), or, where it is the target, -(1 - p_l) - p_l (S + 1),
  *     of others   r_k (of the target -1) - p_k S - p_l q_k, the last only where l is no target. */
-static double binary_step(int K, int width, int l, int target, double rows, const real *bias,
-                          real *o) {
+static double binary_step(int K, int width, int l, int target, double weight, double rows,
+                          const real *bias, real *o) {
     const real top = o[l] + bias[l];
     const double below = (double)top - (double)(o[target] + bias[target]);
     real second;
@@ -82,15 +88,16 @@ static double binary_step(int K, int width, int l, int target, double rows, cons
     }
     for (int k = 0; k < K; k++) {
         const double q = (double)o[k] / total, p = q * rest;
-        o[k] = (real)(((k == target ? -1 : p / (1 - p)) - p * S - hidden * q) / rows);
+        o[k] = (real)(((k == target ? -1 : p / (1 - p)) - p * S - hidden * q) / rows
+                      * weight);
     }
-    o[l] = (real)((l == target ? -rest - p_l * (S + 1) : p_l * (1 - S)) / rows);
+    o[l] = (real)((l == target ? -rest - p_l * (S + 1) : p_l * (1 - S)) / rows * weight);
     return loss;
 }
 
 /* The two functions below take the output of the head for n rows, from `first` on, of a batch of N,
  * o [T][n][row] without its bias [row], and replace it by the gradient; losses [T][N] receives the
- * loss of each step. Where the mask is 0 both are 0. */
+ * loss of each step. Both are multiplied by the weight, and 0 where that or the mask is 0. */
 
 /* o becomes (softmax(o) - one-hot target) / rows, or the gradient of the binary cross-entropy;
  * right [T][N], where not NULL, receives whether no score is above the target's. */
@@ -100,7 +107,8 @@ static void cross_entropy(const fastrnn_batch *b, int first, int n, int N, int K
     const int width = vectors(K) * LANES;
     for (int i = 0; i < b->T * n; i++, o += row) {
         const int at = i / n * N + first + i % n, target = b->targets[at];
-        if (b->mask && !b->mask[at]) {
+        const double weight = weight_of(b, at);
+        if (weight == 0) {
             memset(o, 0, (size_t)width * sizeof(real));
             losses[at] = 0;
             if (right) right[at] = 0;
@@ -110,16 +118,16 @@ static void cross_entropy(const fastrnn_batch *b, int first, int n, int N, int K
         if (binary) {
             const int l = likeliest(K, bias, o);
             if (right) right[at] = score == o[l] + bias[l];
-            losses[at] = binary_step(K, width, l, target, (double)rows, bias, o);
+            losses[at] = weight * binary_step(K, width, l, target, weight, (double)rows, bias, o);
             continue;
         }
         real top;
         const real sum = exponentials(width, 1, bias, o, &top);
         if (right) right[at] = score == top;
-        losses[at] = log((double)sum) + ((double)top - (double)score);
-        const real scale = (real)1 / (sum * rows);
+        losses[at] = weight * (log((double)sum) + ((double)top - (double)score));
+        const real scale = (real)weight / (sum * rows);
         for (int k = 0; k < width; k += LANES) store(o + k, load(o + k) * scale);
-        o[target] -= (real)1 / rows;
+        o[target] -= (real)weight / rows;
     }
 }
 
@@ -129,18 +137,19 @@ static void squared_error(const fastrnn_batch *b, int first, int n, int N, int K
     const real scale = (real)2 / ((real)K * (real)rows_that_count(b, N));
     for (int i = 0; i < b->T * n; i++, o += row) {
         const int at = i / n * N + first + i % n;
+        const double weight = weight_of(b, at);
         double sum = 0;
-        if (b->mask && !b->mask[at]) {
+        if (weight == 0) {
             memset(o, 0, (size_t)K * sizeof(real));
         } else {
             const real *y = (const real *)b->y + step_of(b, first + i % n, i / n) * K;
             for (int k = 0; k < K; k++) {
                 const real error = o[k] + bias[k] - y[k];
                 sum += (double)error * (double)error;
-                o[k] = scale * error;
+                o[k] = (real)weight * scale * error;
             }
         }
         memset(o + K, 0, (size_t)(row - K) * sizeof(real));
-        losses[at] = sum / K;
+        losses[at] = weight * sum / K;
     }
 }

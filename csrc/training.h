@@ -23,7 +23,7 @@ static fastrnn_batch read_batch(const training *t, int64_t update) {
     fastrnn_batch b = {.T = lengths ? 0 : t->net->T, .inputs = t->ids ? inputs : NULL, .x = t->x,
                        .targets = t->target_ids ? targets : NULL, .y = t->y, .starts = starts,
                        .lengths = lengths, .mask = lengths ? t->marks : NULL,
-                       .labels = t->label_weights};
+                       .labels = t->label_weights, .weights = t->weights ? t->factors : NULL};
     for (int n = 0; lengths && n < N; n++) b.T = lengths[n] > b.T ? (int)lengths[n] : b.T;
     for (int n = 0; n < N; n++) {
         const int64_t first = starts ? starts[n] : n * t->length + t->position;
@@ -35,6 +35,7 @@ static fastrnn_batch read_batch(const training *t, int64_t update) {
             const int at = s * N + n, inside = s < steps;
             if (t->ids) inputs[at] = inside ? id_at(t, t->ids, first + s) : 0;
             if (t->target_ids) targets[at] = inside ? id_at(t, t->target_ids, first + s) : 0;
+            if (t->weights) t->factors[at] = inside ? t->weights[first + s] : 0;
             if (lengths) t->marks[at] = inside && (!t->mask || t->mask[first + s]);
         }
     }

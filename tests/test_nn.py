@@ -598,3 +598,13 @@ def test_copies_of_losses():
     loss.forward(rng.normal(size=(2, 3, 5)), rng.integers(0, 5, (2, 3)))
     for other in (copy.copy(loss), copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
         assert np.array_equal(other.backward(), loss.backward())
+
+
+def test_linear_without_a_bias():
+    rng = np.random.default_rng(5)
+    x, dout = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3, 5))
+    layer, usual = nn.Linear(4, 5, bias=False, seed=3), nn.Linear(4, 5, seed=3)
+    assert list(layer.params) == ["W"] and np.array_equal(layer.params["W"], usual.params["W"])
+    assert np.array_equal(layer.forward(x), usual.forward(x))
+    assert np.array_equal(layer.backward(dout), usual.backward(dout))
+    assert list(layer.grads) == ["W"] and np.array_equal(layer.grads["W"], usual.grads["W"])

@@ -29,6 +29,7 @@ from .kernels.team import no_fork
 from .model.initial import draw_weights
 from .settings import DTYPES, INIT_SCALES
 from .validate import (
+    boolean,
     choice,
     dtype_name,
     float_array,
@@ -36,6 +37,7 @@ from .validate import (
     generator,
     positive_float,
     positive_int,
+    weights_of,
     whole_numbers,
 )
 
@@ -399,14 +401,18 @@ class Linear(Layer):
     Parameters
     ----------
     D, M : int
+    bias : bool
+        False: y = x W, and there is no b.
     init, init_scale, dtype, seed
         As `RNN`.
     """
 
-    def __init__(self, D: int, M: int, *, init: str = "xavier", init_scale: float | None = None,
-                 dtype: str = "float64", seed: int | None = 0) -> None:
+    def __init__(self, D: int, M: int, bias: bool = True, *, init: str = "xavier",
+                 init_scale: float | None = None, dtype: str = "float64",
+                 seed: int | None = 0) -> None:
         D, M = positive_int("D", D), positive_int("M", M)
-        super().__init__({"W": (D, M), "b": (M,)}, dtype)
+        b: dict[str, tuple[int, ...]] = {"b": (M,)} if boolean("bias", bias) else {}
+        super().__init__({"W": (D, M)} | b, dtype)
         self._start(init, init_scale, None, seed)
 
     def forward(self, x: ArrayLike) -> Array:
@@ -415,7 +421,10 @@ class Linear(Layer):
         W = self._param("W").copy()
         self._own.seen = x, W
         with no_fork:
-            return x @ W + self._param("b")
+            y = x @ W
+        if "b" in self._shapes:
+            y += self._param("b")
+        return y
 
     def backward(self, dout: ArrayLike) -> Array:
         """The gradient with respect to y -> with respect to x; fills `grads`."""
@@ -424,8 +433,9 @@ class Linear(Layer):
         dout = float_array("dout", dout, (*x.shape[:-1], M), self.dtype)
         rows = dout.reshape(-1, M)
         with no_fork:
-            self.grads = {"W": x.reshape(-1, D).T @ rows, "b": rows.sum(0)}
-            return dout @ W.T
+            dW, dx = x.reshape(-1, D).T @ rows, dout @ W.T
+        self.grads = {"W": dW} | ({"b": rows.sum(0)} if "b" in self._shapes else {})
+        return dx
 
 
 class Dropout(Layer):
@@ -477,7 +487,19 @@ def _checked(name: str, value: ArrayLike, mask: ArrayLike | None) -> tuple[Array
 
 
 class SoftmaxCrossEntropy(_Pass):
-    """-log softmax(scores)[label], summed over time and averaged over the batch, in nats."""
+    """-log softmax(scores)[label], summed over time and averaged over the batch, in nats.
+
+    Parameters
+    ----------
+    class_weights : array_like, shape (M,), optional
+        The weight, 0 or more, of each label: losses are multiplied by it, and divided by its mean
+        over the steps that count. So the loss of one step is that of PyTorch's
+        ``CrossEntropyLoss(weight=class_weights)``, sum(weight loss) / sum(weight).
+    """
+
+    def __init__(self, class_weights: ArrayLike | None = None) -> None:
+        self.class_weights = None if class_weights is None else weights_of(
+            "class_weights", class_weights, (np.size(class_weights),))
 
     def forward(self, scores: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> float:
         """The loss.
@@ -499,10 +521,23 @@ class SoftmaxCrossEntropy(_Pass):
         """
         scores, weights = _checked("scores", scores, mask)
         at = whole_numbers("labels", labels, scores.shape[-1], scores.shape[:-1])[..., None]
+        if self.class_weights is not None:
+            weights = self._weighted(weights, at[..., 0], scores.shape[-1])
         log_p = log_softmax(scores, axis=-1)
         self._own.seen = log_p, at, weights / len(scores)
         picked = np.take_along_axis(log_p, at, -1)[..., 0]
         return float(-(picked * weights).sum(dtype=np.float64) / len(scores))
+
+    def _weighted(self, weights: Array, labels: Array, M: int) -> Array:
+        """The weight of each step, times that of its label over their mean."""
+        assert self.class_weights is not None
+        if len(self.class_weights) != M:
+            raise ValueError(f"class_weights has {len(self.class_weights)} weights, and the scores "
+                             f"{M} columns: give one for each")
+        each = weights * self.class_weights[labels]
+        total = each.sum(dtype=np.float64)
+        factor = weights.sum(dtype=np.float64) / total if total > 0 else 0.0
+        return (each * factor).astype(weights.dtype)
 
     def backward(self) -> Array:
         """The gradient with respect to the scores: (softmax - one-hot label) mask / N."""

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+MOST_WEIGHT = 1e6  # of a loss
+
 
 def positive_int(name: str, value: Any, least: int = 1, below: int = 2**31) -> int:
     """Return value as an int of at least `least`."""
@@ -216,6 +218,21 @@ def whole_numbers(name: str, value: ArrayLike, count: int,
         raise ValueError(f"{name} has {array[place]} at {list(place)}: they go from 0 to "
                          f"{count - 1}")
     return array.astype(np.intp)
+
+
+def weights_of(name: str, given: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Weights of losses, checked: finite numbers of 0 or more, of this shape, not all 0."""
+    weights = read_array(name, given).astype(np.float64)
+    if weights.shape != shape:
+        raise ValueError(f"{name} has the shape {weights.shape} and must have {shape}")
+    wrong = ~((weights >= 0) & (weights <= MOST_WEIGHT))
+    for place in np.argwhere(wrong):
+        raise ValueError(f"{name} has {weights[tuple(place)]:g} at {place.tolist()}: weights are "
+                         f"finite numbers from 0 to {MOST_WEIGHT:g}")
+    if not weights.any():
+        raise ValueError(f"{name} are all 0, so that nothing would count: leave them out, or give "
+                         "some that are above 0")
+    return weights
 
 
 def changeable(name: str, value: Any) -> NDArray[Any]:

@@ -270,7 +270,8 @@ def softmax_cross_entropy(scores: Array, targets: Array,
                           mask: Array | None = None) -> tuple[Any, Array]:
     """Cross-entropy in nats, summed over time and averaged over the batch.
 
-    scores (N, T, K), targets int (N, T), mask (N, T): 0 where a step does not count
+    scores (N, T, K), targets int (N, T), mask (N, T): 0 where a step does not count, else the
+    weight of its loss
     -> loss, dscores (N, T, K)
     """
     N, T, _ = scores.shape
@@ -313,8 +314,8 @@ def mean_squared_error(outputs: Array, targets: Array,
     batch: outputs, targets (N, T, K), mask (N, T) -> loss, doutputs (N, T, K)"""
     N, T, K = outputs.shape
     weights = np.ones((N, T, 1)) if mask is None else mask[:, :, None]
-    errors = weights * (outputs - targets)
-    return (errors**2).sum() / (K * N), 2 * errors / (K * N)
+    errors = outputs - targets
+    return (weights * errors**2).sum() / (K * N), 2 * weights * errors / (K * N)
 
 
 def number_of_layers(params: Tensors) -> int:

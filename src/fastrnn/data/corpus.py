@@ -4,15 +4,27 @@ import hashlib
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..settings import WordSettings, checked, documented
-from ..validate import freeze, frozen
+from ..validate import freeze, frozen, weights_of
 from .records import Records, digest, encode
-from .source import READ_STEPS, ROWS, Batch, Order, Reading, Sizes, Source, held_out_count, sizes_of
+from .source import (
+    READ_STEPS,
+    ROWS,
+    Batch,
+    Order,
+    Reading,
+    Sizes,
+    Source,
+    class_weights_of,
+    held_out_count,
+    sizes_of,
+)
 from .tables import lines, table
 from .texts import base_name, read_bytes, read_text
 from .vocabulary import Vocabulary, check_unit
@@ -325,6 +337,35 @@ class Corpus(Source):
         found = ids[first & ~blank[ids]]
         return np.bincount(found, minlength=len(symbols)).astype(np.float64)
 
+    def weighted(self, weights: Any) -> "Corpus":
+        """The same records, each with a weight in the loss.
+
+        Parameters
+        ----------
+        weights : array_like, shape (n,), dict of str -> float, or "balanced"
+            The weight, 0 or more, of each record; or of each label (of those that a dict does not
+            name 1); "balanced": inversely proportional to how many records a label has.
+
+        Returns
+        -------
+        Corpus
+            Losses in training, validation and `Model.score` are weighted means over all
+            predictions, sum(weight loss) / sum(weight): weights are divided by their mean, so that
+            the step of an update does not depend on their unit. Accuracy is not weighted.
+
+        Raises
+        ------
+        ValueError
+            A text without records, an unknown label, or weights that are negative, not finite or
+            all 0.
+
+        Examples
+        --------
+        >>> model = fastrnn.train(corpus.weighted({"Vietnamese": 5.0}))
+        """
+        raise ValueError(f"{self.name} is a text, and weights are for records: use "
+                         "Corpus.from_records, from_lines or from_table")
+
     def with_symbols_of(self, vocabulary: Vocabulary) -> "Corpus":
         """The same data with the symbols of a vocabulary first and its own other ones after them.
 
@@ -374,6 +415,16 @@ class RecordCorpus(Corpus):
         """A corpus from the ids of each record, with its start and stop symbol."""
         return cls(np.concatenate(pieces), vocabulary, records=Records.of_pieces(pieces))
 
+    def weighted(self, weights: Any) -> Corpus:
+        if isinstance(weights, str | Mapping):
+            if self.records.labels is None:
+                raise ValueError(f"{self.name} has no labels: give a weight for each record")
+            counts = np.bincount(self.records.labels, minlength=len(self.labels))
+            weights = class_weights_of("weights", weights, self.labels, counts)[self.records.labels]
+        given = weights_of("weights", weights, (len(self.records),))
+        return RecordCorpus(self.ids, self.vocabulary, self.name,
+                            replace(self.records, weights=given))
+
     def row_labels(self) -> list[str] | None:
         of_rows = self.records.labels
         return None if of_rows is None else [self.labels[c] for c in of_rows]
@@ -410,11 +461,17 @@ class RecordCorpus(Corpus):
             rows = rng.permutation(rows.reshape(-1, N)).ravel()
             return starts[rows], steps[rows], None if places is None else places[rows]
 
-        return Reading({"ids": self.ids}, updates, float(records.steps.mean()), order)
+        arrays: dict[str, NDArray[Any]] = {"ids": self.ids}
+        weights = records.normalized()
+        if weights is not None:  # of each step, as the ids are read
+            arrays["weights"] = np.zeros(len(self.ids))
+            for start, count, weight in zip(records.starts, records.steps, weights, strict=True):
+                arrays["weights"][start : start + count] = weight
+        return Reading(arrays, updates, float(records.steps.mean()), order)
 
     def batches(self, dtype: np.dtype[Any], *, streams: int = 1,
                 steps: int = READ_STEPS) -> Iterator[Batch]:
-        pieces = self.pieces()
+        pieces, weights = self.pieces(), self.records.normalized()
         counts = [len(ids) - 1 for ids in pieces]
         order = sorted(range(len(pieces)), key=counts.__getitem__)
         while order:
@@ -427,8 +484,12 @@ class RecordCorpus(Corpus):
             for n, i in enumerate(rows):
                 ids[: counts[i] + 1, n], lengths[n] = pieces[i], counts[i]
             mask = (np.arange(T)[:, None] < lengths).astype(np.uint8)
-            yield Batch(T, {"inputs": ids[:-1], "targets": ids[1:], "mask": mask,
-                            "lengths": lengths}, np.array(rows))
+            arrays: dict[str, Any] = {"inputs": ids[:-1], "targets": ids[1:], "mask": mask,
+                                      "lengths": lengths}
+            if weights is not None:
+                arrays["weights"] = np.zeros((T, N))
+                arrays["weights"][:, : len(rows)] = weights[rows]
+            yield Batch(T, arrays, np.array(rows))
 
     def check_fits(self, vocabulary: Vocabulary | None, sizes: Sizes,
                    labels: Sequence[str] | None) -> None:
@@ -454,6 +515,8 @@ class RecordCorpus(Corpus):
         for array in (self.records.starts, self.records.labels):
             sha.update(b"" if array is None else array.astype("<i8").tobytes())
         sha.update("\n".join(self.labels).encode())
+        if self.records.weights is not None:
+            sha.update(self.records.weights.astype("<f8").tobytes())
         return sha
 
     def pieces(self, rows: NDArray[np.intp] | None = None) -> list[NDArray[np.unsignedinteger]]:

@@ -27,6 +27,8 @@ class Records:
         Index in `names` of each record's label.
     names : tuple of str
         The distinct labels, sorted.
+    weights : float64 ndarray, shape (n,), or None
+        The weight of each record in the loss.
     counts : dict of str -> int
         How many texts were "blank" and left out, and how many "too long" (above max_length; left
         out, cut or kept).
@@ -37,9 +39,10 @@ class Records:
     labels: NDArray[np.int32] | None
     names: tuple[str, ...]
     counts: dict[str, int]
+    weights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("starts", "steps", "labels"):
+        for name in ("starts", "steps", "labels", "weights"):
             array = getattr(self, name)
             if array is not None:
                 object.__setattr__(self, name, frozen(array))
@@ -51,7 +54,18 @@ class Records:
     def __getitem__(self, rows: NDArray[np.intp]) -> "Records":
         """The records of an array of rows."""
         return replace(self, starts=self.starts[rows], steps=self.steps[rows],
-                       labels=None if self.labels is None else self.labels[rows])
+                       labels=None if self.labels is None else self.labels[rows],
+                       weights=None if self.weights is None else self.weights[rows])
+
+    def normalized(self) -> NDArray[np.float64] | None:
+        """The weight of each record (n,), divided by the mean over all predictions."""
+        if self.weights is None:
+            return None
+        mean = float((self.weights * self.steps).sum() / self.steps.sum())
+        if mean == 0:
+            raise ValueError("all these records have the weight 0, so that nothing would count: "
+                             "give weights above 0, or another valid_fraction")
+        return self.weights / mean
 
     @classmethod
     def of_pieces(cls, pieces: list[NDArray[Any]], labels: list[str] | None = None,

@@ -8,8 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..validate import converted, freeze, one_axis_more, positive_int, read_array, read_masked
-from .source import READ_STEPS, ROWS, Batch, Order, Reading, Sizes, Source, held_out_count
+from ..validate import (
+    converted,
+    freeze,
+    one_axis_more,
+    positive_int,
+    read_array,
+    read_masked,
+    weights_of,
+)
+from .source import (
+    READ_STEPS,
+    ROWS,
+    Batch,
+    Order,
+    Reading,
+    Sizes,
+    Source,
+    class_weights_of,
+    held_out_count,
+)
 
 
 class Sequences(Source):
@@ -29,6 +47,12 @@ class Sequences(Source):
     lengths : array_like of int, shape (N,), optional
         Steps of each sequence, 1 to T; the steps after them are padding of any values. T by
         default.
+    weights : array_like, shape (N, T), optional
+        The weight, 0 or more, of each step in the loss; all weigh the same by default.
+    class_weights : array_like of shape (K,), dict of int -> float, or "balanced", optional
+        Targets that are symbols: the weight of each of the K symbols as a target (of those that a
+        dict does not name 1), by which the steps' weights are multiplied. "balanced": inversely
+        proportional to how often a symbol is the target.
     symbols : int, optional
         Number of distinct symbols, the same for inputs and targets; by default one more than the
         largest.
@@ -41,6 +65,11 @@ class Sequences(Source):
         Symbols of an unsigned type, numbers as float32 or float64; 0 where they are ignored.
     mask : bool ndarray, shape (N, T)
         Which steps count in the loss: none in padding.
+    weights : float64 ndarray, shape (N, T), or None
+        The weight of each step, class weights included, divided by their mean over the steps that
+        count. So losses (in training, validation and `Model.score`) are weighted means,
+        sum(weight loss) / sum(weight), and the step of an update does not depend on the weights'
+        unit. Accuracy is not weighted.
     lengths : int64 ndarray, shape (N,)
     ends : int64 ndarray, shape (N,)
         Steps of each sequence up to the last one that counts; training reads no further.
@@ -68,6 +97,7 @@ class Sequences(Source):
     def __init__(
         self, inputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None,
         lengths: ArrayLike | None = None, *, symbols: int | None = None, name: str = "sequences",
+        weights: ArrayLike | None = None, class_weights: Any = None,
     ) -> None:
         (x, x_hidden), (y, y_hidden) = _array("inputs", inputs), _array("targets", targets)
         if x.shape[:2] != y.shape[:2]:
@@ -101,7 +131,27 @@ class Sequences(Source):
         self.predictions = int(self.mask.sum())
         for name in ("mask", "lengths", "ends"):
             setattr(self, name, freeze(getattr(self, name)))
+        self.weights = self._weights(weights, class_weights)
         self._fingerprint: str | None = None
+
+    def _weights(self, given: ArrayLike | None, classes: Any) -> NDArray[np.float64] | None:
+        """The weight of each step (N, T), their mean over those that count being 1."""
+        if given is None and classes is None:
+            return None
+        weights = np.ones(self.mask.shape) if given is None else weights_of(
+            "weights", given, self.mask.shape)
+        if classes is not None:
+            K = self.sizes.output_symbols
+            if not K:
+                raise ValueError("class_weights are for targets that are symbols: give weights "
+                                 "(N, T) for numbers")
+            counts = np.bincount(self.targets[self.mask], minlength=K)
+            weights = weights * class_weights_of(
+                "class_weights", classes, range(K), counts)[self.targets]
+        mean = float(weights[self.mask].mean())
+        if mean == 0:
+            raise ValueError("the weights are 0 wherever a step counts: give some above 0 there")
+        return freeze(np.where(self.mask, weights / mean, 0))
 
     @property
     def sizes(self) -> Sizes:
@@ -125,6 +175,8 @@ class Sequences(Source):
         x, y = (a.ravel() if a.ndim == 2 else converted(name, a, dtype)
                 for name, a in (("inputs", self.inputs), ("targets", self.targets)))
         arrays = {"x" if x.ndim == 3 else "ids": x, "targets": y, "mask": self.mask}
+        if self.weights is not None:
+            arrays["weights"] = self.weights
         return Reading(arrays, updates, self.predictions / n, order)
 
     def batches(self, dtype: np.dtype[Any], *, streams: int = 1,
@@ -146,6 +198,8 @@ class Sequences(Source):
         arrays = {name: (np.ascontiguousarray(array[rows].T, np.int32) if array.ndim == 2
                          else converted(name, array[rows], dtype))
                   for name, array in (("inputs", self.inputs), ("targets", self.targets))}
+        if self.weights is not None:
+            arrays["weights"] = np.ascontiguousarray(self.weights[rows].T)
         return arrays | {"mask": np.ascontiguousarray(mask.T).view(np.uint8), "lengths": lengths}
 
     def fingerprint(self) -> str:
@@ -155,7 +209,8 @@ class Sequences(Source):
 
     def _sha(self) -> str:
         digest = hashlib.sha256(f"{self.sizes}\n".encode())
-        for array in (self.inputs, self.targets, self.mask, self.lengths):
+        arrays = (self.inputs, self.targets, self.mask, self.lengths)
+        for array in (*arrays, *(() if self.weights is None else (self.weights,))):
             digest.update(f"{array.dtype.name} {array.shape}\n".encode())
             digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
         return digest.hexdigest()
@@ -174,6 +229,7 @@ class Sequences(Source):
             raise IndexError(f"{rows!r} leaves none of {self.name}")
         return Sequences(self.inputs[index], self.targets[index], self.mask[index],
                          self.lengths[index], name=self.name,
+                         weights=None if self.weights is None else self.weights[index],
                          symbols=self.sizes.input_symbols or self.sizes.output_symbols or None)
 
     def __repr__(self) -> str:
@@ -245,7 +301,8 @@ def _mask(mask: ArrayLike | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
     if array.shape != shape:
         raise ValueError(f"mask has the shape {array.shape} and must have {shape}: (N, T)")
     if not np.isin(array, (0, 1)).all():
-        raise ValueError("mask must be of bool, or of 0 and 1: whether a step counts")
+        raise ValueError("mask must be of bool, or of 0 and 1: whether a step counts; "
+                         "give other factors of the losses as weights")
     return array.astype(bool)
 
 

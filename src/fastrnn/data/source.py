@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..validate import positive_int
+from ..validate import choice, positive_int, suggestion, weights_of
 from .vocabulary import Vocabulary
 
 READ_STEPS = 256  # time steps of a text that a network reads in one call
@@ -96,7 +96,8 @@ class Reading:
     ----------
     arrays : dict of str -> ndarray
         What `kernels.Training` reads, step by step: ``ids`` or numbers ``x``, ``targets`` unless
-        they are the next ids, ``mask`` if not every step counts in the loss.
+        they are the next ids, ``mask`` if not every step counts in the loss, ``weights`` (float64)
+        if the losses of the steps are weighted.
     updates_per_epoch : int
     predictions : float
         Mean number of predictions in a row of a batch that count in the loss.
@@ -121,7 +122,7 @@ class Batch:
         T of the network to read this batch with, at least that of its arrays.
     arrays : dict of str -> ndarray
         ``inputs`` and ``targets``, ids (T, N) or numbers (N, T, ...); if rows differ in length also
-        ``mask`` (T, N) and ``lengths`` (N,).
+        ``mask`` (T, N) and ``lengths`` (N,), and with weights ``weights`` (T, N).
     rows : ndarray of int, shape (n,)
         Index in the source of the first n of the N rows; the others are empty.
     goes_on : bool
@@ -244,6 +245,34 @@ class Source(ABC):
     def describe(self) -> str:
         """One line about the data, for the command line."""
         return f"{self.name}: {self.predictions:,} {self.unit}s to predict, {self.sizes}"
+
+
+def class_weights_of(what: str, given: Any, names: Sequence[Any],
+                     counts: NDArray[Any]) -> NDArray[np.float64]:
+    """The weight (C,) of each class of these names, which occur so often: from an array, a dict
+    class -> weight (of the others 1), or "balanced": inversely proportional to how often they
+    occur."""
+    if isinstance(given, str):
+        choice(what, given, ("balanced",))
+        weights: NDArray[np.float64] = (
+            counts.sum() / np.maximum(counts, 1) / max(1, np.count_nonzero(counts)))
+        return weights
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in names:
+                hint = suggestion(name, [str(n) for n in names])
+                raise ValueError(f"{what} names {name!r}, and the classes are {shown(names)}"
+                                 f"{hint and ': '}{hint}")
+        given = [given.get(name, 1.0) for name in names]
+    return weights_of(what, given, (len(names),))
+
+
+def shown(names: Sequence[Any]) -> str:
+    """Names of classes in a message, the numbers of symbols as a range."""
+    if isinstance(names, range):
+        return f"0 to {len(names) - 1}"
+    some = ", ".join(map(repr, names[:10]))
+    return some + f" and {len(names) - 10} more" * (len(names) > 10)  # noqa: PLR2004
 
 
 def held_out_count(count: int, valid_fraction: float, least: int, what: str) -> int:

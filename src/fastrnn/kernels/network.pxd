@@ -13,4 +13,5 @@ cdef class Network:
     cdef int forwarded          # time steps whose forward() the workspace holds; 0: none
     cdef address ids(self, array, int T, int count, name) except NULL
     cdef address probabilities(self, labels) except? NULL
-    cdef int read(self, fastrnn_batch *batch, inputs, targets, mask, lengths, labels) except -1
+    cdef int read(self, fastrnn_batch *batch, inputs, targets, mask, lengths, labels,
+                  weights) except -1

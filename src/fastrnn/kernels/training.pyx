@@ -31,6 +31,7 @@ cdef class Training:
     targets : ids of the type of `ids`, or where the loss asks for them numbers [steps][K]
     x : array [steps][D], the inputs of sequences in place of ids
     mask : bool [steps], whether a step of sequences counts; None: all
+    weights : float64 [steps], the factor of each step's loss, 0 or more; None: 1
     generators : list of numpy.random.Generator, one for each slice, where there is dropout
     threads : int, at most; the numbers do not depend on it
     """
@@ -46,7 +47,8 @@ cdef class Training:
 
     def __init__(self, Network network, Optimizer optimizer, params, memories, state, best,
                  ids=None, generators=None, int threads=1, int64_t best_every=100,
-                 int64_t epoch_updates=0, targets=None, x=None, mask=None):
+                 int64_t epoch_updates=0, targets=None, x=None, mask=None,
+                 weights=None):
         cdef fastrnn_network *net = &network.net
         cdef address m[2]
         dtype = network.dtype
@@ -56,7 +58,7 @@ cdef class Training:
         self.t.epoch_updates, self.t.best_every = epoch_updates, best_every
         self.t.best_loss, self.t.most_loss = float("inf"), np.finfo(float).max
         self.note()
-        self.arrays = [params, memories, state, best, ids, targets, x, mask]
+        self.arrays = [params, memories, state, best, ids, targets, x, mask, weights]
         self.t.params = data(params, dtype, net.size, "params")
         self.t.best = data(best, dtype, net.size, "best")
         self.t.state = data(state, dtype, <int64_t> net.N * network.P, "state")
@@ -72,6 +74,10 @@ cdef class Training:
             self.t.bits = self.keep(network.sources(generators))
         self.text = targets is None
         self.read(ids, targets, x, mask)
+        if weights is not None:
+            steps = x.size // net.D if net.D else ids.size
+            self.t.weights = data(weights, np.float64, steps, "weights", written=False)
+            self.t.factors = self.keep(np.zeros(net.T * net.N))
 
     cdef address keep(self, array) except NULL:
         """The address of an array that lives as long as the run."""

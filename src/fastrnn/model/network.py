@@ -25,7 +25,7 @@ from ..settings import (
     declared,
     given_to,
 )
-from ..validate import as_numbers, choice, converted, read_array
+from ..validate import as_numbers, choice, converted, read_array, weights_of
 from .initial import draw_weights
 from .labels import probabilities
 
@@ -107,6 +107,7 @@ class Network:
         self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None = None, *,
         mask: ArrayLike | None = None, lengths: ArrayLike | None = None,
         labels: Any = None, generators: Sequence[np.random.Generator] | None = None,
+        weights: ArrayLike | None = None,
     ) -> tuple[float, dict[str, NDArray[Any]], NDArray[Any]]:
         """The loss of a batch of sequences and its gradient with respect to all parameters, by
         back-propagation through time. Nothing is clipped, and no parameter changes.
@@ -127,6 +128,8 @@ class Network:
         generators : sequence of numpy.random.Generator, optional
             One for each slice of the batch in ``model.network(T, N).slices``, for dropout; without
             them there is no dropout.
+        weights : array_like, shape (N, T), optional
+            Factors of the losses, 0 or more. They are not normalized, as those of `Sequences` are.
 
         Returns
         -------
@@ -145,13 +148,14 @@ class Network:
         """
         block = np.empty_like(self.block)
         losses, state = self._unroll(
-            inputs, targets, state, block, mask, lengths, labels, generators)
+            inputs, targets, state, block, mask, lengths, labels, generators, weights)
         return float(losses.sum() / losses.shape[0]), self.views(block), state
 
     def losses(
         self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None = None, *,
         mask: ArrayLike | None = None, lengths: ArrayLike | None = None,
         labels: Any = None, generators: Sequence[np.random.Generator] | None = None,
+        weights: ArrayLike | None = None,
     ) -> NDArray[np.float64]:
         """The loss of each prediction, with the parameters and errors of
         `Model.loss_and_gradients`, whose loss is their sum over time and mean over the batch.
@@ -161,12 +165,13 @@ class Network:
         ndarray of float64, shape (N, T)
             Nats, or squared errors; 0 in padding and where `mask` is False.
         """
-        return self._unroll(inputs, targets, state, None, mask, lengths, labels, generators)[0]
+        return self._unroll(inputs, targets, state, None, mask, lengths, labels, generators,
+                            weights)[0]
 
     def _unroll(
         self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None,
         grads: NDArray[Any] | None, mask: ArrayLike | None, lengths: ArrayLike | None,
-        labels: Any, generators: Sequence[np.random.Generator] | None,
+        labels: Any, generators: Sequence[np.random.Generator] | None, weights: ArrayLike | None,
     ) -> tuple[NDArray[np.float64], NDArray[Any]]:
         sizes = self.sizes
         batch = Sequences(
@@ -182,10 +187,12 @@ class Network:
             raise ValueError(f"state is {last.shape} and must be {zero.shape}: (N, P)")
         if not np.isfinite(last).all():
             raise ValueError("state has NaN or infinity: start from a finite one")
+        factors = None if weights is None else np.ascontiguousarray(
+            weights_of("weights", weights, (N, T)).T)
         with one_thread():
             losses = self.network(T, N).unroll(
-                self.block, **batch.batch(np.arange(N), self.block.dtype), state=last,
-                grads=grads, generators=generators,
+                self.block, **batch.batch(np.arange(N), self.block.dtype), weights=factors,
+                state=last, grads=grads, generators=generators,
                 labels=probabilities(self.config["labels"], labels, N, self.block.dtype))
         return losses.T, last
 

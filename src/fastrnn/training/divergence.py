@@ -55,12 +55,12 @@ class DivergenceError(FloatingPointError):
 
 def loss_of_guessing(model: Model, reading: Reading) -> float:
     """The loss of one prediction, where all symbols are equally likely, or of a 0 in place of the
-    largest number to predict."""
-    K = model.sizes.outputs
+    largest number to predict; the largest where losses are weighted."""
+    K, most = model.sizes.outputs, float(reading.arrays.get("weights", np.ones(1)).max())
     if model.config["loss"] == "mean_squared_error":
-        return float(np.abs(reading.arrays["targets"]).max()) ** 2
+        return float(np.abs(reading.arrays["targets"]).max()) ** 2 * most
     others = (K - 1) * math.log(K / (K - 1)) if model.config["loss"][0] == "b" else 0.0
-    return math.log(K) + others
+    return (math.log(K) + others) * most
 
 
 def diagnose(model: Model, update: int, grads: NDArray[Any], losses: NDArray[np.float64],
