@@ -1,7 +1,7 @@
 """How far back gradients reach: against central differences by the state, and by hand."""
 import numpy as np
 import pytest
-from networks import KINDS
+from networks import KINDS, random_model
 from test_sequences import PAIRS, arrays_of, model_of
 
 import fastrnn
@@ -95,6 +95,103 @@ def test_what_grows_and_what_shrinks():
         assert np.allclose(report.norms, report.norms[0] * a**report.lags, rtol=1e-6)
         assert (np.diff(report.mean_absolute) > 0).all()
     assert report.lengths[0] == 1 and report.lengths[-1] == 13  # by themselves up to the whole
+
+
+# ---- texts, records and ids ----
+
+def norms_by_differences(model, windows, **labels):
+    """Of each window of ids (T + 1,), by the state after each step."""
+    found = []
+    for ids in windows:
+        x, y = ids[None, :-1], ids[None, 1:]
+        T = x.shape[1]
+        row = np.empty(T)
+        p = np.exp(-model.losses(np.repeat(x, len(model.vocabulary), 0), np.concatenate(
+            [y[:, :-1].repeat(len(model.vocabulary), 0),
+             np.arange(len(model.vocabulary))[:, None]], axis=1), None, **{
+                 name: value * len(model.vocabulary) for name, value in labels.items()})[:, -1])
+        p[y[0, -1]] -= 1
+        row[0] = np.linalg.norm(model.params["head.W"] @ p)
+        for lag in range(1, T):
+            _, _, state = model.loss_and_gradients(x[:, : T - lag], y[:, : T - lag], **labels)
+            row[lag] = np.linalg.norm(differences(lambda at, lag=lag, x=x, y=y: model.losses(
+                x[:, -lag:], y[:, -lag:], at, **labels)[0, -1], state))
+        found.append(row)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru, reset before"])
+def test_norms_on_windows_of_a_text(kind):
+    model = random_model(kind, "float64", K=5, H=4, num_layers=2)
+    ids = np.random.default_rng(3).integers(0, 5, 23)
+    text = model.vocabulary.decode(ids)
+    report = fastrnn.gradient_norms(model, text, seq_length=7)
+    windows = [ids[start : start + 8] for start in (0, 7, 15)]  # evenly: 22 predictions
+    assert np.allclose(report.norms, np.mean(norms_by_differences(model, windows), axis=0),
+                       rtol=1e-6)
+    assert list(report.lags) == list(range(7))
+    for same in (fastrnn.Corpus(ids, model.vocabulary), ids, ids.tolist(), np.stack(windows)):
+        again = fastrnn.gradient_norms(model, same, seq_length=7)
+        assert np.array_equal(again.norms, report.norms)
+        assert np.array_equal(again.mean_absolute, report.mean_absolute)
+    total = np.zeros(model.block.size)
+    for window in windows:
+        _, grads, _ = model.loss_and_gradients(window[None, -4:-1], window[None, -3:],
+                                               mask=[[0, 0, 1]])
+        total += np.concatenate([g.ravel() for g in grads.values()])
+    three = fastrnn.gradient_norms(model, text, [3], seq_length=7).mean_absolute
+    assert three == pytest.approx(np.abs(total / 3).mean(), rel=1e-12)
+
+
+def test_norms_on_records_with_labels():
+    names, labels = ["abca", "ba", "cabbac", "ac"], ["left", "right", "right", "left"]
+    corpus = fastrnn.Corpus.from_records(names, labels)
+    model = fastrnn.Model(corpus.vocabulary, cell="lstm", hidden_size=4, num_layers=2,
+                          labels=["left", "right"], dtype="float64", init="xavier", seed=2)
+    model.params["layer0.Wc"][:] = np.random.default_rng(0).normal(size=(2, 16))
+    report = fastrnn.gradient_norms(model, corpus)
+    rows = [norms_by_differences(model, [corpus.vocabulary.encode_record(name)], labels=[label])[0]
+            for name, label in zip(names, labels, strict=True)]
+    expected = [np.mean([row[lag] for row in rows if len(row) > lag]) for lag in range(7)]
+    assert np.allclose(report.norms, expected, rtol=1e-6)
+    one = fastrnn.gradient_norms(model, "cabbac", label="right")
+    assert np.allclose(one.norms, rows[2], rtol=1e-6)
+    other = fastrnn.gradient_norms(model, "cabbac", label={"left": 0.5, "right": 0.5})
+    assert not np.allclose(other.norms, rows[2], rtol=1e-2)
+
+
+def test_a_short_text_and_a_trained_model():
+    corpus = fastrnn.Corpus.from_text("to be or not to be, that is the question. " * 20)
+    model = fastrnn.train(corpus, preset="classic", updates=30, progress=False)  # float32
+    for text, steps in (("to", 1), ("to be", 4), (corpus, 100), ("to be " * 9, 53)):
+        report = fastrnn.gradient_norms(model, text)
+        assert len(report.norms) == steps and np.isfinite(report.norms).all()
+        assert report.norms[0] > 0 and report.lengths[-1] == steps
+
+
+@pytest.mark.parametrize(("given", "error", "match"), [
+    ("t", ValueError, "at least 2 symbols"), ("xyz", ValueError, "character 'x'|'x' at position"),
+    ([[1]], ValueError, "nothing to predict"), (np.zeros((0, 5), int), ValueError, "to predict"),
+    ([9, 99], ValueError, "from 0 to 3"), ([0.5, 1.0], TypeError, "a text, or ids"),
+    (None, TypeError, "a text, or ids"), ([["to", "be"]], TypeError, "a text, or ids"),
+    (np.zeros((1, 2, 3), int), TypeError, "a text, or ids"),
+    (fastrnn.Corpus.from_records(["to"]), ValueError, "records"),
+])
+def test_texts_that_it_refuses(given, error, match):
+    model = fastrnn.Model(fastrnn.Vocabulary("to b"), hidden_size=3)
+    with pytest.raises(error, match=match):
+        fastrnn.gradient_norms(model, given)
+
+
+def test_models_that_read_no_text():
+    numbers = fastrnn.Model(tasks.adding(5, 9).sizes, hidden_size=4)
+    with pytest.raises(ValueError, match="not for a text"):
+        fastrnn.gradient_norms(numbers, "abc")
+    with pytest.raises(ValueError, match="ids are for a model of a text"):
+        fastrnn.gradient_norms(numbers, [1, 2])
+    with pytest.raises(ValueError, match="seq_length must be"):
+        fastrnn.gradient_norms(fastrnn.Model(fastrnn.Vocabulary("ab"), hidden_size=3), "abab",
+                               seq_length=0)
 
 
 def test_its_picture(tmp_path):

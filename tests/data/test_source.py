@@ -142,5 +142,5 @@ def test_no_other_file_asks_which_source_it_has():
         ["grep", "-rnE", r"isinstance\([^)]*(Corpus|Sequences)\b|\.records is", "--include=*.py",
          str(package)], capture_output=True, text=True).stdout
     outside = [line for line in found.splitlines() if "/data/" not in line
-               and "gradient_norms.py" not in line]  # which takes Sequences alone, and says so
+               and "gradient_norms.py" not in line]  # which takes ids of a text as well
     assert not outside, outside

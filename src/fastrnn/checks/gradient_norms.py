@@ -7,20 +7,28 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .. import kernels
 from ..cells import kernel_cell, tensor_shapes
+from ..data.corpus import Corpus
 from ..data.sequences import Sequences
+from ..data.source import Source
+from ..files.store import short
 from ..kernels.blas import one_thread
+from ..model.labels import probabilities
 from ..model.model import Model
+from ..model.scoring import to_read
 from ..plots import axes_for, write
+from ..validate import positive_int, whole_numbers
 from . import reference
 
 LOSSES = {"cross_entropy": reference.softmax_cross_entropy,
           "binary_cross_entropy": reference.binary_cross_entropy,
           "mean_squared_error": reference.mean_squared_error}
 LENGTHS = 20  # how many lengths where none are given
+MOST_ROWS = 100  # windows of a text, or records, that are read
+MATRIX = 2  # axes of ids (N, T)
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,8 @@ class GradientNorms:
         Steps back from the last one: 0, 1, ...
     norms : float64 ndarray, shape (T,)
         For each lag the norm of the gradient with respect to the state after that step (h of all
-        layers, and c or m; at lag 0 the last layer's output), the mean over the sequences.
+        layers, and c or m; at lag 0 the last layer's output), the mean over the sequences, or the
+        windows of a text.
     lengths : int64 ndarray
         Steps through which the gradient flows, the sequences cut to their last so many.
     mean_absolute : float64 ndarray
@@ -75,8 +84,10 @@ class GradientNorms:
         return [left, right]
 
 
-def gradient_norms(model: Model, sequences: Sequences,
-                   lengths: Sequence[int] | None = None) -> GradientNorms:
+def gradient_norms(
+    model: Model, source: Source | str | bytes | ArrayLike, lengths: Sequence[int] | None = None,
+    *, seq_length: int = 100, label: Any = None,
+) -> GradientNorms:
     """Follow the gradient of the last prediction's loss back through time.
 
     Only the loss of each sequence's last step counts. A gradient that shrinks with every step back
@@ -87,11 +98,17 @@ def gradient_norms(model: Model, sequences: Sequences,
     ----------
     model : Model
         Not changed; the gradients are taken in float64.
-    sequences : Sequences
+    source : Sequences, Corpus, str, bytes, or array_like of int ids
+        Of a text, or the ids (n,) of one, up to 100 windows that lie evenly in it are read, each
+        from the zero state; of ids (N, T) each row; of records up to 100 whole ones.
     lengths : sequence of int, optional
         Lengths for the mean absolute gradient: each reads the last so many steps of each sequence
         that has them, from the zero state. About 20 from 1 to the longest, evenly on a logarithmic
         scale, where not given.
+    seq_length : int
+        Time steps of the windows of a text; all there are where it is shorter.
+    label : str or dict of str -> float, optional
+        For a model of records with labels: the label of a record given as a str.
 
     Returns
     -------
@@ -100,15 +117,13 @@ def gradient_norms(model: Model, sequences: Sequences,
     Raises
     ------
     ValueError, TypeError
-        Sequences that the model cannot read or predict, no `Sequences`, an esn, or lengths outside
-        1 to the longest.
+        A text or sequences that the model cannot read or predict, something else than these, an
+        esn, or lengths outside 1 to the longest.
     """
-    if not isinstance(sequences, Sequences):
-        raise TypeError(f"gradient_norms takes a Model and Sequences, not {sequences!r}")
     if model.reservoir is not None:
         raise ValueError("no gradient goes back through the layer of an esn: it is not trained")
-    model.check(sequences)
-    longest = int(sequences.ends.max())
+    rows = _rows_of(model, source, positive_int("seq_length", seq_length), label)
+    longest = int(rows.ends.max())
     chosen = (np.unique(np.geomspace(1, longest, LENGTHS).round().astype(int)) if lengths is None
               else np.asarray(lengths))
     if (chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu" or chosen.min() < 1
@@ -117,32 +132,89 @@ def gradient_norms(model: Model, sequences: Sequences,
     twin = model.in_float64()
     mean_absolute = []
     for length in chosen:
-        x, y = _endings(sequences, int(length))
+        x, y, labels = rows.endings(rows.ends >= length, int(length))
         last = np.arange(length)[None].repeat(len(x), axis=0) == length - 1
-        _, grads, _ = twin.loss_and_gradients(x, y, mask=last)
+        _, grads, _ = twin.loss_and_gradients(x, y, mask=last, labels=labels)
         total = sum(float(np.abs(g).sum()) for g in grads.values())
         mean_absolute.append(total / twin.block.size)
-    norms = np.full((len(sequences), longest), np.nan)
-    for end in np.unique(sequences.ends):
-        rows = sequences.ends == end
-        norms[rows, :end] = _norms(twin, *_endings(sequences[rows], int(end)))
+    norms = np.full((len(rows.ends), longest), np.nan)
+    for end in np.unique(rows.ends):
+        here = rows.ends == end
+        norms[here, :end] = _norms(twin, *rows.endings(here, int(end)))
     return GradientNorms(np.arange(longest), np.nanmean(norms, axis=0), chosen.astype(np.int64),
                          np.array(mean_absolute))
 
 
-def _endings(sequences: Sequences, length: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The last so many steps of inputs and targets, of the sequences that have them."""
-    rows = np.flatnonzero(sequences.ends >= length)
-    steps = sequences.ends[rows, None] - length + np.arange(length)  # (n, length)
-    return sequences.inputs[rows[:, None], steps], sequences.targets[rows[:, None], steps]
+@dataclass(frozen=True)
+class _Rows:
+    """Sequences: inputs and targets (N, T, ...), for each the number of steps to its last
+    prediction (N,), and the labels of records."""
+
+    inputs: NDArray[Any]
+    targets: NDArray[Any]
+    ends: NDArray[np.int64]
+    labels: list[Any] | None = None
+
+    def endings(self, chosen: NDArray[np.bool_], length: int) -> tuple[
+            NDArray[Any], NDArray[Any], list[Any] | None]:
+        """The last so many steps of the inputs and targets of some sequences; their labels."""
+        rows = np.flatnonzero(chosen)
+        at = rows[:, None], self.ends[rows, None] - length + np.arange(length)  # (n, length)
+        return (self.inputs[at], self.targets[at],
+                None if self.labels is None else [self.labels[row] for row in rows])
 
 
-def _norms(model: Model, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
+def _rows_of(model: Model, source: Any, seq_length: int, label: Any) -> _Rows:
+    """What a source, a text or ids give a model to read."""
+    if isinstance(source, Sequences):
+        model.check(source)
+        return _Rows(source.inputs, source.targets, source.ends)
+    if not isinstance(source, Source | str | bytes):
+        array = np.asarray(source)
+        if array.dtype.kind not in "iu" or array.ndim not in (1, MATRIX):
+            raise TypeError("gradient_norms takes a Model and Sequences, a Corpus, a text, or ids "
+                            f"of a text, (n,) or (N, T), not {short(source)}")
+        if model.vocabulary is None or model.vocabulary.stop is not None:
+            raise ValueError("ids are for a model of a text: give Sequences, or a Corpus of "
+                             "records")
+        ids = whole_numbers("ids", array, len(model.vocabulary))
+        if ids.ndim == MATRIX:
+            return _of_windows(ids)
+        source = Corpus(ids, model.vocabulary)
+    source, _ = to_read(model, model.vocabulary, source, label)
+    if source.steps is None:
+        T = min(seq_length, source.predictions)
+        count = min(MOST_ROWS, source.predictions // T)
+        starts = np.linspace(0, source.predictions - T, count).astype(int)
+        return _of_windows(source.ids[starts[:, None] + np.arange(T + 1)])
+    rows = np.unique(np.linspace(0, len(source.records) - 1, MOST_ROWS).astype(int))
+    pieces, labels = source.pieces(rows), source.row_labels()
+    ends = np.array([len(piece) - 1 for piece in pieces])
+    ids = np.zeros((len(pieces), ends.max() + 1), np.int64)
+    for row, piece in zip(ids, pieces, strict=True):
+        row[: len(piece)] = piece
+    of_rows = [label if labels is None else labels[row] for row in rows]
+    return _Rows(ids[:, :-1], ids[:, 1:], ends, of_rows if model.config["labels"] else None)
+
+
+def _of_windows(ids: NDArray[Any]) -> _Rows:
+    """Windows (N, T + 1) of a text, in which each symbol but the last is read."""
+    if min(ids.shape) < 1 or ids.shape[1] < MATRIX:
+        raise ValueError(f"ids of the shape {ids.shape} have nothing to predict: give at least 2 "
+                         "in a row")
+    return _Rows(ids[:, :-1], ids[:, 1:], np.full(len(ids), ids.shape[1] - 1))
+
+
+def _norms(model: Model, x: NDArray[Any], y: NDArray[Any],
+           labels: list[Any] | None) -> NDArray[np.float64]:
     """For each sequence and lag the norm of the gradient with respect to the state; (N, T)."""
     N, T = x.shape[:2]
     W, b = model.params["head.W"], model.params["head.b"]
     table = model.params.get("embedding.W", np.eye(max(1, model.sizes.input_symbols)))
     x = x if x.ndim == 3 else table[x]  # (N, T, D)
+    if labels is not None:  # their probabilities are inputs of every step
+        C = np.asarray(probabilities(model.config["labels"], labels, N, model.block.dtype))
+        x = np.concatenate([x, np.broadcast_to(C[:, None], (N, T, C.shape[1]))], axis=2)
     layers = [_Layer(model, number, N) for number in range(model.config["num_layers"])]
     with one_thread():
         for t in range(T):
@@ -167,8 +239,12 @@ class _Layer:
 
     def __init__(self, model: Model, number: int, N: int) -> None:
         cell, after = model.config["cell"], model.config["reset_after"]
-        D, self._H = len(model.params[f"layer{number}.Wx"]), model.config["hidden_size"]
-        tensors = {f"layer0.{name}": model.params[f"layer{number}.{name}"]
+        params, self._H = model.params, model.config["hidden_size"]
+        Wx = params[f"layer{number}.Wx"]
+        if number == 0 and "layer0.Wc" in params:  # labels are read as further inputs
+            Wx = np.concatenate([Wx, params["layer0.Wc"]])
+        D = len(Wx)
+        tensors = {f"layer0.{name}": Wx if name == "Wx" else params[f"layer{number}.{name}"]
                    for name in tensor_shapes(cell, D, self._H, after)}
         starts = accumulate((p.size for p in tensors.values()), initial=0)
         values = np.concatenate([p.ravel() for p in tensors.values()])
