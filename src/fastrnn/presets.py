@@ -35,13 +35,16 @@ class Preset:
 
     def beside(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The preset's settings and the given ones, which win. A given optimizer takes its own
-        default learning rate, and a given length of the run replaces the preset's."""
+        default learning rate, and a given length of the run replaces the preset's, as given
+        validation data do a part of the training data."""
         settings = dict(self.settings)
         if given.get("optimizer", settings.get("optimizer")) != settings.get("optimizer"):
             for name in ("learning_rate", *OWNERS):
                 settings.pop(name, None)
         if any(given.get(name) for name in PLAN):
             settings = {name: value for name, value in settings.items() if name not in PLAN}
+        if given.get("valid") is not None:
+            settings.pop("valid_fraction", None)
         return settings | dict(given)
 
     def check(self, kind: str) -> None:

@@ -65,7 +65,8 @@ def choose(source: Source, given: Mapping[str, Any]) -> tuple[dict[str, Any], st
     what was chosen and why."""
     kind, scale = _scale(source)
     settings: dict[str, Any] = {
-        "cell": "lstm", "valid_fraction": _valid_fraction(source), "batch_size": scale.batch_size}
+        "cell": "lstm", "batch_size": scale.batch_size,
+        "valid_fraction": _valid_fraction(source) if given.get("valid") is None else 0.0}
     if source.sizes.input_symbols > WORDS:
         settings["embedding_size"] = 128
     settings |= {"optimizer": "adam", "schedule": "cosine", "clip_norm": 1.0,
@@ -149,7 +150,7 @@ def _speed(source: Source, settings: dict[str, Any]) -> tuple[float, int]:
     labels = {"labels": list(source.labels) or None} | given_to(ModelSettings, settings)
     plan = dict.fromkeys(PLAN) | {"updates": 10**6, "schedule": "constant", "warmup": 0}
     quiet = {"progress": False, "checkpoint": None, "callback": None, "accuracy": False,
-             "valid_fraction": 0.0, "valid_every": None, "patience": None}
+             "valid_fraction": 0.0, "valid_every": None, "patience": None, "valid": None}
     model = Model(source.vocabulary or source.sizes, **labels)
     trainer = Trainer(model, source, **given_to(TrainerSettings, settings) | plan | quiet)
     paces, n = [], 1

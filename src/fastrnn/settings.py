@@ -39,6 +39,7 @@ ORDERS = ("stream", "shuffled")
 UNITS = ("char", "word", "byte")
 SPLITS = ("blank", "space", "mark")
 MOST_SAMPLES = 1000  # named by samples_at
+SPLITS_OFF = ("end", "random")
 TOO_LONG = ("refuse", "cut", "drop", "keep")
 
 Path = str | os.PathLike[str]
@@ -281,8 +282,15 @@ class LoopSettings(TypedDict, total=False):
     minutes: Annotated[float | None, Setting(None, partial(positive_float, most=1e6),
         "Training time in minutes, in place of epochs; the cosine schedule is fitted to it.")]
     valid_fraction: Annotated[float, Setting(0.0, fraction, "Fraction, in [0, 1), of the data held "
-        "out for validation: the end of a text or of sequences, or random records. The validation "
-        "loss is computed after each epoch, and the model with the lowest is kept as the best.")]
+        "out for validation. The validation loss is computed after each epoch, and the model with "
+        "the lowest is kept as the best.")]
+    valid_split: Annotated[str | None, one_of(None, SPLITS_OFF, 'Which part valid_fraction holds '
+        'out: "end", or "random" records or sequences, in proportion of each class where every '
+        "sequence has one symbol as its target. Where not given the end of a text and random "
+        "records and sequences.")]
+    valid: Annotated[Any, Setting(None, anything, "Validation data of one's own, in place of "
+        "valid_fraction: a text file, read as the training data, or in Python also a Corpus or "
+        "Sequences. Its symbols must be among those of the training data.")]
     valid_every: Annotated[int | None, whole(
         None, "Number of updates from one validation to the next, in place of an epoch.")]
     patience: Annotated[int | None, whole(None, "Early stopping after this many validations in a "
@@ -346,7 +354,7 @@ class TrainSettings(NetworkSettings, LoopSettings, total=False):
 
 
 # these belong to one run on one machine: no checkpoint stores them
-NOT_STORED = frozenset(("threads", "progress", "checkpoint", "overwrite", "callback"))
+NOT_STORED = frozenset(("threads", "progress", "checkpoint", "overwrite", "callback", "valid"))
 
 
 # ---- vocabularies, sampling and gradient checks ----

@@ -30,7 +30,8 @@ from .training.trainer import Trainer, check_plan
 
 # settings that may differ when a run is resumed or repeated
 SHOWN = ("threads", "progress", "checkpoint", "overwrite", "checkpoint_every", "callback",
-         "callback_every", "sample_every", "samples_at", "sample_length")
+         "callback_every", "sample_every", "samples_at", "sample_length",
+         "valid")  # validation data of its own: by its fingerprint
 FREE = (*PLAN, "patience", "on_divergence", *SHOWN)
 
 
@@ -98,13 +99,14 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
             show(f"\ninterrupted after {trainer.update} updates", error=True)
     with contextlib.suppress(KeyboardInterrupt):  # the model so far is returned
         interrupted.deliver()
-    return trainer.best_model() if trainer.config["valid_fraction"] else trainer.model
+    return trainer.best_model() if trainer.history.valid_loss.size else trainer.model
 
 
 def check(given: dict[str, Any]) -> dict[str, Any]:
     """All settings, checked as far as they can be without the data."""
     config = checked(TrainSettings, given, "train")
-    chosen = {} if config["preset"] or "valid_fraction" in given else {"valid_fraction": 0.1}
+    is_given = config["preset"] or config["valid"] is not None or "valid_fraction" in given
+    chosen = {} if is_given else {"valid_fraction": 0.1}
     check_plan(config | chosen, whole=not (config["resume"] or config["repeat"]))
     return config
 

@@ -290,7 +290,7 @@ def test_cut_and_resumed_in_the_middle_of_an_epoch(reads, predicts, tmp_path):
 
 @BOTH
 def test_what_is_held_out(reads, predicts):
-    """The tail of the sequences, scored after each epoch; the best model comes back."""
+    """Random sequences, scored after each epoch; the best model comes back."""
     sequences = sequences_of(reads, predicts)
     seen = []
     model = classic(
@@ -298,7 +298,8 @@ def test_what_is_held_out(reads, predicts):
         valid_fraction=7 / 23, optimizer="adam", learning_rate=0.05, progress=False, sample_every=4,
         callback=lambda trainer: seen.append((trainer.update, trainer.model.copy())) and None)
     assert list(model.history.valid_updates) == [4, 8, 12, 16]
-    held_out, scores = sequences[16:], []
+    (train, held_out), scores = sequences.hold_out(7 / 23, 0), []
+    assert len(held_out) == 7
     for update, other in seen:
         if update in (4, 8, 12, 16):
             scores.append(other.score(held_out))
@@ -306,7 +307,7 @@ def test_what_is_held_out(reads, predicts):
     assert model.score(held_out) == pytest.approx(min(scores), rel=1e-12)
     assert len(set(scores[:4])) == 4
     # trained on the others only
-    assert model.history.seq_length == pytest.approx(sequences[:16].mask.sum() / 16)
+    assert model.history.seq_length == pytest.approx(train.mask.sum() / 16)
 
 
 def test_accuracy_after_each_epoch():

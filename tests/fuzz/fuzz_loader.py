@@ -48,8 +48,8 @@ def one_file(data):
     model = allowed(fastrnn.load, PATH)
     if model is None:
         return
-    allowed(info.run, PATH, True)
-    allowed(info.run, PATH, False)
+    allowed(info.run, PATH, True, False)
+    allowed(info.run, PATH, False, True)
     if model.vocabulary is not None:
         allowed(model.sample, 3, seed=1, label=(model.config["labels"] or [None])[0])
     run = about_of(data).get("trainer")

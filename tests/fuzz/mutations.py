@@ -24,7 +24,7 @@ OTHERS = (None, True, False, [], {}, [[]], [None], [0] * 500, [1, 2], ["a", "b"]
           [*"abcdefghij"], ["a"] * 300, [float("nan")])
 KEYS = ("seed", "cell", "start", "stop", "unit", "unknown", "symbols", "hidden_size", "labels",
         "reservoir", "trainer", "sizes", "vocabulary", "state", "x", "__class__",
-        "echo_state_network")
+        "echo_state_network", "valid", "valid_split", "fingerprint", "name")
 TENSORS = ("best", "state", "best_state", "history.loss", "history.learning_rate", "optimizer.0",
            "optimizer.1", "layer0.Wx", "layer1.Wx", "layer0.Wc", "embedding.W", "head.b", "starts",
            "known", "reservoir.W.data", "reservoir.W.indptr", "W.indices", "Wfb", "\ud800", "")

@@ -16,6 +16,7 @@ class Seed:
     data: bytes
     source: Any = None  # None: no training run
     network: bool = False  # whether it is an EchoStateNetwork
+    valid: Any = None  # validation data of the run's own
 
     @property
     def text(self):
@@ -63,6 +64,7 @@ RUNS = {
                {"batch_size": 4, "valid_fraction": 0.2, "balance": "labels"}),
     "numbers": ("numbers", {"cell": "relu"}, {"batch_size": 5}),
     "symbols": ("symbols", {"cell": "lstm"}, {"batch_size": 5, "accuracy": True}),
+    "own validation": ("symbols", {}, {"batch_size": 5, "valid": slice(7), "valid_every": 4}),
     "reservoir": ("char", {"cell": "esn", "density": 1.0, "hidden_size": 12},
                   {"optimizer": "adam", "seq_length": 5}),
 }
@@ -74,13 +76,14 @@ def seeds(folder):
     for name, (source, model, run) in RUNS.items():
         source = given[source]
         labels = list(source.labels) or None
+        valid = source[run["valid"]] if "valid" in run else None
         network = fastrnn.Model(source.vocabulary or source.sizes,
                                 **{"hidden_size": 4, "labels": labels} | model)
         trainer = fastrnn.Trainer(network, source, progress=False, sample_every=0, threads=1,
-                                  **run)
+                                  **run | {"valid": valid})
         trainer.run(updates=run.get("updates", 12))
         trainer.save(path)
-        out.append(Seed(name, path.read_bytes(), source))
+        out.append(Seed(name, path.read_bytes(), source, valid=valid))
     fastrnn.Model(given["char"].vocabulary, hidden_size=4).save(path)
     out.append(Seed("plain", path.read_bytes(), given["char"]))
     x = np.random.default_rng(1).normal(size=(120, 2))

@@ -45,12 +45,13 @@ def use(path, seed, rng):
     if model is None and rng.random() < 0.9:
         return False  # the others begin in the same way
     if rng.random() < 0.5:
-        attempt("info", lambda: quiet(info.run, path, rng.random() < 0.5), path=path)
+        attempt("info", lambda: quiet(
+            info.run, path, rng.random() < 0.5, rng.random() < 0.5), path=path)
     if model is not None:
         use_model(model, path, seed, rng)
     if rng.random() < 0.5:
         resumed = attempt("resume", lambda: fastrnn.Trainer.from_checkpoint(
-            path, seed.source, progress=False, threads=1), path=path)
+            path, seed.source, progress=False, threads=1, valid=seed.valid), path=path)
         if resumed is not None:
             use_trainer(resumed, path, rng)
     if rng.random() < 0.1:
@@ -104,11 +105,14 @@ def use_trainer(trainer, path, rng):
 def use_elsewhere(path, seed):
     """The calls that open the file by themselves, and the command line."""
     shown = {"progress": False, "threads": 1}
+    own = {"valid": seed.valid}
     attempt("train resume", lambda: fastrnn.train(
-        seed.source, resume=path, checkpoint=f"{path}.3", updates=115, **shown), DIVERGED)
+        seed.source, resume=path, checkpoint=f"{path}.3", updates=115, **shown, **own),
+            DIVERGED)
     attempt("train init_from", lambda: fastrnn.train(
         seed.source, init_from=path, preset="classic", updates=2, **shown), DIVERGED)
-    attempt("train repeat", lambda: fastrnn.Trainer.repeating(path, seed.source, **shown))
+    attempt("train repeat", lambda: fastrnn.Trainer.repeating(
+        path, seed.source, **shown, **own))
     for arguments in (["info", path], ["info", path, "--toml"],
                       ["sample", path, "--length", "5", "--seed", "1"],
                       ["score", path, __file__], ["train", __file__, "--resume", path]):
@@ -134,5 +138,5 @@ def use_network(path, rng):
     if not np.array_equal(again.Wout_, network.Wout_):
         raise Fault("save: other numbers came back")
     attempt("as a model", lambda: fastrnn.load(path), path=path)
-    attempt("info", lambda: info.run(path, False), path=path)
+    attempt("info", lambda: info.run(path, False, False), path=path)
     return True

@@ -59,6 +59,8 @@ def _about(network: Model, stored: dict[str, Any]) -> dict[str, Any]:
     if run:
         counters = run["counters"]
         about |= {f"{plan} planned": about.pop(plan) for plan in PLAN}
+        if run["valid"] is not None:
+            about["validation data"] = run["valid"]["name"]
         about |= {"text": run["text"]["name"], "updates": counters["update"],
                   "epochs completed": counters["epoch"], "position": counters["position"]}
         about |= _losses(network.history, vocabulary.unit if vocabulary else "step",

@@ -62,10 +62,21 @@ def read_source(given: Mapping[str, Any], vocabulary: Vocabulary | None = None,
     return None
 
 
+def read_valid(path: str, given: Mapping[str, Any], corpus: Corpus) -> Corpus:
+    """The validation data of --valid, read in the same way as the training data."""
+    how = {name: value for name, value in given.items() if name not in SOURCES}
+    kind = next((name for name in ("records", "table") if given.get(name) is not None), "file")
+    if kind == "file" and corpus.vocabulary.stop is not None:  # of a data set
+        kind = "table" if corpus.labels else "records"
+    read = read_source(how | {kind: path}, corpus.vocabulary)
+    assert read is not None
+    return read
+
+
 def source_flags(given: Mapping[str, Any]) -> list[str]:
     """The flags that name the data, as they were given."""
     flags = []
-    for name in (*SOURCES[1:], *HOW):
+    for name in (*SOURCES[1:], *HOW, "valid"):
         if given.get(name) is not None:
             value = given[name] if isinstance(given[name], list) else [str(given[name])]
             flags += [f"--{name.replace('_', '-')}", *value]

@@ -24,7 +24,7 @@ from ..training.describing import block
 from ..validate import positive_float
 from .config import read_config
 from .flags import add_settings
-from .sources import SOURCES, add_sources, read_source, source_flags
+from .sources import SOURCES, add_sources, read_source, read_valid, source_flags
 
 # flags of char-rnn and torch-rnn without a meaning here: which device computes, what is printed
 WITHOUT_EFFECT = ["--gpuid", "--gpu", "--opencl", "--gpu-backend", "--print-every", "--batchnorm",
@@ -83,6 +83,8 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
     if settings["checkpoint"] != resume:  # which is read first
         check_writable(settings["checkpoint"], overwrite)
     corpus = _corpus(given, settings)
+    if settings.get("valid") is not None:
+        settings["valid"] = read_valid(settings["valid"], given, corpus)
     began = time.perf_counter()
     model = train(corpus, **settings)
     interrupted = model.history.stopped == "interrupted"

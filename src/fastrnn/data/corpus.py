@@ -24,6 +24,7 @@ from .source import (
     class_weights_of,
     held_out_count,
     sizes_of,
+    split_rows,
 )
 from .tables import lines, table
 from .texts import base_name, read_bytes, read_text
@@ -385,6 +386,22 @@ class Corpus(Source):
                   for symbol in own.symbols]
         return Corpus(np.array(places)[self.ids], both, self.name, self.records)
 
+    def in_vocabulary(self, vocabulary: Vocabulary) -> "Corpus":
+        if vocabulary == self.vocabulary:
+            return self
+        both = self.with_symbols_of(vocabulary)
+        used = np.unique(both.ids)
+        unknown = [both.vocabulary.symbols[i] for i in used[used >= len(vocabulary)]]
+        if unknown and vocabulary.unknown is None:
+            raise ValueError(
+                f"{self.name} has symbols that the training data does not have: "
+                f"{', '.join(map(repr, unknown[:10]))}{' ...' * (len(unknown) > 10)}: leave them "
+                "out, or train with a vocabulary of both texts, such as "
+                "Corpus.from_file(path, vocabulary=Vocabulary.from_text(both))")
+        ids = both.ids if not unknown else np.where(
+            both.ids < len(vocabulary), both.ids, vocabulary.symbols.index(vocabulary.unknown))
+        return Corpus(ids, vocabulary, self.name, self.records)
+
     def describe(self) -> str:
         return f"{self.name}: {len(self):,} {self.unit}s, {len(self.vocabulary)} distinct"
 
@@ -400,6 +417,7 @@ class RecordCorpus(Corpus):
     """Records, each read from the zero state: what ``Corpus(..., records=...)`` makes."""
 
     kind = "records"
+    splits = ("random", "end")  # a table is often sorted: its last rows are no random sample
     records: Records
 
     def __init__(self, ids: ArrayLike, vocabulary: Vocabulary, name: str = "records",
@@ -429,14 +447,12 @@ class RecordCorpus(Corpus):
         of_rows = self.records.labels
         return None if of_rows is None else [self.labels[c] for c in of_rows]
 
-    def hold_out(self, valid_fraction: float, seed: int) -> "tuple[Corpus, Corpus]":
+    def hold_out(self, valid_fraction: float, seed: int,
+                 split: str = "random") -> "tuple[Corpus, Corpus]":
         n = len(self.records)
         count = held_out_count(n, valid_fraction, 1, f"records of {self.name}")
-        # a table is often sorted: its last rows are no random sample of it
-        order = np.random.default_rng(seed).permutation(n)
-        train, valid = (
-            RecordCorpus(self.ids, self.vocabulary, self.name, self.records[np.sort(rows)])
-            for rows in np.split(order, [n - count]))
+        train, valid = (RecordCorpus(self.ids, self.vocabulary, self.name, self.records[rows])
+                        for rows in split_rows(n, count, split, seed))
         return train, valid
 
     def reading(self, config: Mapping[str, Any], labels: Sequence[str] | None,

@@ -27,6 +27,7 @@ from .source import (
     Source,
     class_weights_of,
     held_out_count,
+    split_rows,
 )
 
 
@@ -93,6 +94,7 @@ class Sequences(Source):
     """
 
     kind = "sequences"
+    splits = ("random", "end")
 
     def __init__(
         self, inputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None,
@@ -157,9 +159,20 @@ class Sequences(Source):
     def sizes(self) -> Sizes:
         return self._sizes
 
-    def hold_out(self, valid_fraction: float, seed: int) -> "tuple[Sequences, Sequences]":
-        n = len(self) - held_out_count(len(self), valid_fraction, 1, f"sequences of {self.name}")
-        return self[:n], self[n:]
+    def hold_out(self, valid_fraction: float, seed: int,
+                 split: str = "random") -> "tuple[Sequences, Sequences]":
+        n = len(self)
+        count = held_out_count(n, valid_fraction, 1, f"sequences of {self.name}")
+        train, valid = split_rows(n, count, split, seed, self._classes())
+        return self[train], self[valid]
+
+    def _classes(self) -> NDArray[Any] | None:
+        """The class of each sequence, where all its targets that count are one symbol."""
+        if self.targets.ndim != 2:  # numbers
+            return None
+        first = self.targets[np.arange(len(self)), np.argmax(self.mask, axis=1)]
+        one = (self.targets == first[:, None]) | ~self.mask
+        return first if one.all() else None
 
     def reading(self, config: Mapping[str, Any], labels: OneOf[str] | None,
                 dtype: np.dtype[Any]) -> Reading:

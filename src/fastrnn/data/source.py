@@ -170,6 +170,8 @@ class Source(ABC):
         The distinct labels of the rows; empty without labels.
     predictions : int
         Predictions that count in the loss, in all rows.
+    splits : tuple of str
+        Which parts `hold_out` can hold out, the usual one first.
     """
 
     name: str
@@ -180,6 +182,7 @@ class Source(ABC):
     rows: int | None = None
     labels: tuple[str, ...] = ()
     predictions: int
+    splits: tuple[str, ...] = ("end",)
 
     @property
     @abstractmethod
@@ -191,7 +194,8 @@ class Source(ABC):
 
     @abstractmethod
     def hold_out(self, valid_fraction: float, seed: int) -> "tuple[Source, Source]":
-        """The training data and the validation data; ValueError if one of them is too small."""
+        """The training data and the validation data; ValueError if one of them is too small. With
+        several `splits` a third argument names one."""
 
     @abstractmethod
     def reading(self, config: Mapping[str, Any], labels: Sequence[str] | None,
@@ -225,6 +229,11 @@ class Source(ABC):
         """The same data with the symbols of a vocabulary first and its own other ones after them;
         ValueError for another kind of data."""
         raise ValueError(f"{self.name} is no text, and the earlier model reads text")
+
+    def in_vocabulary(self, vocabulary: Vocabulary) -> "Source":
+        """The same data with the ids of a vocabulary; ValueError for a symbol that it does not
+        have."""
+        return self
 
     def row_labels(self) -> list[str] | None:
         """The label of each row; None without labels."""
@@ -286,6 +295,22 @@ def held_out_count(count: int, valid_fraction: float, least: int, what: str) -> 
         raise ValueError(f"valid_fraction {valid_fraction:g} leaves none of the {count} "
                          f"{what} to train on: give less")
     return held_out
+
+
+def split_rows(n: int, count: int, split: str, seed: int,
+               classes: NDArray[Any] | None = None) -> list[NDArray[np.intp]]:
+    """The rows to train on, and `count` of n to hold out: those at the "end", or "random" ones, of
+    each of the classes (n,) as near to the same fraction as whole rows allow."""
+    order = np.arange(n)
+    if split == "random":
+        order = np.random.default_rng(seed).permutation(n)
+    if split == "random" and classes is not None:
+        c = np.unique(classes[order], return_inverse=True)[1].reshape(-1)
+        sizes, by_class = np.bincount(c), np.argsort(c, kind="stable")
+        place = np.empty(n)  # of a row in its class
+        place[by_class] = np.arange(n) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        order = order[np.argsort((place + 0.5) / sizes[c], kind="stable")]
+    return [np.sort(rows) for rows in np.split(order, [n - count])]
 
 
 def time_major(ids: NDArray[Any]) -> NDArray[np.int32]:

@@ -26,7 +26,7 @@ from .plan import NEVER
 
 # settings of a trainer that files of fastrnn 0.1 or of earlier formats do not have
 ADDED = frozenset(("on_divergence", "beta1", "beta2", "epsilon", "epsilon_inside",
-                   "weight_decay", "samples_at", "callback_every"))
+                   "weight_decay", "samples_at", "callback_every", "valid_split"))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
@@ -41,6 +41,9 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
         if "trainer" in about:
             run = about["trainer"]
             run["config"] = _checked_config(run["config"])
+            if run["config"]["valid_split"] is None:  # before fastrnn 0.2
+                records = model.vocabulary is not None and model.vocabulary.stop is not None
+                run["config"]["valid_split"] = "random" if records else "end"
             streams = run["config"]["batch_size"]
             expect(tensors, "best", model.block.shape, model.block.dtype)
             expect(tensors, "best_state", model.state.shape, model.block.dtype)
@@ -68,12 +71,15 @@ def _check_run(run: dict[str, Any], history: History) -> None:
         positive_int(name, counters[name], least=0, below=NEVER)
     if type(counters["smooth_loss"]) not in (int, float):  # of any size
         raise TypeError("smooth_loss must be a number")
+    if run.setdefault("valid", None) is not None and not all(
+            isinstance(run["valid"][name], str) for name in ("name", "fingerprint")):
+        raise TypeError("the name and the fingerprint of the validation data must be texts")
     update, best = counters["update"], counters["best_update"]
     if update != len(history) or counters["epoch"] > update or best > update:
         raise ValueError(f"the counters {counters} and a history of {len(history)} updates")
     if len(history.accuracy) > counters["epoch"]:
         raise ValueError(f"{len(history.accuracy)} accuracies of {counters['epoch']} epochs")
-    if run["config"]["valid_fraction"]:
+    if run["config"]["valid_fraction"] or run["valid"] is not None:
         losses = history.valid_loss[history.valid_updates == best]
     else:
         losses = history.smooth_loss[best - 1 : best]

@@ -17,8 +17,9 @@ def describe(trainer: Trainer, note: str) -> str:
     shape, K = model.config, model.sizes.outputs
     layers = f"{shape['num_layers']} layers of " if shape["num_layers"] > 1 else ""
     cell = re.sub("^(the|an?) ", "", CELLS[shape["cell"]].summary)
-    held = config["valid_fraction"]
-    valid = f"; {100 * held:g} % of it for validation" if held else "; no validation"
+    held, own = config["valid_fraction"], trainer.validated_on
+    part = "a random " * (config["valid_split"] == "random") + f"{100 * held:g} % of it"
+    valid = f"; {own or part} for validation" if held or own else "; no validation"
     threads = min(trainer.threads, len(model.network(config["seq_length"],
                                                      config["batch_size"]).slices))
     lines = {

@@ -31,7 +31,7 @@ from .plan import Plan, Stopwatch
 from .samples import check_reached, generate, in_updates, print_sample
 from .schedule import learning_rates
 from .updates import Updates
-from .validation import Validation
+from .validation import Validation, divided, same_validation
 
 SEQ_LENGTH = declared(TrainerSettings)["seq_length"].setting.default
 
@@ -109,10 +109,7 @@ class Trainer:
         self.overwrite: bool = given["overwrite"]
         self.callback: Callable[[Trainer], Any] | None = given["callback"]
         self.threads: int = given["threads"] or cores()
-        self._source, held_out = corpus, None
-        if self.config["valid_fraction"]:
-            self._source, held_out = corpus.hold_out(
-                self.config["valid_fraction"], self.config["seed"] or 0)
+        self._source, held_out = divided(corpus, model, self.config, given["valid"])
         self._reading = self._source.reading(self.config, model.config["labels"], model.block.dtype)
         self.updates_per_epoch = self._reading.updates_per_epoch
         _check_fit(self.config, model, corpus, self.planned)
@@ -123,7 +120,8 @@ class Trainer:
             seq_length=self._reading.predictions, measure=MEASURES[model.config["loss"]],
             one_stream=corpus.vocabulary is not None and self._reading.order is None
             and self.config["batch_size"] == 1 and self.config["schedule"] == "constant")
-        self._validation = Validation(held_out, self.config, self.updates_per_epoch)
+        self._validation = Validation(held_out, self.config, self.updates_per_epoch,
+                                      given["valid"] is not None)
         self._watch = Stopwatch()
         self._over = False  # the plan is completed
         self._initial: Any = checksum(model)  # the parameters from which the run began
@@ -141,6 +139,11 @@ class Trainer:
     @property
     def state(self) -> NDArray[Any]:
         return self._updates.state
+
+    @property
+    def validated_on(self) -> str | None:
+        """The name of the validation data of its own, if there are some."""
+        return self._validation.stored["name"] if self._validation.stored else None
 
     @property
     def planned(self) -> int | None:
@@ -280,7 +283,8 @@ class Trainer:
                 break
             self._advance(plan)
             if not bar.disable:
-                bar.set_description_str(self._status(plan.pace), refresh=False)
+                symbols = plan.pace * self._reading.predictions * self.config["batch_size"]
+                bar.set_description_str(_status(self, symbols), refresh=False)
             plan.advance(bar, self.update)
             if interrupted():
                 return "interrupted"
@@ -363,7 +367,7 @@ class Trainer:
         return tensors, run | {
             "config": self.config, "seconds": self.seconds,
             "over": self._over, "initial": self._initial, "rate_factor": self._rate_factor,
-            "isa": self._updates.isa,
+            "isa": self._updates.isa, "valid": self._validation.stored,
             "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()}}
 
     @classmethod
@@ -390,8 +394,9 @@ class Trainer:
         model, run, rates = read_repeatable(path, corpus)
         plan = dict.fromkeys(PLAN) | {"updates": len(rates)}
         # warm-up and schedule are in the rates
-        config = _settings_of(path, model, corpus, run) | {"warmup": 0} | plan
-        trainer = cls(model, corpus, **(config | changes))
+        valid = same_validation(path, run["valid"], changes.get("valid"), model)
+        config = _settings_of(path, model, corpus, run, valid) | {"warmup": 0} | plan
+        trainer = cls(model, corpus, **(config | changes | {"valid": valid}))
         trainer._rates = rates
         return trainer
 
@@ -417,10 +422,11 @@ class Trainer:
         """
         model, tensors, run = read_run(path, corpus)
         model.isa = same_isa(run["isa"])
-        history, config = model.history, _settings_of(path, model, corpus, run)
+        valid = same_validation(path, run["valid"], changes.get("valid"), model)
+        history, config = model.history, _settings_of(path, model, corpus, run, valid)
         if any(changes.get(name) for name in PLAN):
             config = config | dict.fromkeys(PLAN)
-        trainer = cls(model, corpus, **(config | changes))
+        trainer = cls(model, corpus, **(config | changes | {"valid": valid}))
         try:
             trainer._updates.restore(tensors, run)
         except DAMAGE as error:
@@ -482,16 +488,6 @@ class Trainer:
                 raise
             warnings.warn(f"{error}; the training goes on and tries again", stacklevel=6)
 
-    def _status(self, pace: float) -> str:
-        """The text after the bar; pace in updates per second."""
-        unit, valid = self._source.unit, self.history.valid_loss
-        symbols = self._reading.predictions * self.config["batch_size"]
-        shown = "{:.4g}" if self.history.measure[0] == "squared error" else "{:.3f}"
-        validation = f" (validation {shown.format(valid[-1])})" if valid.size else ""
-        return (f"loss {shown.format(self.history.recent_loss())}{validation}, "
-                f"epoch {self.update / self.updates_per_epoch:.2f}, "
-                f"{tqdm.format_sizeof(pace * symbols)} {unit}s/s")
-
     def _show_sample(self, bar: "tqdm[Any]") -> None:
         """Generate a sample for the history and the screen, if that is not done for this update."""
         history = self.history
@@ -502,12 +498,23 @@ class Trainer:
             print_sample(history.samples[-1][1], history, self._source.unit, bar)
 
 
+def _status(trainer: Trainer, pace: float) -> str:
+    """The text after the bar; pace in predictions per second."""
+    history = trainer.history
+    shown = "{:.4g}" if history.measure[0] == "squared error" else "{:.3f}"
+    last = history.valid_loss[-1:]
+    valid = f" (validation {shown.format(last[0])})" if last.size else ""
+    return (f"loss {shown.format(history.recent_loss())}{valid}, "
+            f"epoch {trainer.update / trainer.updates_per_epoch:.2f}, "
+            f"{tqdm.format_sizeof(pace)} {trainer.corpus.unit}s/s")
+
+
 def _settings_of(path: str | os.PathLike[str], model: Model, corpus: Source,
-                 run: dict[str, Any]) -> Any:
+                 run: dict[str, Any], valid: Source | None) -> Any:
     """The settings of a stored run; ValueError for those that no trainer would have stored."""
     config = run["config"]
     try:
-        if Trainer(model, corpus, **config).config != config:
+        if Trainer(model, corpus, **config, valid=valid).config != config:
             raise ValueError("these are not a trainer's settings")
     except DAMAGE as error:
         raise damaged(path, error) from None
@@ -524,7 +531,11 @@ def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
             raise ValueError(f"seq_length and order are for a text: {source.name} are read "
                              f"whole, all {source.steps} steps, in random order")
         config["seq_length"] = source.steps
-    check_plan(config)
+    if config["valid_split"] not in (None, *source.splits):
+        raise ValueError(f"valid_split must be {source.splits[0]!r} for a {source.kind}, not "
+                         f"{config['valid_split']!r}")
+    config["valid_split"] = config["valid_split"] or source.splits[0]
+    check_plan(config | {"valid": given["valid"]})
     decay = config["learning_rate"] * config["weight_decay"]
     if decay >= 1:
         raise ValueError("learning_rate times weight_decay is what an update takes away of every "
@@ -551,10 +562,13 @@ def check_plan(config: dict[str, Any], whole: bool = True) -> None:
         if optimizer not in owners and config[name] != default:
             raise ValueError(f"{name} is for optimizer={' or '.join(map(repr, owners))}, not "
                              f"{optimizer!r}: leave it out")
+    if config["valid"] is not None and config["valid_fraction"]:
+        raise ValueError("give one of valid and valid_fraction: valid is validation data of its "
+                         "own, and valid_fraction holds out a part of the training data")
     for name in ("valid_every", "patience"):
-        if config[name] and not config["valid_fraction"]:
+        if config[name] and not config["valid_fraction"] and config["valid"] is None:
             raise ValueError(f"{name} needs a valid_fraction, the fraction to hold out: give one "
-                             "above 0")
+                             "above 0, or validation data of its own as valid")
 
 
 def _check_fit(config: dict[str, Any], model: Model, source: Source, planned: int | None) -> None:
