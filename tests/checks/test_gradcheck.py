@@ -385,3 +385,71 @@ def test_bad_input():
         fastrnn.gradcheck(np.sum, np.zeros(0), np.zeros(0))
     with pytest.raises(TypeError, match="an array of numbers, not of texts"):
         fastrnn.gradcheck(np.sum, np.array(["a"]), np.zeros(1))
+
+
+# ---- every entry, and the courses' measure ----
+
+def test_every_entry_with_the_courses_measure():
+    """The central difference computed here, in another way than the checker's."""
+    model = random_model("lstm", H=4, dtype="float64")
+    inputs, targets = np.random.default_rng(1).integers(8, size=(2, 3, 7))
+    state = np.random.default_rng(2).normal(size=(3, 8))
+    report = fastrnn.gradcheck(model, inputs, targets, state=state, step=1e-3)
+    _, grads, _ = model.loss_and_gradients(inputs, targets, state)
+    entries = report.entries("layer0.Wh")
+    assert [entry.index for entry in entries] == [*np.ndindex(4, 16)]
+    for entry in entries[::7]:
+        p, sides = model.params["layer0.Wh"], []
+        before = p[entry.index]
+        for side in (1, -1):
+            p[entry.index] = before + side * 1e-3
+            sides.append(model.losses(inputs, targets, state).sum() / 3)
+        p[entry.index] = before
+        a, n = grads["layer0.Wh"][entry.index], (sides[0] - sides[1]) / 2e-3
+        assert entry.analytic == a and entry.central == pytest.approx(n, abs=1e-11)
+        assert entry.difference == pytest.approx(abs(a - n), abs=1e-11) and entry.difference > 0
+        for eps in (1e-12, 0.5):
+            assert entry.course_error(eps) == pytest.approx(
+                abs(a - n) / max(eps, abs(a) + abs(n)), abs=1e-11 / eps, rel=1e-2)
+    assert report["layer0.Wh"] == max(entry.error for entry in entries)
+    assert report.max_difference == max(entry.difference for entry in report.entries())
+    assert len(report.entries()) == model.block.size
+    lines = report.listing("layer0.Wh", eps=1e-3).split("\n")
+    assert lines[0] == ("layer0.Wh: 64 of 64 entries, step 0.001; course: |a - n| / max(0.001, "
+                        "|a| + |n|)")
+    first = entries[0]
+    assert lines[2].split() == [
+        *f"[0, 0] {first.analytic:.6e} {first.central:.6e} {first.difference:.2e} "
+        f"{first.course_error(1e-3):.2e} {first.error:.2e} right".split()]
+    assert len(lines) == 66 and report.listing().count("\n") == model.block.size + 2 * 5 - 1
+
+
+def test_entries_chosen_at_random_are_listed_in_order():
+    report = check(random_model(), entries=6)
+    indices = [entry.index for entry in report.entries("layer0.Wh")]
+    assert len(indices) == 6 and indices == sorted(indices)
+    with pytest.raises(KeyError, match=r"no tensor 'Wh' was checked: they are layer0\.Wx"):
+        report.entries("Wh")
+    with pytest.raises(ValueError, match="eps must be"):
+        report.listing(eps=0)
+
+
+def test_a_large_relative_error_of_a_tiny_gradient_is_said_to_be_rounding():
+    x = np.array([1.0, 2.0, 3.0])
+    c = np.array([1.0, 1.0, 2e-6])
+
+    def f(v):
+        return (c * np.sin(v)).sum() + 1
+
+    report = fastrnn.gradcheck(f, x, c * np.cos(x), step=1e-6)
+    assert report.passed is True and report.max_error < 1e-6
+    said = str(report).split("\n")[-2]
+    assert f"largest absolute difference {report.max_difference:.1e}" in str(report)
+    assert "where the gradient is -2e-06: that is rounding, which moves a central difference by" in said
+    report = fastrnn.gradcheck(f, x, c * np.cos(x), step=0.01)
+    assert report.passed is True and report.max_difference > 1e-6
+    assert "that comes from the step: differences of higher order agree better" in str(report)
+    good = fastrnn.gradcheck(lambda v: (v**2).sum(), x, 2 * x)
+    assert "reach" not in str(good) and "that is rounding" not in str(good)
+    wrong = fastrnn.gradcheck(f, x, np.cos(x))
+    assert wrong.passed is False and "reach" not in str(wrong)

@@ -475,6 +475,21 @@ def test_gradcheck_passes(call, arguments):
     assert len(errors) == 5 and max(errors, key=float) == figure
 
 
+def test_gradcheck_lists_every_entry(call):
+    code, out, err = call("gradcheck", "--list", "--entries", 4, "--eps", 1e-3)
+    assert (code, err) == (0, "")
+    title = r"^(\S+): 4 of \d+ entries, step 0.0001; course: \|a - n\| / max\(0.001, "
+    assert re.findall(title, out, re.M) == ["layer0.Wx", "layer0.Wh", "layer0.b", "head.W", "head.b"]
+    rows = re.findall(r"^\[[\d, ]+\] +(\S+) +(\S+) +(\S+) +(\S+) +\S+  (?:right|zero)$", out, re.M)
+    assert len(rows) == 20
+    for a, n, difference, course in (map(float, row) for row in rows):
+        assert abs(a - n) == pytest.approx(difference, abs=1e-6 * abs(a))
+        assert course == pytest.approx(difference / max(1e-3, abs(a) + abs(n)), rel=0.02)
+    assert f"largest absolute difference {max(float(row[2]) for row in rows):.1e}" in out
+    code, out, err = call("gradcheck", "--list", "--eps", 0)
+    assert (code, out) == (2, "") and "eps must be" in err
+
+
 def test_gradcheck_with_the_assignment_s_figures(call):
     """H = 5, step 1e-4: worst entry below 1e-5."""
     code, out, _ = call("gradcheck", "--hidden-size", 5, "--step", 1e-4, "--tolerance", 1e-5)

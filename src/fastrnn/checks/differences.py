@@ -22,13 +22,37 @@ Estimate = tuple[float, float, float]  # a numerical gradient, and how far it ma
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of the gradient: analytic, numerical, and their relative error."""
+    """An entry of the gradient: analytic and numerical.
+
+    Attributes
+    ----------
+    index : tuple of int
+    analytic, numeric : float
+        Of the backward pass; the best numerical one, which is `central` where that is good enough.
+    error : float
+        |a - n| / max(1e-12, |a| + |n|) of these two: what the report judges.
+    status : str
+        "right"; "zero", twice; "wrong"; "small", so that rounding could hide an error of the
+        tolerance; or "unsettled", where the numerical gradient depends on the step.
+    central : float
+        The central difference with the report's step, as in the courses.
+    """
 
     index: tuple[int, ...]
     analytic: float
     numeric: float
     error: float
     status: Status
+    central: float
+
+    @property
+    def difference(self) -> float:
+        """|a - n|, n the central difference."""
+        return abs(self.analytic - self.central)
+
+    def course_error(self, eps: float = 1e-6) -> float:
+        """|a - n| / max(eps, |a| + |n|), n the central difference."""
+        return self.difference / max(eps, abs(self.analytic) + abs(self.central))
 
 
 @dataclass(frozen=True)
@@ -66,29 +90,30 @@ class Losses:
         if step <= LOST * abs(p[index]):
             raise ValueError(f"step {step:g} is lost when it is added to {p[index]:g}: give a "
                              "larger one")
-        n = float(self.difference(p, index, step)[0])
+        central = n = float(self.difference(p, index, step)[0])
         error, size = relative_error(a, n)
         if a == n == 0:
-            return Entry(index, a, n, error, "zero")
+            return Entry(index, a, n, error, "zero", n)
         if error < tolerance and SURE * self.noise / step <= tolerance * size:
-            return Entry(index, a, n, error, "right")
+            return Entry(index, a, n, error, "right", n)
         if not math.isfinite(a):
-            return Entry(index, a, n, error, "wrong")
+            return Entry(index, a, n, error, "wrong", n)
         (n, rounding, spread), *sides = self._second_look(p, index, step)
         if math.isnan(n):  # for every step
-            return Entry(index, a, n, math.inf, "wrong")
+            return Entry(index, a, n, math.inf, "wrong", central)
         error, size = relative_error(a, n)
         if error >= tolerance and spread <= 0.01 * abs(n) + rounding \
                 and abs(a - n) > rounding + SURE * spread:
-            return Entry(index, a, n, error, "wrong")
+            return Entry(index, a, n, error, "wrong", central)
         if rounding > tolerance * size and rounding >= spread:
-            return Entry(index, a, n, error, "small")
+            return Entry(index, a, n, error, "small", central)
         if error >= tolerance:  # beside a kink the gradient is the slope of one side
             for slope, off_by_rounding, apart in sides:
                 near, size = relative_error(a, slope)
                 if near < tolerance and off_by_rounding + apart <= tolerance * size:
-                    return Entry(index, a, slope, near, "right")
-        return Entry(index, a, n, error, "right" if error < tolerance else "unsettled")
+                    return Entry(index, a, slope, near, "right", central)
+        status: Status = "right" if error < tolerance else "unsettled"
+        return Entry(index, a, n, error, status, central)
 
     def _second_look(self, p: Array, index: tuple[int, ...], step: float) -> list[Estimate]:
         """The numerical gradient, extrapolated from differences of many steps, and then the slopes

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 import numpy as np
@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..model.model import Model
 from ..settings import GradcheckSettings, checked, documented
-from ..validate import float_array, read_array, read_masked
-from .differences import Array, Entry, Losses, Status, amplified_noise, noise_of_losses
+from ..validate import float_array, positive_float, read_array, read_masked
+from .differences import SURE, Array, Entry, Losses, Status, amplified_noise, noise_of_losses
 
 EPS32 = float(np.finfo(np.float32).eps)
+COURSES = 1e-7  # the relative error that karpathy's min-char-rnn and the courses expect
 LARGE32 = 1e19  # products of such gradients are infinite in float32
 MOVES32 = 32  # roundings by which weights are moved to see whether float32 can tell anything
 SEQUENCE = 3  # axes of an array of sequences (N, T, D)
@@ -88,7 +89,8 @@ class Report:
     """The result of `gradcheck`; printing it shows a table and the verdict.
 
     ``report["layer0.Wh"]`` is the worst relative error of a tensor and ``report.max_error`` that of
-    all, which is compared with the tolerance.
+    all, which is compared with the tolerance. ``report.entries("layer0.Wh")`` are all entries of
+    it that were checked, and ``print(report.listing("layer0.Wh"))`` shows them.
 
     Attributes
     ----------
@@ -105,6 +107,8 @@ class Report:
         For a float32 model: how far the float32 kernels are from those of float64.
     first_wrong : tuple of int or None
         Of a checked function: the first wrong entry, in the order of the array.
+    found : dict of str -> list of Entry
+        Every checked entry of each tensor.
     wrong_steps : list of int or None
         Of a checked function of sequences (N, T, D): the time steps with wrong entries. Gradients
         flow from the last step back to the first; where one step is right and all steps before it
@@ -120,10 +124,74 @@ class Report:
     float32: InFloat32 | None = None
     first_wrong: tuple[int, ...] | None = None
     wrong_steps: list[int] | None = None
+    found: dict[str, list[Entry]] = field(default_factory=dict)
 
     @property
     def max_error(self) -> float:
         return max(worst.error for worst in self.worst.values())
+
+    @property
+    def max_difference(self) -> float:
+        """The largest |a - n| of all checked entries, n the central difference with the step."""
+        return max(entry.difference for entry in self.entries())
+
+    def entries(self, name: str | None = None) -> list[Entry]:
+        """The checked entries of a tensor ("x" for a checked function) or, where not given, of all,
+        in order.
+
+        Raises
+        ------
+        KeyError
+            A tensor that was not checked.
+        """
+        if name is not None and name not in self.found:
+            raise KeyError(f"no tensor {name!r} was checked: they are {', '.join(self.found)}")
+        each = [self.found[name]] if name is not None else self.found.values()
+        return [entry for entries in each for entry in sorted(entries, key=lambda e: e.index)]
+
+    def listing(self, name: str | None = None, eps: float = 1e-6) -> str:
+        """A table of the checked entries of a tensor or, where not given, of all: the analytic
+        gradient a, the central difference n, |a - n|, the courses' |a - n| / max(eps, |a| + |n|),
+        and the relative error that decides, of a numerical gradient that is better where the
+        central difference was not good enough.
+
+        Raises
+        ------
+        KeyError
+            A tensor that was not checked.
+        ValueError
+            eps is not above 0.
+        """
+        positive_float("eps", eps)
+        lines = []
+        for tensor in self.found if name is None else [name]:
+            entries = self.entries(tensor)
+            lines += [f"{tensor}: {len(entries)} of {self.worst[tensor].size} entries, step "
+                      f"{self.step:g}; course: |a - n| / max({eps:g}, |a| + |n|)",
+                      f"{'at':13} {'analytic a':>13} {'central n':>13} {'|a - n|':>9} "
+                      f"{'course':>9} {'error':>9}  status"]
+            lines += [f"{list(e.index)!s:13} {e.analytic:13.6e} {e.central:13.6e} "
+                      f"{e.difference:9.2e} {e.course_error(eps):9.2e} {e.error:9.2e}  {e.status}"
+                      for e in entries]
+        return "\n".join(lines)
+
+    def _absolute(self) -> str:
+        """The largest absolute difference, and why a relative error above what courses ask for is
+        no mistake."""
+        said = f"largest absolute difference {self.max_difference:.1e}"
+        worst = max(self.entries(), key=lambda entry: entry.course_error(1e-12))
+        error = worst.course_error(1e-12)
+        if self.passed is False or not error > COURSES:
+            return said
+        if worst.difference <= 2 * SURE * self.rounding:
+            why = (f"is rounding, which moves a central difference by about {self.rounding:.0e} "
+                   "however small the gradient is")
+        elif self.passed:
+            why = "comes from the step: differences of higher order agree better"
+        else:
+            return said
+        return (f"{said}\nrelative errors of central differences reach {error:.1e}, where the "
+                f"gradient is {worst.analytic:.0e}: that {why}")
 
     def __getitem__(self, name: str) -> float:
         return self.worst[name].error
@@ -138,6 +206,8 @@ class Report:
                          + (f" {self.float32.errors[name]:8.1e}" if self.float32 else ""))
         lines.append(f"largest relative error {self.max_error:.2e} (step {self.step:g}; rounding "
                      f"moves numerical gradients by about {self.rounding:.0e})")
+        if self.found:
+            lines.append(self._absolute())
         if self.float32:
             lines.append(f"largest error of float32 {self.float32.max_error:.1e} (its bound is "
                          f"{self.float32.bound:.1e})")
@@ -341,7 +411,8 @@ def _report(found: dict[str, list[Entry]], sizes: dict[str, int], how: dict[str,
              for name, entries in found.items()}
     verdict = _verdict(worst, every, tolerance, few, float32)
     passed = {"passed": True, "FAILED": False}.get(verdict.partition(":")[0])
-    return Report(worst, passed, verdict, tolerance, how["step"], noise / how["step"], float32)
+    return Report(worst, passed, verdict, tolerance, how["step"], noise / how["step"], float32,
+                  found=found)
 
 
 def _verdict(worst: dict[str, Worst], every: list[Status], tolerance: float, few: bool,

@@ -30,6 +30,7 @@ from .flags import add_settings
 
 EXIT_CODES = {True: 0, False: 1, None: 3}
 LARGE = 10_000  # parameters from which not all are checked ...
+EPS = 1e-6  # of the courses' measure
 ENTRIES = 200  # ... but so many of each tensor, where --entries is not given
 
 
@@ -66,12 +67,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "random inputs")
     parser.add_argument("--dropout-share", "--dropout_share", dest="dropout_fraction", type=float,
                         default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.add_argument("--list", action="store_true", help="print every checked entry: both "
+                        "gradients, |a - n|, |a - n| / max(eps, |a| + |n|), and the relative error "
+                        "that decides")
+    parser.add_argument("--eps", type=float, default=EPS, help="in the list (default: 1e-06)")
     add_settings(parser, RandomModel)
     add_settings(parser, BatchSettings)
     add_settings(parser, GradcheckSettings)
 
 
-def run(file: str | None, **given: Any) -> int:
+def run(file: str | None, list: bool, eps: float, **given: Any) -> int:
+    positive_float("eps", eps)
     shape, how = given_to(RandomModel, given), given_to(GradcheckSettings, given)
     batch = checked(BatchSettings, given_to(BatchSettings, given), "gradcheck")
     N, T = batch["batch_size"], batch["seq_length"]
@@ -101,6 +107,8 @@ def run(file: str | None, **given: Any) -> int:
     config = model.config
     show(f"{f'{file}: ' if file else ''}cell {config['cell']}, L {config['num_layers']}, "
          f"K {model.sizes.outputs}, H {config['hidden_size']}, T {T}, N {N}, {config['dtype']}")
+    if list:
+        show(report.listing(eps=eps))
     show(report)
     return EXIT_CODES[report.passed]
 
