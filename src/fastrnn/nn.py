@@ -24,12 +24,15 @@ from scipy.special import log_softmax
 
 from . import kernels
 from .cells import kernel_cell, tensor_shapes
+from .files.state import load_state, save_state
 from .kernels.blas import cores, one_thread
 from .kernels.team import no_fork
 from .model.initial import draw_weights
 from .settings import DTYPES, INIT_SCALES
 from .validate import (
     boolean,
+    changeable,
+    checked_arrays,
     choice,
     dtype_name,
     float_array,
@@ -43,7 +46,7 @@ from .validate import (
 
 __all__ = [
     "RNN", "GRU", "LSTM", "Dropout", "Embedding", "Layer", "Linear", "MeanSquaredError",
-    "Sequential", "SoftmaxCrossEntropy",
+    "Sequential", "SoftmaxCrossEntropy", "load_state", "save_state",
 ]
 
 Array = NDArray[Any]
@@ -118,6 +121,31 @@ class Layer(_Pass):
 
     def backward(self, dout: Any) -> Any:
         raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters by name, of a Sequential ``"0.Wx"`` and so on. `save_state`
+        writes them into a file."""
+        return {name: p.copy() for name, p in self.params.items()}
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
+        """Copy parameters into `params`, whose arrays stay the same ones.
+
+        Parameters
+        ----------
+        state : mapping of str -> array_like
+            What `state_dict` of a layer with the same shapes returned.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A name is missing or unknown, or an array has another shape or type; then nothing has
+            changed.
+        """
+        own = {name: changeable(f'params["{name}"]', p) for name, p in self.params.items()}
+        arrays = checked_arrays("state", state, {
+            name: (p.shape, p.dtype) for name, p in own.items()})
+        for p, array in zip(own.values(), arrays, strict=True):
+            p[...] = array
 
     def _start(self, init: str, init_scale: float | None, columns: int | None,
                seed: int | None, picked: bool = False) -> None:

@@ -3,7 +3,7 @@
 import difflib
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -233,6 +233,29 @@ def weights_of(name: str, given: ArrayLike, shape: tuple[int, ...]) -> NDArray[n
         raise ValueError(f"{name} are all 0, so that nothing would count: leave them out, or give "
                          "some that are above 0")
     return weights
+
+
+def checked_arrays(what: str, state: Any,
+                   wanted: Mapping[str, tuple[tuple[int, ...], Any]]) -> list[NDArray[Any]]:
+    """The arrays of a state in the order of `wanted`, name -> (shape, dtype), which they must have;
+    ValueError for any other."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"{what} must be a dict of arrays, not {type(state).__name__}")
+    missing, unknown = ([name for name in a if name not in b] for a, b in
+                        ((wanted, state), (state, wanted)))
+    if missing or unknown:
+        raise ValueError(f"{what} " + " and ".join(
+            f"{verb} {', '.join(map(repr, names[:10]))}" for verb, names in
+            (("lacks", missing), ("has the unknown", unknown)) if names)
+            + ": give that of the same layers")
+    arrays = []
+    for name, (shape, dtype) in wanted.items():
+        array = read_array(f"{what}[{name!r}]", state[name])
+        if (array.shape, array.dtype) != (shape, dtype):
+            raise ValueError(f"{what}[{name!r}] is {array.dtype} {array.shape} and must be {dtype} "
+                             f"{shape}")
+        arrays.append(array)
+    return arrays
 
 
 def changeable(name: str, value: Any) -> NDArray[Any]:

@@ -17,6 +17,7 @@ class Seed:
     source: Any = None  # None: no training run
     network: bool = False  # whether it is an EchoStateNetwork
     valid: Any = None  # validation data of the run's own
+    state: bool = False  # whether it is a state of layers and an optimizer
 
     @property
     def text(self):
@@ -70,6 +71,14 @@ RUNS = {
 }
 
 
+def layers_and_optimizer():
+    """A network, its optimizer, and what is saved of them."""
+    network = fastrnn.nn.Sequential(fastrnn.nn.Embedding(5, 3), fastrnn.nn.LSTM(3, 4))
+    optimizer = fastrnn.optim.Adam(network.params, weight_decay=0.1)
+    return network, optimizer, {"network": network.state_dict(), "epoch": 3,
+                                "optimizer": optimizer.state_dict()}
+
+
 def seeds(folder):
     """A list of `Seed`, the files of which are written in this folder first."""
     out, path, given = [], Path(folder) / "seed.safetensors", sources()
@@ -86,6 +95,8 @@ def seeds(folder):
         out.append(Seed(name, path.read_bytes(), source, valid=valid))
     fastrnn.Model(given["char"].vocabulary, hidden_size=4).save(path)
     out.append(Seed("plain", path.read_bytes(), given["char"]))
+    fastrnn.nn.save_state(path, layers_and_optimizer()[2])
+    out.append(Seed("state", path.read_bytes(), state=True))
     x = np.random.default_rng(1).normal(size=(120, 2))
     for name, settings, targets in (("echo", {"feedback": True}, x[1:]),
                                     ("echo_flat", {"dtype": "float32"}, x[1:, 0])):

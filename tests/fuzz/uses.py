@@ -4,6 +4,7 @@ import io
 import os
 
 import numpy as np
+from seeds import layers_and_optimizer
 
 import fastrnn
 from fastrnn import cli
@@ -41,6 +42,8 @@ def use(path, seed, rng):
     could. What takes long is done with some files only. Raises Fault."""
     if seed.network:
         return use_network(path, rng)
+    if seed.state:
+        return use_state(path)
     model = attempt("load", lambda: fastrnn.load(path), path=path)
     if model is None and rng.random() < 0.9:
         return False  # the others begin in the same way
@@ -119,6 +122,18 @@ def use_elsewhere(path, seed):
         if attempt(f"fastrnn {arguments[0]}", lambda a=arguments: quiet(cli.main, a), ()) \
                 not in (0, 2):
             raise Fault(f"fastrnn {arguments} ended with another status")
+
+
+def use_state(path):
+    """Load layers and an optimizer from the file: wholly or not at all."""
+    state = attempt("load_state", lambda: fastrnn.nn.load_state(path), path=path)
+    attempt("load of a state", lambda: fastrnn.load(path), path=path)
+    if state is None:
+        return False
+    for target, name in zip(layers_and_optimizer()[:2], ("network", "optimizer"), strict=True):
+        attempt(name, lambda target=target, name=name: target.load_state_dict(state[name]),
+                (ValueError, TypeError, KeyError))
+    return True
 
 
 def use_network(path, rng):

@@ -1,6 +1,5 @@
 """A model as its user sees it, against NumPy and reference.py."""
 import copy
-import pickle
 
 import numpy as np
 import pytest
@@ -611,5 +610,3 @@ def test_copies_share_nothing(kind):
         other.params["layer0.Wh"][:] = 0
         other.state[:] = 0
         assert model.params["layer0.Wh"].all() and (model.state == 0.5).all()
-    with pytest.raises(TypeError, match="model.save"):
-        pickle.dumps(model)

@@ -6,6 +6,7 @@ The JSON is under the metadata key ``fastrnn``. `fastrnn.model.storing`,
 
 import codecs
 import contextlib
+import io
 import json
 import math
 import os
@@ -47,13 +48,24 @@ def write(path: str | os.PathLike[str], tensors: Tensors, about: dict[str, Any],
 
     Raises OSError, with the old file unchanged, if the system cannot write it, or if fastrnn did
     not write the old one, unless `overwrite`."""
-    about = {"format_version": FORMAT_VERSION} | about
     with replacing(path, overwrite) as file:
-        # the largest items first, so that all are aligned
-        ordered = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))
-        file.write(_header(ordered, {"fastrnn": json.dumps(about)}))
-        for _, array in ordered:
-            file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+        for part in _parts(tensors, about):
+            file.write(part)
+
+
+def packed(tensors: Tensors, about: dict[str, Any]) -> bytes:
+    """The bytes that `write` writes, of which `unpacked` makes the same again."""
+    return b"".join(_parts(tensors, about))
+
+
+def _parts(tensors: Tensors, about: dict[str, Any]) -> Iterator[Any]:
+    """The bytes of a file, one tensor after the other."""
+    # the largest items first, so that all are aligned
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))
+    about = {"format_version": FORMAT_VERSION} | about
+    yield _header(ordered, {"fastrnn": json.dumps(about)})
+    for _, array in ordered:
+        yield np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data
 
 
 def _header(tensors: list[tuple[str, NDArray[Any]]], metadata: dict[str, str]) -> bytes:
@@ -187,23 +199,29 @@ def read(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
         raise OSError(f"{shown!r} is not a regular file: give the path of a checkpoint file")
     try:
         with open(path, "rb") as file:
-            return _read(path, shown, file)
+            return _read(shown, file, os.fstat(file.fileno()).st_size)
     except MemoryError:
         raise OSError(f"{shown!r} is larger than the memory that is left: close other programs, or "
                       "use a machine with more") from None
 
 
+def unpacked(data: bytes, name: str) -> tuple[Tensors, dict[str, Any]]:
+    """The tensors and the JSON of what `packed` returned, as carefully as `read`; `name` is for
+    messages. ValueError for other bytes."""
+    return _read(name, io.BytesIO(data), len(data))
+
+
 def _read(
-    path: str | os.PathLike[str], shown: str, file: BufferedReader
+    shown: str, file: BufferedReader | io.BytesIO, length: int
 ) -> tuple[Tensors, dict[str, Any]]:
-    """`read`, from the open file."""
+    """`read`, from an open file of this length."""
     try:
-        header, size = _read_header(file)
+        header, size = _read_header(file, length)
         metadata = header.pop("__metadata__", None)
         ours = isinstance(metadata, dict) and "fastrnn" in metadata
         layout = _layout(header, size) if ours else {}
     except DAMAGE as error:
-        if _is_text(path):
+        if _is_text(file):
             raise ValueError(f"{shown!r} is a text, not a trained model: train one on it first, "
                              f"fastrnn train {shlex.quote(shown)}") from None
         raise ValueError(f"{shown!r} is not a safetensors file, or is cut short ({short(error)}): "
@@ -215,7 +233,7 @@ def _read(
         about = _parsed(metadata["fastrnn"], size)
         version = about["format_version"]
     except DAMAGE as error:
-        raise damaged(path, error) from None
+        raise damaged(shown, error) from None
     if version not in READ_VERSIONS:
         raise ValueError(f"{shown!r} has format version {version}, and this fastrnn reads version "
                          f"{FORMAT_VERSION}: use the fastrnn that wrote it")
@@ -224,15 +242,17 @@ def _read(
         try:
             tensors[name] = array = np.empty(shape, dtype)
         except ValueError as error:  # an axis beyond all bounds beside one of 0
-            raise damaged(path, error) from None
+            raise damaged(shown, error) from None
         if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
             raise ValueError(f"{shown!r} became shorter while it was read: use another copy")
     return tensors, about
 
 
-def _read_header(file: BufferedReader) -> tuple[dict[str, Any], int]:
-    """The JSON at the start of a safetensors file, and the number of bytes that follow it."""
-    size = os.fstat(file.fileno()).st_size - 8
+def _read_header(
+    file: BufferedReader | io.BytesIO, whole: int
+) -> tuple[dict[str, Any], int]:
+    """The JSON at the start of a safetensors file of so many bytes, and how many follow it."""
+    size = whole - 8
     length = int.from_bytes(file.read(8), "little")
     if not 2 <= length <= size:
         raise ValueError(f"a header of {length} bytes in a file of {size + 8}")
@@ -306,11 +326,11 @@ DECODER = json.JSONDecoder(object_pairs_hook=_distinct, parse_int=_number(int),
                            parse_float=_number(float), parse_constant=_number(float))
 
 
-def _is_text(path: str | os.PathLike[str]) -> bool:
+def _is_text(file: BufferedReader | io.BytesIO) -> bool:
     """Whether a file begins like a text in UTF-8, and not like a checkpoint, which has zeros in its
     first 8 bytes."""
-    with open(path, "rb") as file:
-        start = file.read(4096)
+    file.seek(0)
+    start = file.read(4096)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start)
     except UnicodeDecodeError:

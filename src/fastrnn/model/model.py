@@ -413,7 +413,8 @@ class Model(Network):
         return self.copy()
 
     def __reduce__(self) -> Any:
-        raise TypeError("a Model is not pickled: use model.save(path) and fastrnn.load(path)")
+        with no_fork, self.lock:
+            return _unpickled, (type(self), store.packed(*self.stored()))
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the model to a ``.safetensors`` file, which `fastrnn.load` reads.
@@ -465,6 +466,15 @@ class Model(Network):
         what = f"{len(self.vocabulary)} symbols" if self.vocabulary else str(self.sizes)
         return (f"<Model {self.config['cell']}, {layers}{self.config['hidden_size']} units, "
                 f"{what}, {self.block.size} parameters, {self.config['dtype']}>")
+
+
+def _unpickled(kind: type[Model], data: bytes) -> Model:
+    """The model whose file would have these bytes."""
+    tensors, about = store.unpacked(data, "a pickled model")
+    try:
+        return kind.from_stored(tensors, about)
+    except store.DAMAGE as error:
+        raise store.damaged("a pickled model", error) from None
 
 
 if Model.__doc__:

@@ -1,6 +1,7 @@
 """The network: parameters, forward and backward pass, sampling of symbol ids."""
 
 import threading
+import weakref
 from collections.abc import Collection, Sequence
 from itertools import accumulate
 from math import prod
@@ -32,6 +33,22 @@ from .labels import probabilities
 RESERVOIR = declared(ReservoirSettings)
 
 
+class Parameters(dict[str, NDArray[Any]]):
+    """The parameters of a network by name. What is copied or pickled together with the network,
+    such as an optimizer, has those of the copy."""
+
+    def __init__(self, network: "Network") -> None:
+        super().__init__(network.views(network.block))
+        self._network = weakref.ref(network)
+
+    def __copy__(self) -> dict[str, NDArray[Any]]:
+        return dict(self)
+
+    def __reduce__(self) -> Any:
+        network = self._network()
+        return (dict, (dict(self),)) if network is None else (getattr, (network, "params"))
+
+
 class Network:
     """Inputs (one-hot, embedded or numbers), recurrent layers, and a linear head; `fastrnn.Model`
     documents the attributes. `settings` are `ModelSettings`. An esn without `reservoir` gets a
@@ -51,7 +68,7 @@ class Network:
                      f"a model of {ends[-1]:,} parameters", "a smaller hidden_size")
         self.block = kernels.aligned_zeros(ends[-1], config["dtype"])
         self._offsets = dict(zip(self._shapes, ends, strict=False))
-        self.params = self.views(self.block)
+        self.params = Parameters(self)
         self.state = self.zero_state()
         self._networks: dict[tuple[int, int, str], kernels.Network] = {}
         self.lock = threading.RLock()  # held by who reads or changes parameters, with no_fork

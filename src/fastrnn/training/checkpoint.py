@@ -35,6 +35,9 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
     if "echo_state_network" in about:
         raise ValueError(f"{str(Path(path))!r} holds an echo state network, not a model: use "
                          "fastrnn.EchoStateNetwork.load")
+    if "places" in about:
+        raise ValueError(f"{str(Path(path))!r} holds a state of layers or optimizers, not a model: "
+                         "use fastrnn.nn.load_state")
     try:
         model = Model.from_stored(tensors, about)
         streams = 1
