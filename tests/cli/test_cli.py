@@ -479,7 +479,8 @@ def test_gradcheck_lists_every_entry(call):
     code, out, err = call("gradcheck", "--list", "--entries", 4, "--eps", 1e-3)
     assert (code, err) == (0, "")
     title = r"^(\S+): 4 of \d+ entries, step 0.0001; course: \|a - n\| / max\(0.001, "
-    assert re.findall(title, out, re.M) == ["layer0.Wx", "layer0.Wh", "layer0.b", "head.W", "head.b"]
+    names = re.findall(title, out, re.M)
+    assert names == ["layer0.Wx", "layer0.Wh", "layer0.b", "head.W", "head.b"]
     rows = re.findall(r"^\[[\d, ]+\] +(\S+) +(\S+) +(\S+) +(\S+) +\S+  (?:right|zero)$", out, re.M)
     assert len(rows) == 20
     for a, n, difference, course in (map(float, row) for row in rows):

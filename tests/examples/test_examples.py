@@ -271,14 +271,57 @@ def test_tweets(tmp_path):
     assert min(map(len, re.findall(r"^---- update \d+ ----\n(.*)\n", done.stdout, re.M))) > 1
 
 
+def descent(threshold, start=1.0, rate=0.01, steps=50):
+    """Each x of clipped gradient descent on (x^2 - 312)^2."""
+    path = [start]
+    for _ in range(steps):
+        slope = max(-threshold, min(threshold, 4 * path[-1] * (path[-1] ** 2 - 312)))
+        path.append(path[-1] - rate * slope)
+    return path
+
+
 def test_square_root(tmp_path):
+    """The numbers of the homework: from 1, rate 0.01, 50 steps, within 0.25 at the end."""
     done = run("square_root.py", "--output", "made", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    out = done.stdout
-    assert "the root of 312 is 17.663521733" in out
-    arrived = re.findall(r"^ *(\S+)  17\.66352\d+ after ([\d,]+) steps$", out, re.M)
-    assert len(arrived) >= 5 and "no clipping  infinity" in out
+    out, root = done.stdout, 312**0.5
+    assert "the root of 312 is 17.663522; from x = 1 with learning rate 0.01, 50 steps" in out
+    best, x, verdict = re.search(
+        r"^best threshold (\S+): x = (\S+) after 50 steps, \S+ from the root; (.*)$", out,
+        re.M).groups()
+    assert 33.3 <= float(best) <= 42 and abs(float(x) - root) <= 0.25
+    assert verdict == "right, and stays"
+    # touched after 3 steps, and jumped over again and again
+    assert re.search(r"^ +562.3 .*  wrong: there after 3 steps, and away again$", out, re.M)
+    assert re.search(r"^ +inf .*  wrong: to infinity$", out, re.M)
+    rows = re.findall(r"^ +(\d\S*) +(\S+) +\S+ +(\S+)  (right|wrong)(.*)$", out, re.M)
+    assert len(rows) > 40
+    for threshold, end, _, right, more in rows:
+        path = descent(float(threshold), steps=100)
+        near = abs(abs(path[50]) - root) <= 0.25
+        if 33.4 < float(threshold) < 45:  # printed with few digits, which chaos would amplify
+            assert float(end) == pytest.approx(path[50], abs=0.01)
+            assert (right == "right") is near
+            assert ("and stays" in more) is all(abs(x - root) <= 0.25 for x in path[50:])
+        if float(threshold) < 30:
+            assert more == ": too slow"
+    steps = re.findall(r"^ +(\d+) +(\d+\.\d{6}) +(\S+) +(\S+)$", out, re.M)
+    path = descent(float(best))
+    assert [int(step) for step, *_ in steps] == [*range(51)]
+    for (_, value, slope, clipped), expected in zip(steps, path, strict=True):
+        assert float(value) == pytest.approx(expected, abs=0.01)
+        assert abs(float(clipped)) <= float(best) and float(slope) * float(clipped) > 0
     assert (tmp_path / "made" / "square_root.png").stat().st_size > 10_000
+
+
+def test_square_root_of_a_small_rate(tmp_path):
+    """Without oscillation every threshold that gets there stays."""
+    done = run("square_root.py", "--start", 50, "--learning-rate", 5e-4, "--steps", 10_000,
+               "--tolerance", 1e-6, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^ +\S+ +17\.6635 .*  right, and stays$", done.stdout, re.M)
+    assert "does not stay" not in done.stdout and "best threshold 6.4" in done.stdout
+    assert len(re.findall(r"^ +\d+ +\d+\.\d{6} ", done.stdout, re.M)) == 60
 
 
 @pytest.mark.parametrize(("name", "arguments", "message"), [
@@ -287,6 +330,7 @@ def test_square_root(tmp_path):
     ("names.py", ["names.tsv", "--name", "Ångström"], "'Å' at position 0"),
     ("tweets.py", ["nowhere.txt"], "no file 'nowhere.txt'"),
     ("square_root.py", ["--number", "-1"], "number and learning rate must be above 0"),
+    ("square_root.py", ["--steps", "0"], "--steps must be at least 1"),
 ])
 def test_records_refuse_in_one_message(tmp_path, name, arguments, message):
     (tmp_path / "names.tsv").write_text("anna\tPoland\njaap\tNetherlands\n")
