@@ -14,6 +14,7 @@ with the same keys, which `backward` fills. A layer stores what its last `forwar
 
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
 from math import prod
 from typing import Any, Self
@@ -25,7 +26,7 @@ from scipy.special import log_softmax
 from . import kernels
 from .cells import kernel_cell, tensor_shapes
 from .files.state import load_state, save_state
-from .kernels.blas import cores, one_thread
+from .kernels.blas import cores, one_thread, one_thread_for
 from .kernels.team import no_fork
 from .model.initial import draw_weights
 from .settings import DTYPES, INIT_SCALES
@@ -448,7 +449,7 @@ class Linear(Layer):
         x = float_array("x", x, (..., self._shapes["W"][0]), self.dtype)
         W = self._param("W").copy()
         self._own.seen = x, W
-        with no_fork:
+        with no_fork, one_thread_for(x.size // len(W), *W.shape):
             y = x @ W
         if "b" in self._shapes:
             y += self._param("b")
@@ -460,7 +461,7 @@ class Linear(Layer):
         D, M = W.shape
         dout = float_array("dout", dout, (*x.shape[:-1], M), self.dtype)
         rows = dout.reshape(-1, M)
-        with no_fork:
+        with no_fork, one_thread_for(len(rows), D, M):
             dW, dx = x.reshape(-1, D).T @ rows, dout @ W.T
         self.grads = {"W": dW} | ({"b": rows.sum(0)} if "b" in self._shapes else {})
         return dx
@@ -672,17 +673,24 @@ class Sequential(Layer):
 
     def forward(self, x: Any) -> Any:
         """x through all layers."""
-        for layer in self.layers:
-            x = layer.forward(x)
+        with self._threads():
+            for layer in self.layers:
+                x = layer.forward(x)
         return x
+
+    def _threads(self) -> AbstractContextManager[None]:
+        """One context for all layers in place of one for each recurrent layer."""
+        recurrent = any(isinstance(layer, _Recurrent) for layer in self.layers)
+        return one_thread() if recurrent else nullcontext()
 
     def backward(self, dout: Any) -> Any:
         """The gradient with respect to the output -> with respect to x (None where the first layer
         is an Embedding); fills `grads`."""
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
-            if isinstance(layer, _Recurrent):
-                dout = dout[0]  # without the gradients of the zero states
+        with self._threads():
+            for layer in reversed(self.layers):
+                dout = layer.backward(dout)
+                if isinstance(layer, _Recurrent):
+                    dout = dout[0]  # without the gradients of the zero states
         return dout
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels
+from .kernels.blas import one_thread_for
 from .settings import LEARNING_RATES, TrainerSettings, declared
 from .validate import changeable, checked_arrays, float_array, positive_float, positive_int
 
@@ -241,7 +242,8 @@ def clip_norm_(grads: Mapping[str, Array], c: float) -> float:
     """
     c = positive_float("c", c)
     arrays = [changeable(f'grads["{name}"]', g) for name, g in grads.items()]
-    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in arrays))
+    with one_thread_for(max((g.size for g in arrays), default=0)):
+        norm = math.sqrt(sum(float(np.vdot(g, g)) for g in arrays))
     if norm > c:
         for g in arrays:
             g *= c / norm

@@ -9,15 +9,18 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 from networks import KINDS, Run, generators_of, network_of, random_model, random_window, unroll
 
 import fastrnn
-from fastrnn import nn
+from fastrnn import nn, optim
+from fastrnn.kernels.blas import cores
 
 THREADS = (1, 2, 3)
 BATCHES = (1, 2, 7, 8, 9, 50, 65, 130)  # one slice, two and more
@@ -619,3 +622,50 @@ def test_the_update_loop_allocates_nothing(counter, kind, threads, large):
     few, many = map(int, in_a_process(script, LD_PRELOAD=str(counter)).split())
     assert few == many
     assert many < 100
+
+
+# ---- NumPy's BLAS in layers of one's own ----
+
+def linear_work():
+    layer, x = nn.Linear(300, 400), np.ones((40, 50, 300))
+    return lambda: layer.backward(layer.forward(x))
+
+
+def sequential_work():
+    network, x = nn.Sequential(nn.Linear(300, 400), nn.Linear(400, 200)), np.ones((2000, 300))
+    return lambda: network.backward(network.forward(x))
+
+
+def vector_work():
+    layer, x = nn.Linear(3000, 1500, dtype="float32"), np.ones((1, 3000), np.float32)
+    return lambda: layer.backward(layer.forward(x))
+
+
+def clip_work():
+    grads = {"a": np.ones(2_000_000)}
+    return lambda: optim.clip_norm_(grads, 1e9)
+
+
+def orthogonal_work():
+    return lambda: nn.RNN(300, 300, init="orthogonal", threads=1)
+
+
+@pytest.mark.skipif(cores() < 2, reason="one core")
+@pytest.mark.parametrize("work", [linear_work, sequential_work, vector_work, clip_work,
+                                  orthogonal_work])
+def test_layers_run_on_one_blas_thread(work):
+    """No other thread of this process computes meanwhile: on a loaded machine they would wait for
+    each other. BLAS has its threads back afterwards."""
+    limits = threadpoolctl.ThreadpoolController().select(user_api="blas")
+    with limits.limit(limits={"blas": 2}):
+        before = [library["num_threads"] for library in threadpoolctl.threadpool_info()
+                  if library["user_api"] == "blas"]
+        once = work()
+        once()
+        whole, own = time.process_time(), time.thread_time()
+        while time.thread_time() - own < 0.2:
+            once()
+        own, whole = time.thread_time() - own, time.process_time() - whole
+        assert whole < 1.1 * own
+        assert before == [library["num_threads"] for library in threadpoolctl.threadpool_info()
+                          if library["user_api"] == "blas"]

@@ -5,12 +5,17 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 import scipy.linalg.cython_blas  # noqa: F401  loads the library, so that it can be found
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
 from .team import no_fork
+
+# multiply-adds below which OpenBLAS takes one thread by itself: its limits are 262,144, and 9,216
+# of a matrix with a vector
+SMALL_PRODUCT, SMALL_VECTOR = 2**17, 2**12
 
 
 @cache
@@ -44,6 +49,14 @@ def one_thread() -> Iterator[None]:
                 numbers = _before.copy()
                 _before.clear()
                 _set_threads(numbers)
+
+
+def one_thread_for(rows: int, inner: int = 1, columns: int = 1) -> AbstractContextManager[None]:
+    """`one_thread` for the product of matrices (rows, inner) and (inner, columns), unless it is so
+    small that BLAS uses one thread anyway: `one_thread` takes as long as a small product."""
+    alone = 1 in (rows, inner, columns)  # of a vector
+    small = rows * inner * columns <= (SMALL_VECTOR if alone else SMALL_PRODUCT)
+    return nullcontext() if small else one_thread()
 
 
 def _in_child() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.blas import one_thread
+
 
 def draw_weights(
     init: str, scale: float, name: str, p: NDArray[Any], columns: int, rng: np.random.Generator,
@@ -26,7 +28,8 @@ def draw_weights(
             np.fill_diagonal(gate, 1)
     elif init == "orthogonal":
         for gate in gates:
-            q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
+            with one_thread():  # the same bits on any number of cores
+                q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
             q *= np.sign(np.diag(r))  # makes q uniform over all rotations
             gate[:] = scale * (q if rows >= columns else q.T)
     elif init in ("uniform", "xavier"):
