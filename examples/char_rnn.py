@@ -24,7 +24,8 @@ SAMPLES_AFTER = (5, 50, 500)  # epochs
 def main() -> None:
     parser = common.parser(
         "karpathy/char-rnn's experiment on any text.",
-        "a UTF-8 text (default: tiny-shakespeare, downloaded)", epochs=5, dropout=0.0, threads=None)
+        "a UTF-8 text (default: tiny-shakespeare, downloaded)", epochs=5, dropout=0.0,
+        threads=None, seed=123)
     parser.add_argument("--cell", choices=("rnn", "lstm", "gru"), default="lstm",
                         help="default: %(default)s")
     common.run(learn, parser, picture="char_rnn.png")
@@ -35,13 +36,15 @@ def learn(options: argparse.Namespace) -> None:
         raise ValueError(f"--epochs must be at least 1, not {options.epochs}")
     corpus = common.load_text(options.file, "tiny-shakespeare")
     model = fastrnn.Model(corpus.vocabulary, cell=options.cell, hidden_size=128, num_layers=2,
-                          dropout=options.dropout, init="uniform", init_scale=0.08, seed=123)
+                          dropout=options.dropout, init="uniform", init_scale=0.08,
+                          seed=options.seed)
     checkpoint = options.picture.with_suffix(".safetensors")
     trainer = fastrnn.Trainer(
         model, corpus, seq_length=50, batch_size=50, epochs=options.epochs, clip_value=5.0,
         optimizer="rmsprop", learning_rate=2e-3, decay_rate=0.95,
         learning_rate_decay=0.97, learning_rate_decay_after=10,
-        valid_fraction=0.05, threads=options.threads, seed=123, checkpoint=checkpoint)
+        valid_fraction=0.05, threads=options.threads, seed=options.seed,
+        checkpoint=checkpoint)
     print(f"{corpus.name}: {len(corpus):,} characters, {len(corpus.vocabulary)} distinct; {model}")
 
     start = time.perf_counter()
@@ -49,9 +52,11 @@ def learn(options: argparse.Namespace) -> None:
         if epochs <= options.epochs:
             trainer.run(updates=epochs * trainer.updates_per_epoch - trainer.update)
             seconds = time.perf_counter() - start
+            sample = model.sample(400, seed=0)
+            trainer.history.add_sample(trainer.update, sample)
+            trainer.save(checkpoint)
             print(f"---- after {epochs} epochs, {seconds:.0f} s: validation loss "
-                  f"{trainer.history.valid_loss[-1]:.4f} nats per character ----\n"
-                  f"{model.sample(400, seed=0)}\n")
+                  f"{trainer.history.valid_loss[-1]:.4f} nats per character ----\n{sample}\n")
 
     axes = trainer.history.plot()
     axes.set(title=f"{options.cell}, 2 layers of 128 units, on {corpus.name}")

@@ -65,6 +65,8 @@ def predict(options: argparse.Namespace) -> None:
           f"{((found - fresh.targets)[:, 10:] ** 2).mean():.2e}, of the {100 - GIVEN} continued "
           f"ones {squares.mean():.2e} (100 fresh curves); of the median curve "
           f"{np.median(squares.mean(axis=(1, 2))):.2e}")
+    common.save_model(network, options, "sine")
+    common.save_model(results[0][3], options, "mackey-glass")
     draw(series, results[0][2], errors, fresh, continued, options.picture)
 
 
@@ -97,14 +99,16 @@ def places(series: np.ndarray) -> np.ndarray:
     return np.linspace(TRAINED + 200, len(series) - AHEAD - 2, PLACES).astype(int)
 
 
-def fit(series: np.ndarray, units: int, seed: int) -> tuple[float, np.ndarray, np.ndarray]:
-    """NRMSE of one step, the free runs (PLACES, AHEAD), and a longer one from the first place."""
+def fit(series: np.ndarray, units: int, seed: int) -> tuple[
+        float, np.ndarray, np.ndarray, fastrnn.EchoStateNetwork]:
+    """NRMSE of one step, the free runs (PLACES, AHEAD), a longer one from the first place, and the
+    network."""
     network = fastrnn.EchoStateNetwork(units, seed=seed, **SETTINGS)
     network.fit(series[:TRAINED], series[1 : TRAINED + 1, 0], warmup=WARMUP)
     found = network.predict(series[:-1])[TRAINED:]
     runs = network.generate(AHEAD, [series[p - 499 : p + 1] for p in places(series)])
     longer = network.generate(PLOTTED, series[: places(series)[0] + 1])
-    return float(nrmse(found, series[TRAINED + 1 :, 0], series)), np.stack(runs), longer
+    return float(nrmse(found, series[TRAINED + 1 :, 0], series)), np.stack(runs), longer, network
 
 
 def nrmse(found: np.ndarray, truth: np.ndarray, series: np.ndarray) -> np.ndarray:
@@ -120,7 +124,7 @@ def draw(series, longer, errors, fresh, continued, picture) -> None:
     glass.plot(np.arange(1, PLOTTED + 1), series[first : first + PLOTTED, 0], color="lightgray",
                linewidth=4, label="Mackey-Glass, tau 17")
     glass.plot(np.arange(1, PLOTTED + 1), longer, linewidth=1, label="a free run")
-    glass.set(xlabel="steps of a free run", ylim=(-0.8, 0.7))
+    glass.set(xlabel="steps of a free run", ylabel="value of the series", ylim=(-0.8, 0.7))
     glass.legend(ncols=2, loc="upper center")
     error.semilogy(t, np.median(errors, axis=0), label="median network")
     error.fill_between(t, errors.min(axis=0), errors.max(axis=0), alpha=0.2, label="all networks")
@@ -133,7 +137,7 @@ def draw(series, longer, errors, fresh, continued, picture) -> None:
         axes.plot(np.arange(GIVEN, 100), fresh.targets[row, GIVEN - 1 :, 0], color="gray",
                   linestyle=":", label="the curve")
         axes.plot(np.arange(GIVEN, 100), continued[row, :, 0], label="free run")
-        axes.set(xlabel="sample", ylim=(-1.5, 1.5))
+        axes.set(xlabel="sample", ylabel="value of the curve", ylim=(-1.5, 1.5))
     sine.set_title("sine curves")
     sine.legend(fontsize="small")
     common.save(figure, picture)

@@ -2,12 +2,13 @@
 
     python examples/sine.py                         # about a minute for each
     python examples/sine.py --minutes 0.2
+    python examples/sine.py --epochs 20 --seed 1    # reproducible
 
 An exercise of RWTH Aachen: 10,000 curves of 100 samples, sin(0.15 t / d + p) with d from 1 to 2 and
 a random phase p. Both networks learn to predict the next sample; then they are given the first 30
 samples of fresh curves and go on for 70 more, each prediction being the next input. Prints the mean
-squared error of those 70 and plots it, with some curves, to sine.png. The picture needs pip install
-"fastrnn[plot]".
+squared error of those 70, plots it, with some curves, to sine.png, and saves both models. The norm
+of the gradient is clipped to 5. The picture needs pip install "fastrnn[plot]".
 """
 
 import argparse
@@ -25,8 +26,9 @@ FRESH = 1000  # curves, of another seed
 def main() -> None:
     parser = common.parser(
         "Sine curves continued by an LSTM and an RNN.", curves=10_000,
-        hidden_size=(64, "units of the LSTM"), minutes=(1.0, "for each"), learning_rate=5e-3,
-        batch_size=100, threads=None)
+        hidden_size=(64, "units of the LSTM"), learning_rate=5e-3, batch_size=100,
+        clip_norm=(5.0, "largest norm of the gradient"), threads=None)
+    common.add_length(parser, 1.0, "for each")
     common.run(compare, parser, picture="sine.png")
 
 
@@ -46,6 +48,7 @@ def compare(options: argparse.Namespace) -> None:
               f"{model.score(fresh):.2e}, the {SAMPLES - GIVEN} continued ones {errors.mean():.2e} "
               f"(mean squared error, {FRESH:,} fresh curves); of the median curve "
               f"{np.median(errors.mean(axis=(1, 2))):.2e}")
+        common.save_model(model, options, name.lower())
     draw(fresh, continued, truth, options.picture)
 
 
@@ -53,7 +56,8 @@ def learn(curves, cell, hidden_size, options) -> fastrnn.Model:
     start = time.perf_counter()
     model = fastrnn.train(
         curves, preset="sine", cell=cell, hidden_size=hidden_size, batch_size=options.batch_size,
-        learning_rate=options.learning_rate, minutes=options.minutes, threads=options.threads)
+        learning_rate=options.learning_rate, clip_norm=options.clip_norm, seed=options.seed,
+        threads=options.threads, **common.length_of(options))
     print(f"{cell}: {len(model.history):,} updates in {time.perf_counter() - start:.1f} s")
     return model
 
@@ -67,7 +71,7 @@ def draw(fresh, continued, truth, picture) -> None:
         axes.plot(t, truth[row, :, 0], color="gray", linestyle=":", label="the curve")
         for name, values in continued.items():
             axes.plot(t, values[row, :, 0], label=name)
-        axes.set(xlabel="sample", ylim=(-1.5, 1.5))
+        axes.set(xlabel="sample", ylabel="value of the curve", ylim=(-1.5, 1.5))
     places[0, 0].legend(ncols=4, fontsize="small")
     errors = figure.add_subplot(places[2, 0].get_gridspec()[2, :])
     for axes in places[2]:

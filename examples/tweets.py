@@ -5,7 +5,8 @@
 
 A course homework on short texts. Without FILE the lines of tiny-shakespeare serve as messages.
 An LSTM learns each from a start symbol to a stop symbol; samples during the training show how it
-learns to write messages and to end them. At the end it generates 1,000 and counts the new ones.
+learns to write messages and to end them. At the end it generates 1,000, counts the new ones, and
+saves the model.
 """
 
 import argparse
@@ -21,7 +22,8 @@ LONGEST = 140  # characters
 def main() -> None:
     parser = common.parser(
         "Messages of at most 140 characters.", "one message on each line", hidden_size=256,
-        epochs=2, batch_size=64, learning_rate=5e-3, temperature=0.7, threads=None)
+        epochs=2, batch_size=64, learning_rate=5e-3, temperature=0.7, seed=0,
+        threads=None)
     common.run(learn, parser)
 
 
@@ -49,7 +51,7 @@ def learn(options: argparse.Namespace) -> None:
     model = fastrnn.train(
         corpus, preset="tweets", hidden_size=options.hidden_size, batch_size=options.batch_size,
         learning_rate=options.learning_rate, epochs=options.epochs, threads=options.threads,
-        callback=show, sample_every=0)  # samples of its own, at a temperature
+        seed=options.seed, callback=show, sample_every=0)  # samples of its own, at a temperature
     seconds = time.perf_counter() - began
     characters = int(corpus.records.steps.sum()) * options.epochs
     print(f"{options.epochs} epochs in {seconds:.1f} s, {characters / seconds:,.0f} characters a "
@@ -60,6 +62,7 @@ def learn(options: argparse.Namespace) -> None:
           f"than {LONGEST} characters, {sum(len(text) == LONGEST for text in samples)} were cut "
           f"there, {new.sum()} are new")
     print("\n".join(samples[:10]))
+    common.save_model(model, options, samples=["\n".join(samples[:10])])
 
 
 if __name__ == "__main__":

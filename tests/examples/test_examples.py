@@ -121,8 +121,85 @@ def test_min_char_rnn(tmp_path, text):
     trainer.run(updates=5000)
     smooth = trainer.history.smooth_loss
     assert parts[2:-2:3] == [f"{smooth[n - 1]:.2f}" for n in (5, 50, 500, 5000)]
+    parts[-1] = parts[-1].removesuffix("\nthe model is in min_char_rnn.safetensors\n")
     assert [len(part) for part in parts[3::3]] == [201] * 5
     assert len(set(re.findall(r"[a-z]+", parts[-1])) & set(WORDS)) > 5
+
+
+def test_min_char_rnn_over_epochs(tmp_path, text):
+    """5, 50 and 500 epochs from one command, here fewer; the model keeps the samples."""
+    (tmp_path / "part.txt").write_text(text.read_text()[:300])  # 11 updates in an epoch
+    done = run("min_char_rnn.py", "part.txt", "--epochs", 5, 50, 100, "--seed", 3, "--output",
+               "made", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    parts = re.split(r"\n---- n = ([\d,]+) \((\d+) epochs\), smoothed loss [\d.]+ nats ----\n",
+                     done.stdout)
+    assert parts[1::3] == ["55", "550", "1,100"] and parts[2::3] == ["5", "50", "100"]
+    model = fastrnn.load(tmp_path / "made" / "min_char_rnn.safetensors")
+    assert [at for at, _ in model.history.samples] == [55, 550, 1100]
+    assert all(text in done.stdout for _, text in model.history.samples)
+    assert model.config["seed"] == 3
+
+
+SHORT = {"memorization.py": ("--length", 2, "--hidden-size", 8, "--sequences", 500),
+         "memory_with_blanks.py": ("--blanks", 1, "--hidden-size", 8, "--sequences", 500),
+         "sine.py": ("--curves", 300, "--hidden-size", 8),
+         "compare_cells.py": ("small.txt", "--hidden-size", 8, "--esn-size", 20)}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_lengths_other_than_time_are_reproducible(tmp_path, text, name):
+    text.write_text(text.read_text() * 4)
+    stem = name.removesuffix(".py")
+
+    def blocks(out, *arguments):
+        done = run(name, *SHORT[name], "--output", out, *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / out / f"{stem}.png").stat().st_size > 10_000
+        paths = sorted((tmp_path / out).glob(f"{stem}-*.safetensors"))
+        return [fastrnn.load(path) for path in paths]
+
+    first, again = blocks("a", "--updates", 12), blocks("b", "--updates", 12)
+    assert len(first) == (5 if stem == "compare_cells" else 2)
+    for one, other in zip(first, again, strict=True):
+        assert one.block.tobytes() == other.block.tobytes()
+        assert one.history.loss.tobytes() == other.history.loss.tobytes()
+        assert len(one.history) in (0, 12)  # ridge regression makes no updates
+        assert bool(one.history.samples) is (one.vocabulary is not None)
+    for one, other in zip(first, blocks("c", "--epochs", 1, "--seed", 1), strict=True):
+        assert one.block.tobytes() != other.block.tobytes()
+    done = run(name, *SHORT[name], "--epochs", 1, "--minutes", 1, cwd=tmp_path)
+    assert done.returncode == 2 and "not allowed with argument" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["memorization.py", "memory_with_blanks.py"])
+def test_nine_symbols_and_one_hot_vectors(tmp_path, name):
+    done = run(name, *SHORT[name], "--symbols", 9, "--one-hot", "--epochs", 1, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for path in tmp_path.glob("*.safetensors"):
+        sizes = fastrnn.load(path).sizes  # 9 symbols, blank and delimiter; no delimiter to predict
+        assert (sizes.input_size, sizes.input_symbols, sizes.output_symbols) == (11, 0, 10)
+
+
+def test_one_hot_vectors_are_the_ids():
+    ids = fastrnn.tasks.memorization(7, 3, 4, blanks=2, seed=5)
+    vectors = common.one_hot(ids)
+    assert np.array_equal(vectors.inputs.argmax(2), ids.inputs) and (
+        vectors.inputs.sum(2) == 1).all()
+    assert np.array_equal(vectors.targets, ids.targets) and vectors.sizes.outputs == 5
+
+
+def test_sine_clips_at_the_document_s_threshold(tmp_path):
+    done = run("sine.py", "--curves", 200, "--hidden-size", 4, "--updates", 2, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert " ".join(done.stdout.split()).count(", gradient norm at most 5 ") == 2
+
+
+def test_every_panel_has_the_names_of_both_axes():
+    for path in EXAMPLES.glob("*.py"):
+        source = path.read_text()
+        for call in re.findall(r"\.set\((?:[^()]|\([^()]*\))*\)", source):
+            assert ("xlabel" in call) == ("ylabel" in call), (path, call)
 
 
 def test_min_char_rnn_refuses_in_one_message(tmp_path):
