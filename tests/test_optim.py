@@ -161,6 +161,19 @@ def test_clip_norm():
     assert np.allclose(grads["a"], [1.5, 0]) and np.allclose(grads["b"], [[0, 2], [6, 0]])
 
 
+@pytest.mark.parametrize(("dtype", "huge"), [("float32", 1e30), ("float64", 1e200)])
+def test_clip_norm_where_squares_overflow(dtype, huge):
+    grads = {"a": np.array([3 * huge, 0], dtype),
+             "b": np.array([4 * huge], dtype)}
+    assert optim.clip_norm_(grads, 10.0) == pytest.approx(5 * huge, rel=1e-6)
+    assert np.allclose(grads["a"], [6, 0]) and np.allclose(grads["b"], [8])
+    for wrong in (np.nan, np.inf):
+        grads = {"a": np.ones(2, dtype), "b": np.array([wrong], dtype)}
+        with pytest.raises(ValueError, match="grads have NaN or infinity"):
+            optim.clip_norm_(grads, 1.0)
+        assert grads["a"].tolist() == [1, 1]
+
+
 def test_bad_input():
     params = {"W": np.ones((2, 3))}
     optimizer = optim.AdaGrad(params)

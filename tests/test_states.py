@@ -85,6 +85,13 @@ def test_damaged_bytes_are_refused():
             rebuild(kind, wrong)
 
 
+def test_a_trainer_says_what_is_pickled():
+    trainer = fastrnn.Trainer(trained(1), fastrnn.Corpus.from_text(TEXT), progress=False)
+    for copied in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="take trainer.model, or trainer.save"):
+            copied(trainer)
+
+
 # ---- optimizers ----
 
 OPTIMIZERS = [

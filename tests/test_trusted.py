@@ -21,19 +21,28 @@ def sources():
     return {
         "text": corpus_of(),
         "held out": corpus_of().hold_out(0.2, 0)[0],
-        "records": fastrnn.Corpus.from_records(["abc", "de", "f"] * 4, ["x", "y", "x"] * 4),
-        "numbers": fastrnn.Sequences(numbers, numbers, lengths=[5, 4, 3, 5, 5, 2]),
-        "symbols": fastrnn.Sequences(RNG.integers(0, 4, (6, 5)), RNG.integers(0, 4, (6, 5))),
+        "records": fastrnn.Corpus.from_records(
+            ["abc", "de", "f"] * 4, ["x", "y", "x"] * 4).weighted({"y": 3.0}),
+        "numbers": fastrnn.Sequences(numbers, numbers, lengths=[5, 4, 3, 5, 5, 2],
+                                     weights=RNG.uniform(0, 1, (6, 5))),
+        "symbols": fastrnn.Sequences(RNG.integers(0, 4, (6, 5)), RNG.integers(0, 4, (6, 5)),
+                                     symbols=4, class_weights=[1, 2, 3, 4]),
     }
 
 
+@pytest.mark.parametrize("copied", [
+    lambda x: x, copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x)),
+    lambda x: pickle.loads(pickle.dumps(x, 2))],
+    ids=["itself", "copy", "deepcopy", "pickle", "protocol 2"])
 @pytest.mark.parametrize(("kind", "name"), [
     *((kind, "ids") for kind in ("text", "held out", "records")),
-    *(("records", f"records.{name}") for name in ("starts", "steps", "labels")),
+    *(("records", f"records.{name}") for name in ("starts", "steps", "labels", "weights")),
     *((kind, name) for kind in ("numbers", "symbols")
-      for name in ("inputs", "targets", "mask", "lengths", "ends"))])
-def test_the_arrays_of_a_source_are_read_only(kind, name):
-    owner = sources()[kind]
+      for name in ("inputs", "targets", "mask", "lengths", "ends", "weights"))])
+def test_the_arrays_of_a_source_are_read_only(kind, name, copied):
+    source = sources()[kind]
+    owner = copied(source)
+    assert owner.fingerprint() == source.fingerprint()
     *path, last = name.split(".")
     for part in path:
         owner = getattr(owner, part)

@@ -239,11 +239,23 @@ def clip_norm_(grads: Mapping[str, Array], c: float) -> float:
     -------
     float
         The norm before.
+
+    Raises
+    ------
+    ValueError
+        The gradients have NaN or infinity; none has changed.
     """
     c = positive_float("c", c)
     arrays = [changeable(f'grads["{name}"]', g) for name, g in grads.items()]
     with one_thread_for(max((g.size for g in arrays), default=0)):
-        norm = math.sqrt(sum(float(np.vdot(g, g)) for g in arrays))
+        with np.errstate(over="ignore"):
+            norm = math.sqrt(sum(float(np.vdot(g, g)) for g in arrays))
+    if not math.isfinite(norm):  # squares overflow, or the gradients are not finite
+        if not all(np.isfinite(g).all() for g in arrays):
+            raise ValueError("grads have NaN or infinity, which no scale mends: take a smaller "
+                             "learning rate, or look for the first step where they come up")
+        most = max(float(np.abs(g).max()) for g in arrays if g.size)
+        norm = most * math.sqrt(sum(float(np.square(g / most, dtype=float).sum()) for g in arrays))
     if norm > c:
         for g in arrays:
             g *= c / norm

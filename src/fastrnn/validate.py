@@ -103,6 +103,12 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
     return freeze(array.copy())
 
 
+def all_frozen(state: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of an object that was copied or unpickled, its arrays `frozen` again."""
+    return {name: frozen(value) if isinstance(value, np.ndarray) else value
+            for name, value in state.items()}
+
+
 def dtype_name(dtype: Any) -> str:
     """NumPy's name of a dtype; anything else as text, for the error that follows."""
     try:

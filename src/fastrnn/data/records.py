@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..settings import TOO_LONG
-from ..validate import choice, frozen, positive_int
+from ..validate import all_frozen, choice, frozen, positive_int
 from .vocabulary import START, STOP, Vocabulary
 
 
@@ -46,6 +46,9 @@ class Records:
             array = getattr(self, name)
             if array is not None:
                 object.__setattr__(self, name, frozen(array))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # of a copy, or from a pickle
+        vars(self).update(all_frozen(state))
 
     def __len__(self) -> int:
         """Number of records."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..validate import choice, positive_int, suggestion, weights_of
+from ..validate import all_frozen, choice, positive_int, suggestion, weights_of
 from .vocabulary import Vocabulary
 
 READ_STEPS = 256  # time steps of a text that a network reads in one call
@@ -183,6 +183,9 @@ class Source(ABC):
     labels: tuple[str, ...] = ()
     predictions: int
     splits: tuple[str, ...] = ("end",)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # of a copy, or from a pickle
+        vars(self).update(all_frozen(state))
 
     @property
     @abstractmethod

@@ -132,6 +132,10 @@ class Trainer:
         self._updates = Updates(model, self._reading, self.config, history, self.threads,
                                 self._validation.every > 0)
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a Trainer is neither copied nor pickled, but its model is: take "
+                        "trainer.model, or trainer.save(path) and Trainer.from_checkpoint")
+
     @property
     def history(self) -> History:
         return self._updates.history
