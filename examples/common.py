@@ -105,7 +105,8 @@ def load_text(file: str | None, data_set: str, at_most: int | None = None,
         return fastrnn.Corpus.from_file(file, **settings)
     try:
         return fastrnn.datasets.load(data_set, **settings)
-    except OSError:
+    except OSError as error:  # it says from where to get the text, and where to put it
+        print(f"{error}; or give the path of any text as FILE")
         print(instead(data_set, "Python's documentation"), flush=True)
     topics = fastrnn.datasets.load("pydoc-topics")
     text = topics.vocabulary.decode(topics.ids)[:at_most]

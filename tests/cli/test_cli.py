@@ -157,6 +157,28 @@ def test_a_model_without_samples(call):
     assert (code, out) == (0, "") and "holds no samples: train with --sample-every" in err
 
 
+def test_the_accuracy_is_shown(call):
+    """In the bar, the closing lines, the picture and info."""
+    pytest.importorskip("matplotlib")
+    code, out, err = call("train", "book.txt", *SMALL, "--epochs", 3, "--accuracy", "--plot",
+                          "a.png")
+    assert code == 0
+    history = fastrnn.load("model.safetensors").history
+    last = history.accuracy[-1]
+    assert len(history.accuracy) == 3 and history.updates_per_epoch == len(history) / 3
+    said = f"after 3 epochs the likeliest char is the right one for {last:.2%} of the training data"
+    assert f"accuracy    {said}" in " ".join(out.split("\n            "))
+    assert err.rpartition("loss ")[2].split(", ")[1] == f"accuracy {last:.1%}"
+    assert re.search(rf"^accuracy at the end +{said}$", call("info", "model.safetensors")[1], re.M)
+    axes = history.plot()
+    (right,) = [other for other in axes.figure.axes if other is not axes]
+    (line,) = right.lines
+    assert line.get_xdata().tolist() == [len(history) // 3 * n for n in (1, 2, 3)]
+    assert line.get_ydata().tolist() == history.accuracy.tolist()
+    assert "accuracy" in right.get_ylabel()
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["loss", "accuracy"]
+
+
 def test_names_of_char_rnn_and_torch_rnn(call):
     assert call("train", "book.txt", "--rnn_size", 8, "--seq_length", 5, "--batch_size", 2,
                 "--max_epochs", 1, "--learning_rate", 0.02, "--grad_clip", 3, "--no-progress",

@@ -227,6 +227,28 @@ def test_alice_words(tmp_path):
     assert len(likely) == 2
     assert all(len(text.split(" ")) == 42 for text in likely)  # with the two given
     assert (tmp_path / "made" / "alice_words.png").stat().st_size > 10_000
+    for cell in ("lstm", "rnn"):  # each epoch, from the history
+        model = fastrnn.load(tmp_path / "made" / f"alice_words-{cell}.safetensors")
+        epochs = re.findall(rf"^{cell}, epoch +(\d+): loss (\S+) nats per word, accuracy (\S+)% of",
+                            done.stdout, re.M)
+        assert [int(number) for number, *_ in epochs] == [*range(1, 31)]
+        losses = model.history.loss.reshape(30, -1).mean(1) / 50
+        assert [loss for _, loss, _ in epochs] == [f"{loss:.4f}" for loss in losses]
+        assert [part for *_, part in epochs] == [f"{100 * a:.2f}" for a in model.history.accuracy]
+        assert [text in done.stdout for _, text in model.history.samples] == [True, True]
+
+
+def test_alice_words_by_its_options(tmp_path):
+    words = "alice was not a bit hurt and she jumped up on to her feet in a moment " * 12
+    (tmp_path / "alice.txt").write_text(words)
+    done = run("alice_words.py", "alice.txt", "--epochs", 1, "--seq-length", 7, "--words", 5,
+               "--first", 60, "--seed", 2, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "alice.txt: 60 words, 16 distinct" in done.stdout
+    assert "batches of 30 x 7 words" in done.stdout
+    likely = re.findall(r"5 words, most likely ----\n(.*)\n", done.stdout)
+    assert [len(text.split(" ")) for text in likely] == [7, 7]
+    assert fastrnn.load(tmp_path / "alice_words-rnn.safetensors").config["seed"] == 2
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -453,6 +475,8 @@ def test_texts_of_a_fresh_clone(tmp_path, name, arguments, expected):
     assert out.count("takes its place") == (2 if name == "goblet.py" else 1)
     assert (f"the data set {text} is not here and could not be downloaded (data/README.md says how "
             "to get it by hand): Python's documentation takes its place\n") in out
+    assert "get it by hand and put it in data/" in out
+    assert "or give the path of any text as FILE" in out
     assert re.search(expected, out)
 
 

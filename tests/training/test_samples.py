@@ -192,3 +192,19 @@ def test_samples_of_a_damaged_file(tmp_path, corpus, samples):
     write(path, tensors, about)
     with pytest.raises(ValueError, match="damaged"):
         fastrnn.load(path)
+
+
+@pytest.mark.parametrize("value", [0, -1, "3", 1.5, True])
+def test_updates_per_epoch_of_a_damaged_file(tmp_path, corpus, value):
+    from fastrnn.files.store import write
+
+    path = tmp_path / "m.safetensors"
+    model = train(corpus, **SIZES, updates=10)
+    assert model.history.updates_per_epoch == 116
+    model.save(path)
+    assert fastrnn.load(path).history.updates_per_epoch == 116
+    tensors, about = model.stored()
+    about["history"]["updates_per_epoch"] = value
+    write(path, tensors, about)
+    with pytest.raises(ValueError, match="damaged"):
+        fastrnn.load(path)

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from ..kernels.build import build_info
-from ..model.history import History, in_words
+from ..model.history import History, accuracy_in_words, in_words
 from ..model.model import Model
 from ..presets import PLAN
 from ..screen import show
@@ -79,6 +79,8 @@ def _losses(history: History, unit: str, best_update: int) -> dict[str, Any]:
                   "at update": history.valid_updates[best]}
     elif best_update:
         about["best model"] = f"after {best_update} updates (lowest smoothed loss)"
+    if history.accuracy.size:
+        about["accuracy at the end"] = accuracy_in_words(history, unit)
     if history.one_stream and len(history):
         about["smoothed loss"] = (f"{history.smooth_loss[-1]:.2f} nats per window of "
                                   f"{history.seq_length:g} {unit}s")

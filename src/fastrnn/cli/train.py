@@ -11,7 +11,7 @@ from ..cells import CELLS
 from ..data import datasets
 from ..data.corpus import Corpus
 from ..files.store import check_writable, existing, is_ours
-from ..model.history import averaged, in_words
+from ..model.history import accuracy_in_words, averaged, in_words
 from ..model.model import Model
 from ..plots import check_kind, drawn_here
 from ..presets import PLAN, PRESETS
@@ -179,6 +179,8 @@ def _report(model: Model, corpus: Corpus, path: str, given: dict[str, Any], seco
         lines["validation"] = (
             f"{in_words(history.valid_loss[best], history.measure, unit)}, the lowest, after "
             f"{history.valid_updates[best]:,} updates: that model is the one kept")
+    if history.accuracy.size:
+        lines["accuracy"] = accuracy_in_words(history, unit)
     if history.one_stream and n:
         lines["smoothed"] = (f"{history.smooth_loss[-1]:.2f} nats per window of "
                              f"{history.seq_length:g} {unit}s (0.999 s + 0.001 loss)")

@@ -46,6 +46,8 @@ class History:
         The last 1,000 of them are kept, and of long ones the last million characters.
     seq_length : float or None
         Mean number of predictions in one sequence or window; None before training.
+    updates_per_epoch : int or None
+        Of the run; None before training, and in files of earlier versions.
     one_stream : bool
         Whether a text was read as one stream (batch_size 1) at a constant learning rate, as in the
         classic character model: then `smooth_loss` is shown too, and `plot` draws it.
@@ -62,6 +64,7 @@ class History:
         valid_updates: ArrayLike = (), accuracy: ArrayLike = (), learning_rate: ArrayLike = (), *,
         seq_length: float | None = None, measure: tuple[str, str] = ("nats", "symbol"),
         one_stream: bool = False, samples: Iterable[tuple[int, str]] = (),
+        updates_per_epoch: int | None = None,
     ) -> None:
         # loss, smoothed loss and learning rate, each piece (3, updates)
         self._pieces = [np.array([loss, smooth_loss, learning_rate], np.float64)]
@@ -72,7 +75,7 @@ class History:
         self.valid_updates = np.array(valid_updates, np.int64)
         self.accuracy = np.array(accuracy, np.float64)
         self.seq_length, self.measure, self.one_stream = seq_length, measure, one_stream
-        self.samples = list(samples)
+        self.samples, self.updates_per_epoch = list(samples), updates_per_epoch
         self.stopped = ""
 
     def extend(self, loss: NDArray[np.float64], smooth_loss: NDArray[np.float64],
@@ -172,6 +175,17 @@ class History:
         samples = f", {self.count_samples()}" if self.samples else ""
         return f"<History of {len(self)} updates{samples}{last}{f' ({kind})' if last else ''}>"
 
+    def _plot_accuracy(self, axes: Any) -> None:
+        """Draw the accuracy after each epoch, with an axis of its own."""
+        epoch = self.updates_per_epoch or len(self) // len(self.accuracy)
+        right = axes.twinx()
+        right.plot(epoch * np.arange(1, len(self.accuracy) + 1), self.accuracy, color="C2",
+                   marker=".", label="accuracy")
+        right.set(ylabel="accuracy on the training data (fraction)", ylim=(0, 1.02))
+        lines = [*axes.get_lines(), *right.get_lines()]
+        axes.legend(lines, ["loss" if str(line.get_label()).startswith("_") else line.get_label()
+                            for line in lines])
+
     def count_samples(self) -> str:
         """How many samples there are, in words."""
         return f"{len(self.samples):,} sample{'s' * (len(self.samples) != 1)}"
@@ -179,8 +193,8 @@ class History:
     def plot(self, path: str | os.PathLike[str] | None = None, *, ax: Any = None) -> Any:
         """Plot the training loss of one prediction against the updates, with validations also the
         validation loss; for a text read as one stream without validation the smoothed loss of a
-        window, as in the courses. Short lines at the lower edge are
-        the updates of the samples.
+        window, as in the courses. Accuracies have an axis on the right. Short lines at the lower
+        edge are the updates of the samples.
 
         Parameters
         ----------
@@ -216,6 +230,8 @@ class History:
             axes.plot(self.valid_updates, self.valid_loss, marker=".", label="validation")
             axes.legend()
         axes.set(xlabel="update", ylabel=label)
+        if self.accuracy.size:
+            self._plot_accuracy(axes)
         if self.samples:
             axes.vlines([at for at, _ in self.samples], 0, 0.02, color="black", linewidth=1,
                         transform=axes.get_xaxis_transform())
@@ -223,6 +239,13 @@ class History:
         axes.grid(alpha=0.3)
         write(axes, path)
         return axes
+
+
+def accuracy_in_words(history: History, unit: str) -> str:
+    """The last accuracy for the screen."""
+    epochs = len(history.accuracy)
+    return (f"after {epochs} epoch{'s' * (epochs != 1)} the likeliest {unit} is the right one for "
+            f"{history.accuracy[-1]:.2%} of the training data")
 
 
 def averaged(updates: Any) -> Any:

@@ -38,6 +38,7 @@ def stored(
     tensors |= {f"history.{name}": getattr(history, name) for name in HISTORY}
     return tensors, {"model": network.config, "history": {
         "seq_length": history.seq_length, "one_stream": history.one_stream,
+        "updates_per_epoch": history.updates_per_epoch,
         "samples": history.samples}}
 
 
@@ -84,6 +85,9 @@ def restore(
     seq_length = about["history"]["seq_length"]
     if seq_length is not None:
         seq_length = positive_float("seq_length", seq_length, most=1e30)
+    per_epoch = about["history"].get("updates_per_epoch")  # since format 7
+    if per_epoch is not None:
+        positive_int("updates_per_epoch", per_epoch)
     samples = _checked_samples(about["history"].get("samples", []), lengths["loss"])
     for name, p in network.params.items():
         p[:] = tensors[name]
@@ -91,7 +95,8 @@ def restore(
     history = History(
         *(tensors[f"history.{name}"] for name in HISTORY), seq_length=seq_length,
         measure=MEASURES[network.config["loss"]],
-        one_stream=about["history"].get("one_stream") is True, samples=samples)
+        one_stream=about["history"].get("one_stream") is True, samples=samples,
+        updates_per_epoch=per_epoch)
     return history, known, starts
 
 

@@ -96,8 +96,8 @@ class Plan:
 
     @property
     def pace(self) -> float:
-        """Updates of the compiled loop in a second."""
-        return self._done / self._busy
+        """Updates of the compiled loop in a second; 0 before the first."""
+        return self._done / self._busy if self._done else 0.0
 
     def _left(self) -> float:
         """Seconds left before the last validation."""

@@ -117,7 +117,8 @@ class Trainer:
         if self.checkpoint is not None:
             check_writable(self.checkpoint, self.overwrite)
         history = model.history = History(
-            seq_length=self._reading.predictions, measure=MEASURES[model.config["loss"]],
+            seq_length=self._reading.predictions, updates_per_epoch=self.updates_per_epoch,
+            measure=MEASURES[model.config["loss"]],
             one_stream=corpus.vocabulary is not None and self._reading.order is None
             and self.config["batch_size"] == 1 and self.config["schedule"] == "constant")
         self._validation = Validation(held_out, self.config, self.updates_per_epoch,
@@ -286,10 +287,7 @@ class Trainer:
             if stop:
                 break
             self._advance(plan)
-            if not bar.disable:
-                symbols = plan.pace * self._reading.predictions * self.config["batch_size"]
-                bar.set_description_str(_status(self, symbols), refresh=False)
-            plan.advance(bar, self.update)
+            self._move(bar, plan)
             if interrupted():
                 return "interrupted"
             if plan.save_is_due(self.update):
@@ -297,8 +295,15 @@ class Trainer:
                 plan.saved()
         if plan.whole and stop != "patience":
             self._validate(interrupted)
-            plan.advance(bar, self.update)
+            self._move(bar, plan)
         return stop
+
+    def _move(self, bar: "tqdm[Any]", plan: Plan) -> None:
+        """Show on the bar how far the run is."""
+        if not bar.disable and plan.pace:
+            symbols = plan.pace * self._reading.predictions * self.config["batch_size"]
+            bar.set_description_str(_status(self, symbols), refresh=False)
+        plan.advance(bar, self.update)
 
     def _advance(self, plan: Plan) -> None:
         """Make the updates until something may be due; where they diverge, go back to the last good
@@ -508,6 +513,8 @@ def _status(trainer: Trainer, pace: float) -> str:
     shown = "{:.4g}" if history.measure[0] == "squared error" else "{:.3f}"
     last = history.valid_loss[-1:]
     valid = f" (validation {shown.format(last[0])})" if last.size else ""
+    if history.accuracy.size:
+        valid += f", accuracy {history.accuracy[-1]:.1%}"
     return (f"loss {shown.format(history.recent_loss())}{valid}, "
             f"epoch {trainer.update / trainer.updates_per_epoch:.2f}, "
             f"{tqdm.format_sizeof(pace)} {trainer.corpus.unit}s/s")
