@@ -449,7 +449,7 @@ def test_the_bar_tells_the_validation_loss(corpus, capsys):
     trainer = make(corpus, progress=True, valid_fraction=0.2, valid_every=10, updates=40)
     trainer.run()
     err = capsys.readouterr().err
-    loss, valid = trainer.history.train_loss[-1], trainer.history.valid_loss[-2]
+    loss, valid = trainer.history.train_loss[-1], trainer.history.valid_loss[-1]
     assert f"| loss {loss:.3f} (validation {valid:.3f}), epoch " in err
     make(corpus, progress=True, updates=40).run()
     assert "validation" not in capsys.readouterr().err
