@@ -110,6 +110,8 @@ typedef struct {
     const void *labels;      /* [N][C]: the probability of each label, where there are any */
     const uint8_t *mask;     /* [T][N]: whether a prediction counts, 0 in padding; NULL: all do */
     const double *weights;   /* [T][N]: factors of the losses, 0 or more; NULL: all 1 */
+    const double *units;     /* [K]: factors of squared errors, in the losses that are reported and
+                              * not in the gradient; NULL: all 1 */
 } fastrnn_batch;
 
 /* Threads that work together; all zero at first but for `helpers`, threads that are in help().
@@ -153,6 +155,7 @@ typedef struct {
     const void *x, *y;
     const uint8_t *mask;         /* whether a step counts; NULL: all do */
     const double *weights;       /* factor of the loss of each step; NULL: all 1 */
+    const double *units;         /* as in a batch */
     const fastrnn_bits *bits;    /* a source for each slice; NULL: no dropout */
     void *state;                 /* [N][P] after the last window; the next one starts from it, or
                                   * from zero where its position is 0 */

@@ -131,7 +131,7 @@ static void cross_entropy(const fastrnn_batch *b, int first, int n, int N, int K
     }
 }
 
-/* o becomes 2 (o - y) / (K rows), losses are the mean of (o - y)^2 over the K numbers. */
+/* o becomes 2 (o - y) / (K rows), losses are the mean of units (o - y)^2 over the K numbers. */
 static void squared_error(const fastrnn_batch *b, int first, int n, int N, int K, int row,
                           const real *bias, real *o, double *losses) {
     const real scale = (real)2 / ((real)K * (real)rows_that_count(b, N));
@@ -145,7 +145,7 @@ static void squared_error(const fastrnn_batch *b, int first, int n, int N, int K
             const real *y = (const real *)b->y + step_of(b, first + i % n, i / n) * K;
             for (int k = 0; k < K; k++) {
                 const real error = o[k] + bias[k] - y[k];
-                sum += (double)error * (double)error;
+                sum += (b->units ? b->units[k] : 1) * ((double)error * (double)error);
                 o[k] = (real)weight * scale * error;
             }
         }

@@ -23,7 +23,8 @@ static fastrnn_batch read_batch(const training *t, int64_t update) {
     fastrnn_batch b = {.T = lengths ? 0 : t->net->T, .inputs = t->ids ? inputs : NULL, .x = t->x,
                        .targets = t->target_ids ? targets : NULL, .y = t->y, .starts = starts,
                        .lengths = lengths, .mask = lengths ? t->marks : NULL,
-                       .labels = t->label_weights, .weights = t->weights ? t->factors : NULL};
+                       .labels = t->label_weights, .weights = t->weights ? t->factors : NULL,
+                       .units = t->units};
     for (int n = 0; lengths && n < N; n++) b.T = lengths[n] > b.T ? (int)lengths[n] : b.T;
     for (int n = 0; n < N; n++) {
         const int64_t first = starts ? starts[n] : n * t->length + t->position;

@@ -74,6 +74,7 @@ def runs():
                     "dtype": dtype, "batch_size": 4, "optimizer": "rmsprop",
                     "valid_fraction": 0.25, "epochs": 2,
                     "valid_split": "random" if source == "records" else "end",
+                    "scale": False,
                     "accuracy": source != "numbers"}
     for dtype in DTYPES:
         for optimizer, more in (("adagrad", {}), ("rmsprop", {"decay_rate": 0.8}), ("adam", {}),
@@ -193,7 +194,7 @@ RESUMED = {  # file -> source, the arguments that made it
     "records": ("records", {"cell": "memory", "batch_size": 5, "balance": "labels"}),
     "symbols": ("symbols", {"cell": "gru", "batch_size": 4, "accuracy": True}),
     "numbers": ("numbers", {"cell": "rnn", "batch_size": 4, "valid_fraction": 0.2,
-                            "valid_split": "end"}),
+                            "valid_split": "end", "scale": False}),
     "esn": ("text", {"cell": "esn", "batch_size": 3, "density": 0.5}),
 }
 

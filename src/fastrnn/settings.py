@@ -240,6 +240,9 @@ class LoopSettings(TypedDict, total=False):
         "that begin at every offset, in random order, each from the zero state.")]
     balance: Annotated[str | None, one_of(
         None, ("labels",), "For records: sample each label equally often.")]
+    scale: Annotated[bool, Setting(True, boolean, "For sequences of numbers: scale inputs and "
+        "targets inside the model by their means and standard deviations in the training data, "
+        "each number by itself; predictions and losses are in the units of the data.")]
     optimizer: Annotated[str, one_of("adagrad", LEARNING_RATES, "The update rule.")]
     learning_rate: Annotated[float | None, Setting(None, partial(positive_float, most=1e6),
         "Learning rate; where not given 0.1 for adagrad and sgd, 0.001 for rmsprop and adam.")]

@@ -203,7 +203,7 @@ def trainer_of(sequences, model=None, **keywords):
     model = model or fastrnn.Model(sequences.sizes, cell="lstm", hidden_size=7, dtype="float64")
     return fastrnn.Trainer(model, sequences, **(dict(
         batch_size=5, optimizer="adam", learning_rate=0.01, clip_value=None, clip_norm=0.5,
-        progress=False, seed=4) | keywords))
+        progress=False, seed=4, scale=False) | keywords))
 
 
 @BOTH

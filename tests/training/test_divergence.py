@@ -209,8 +209,11 @@ def test_a_run_tells_a_sudden_rise(corpus):
 def test_a_loss_of_guessing():
     numbers = np.random.default_rng(0).normal(size=(5, 9, 2))
     sequences = fastrnn.Sequences(numbers[:, :-1], numbers[:, 1:])
-    trainer = fastrnn.Trainer(fastrnn.Model(sequences.sizes), sequences, progress=False)
-    assert trainer._updates.guess == pytest.approx(np.abs(numbers[:, 1:]).max() ** 2)
+    targets = numbers[:, 1:]
+    for scale, off in ((False, targets), (True, targets - targets.mean((0, 1)))):
+        trainer = fastrnn.Trainer(fastrnn.Model(sequences.sizes), sequences, progress=False,
+                                  scale=scale)
+        assert trainer._updates.guess == pytest.approx(np.abs(off).max() ** 2)
     text = corpus_of()
     for loss in ("cross_entropy", "binary_cross_entropy"):
         model = fastrnn.Model(text.vocabulary, loss=loss, init_scale=0.0, hidden_size=4)

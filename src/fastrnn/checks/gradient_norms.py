@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import kernels
 from ..cells import kernel_cell, tensor_shapes
 from ..data.corpus import Corpus
+from ..data.scaling import Scaling, scaled
 from ..data.sequences import Sequences
 from ..data.source import Source
 from ..files.store import short
@@ -212,6 +213,9 @@ def _norms(model: Model, x: NDArray[Any], y: NDArray[Any],
     W, b = model.params["head.W"], model.params["head.b"]
     table = model.params.get("embedding.W", np.eye(max(1, model.sizes.input_symbols)))
     x = x if x.ndim == 3 else table[x]  # (N, T, D)
+    scaling = model.scaling or Scaling()
+    x = x if scaling.inputs is None else scaled(x, scaling.inputs)
+    y = y if scaling.targets is None else scaled(y, scaling.targets)
     if labels is not None:  # their probabilities are inputs of every step
         C = np.asarray(probabilities(model.config["labels"], labels, N, model.block.dtype))
         x = np.concatenate([x, np.broadcast_to(C[:, None], (N, T, C.shape[1]))], axis=2)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as OneOf
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..validate import (
     read_masked,
     weights_of,
 )
+from .scaling import Scaling, scaled, statistics
 from .source import (
     READ_STEPS,
     ROWS,
@@ -134,6 +136,7 @@ class Sequences(Source):
         for name in ("mask", "lengths", "ends"):
             setattr(self, name, freeze(getattr(self, name)))
         self.weights = self._weights(weights, class_weights)
+        self._units: NDArray[np.float64] | None = None  # of scaled targets
         self._fingerprint: str | None = None
 
     def _weights(self, given: ArrayLike | None, classes: Any) -> NDArray[np.float64] | None:
@@ -190,6 +193,8 @@ class Sequences(Source):
         arrays = {"x" if x.ndim == 3 else "ids": x, "targets": y, "mask": self.mask}
         if self.weights is not None:
             arrays["weights"] = self.weights
+        if self._units is not None:
+            arrays["units"] = self._units
         return Reading(arrays, updates, self.predictions / n, order)
 
     def batches(self, dtype: np.dtype[Any], *, streams: int = 1,
@@ -213,7 +218,47 @@ class Sequences(Source):
                   for name, array in (("inputs", self.inputs), ("targets", self.targets))}
         if self.weights is not None:
             arrays["weights"] = np.ascontiguousarray(self.weights[rows].T)
+        if self._units is not None:
+            arrays["units"] = self._units
         return arrays | {"mask": np.ascontiguousarray(mask.T).view(np.uint8), "lengths": lengths}
+
+    def scaling(self) -> Scaling | None:
+        """Inputs count at the steps up to the last one that counts, targets where they count."""
+        read = np.arange(self.mask.shape[1]) < self.ends[:, None]
+        x, y = (statistics(name, array[where]) if array.ndim == 3 else None for name, array, where
+                in (("inputs", self.inputs, read), ("targets", self.targets, self.mask)))
+        return Scaling(x, y)
+
+    def scaled(self, scaling: Scaling | None) -> "Sequences":
+        if scaling is None or not scaling.tensors:
+            return self
+        other = copy(self)
+        inside = np.arange(self.mask.shape[1]) < self.lengths[:, None]
+        for name, by, where in (("inputs", scaling.inputs, inside),
+                                ("targets", scaling.targets, self.mask)):
+            if by is not None:
+                numbers = np.where(where[..., None], scaled(getattr(self, name), by), 0.0)
+                setattr(other, name, freeze(numbers))
+        other._units = scaling.units
+        return other
+
+    def target_mean(self) -> NDArray[np.float64] | None:
+        if self.targets.ndim != 3:
+            return None
+        weights = self.mask if self.weights is None else self.weights
+        return np.average(self.targets[self.mask], axis=0, weights=weights[self.mask])
+
+    def error_of(self, prediction: NDArray[np.float64]) -> float:
+        errors = ((self.targets - prediction) ** 2).mean(axis=2)
+        weights = self.mask if self.weights is None else self.weights
+        return float(np.average(errors[self.mask], weights=weights[self.mask]))
+
+    def part(self, steps: int) -> "Sequences":
+        n, T = self.mask.shape
+        rows = np.unique(np.linspace(0, n - 1, max(1, steps // T)).astype(int))
+        if len(rows) == n or not (self.weights is None or self.weights[rows].any()):
+            return self
+        return self[rows]
 
     def fingerprint(self) -> str:
         if self._fingerprint is None:  # the arrays do not change

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..validate import all_frozen, choice, positive_int, suggestion, weights_of
+from .scaling import Scaling
 from .vocabulary import Vocabulary
 
 READ_STEPS = 256  # time steps of a text that a network reads in one call
@@ -245,6 +246,30 @@ class Source(ABC):
     def padded(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The inputs (N, T, ...) of all rows and their lengths (N,)."""
         raise ValueError(f"{self.name} is no batch of sequences: give ids (N, T)")
+
+    def scaling(self) -> Scaling | None:
+        """The scaling by the means and deviations of the numbers; None where there are none."""
+        return None
+
+    def scaled(self, scaling: Scaling | None) -> "Source":
+        """The same data, its numbers scaled, with losses in the units of the data all the same."""
+        if scaling is not None and scaling.tensors:
+            raise ValueError(f"{self.name} cannot be scaled as the numbers of this model are: "
+                             "train it with scale=False")
+        return self
+
+    def target_mean(self) -> NDArray[np.float64] | None:
+        """The mean (K,) of the numbers to predict, weighted as their losses are; None for symbols,
+        and for a source that cannot tell `error_of`."""
+        return None
+
+    def error_of(self, prediction: NDArray[np.float64]) -> float:
+        """The squared error of one prediction (K,) everywhere."""
+        raise NotImplementedError
+
+    def part(self, steps: int) -> "Source":
+        """Rows of all parts, of at most about so many steps."""
+        return self
 
     def digests(self) -> NDArray[np.uint64]:
         """The sorted hashes of the records; empty for other sources."""

@@ -48,7 +48,7 @@ cdef extern from "fastrnn.h" nogil:
         fastrnn_gemm gemm
     ctypedef struct fastrnn_batch:
         int T
-        address inputs, x, targets, y, lengths, labels, mask, weights
+        address inputs, x, targets, y, lengths, labels, mask, weights, units
 
     ctypedef struct fastrnn_team:
         int helpers
@@ -63,7 +63,8 @@ cdef extern from "fastrnn.h" nogil:
         int64_t length, position, epoch_updates, epoch, update, best_update, best_every
         double smooth_loss, best_loss, most_loss
         address params, grads, memory, memory2, work, window, marks, label_weights, factors
-        address state, best, ids, target_ids, x, y, mask, weights, bits, starts, lengths, labels
+        address state, best, ids, target_ids, x, y, mask, weights, units, bits
+        address starts, lengths, labels
         address losses, norms, rates, loss, smooth
 
     ctypedef struct fastrnn_choice:

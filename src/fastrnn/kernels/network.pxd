@@ -14,4 +14,4 @@ cdef class Network:
     cdef address ids(self, array, int T, int count, name) except NULL
     cdef address probabilities(self, labels) except? NULL
     cdef int read(self, fastrnn_batch *batch, inputs, targets, mask, lengths, labels,
-                  weights) except -1
+                  weights, units) except -1

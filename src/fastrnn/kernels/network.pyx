@@ -150,7 +150,7 @@ cdef class Network:
         return out
 
     cdef int read(self, fastrnn_batch *batch, inputs, targets, mask, lengths, labels,
-                  weights) except -1:
+                  weights, units) except -1:
         """Fill in what an unroll reads and is to predict, checked."""
         cdef fastrnn_network *net = &self.net
         memset(batch, 0, sizeof(batch[0]))
@@ -171,6 +171,8 @@ cdef class Network:
             batch.mask = data(mask, np.uint8, rows, "mask", written=False)
         if weights is not None:
             batch.weights = data(weights, np.float64, rows, "weights", written=False)
+        if units is not None:
+            batch.units = data(units, np.float64, net.K, "units", written=False)
         if lengths is not None:
             batch.lengths = data(lengths, np.int64, net.N, "lengths", written=False)
             if (mask is None or lengths.min() < 0 or lengths.max() > batch.T
@@ -181,7 +183,7 @@ cdef class Network:
 
     def unroll(self, params, inputs, state, targets=None, grads=None, generators=None,
                int threads=1, right=None, mask=None, lengths=None, out=None, labels=None,
-               weights=None):
+               weights=None, units=None):
         """Read inputs, ids [T][N] or numbers [N][T][D], from state [N][P], which becomes the last.
 
         With targets, ids [T][N] or numbers [N][T][K], return the loss of each prediction [T][N] and
@@ -189,7 +191,8 @@ cdef class Network:
         and right, uint8 [T][N], with whether the target was the likeliest symbol. Without targets
         fill out, where given, with the outputs of the head [N][T][K], or where there is none of the
         last layer [N][T][H]. Where mask, uint8 [T][N], is 0 a prediction does not count; weights,
-        float64 [T][N], of 0 or more, are factors of the losses; lengths,
+        float64 [T][N], of 0 or more, are factors of the losses, and units, float64 [K], of the
+        squared errors in the losses that are returned and not in the gradient; lengths,
         int64 [N], end rows before T, and need a mask. A network with labels needs the probability
         of each in each row, labels [N][C]. Dropout takes a generator for each slice."""
         cdef fastrnn_network *net = &self.net
@@ -198,7 +201,7 @@ cdef class Network:
             raise ValueError("the network needs a head")
         if targets is None and grads is not None:
             raise ValueError("gradients need targets")
-        self.read(&batch, inputs, targets, mask, lengths, labels, weights)
+        self.read(&batch, inputs, targets, mask, lengths, labels, weights, units)
         cdef int64_t rows = <int64_t> batch.T * net.N
         cdef address p = data(params, self.dtype, net.size, "params")
         cdef address g = NULL if grads is None else data(grads, self.dtype, net.size, "grads")

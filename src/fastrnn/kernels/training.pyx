@@ -32,6 +32,7 @@ cdef class Training:
     x : array [steps][D], the inputs of sequences in place of ids
     mask : bool [steps], whether a step of sequences counts; None: all
     weights : float64 [steps], the factor of each step's loss, 0 or more; None: 1
+    units : float64 [K], factors of squared errors in the losses, not in the gradient; None: 1
     generators : list of numpy.random.Generator, one for each slice, where there is dropout
     threads : int, at most; the numbers do not depend on it
     """
@@ -48,7 +49,7 @@ cdef class Training:
     def __init__(self, Network network, Optimizer optimizer, params, memories, state, best,
                  ids=None, generators=None, int threads=1, int64_t best_every=100,
                  int64_t epoch_updates=0, targets=None, x=None, mask=None,
-                 weights=None):
+                 weights=None, units=None):
         cdef fastrnn_network *net = &network.net
         cdef address m[2]
         dtype = network.dtype
@@ -58,7 +59,7 @@ cdef class Training:
         self.t.epoch_updates, self.t.best_every = epoch_updates, best_every
         self.t.best_loss, self.t.most_loss = float("inf"), np.finfo(float).max
         self.note()
-        self.arrays = [params, memories, state, best, ids, targets, x, mask, weights]
+        self.arrays = [params, memories, state, best, ids, targets, x, mask, weights, units]
         self.t.params = data(params, dtype, net.size, "params")
         self.t.best = data(best, dtype, net.size, "best")
         self.t.state = data(state, dtype, <int64_t> net.N * network.P, "state")
@@ -74,6 +75,8 @@ cdef class Training:
             self.t.bits = self.keep(network.sources(generators))
         self.text = targets is None
         self.read(ids, targets, x, mask)
+        if units is not None:
+            self.t.units = data(units, np.float64, net.K, "units", written=False)
         if weights is not None:
             steps = x.size // net.D if net.D else ids.size
             self.t.weights = data(weights, np.float64, steps, "weights", written=False)

@@ -79,6 +79,11 @@ class Model(Network):
         Kind and number of inputs and outputs.
     vocabulary : Vocabulary or None
         None in a model of sequences.
+    scaling : Scaling or None
+        How numbers are scaled before the network reads them and after it predicts them: ``inputs``
+        and ``targets``, each None or (2, D or K), the means above the standard deviations. Training
+        with ``scale=True`` sets it. Everything that takes or returns numbers, losses included, is
+        in the units of the data, but for `loss_and_gradients` and `losses`. None before training.
     history : History
         The losses of the model's training.
     known : uint64 ndarray
@@ -280,7 +285,8 @@ class Model(Network):
         Returns
         -------
         ndarray, shape (N, T, K)
-            The probabilities of K symbols, or K numbers; NaN in the padding of a sequence.
+            The probabilities of K symbols, or K numbers (float64 where they are scaled); NaN in the
+            padding of a sequence.
 
         Raises
         ------
@@ -396,7 +402,7 @@ class Model(Network):
         with no_fork, self.lock:
             other.block[:], other.state[:] = self.block, self.state
         other.history, other.known = self.history.copy(), self.known
-        other.starts = self.starts.copy()
+        other.starts, other.scaling = self.starts.copy(), self.scaling
         return other
 
     def in_float64(self) -> "Model":
@@ -406,7 +412,7 @@ class Model(Network):
                                for name in ("Win", "b", "Wfb")})
         twin = Model(self.vocabulary or self.sizes, reservoir=reservoir,
                      **self.config | {"dtype": "float64"})
-        twin.block[:] = self.block
+        twin.block[:], twin.scaling = self.block, self.scaling
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Model":

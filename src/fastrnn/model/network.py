@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import kernels
 from ..cells import CELLS, kernel_cell, tensor_shapes
+from ..data.scaling import Scaling
 from ..data.sequences import Sequences
 from ..data.source import Sizes
 from ..echo.reservoir import Reservoir, draw
@@ -70,6 +71,7 @@ class Network:
         self._offsets = dict(zip(self._shapes, ends, strict=False))
         self.params = Parameters(self)
         self.state = self.zero_state()
+        self.scaling: Scaling | None = None  # of numbers; training decides about it
         self._networks: dict[tuple[int, int, str], kernels.Network] = {}
         self.lock = threading.RLock()  # held by who reads or changes parameters, with no_fork
         if drawn:
@@ -152,6 +154,8 @@ class Network:
         -------
         loss : float
             The model's loss (nats, or squared error), summed over time and averaged over the batch.
+            Inputs and targets are scaled as `Model.scaling` says, and the squared error is that of
+            the scaled numbers, since `grads` is its gradient.
         grads : dict of str -> ndarray
             Names and shapes as in `params`.
         state : ndarray, shape (N, P)
@@ -196,6 +200,7 @@ class Network:
             as_numbers("targets", targets) if sizes.output_size else self._checked_ids(targets),
             mask, lengths, symbols=sizes.input_symbols or sizes.output_symbols or None)
         batch.check_fits(None, self.sizes, None)
+        batch = batch.scaled(self.scaling)
         N, T = batch.mask.shape
         zero = self.zero_state(N)
         last = zero if state is None else converted(
@@ -208,8 +213,8 @@ class Network:
             weights_of("weights", weights, (N, T)).T)
         with one_thread():
             losses = self.network(T, N).unroll(
-                self.block, **batch.batch(np.arange(N), self.block.dtype), weights=factors,
-                state=last, grads=grads, generators=generators,
+                self.block, **batch.batch(np.arange(N), self.block.dtype) | {"units": None},
+                weights=factors, state=last, grads=grads, generators=generators,
                 labels=probabilities(self.config["labels"], labels, N, self.block.dtype))
         return losses.T, last
 

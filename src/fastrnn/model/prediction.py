@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
+from ..data.scaling import Scaling, scaled, unscaled
 from ..data.source import ROWS, Source, time_major
 from ..kernels.blas import one_thread
-from ..validate import float_array, positive_int, whole_numbers
+from ..validate import converted, float_array, positive_int, whole_numbers
 from .network import Network
 
 
@@ -44,11 +45,13 @@ def _checked(
     if isinstance(given, Source):
         given.check_fits(None, network.sizes, None)
         given, lengths = given.padded()
-    D = network.sizes.input_size
-    x = (float_array("inputs", given, ("N", "T", D), network.block.dtype) if D
-         else whole_numbers("inputs", given, network.sizes.input_symbols))
+    D, by = network.sizes.input_size, (network.scaling or Scaling()).inputs
+    x = (float_array("inputs", given, ("N", "T", D), network.block.dtype if by is None else None)
+         if D else whole_numbers("inputs", given, network.sizes.input_symbols))
     if D and not np.isfinite(x).all():
         raise ValueError("inputs hold NaN or infinity: mend or leave out what is not finite")
+    if by is not None:
+        x = converted("inputs", scaled(x, by), network.block.dtype)
     if not D and (x.ndim != 2 or x.size == 0):
         raise ValueError(f"inputs have the shape {x.shape} and must have (N, T)"
                          + ": give inputs[None] if it is one sequence" * (x.ndim == 1))
@@ -58,8 +61,8 @@ def _checked(
 def _outputs(
     network: Network, inputs: ArrayLike | Source, state: NDArray[Any] | None = None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
-    """The outputs of the head (N, T, K) from a state (N, P), by default zero; the last state; and
-    the length of each row."""
+    """The outputs of the head (N, T, K), numbers in the units of the data, from a state (N, P), by
+    default zero; the last state; and the length of each row."""
     x, lengths = _checked(network, inputs)
     (N, T), dtype = x.shape[:2], network.block.dtype
     found = np.empty((N, T, network.sizes.outputs), dtype)
@@ -76,4 +79,5 @@ def _outputs(
             fresh = slice(start - part.start, None)  # the last part may repeat rows
             found[start : part.stop] = out[fresh]
             state[start : part.stop] = now[fresh]
-    return found, state, lengths
+    by = (network.scaling or Scaling()).targets
+    return found if by is None else unscaled(found, by), state, lengths

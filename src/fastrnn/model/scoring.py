@@ -31,6 +31,7 @@ def read(
     squared error. Streams of a text continue from `state` (streams, P); other sources are read from
     the zero state. `weights` (rows, C) are the label probabilities of the rows."""
     carried = None
+    source = source.scaled(network.scaling)
     for batch in source.batches(network.block.dtype, streams=streams, steps=steps):
         N, n = batch.N, len(batch.rows)
         if batch.goes_on and carried is None:

@@ -1,7 +1,8 @@
 """The tensors and the JSON in a file that stores a model.
 
 Tensors: each parameter by its name, ``state`` (N, P), ``known`` (digests of records),
-``starts`` (how often each symbol begins a line), the arrays of
+``starts`` (how often each symbol begins a line), ``scaling.inputs`` (2, D) and ``scaling.targets``
+(2, K) of a model that scales its numbers, the arrays of
 the history (``history.loss`` etc.) and of an esn's reservoir (``reservoir.Win`` etc.). JSON:
 ``model`` (the settings), ``vocabulary`` or ``sizes``, ``history``. A training run adds to both
 (`fastrnn.training.checkpoint`).
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.scaling import Scaling, check
 from ..data.source import Sizes
 from ..echo.reservoir import Reservoir
 from ..files.store import Tensors, expect
@@ -35,6 +37,8 @@ def stored(
                                       "starts": starts}
     arrays = network.reservoir.tensors if network.reservoir else {}
     tensors |= {f"reservoir.{name}": array for name, array in arrays.items()}
+    if network.scaling is not None:
+        tensors |= {f"scaling.{name}": array for name, array in network.scaling.tensors.items()}
     tensors |= {f"history.{name}": getattr(history, name) for name in HISTORY}
     return tensors, {"model": network.config, "history": {
         "seq_length": history.seq_length, "one_stream": history.one_stream,
@@ -92,12 +96,24 @@ def restore(
     for name, p in network.params.items():
         p[:] = tensors[name]
     network.state[:] = tensors["state"][:1]
+    network.scaling = _checked_scaling(network.sizes, tensors, trained=lengths["loss"] > 0)
     history = History(
         *(tensors[f"history.{name}"] for name in HISTORY), seq_length=seq_length,
         measure=MEASURES[network.config["loss"]],
         one_stream=about["history"].get("one_stream") is True, samples=samples,
         updates_per_epoch=per_epoch)
     return history, known, starts
+
+
+def _checked_scaling(sizes: Sizes, tensors: Tensors, trained: bool) -> Scaling | None:
+    """The scaling of a file, whose network was `trained` with another one never."""
+    found = {}
+    for name, size in ("inputs", sizes.input_size), ("targets", sizes.output_size):
+        if f"scaling.{name}" in tensors:
+            expect(tensors, f"scaling.{name}", (2, size), "float64")
+            found[name] = tensors[f"scaling.{name}"]
+            check(f"scaling.{name}", found[name])
+    return Scaling(**found) if found or trained else None
 
 
 def _checked_samples(stored: Any, updates: int) -> list[tuple[int, str]]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..data.corpus import Corpus
+from ..data.scaling import Scaling
 from ..data.source import Source
 from ..model.model import Model
 from ..settings import ModelSettings, given_to
@@ -32,7 +33,7 @@ def start_from(
             raise ValueError(f"init_from: {os.fspath(path)!r} is a model of sequences, not of text")
         source.check_fits(None, earlier.sizes, None)
         model = Model(earlier.sizes, reservoir=earlier.reservoir, **earlier.config | own)
-        model.block[:] = earlier.block
+        model.block[:], model.scaling = earlier.block, earlier.scaling or Scaling()
         return source, model, "the same sizes"
     if not isinstance(source, Source):
         own_words = earlier.vocabulary.unit == "word"

@@ -29,6 +29,7 @@ from .divergence import (
 from .interrupts import Interrupts
 from .plan import Plan, Stopwatch
 from .samples import check_reached, generate, in_updates, print_sample
+from .scaled import scaling_of, worse_than_mean
 from .schedule import learning_rates
 from .updates import Updates
 from .validation import Validation, divided, same_validation
@@ -47,6 +48,9 @@ class Trainer:
     With order="shuffled" an epoch has the windows that start at every offset, batch_size of them in
     an update, in a new random order, each from the zero state; fewer than batch_size that remain at
     the end of an epoch are left out.
+
+    Numbers are scaled by their means and standard deviations in the training data, unless the model
+    was trained before: then its `Model.scaling`, or none, stays.
 
     An epoch of records or sequences has all of them, in a new random order, each from the zero
     state; one batch is smaller where they cannot be divided evenly, and the loss is the mean over
@@ -110,12 +114,15 @@ class Trainer:
         self.callback: Callable[[Trainer], Any] | None = given["callback"]
         self.threads: int = given["threads"] or cores()
         self._source, held_out = divided(corpus, model, self.config, given["valid"])
-        self._reading = self._source.reading(self.config, model.config["labels"], model.block.dtype)
+        scaling = scaling_of(model, self._source, self.config)
+        self._reading = self._source.scaled(scaling).reading(
+            self.config, model.config["labels"], model.block.dtype)
         self.updates_per_epoch = self._reading.updates_per_epoch
         _check_fit(self.config, model, corpus, self.planned)
         self._samples_at = in_updates(self.config["samples_at"], self.updates_per_epoch)
         if self.checkpoint is not None:
             check_writable(self.checkpoint, self.overwrite)
+        model.scaling = scaling
         history = model.history = History(
             seq_length=self._reading.predictions, updates_per_epoch=self.updates_per_epoch,
             measure=MEASURES[model.config["loss"]],
@@ -265,6 +272,10 @@ class Trainer:
             finally:
                 self._updates.end()
                 self.history.stopped = "interrupted" if interrupted() else stop
+        worse = self._over and worse_than_mean(
+            self.model, self._source, self._validation.source, self.history)
+        if worse:
+            warnings.warn(worse, stacklevel=3)
 
     def _loop(self, plan: Plan, bar: "tqdm[Any]", interrupted: Callable[[], bool]) -> str:
         """Train until something ends the run, and return what it was."""

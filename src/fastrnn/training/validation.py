@@ -76,7 +76,7 @@ class Validation:
 
     def __init__(self, source: Source | None, config: dict[str, Any],
                  updates_per_epoch: int, own: bool = False) -> None:
-        self._config, self._source = config, source
+        self._config, self.source = config, source
         # of data of its own, for a checkpoint
         self.stored = {"name": source.name, "fingerprint": source.fingerprint()} if (
             own and source) else None
@@ -98,11 +98,11 @@ class Validation:
 
     def seconds(self, pace: float) -> float:
         """How long a validation takes, if an update takes `pace` seconds."""
-        if self._seconds is not None or not self._source:
+        if self._seconds is not None or not self.source:
             return self._seconds or 0.0
         trained = self._config["seq_length"] * self._config["batch_size"]  # in an update
         # a forward pass alone takes about a third of an update; half is on the safe side
-        return float(pace * self._source.predictions / trained / 2)
+        return float(pace * self.source.predictions / trained / 2)
 
     def loss(
         self, model: Model, state: NDArray[Any], threads: int,
@@ -111,11 +111,11 @@ class Validation:
         """Mean loss of one prediction, without dropout; None if `stop`, called after each batch,
         returns True. Streams of a text start from the training states (N, P): some models, which
         meet the zero state once an epoch, do not recover from it."""
-        if not self._source:
+        if not self.source:
             return None
         start, total, count = time.perf_counter(), 0.0, 0
         for batch, losses, _ in read(
-                model, self._source, state, row_weights(model, self._source), threads=threads,
+                model, self.source, state, row_weights(model, self.source), threads=threads,
                 streams=self._config["batch_size"], steps=self._config["seq_length"]):
             if stop():
                 return None
