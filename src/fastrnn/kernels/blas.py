@@ -44,7 +44,7 @@ def one_thread() -> Iterator[None]:
     finally:
         with no_fork, _lock:
             _open[thread] -= 1
-            if not +_open:
+            if not any(list(_open.values())):  # a list: a handler may change the dict in between
                 _open.clear()
                 numbers = _before.copy()
                 _before.clear()
