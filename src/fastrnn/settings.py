@@ -384,8 +384,15 @@ class SourceSettings(WordSettings, total=False):
         None, anything, "A TSV or CSV file with a record and its label in each row.")]
     columns: Annotated[list[str], Setting(
         ["0", "1"], anything, "Columns of the table: of the records, and of the labels.")]
+    column: Annotated[str | None, Setting(
+        None, anything, "In place of columns the one of records to be learned without labels, by "
+        "name or number.")]
+    header: Annotated[bool | None, Setting(
+        None, boolean, "Whether the first row of the table names its columns; where not given it "
+        "is found in the rows.")]
     separator: Annotated[str | None, Setting(
-        None, anything, "Between the columns of the table; where not given a tab, or a comma.")]
+        None, anything, 'Between the columns of the table: a character, or "tab"; where not given '
+        "that comma, semicolon, tab or bar that cuts all rows alike.")]
     max_length: Annotated[int | None, whole(None, "Largest number of symbols of a record.")]
     too_long: Annotated[str, one_of("refuse", TOO_LONG, "What is done with longer records.")]
     unit: Annotated[str, one_of("char", UNITS, "What a symbol is.")]

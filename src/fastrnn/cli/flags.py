@@ -8,6 +8,7 @@ in char-rnn and torch-rnn, and may be abbreviated.
 import argparse
 import difflib
 import re
+import shlex
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn, get_origin
 
@@ -90,7 +91,8 @@ def in_flags(message: str, settings: Collection[str]) -> str:
         shown = match[2].strip("'\"")
         if shown in ("True", "False"):
             return flag(match[1]) if shown == "True" else flag(f"no_{match[1]}")
-        return f"{flag(match[1])} {shown}"
+        # a pair of columns is no single value
+        return f"{flag('column' if match[1] == 'columns' else match[1])} {shlex.quote(shown)}"
 
     message = re.sub(rf"""(?<![\w-])({names})=('[^']*'|"[^"]*"|[\w.+-]*\w)""", value, message)
     message = re.sub(rf"(?<![\w.-])({names})(?= must | can be | is for | needs | are for |: leave)",

@@ -12,7 +12,8 @@ from ..settings import SourceSettings, WordSettings, given_to
 from .flags import add_settings
 
 SOURCES = ("file", "data_dir", "records", "table", "dataset")
-HOW = ("columns", "separator", "max_length", "too_long")  # how records are read
+TABLE = ("columns", "column", "header", "separator")  # how a table is read
+HOW = (*TABLE, "max_length", "too_long")  # how records are read
 
 
 def add_sources(parser: argparse.ArgumentParser, *, reading: bool) -> None:
@@ -39,6 +40,9 @@ def read_source(given: Mapping[str, Any], vocabulary: Vocabulary | None = None,
     records, table = given.get("records"), given.get("table")
     given = reading | dict(given)
     words = given_to(WordSettings, dict(given))
+    for name in TABLE:
+        if given.get(name) is not None and table is None and given.get("valid") is None:
+            raise ValueError(f"--{name} is for --table")
     limited = "max_length" in given or given.get("too_long", "refuse") != "refuse"
     if limited and records is None and table is None:
         raise ValueError("--max-length and --too-long are for --records and --table")
@@ -48,9 +52,8 @@ def read_source(given: Mapping[str, Any], vocabulary: Vocabulary | None = None,
     if records is not None:
         return Corpus.from_lines(Path(records) if records else records, **limits, **how)
     if table is not None:
-        columns = [int(c) if c.isdecimal() else c for c in given.get("columns", ["0", "1"])]
-        return Corpus.from_table(Path(table) if table else table, columns, given.get("separator"),
-                                 **limits, **how)
+        return Corpus.from_table(Path(table) if table else table, _columns(given),
+                                 given.get("separator"), given.get("header"), **limits, **how)
     if given.get("data_dir") is not None:
         return Corpus.from_file(Path(given["data_dir"], "input.txt"), **how)
     if given.get("file") is not None:  # as a Path: the error for a str speaks of Corpus.from_text
@@ -60,6 +63,15 @@ def read_source(given: Mapping[str, Any], vocabulary: Vocabulary | None = None,
         how = {"unit": vocabulary.unit} | words if vocabulary else how
         return datasets.load(given["dataset"], **how)
     return None
+
+
+def _columns(given: Mapping[str, Any]) -> list[str | int]:
+    """The columns of a table, by name or number."""
+    column = given.get("column")
+    if column is not None and "columns" in given:
+        raise ValueError("give one of --column and --columns")
+    chosen = given.get("columns", ["0", "1"]) if column is None else [column]
+    return [int(c) if c.isdecimal() else c for c in chosen]
 
 
 def read_valid(path: str, given: Mapping[str, Any], corpus: Corpus) -> Corpus:
@@ -77,7 +89,10 @@ def source_flags(given: Mapping[str, Any]) -> list[str]:
     """The flags that name the data, as they were given."""
     flags = []
     for name in (*SOURCES[1:], *HOW, "valid"):
-        if given.get(name) is not None:
-            value = given[name] if isinstance(given[name], list) else [str(given[name])]
-            flags += [f"--{name.replace('_', '-')}", *value]
+        value = given.get(name)
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            flags.append(flag if value else f"--no-{name}")
+        elif value is not None:
+            flags += [flag, *(value if isinstance(value, list) else [str(value)])]
     return flags + ([given["file"]] if given.get("file") else [])

@@ -24,7 +24,7 @@ from ..training.describing import block
 from ..validate import positive_float
 from .config import read_config
 from .flags import add_settings
-from .sources import SOURCES, add_sources, read_source, read_valid, source_flags
+from .sources import SOURCES, TABLE, add_sources, read_source, read_valid, source_flags
 
 # flags of char-rnn and torch-rnn without a meaning here: which device computes, what is printed
 WITHOUT_EFFECT = ["--gpuid", "--gpu", "--opencl", "--gpu-backend", "--print-every", "--batchnorm",
@@ -124,9 +124,10 @@ def _with_config(path: str, given: dict[str, Any]) -> dict[str, Any]:
     known = declared(TrainSettings) | declared(SourceSettings)
     del known["callback"]
     found = read_config(path, known)
-    for rivals in (PLAN, SOURCES):
-        if any(name in given for name in rivals):
-            found = {name: value for name, value in found.items() if name not in rivals}
+    for new, replaced in ((PLAN, PLAN), (SOURCES, SOURCES + TABLE),
+                          (("column", "columns"), ("column", "columns"))):
+        if any(name in given for name in new):
+            found = {name: value for name, value in found.items() if name not in replaced}
     return found | given
 
 

@@ -228,31 +228,43 @@ class Corpus(Source):
 
     @classmethod
     def from_table(
-        cls, path: str | os.PathLike[str], columns: Sequence[str | int] = (0, 1),
-        separator: str | None = None, **settings: Any,
+        cls, path: str | os.PathLike[str],
+        columns: str | int | Sequence[str | int | None] = (0, 1), separator: str | None = None,
+        header: bool | None = None, **settings: Any,
     ) -> "Corpus":
-        """Read a table of texts and labels, such as a TSV or CSV file in UTF-8.
+        """Read a table of texts and labels, or of texts, such as a TSV or CSV file in UTF-8.
+
+        Fields may be quoted, and are of any length; white space around them is removed. Between
+        tabs quotes are part of the text, unless all fields of the first row are in quotes, or only
+        quotes make all rows equally long. Blank rows are left out and counted.
 
         Parameters
         ----------
         path : str or path-like
-        columns : pair of int or str
-            The columns of the text and of its label: by number from 0 in a table without a row of
-            names, or by their names in the first row.
+        columns : str, int, or a pair of them
+            The columns of the text and of its label, or the one of the texts to be learned without
+            labels: by number from 0, or by their names in the first row.
         separator : str, optional
-            Between columns; by default a tab if the first line has one, else a comma. Fields may be
-            quoted, except between tabs; white space around them is removed.
+            One character between columns, or "comma", "semicolon", "tab" or "bar". By default that
+            one of the four that cuts all rows into equally many columns, as many as are needed;
+            among several a tab, else the only one that no blank follows anywhere.
+        header : bool, optional
+            Whether the first row names the columns. By default it does if a column is given by its
+            name, and does not if it has a number. Otherwise it does if its fields in `columns` are
+            usual names such as "text" and "label"; if all fields below one of its fields are
+            numbers; or, with a warning, if its label stands in no other row while all others, at
+            least two, stand in several. A warning tells what is assumed where it is not clear.
         **settings
             Arguments of `Corpus.from_records`.
 
         Raises
         ------
         OSError, ValueError
-            As `Corpus.from_file` and `Corpus.from_records`; a row with too few columns (the message
-            gives its line), or an unknown column.
+            As `Corpus.from_file` and `Corpus.from_records`; no clear separator, a row with too few
+            or too many columns (the message gives its line), or an unknown column.
         """
         settings = {"name": base_name(path)} | settings
-        texts, labels = table(read_text(path), separator, columns, settings["name"])
+        texts, labels = table(read_text(path), separator, columns, settings["name"], header)
         return cls.from_records(texts, labels, **settings)
 
     @property
