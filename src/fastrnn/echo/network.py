@@ -91,6 +91,7 @@ class EchoStateNetwork(EchoSettings):
             Wout = sums.solve(params["ridge"])
         self._fitted_params, self._reservoir = params, reservoir
         self._warmup, self._flat = warmup, flat
+        self._continues = _are_next_inputs(inputs, targets)
         self.Wout_ = Wout.astype(params["dtype"])
         return self
 
@@ -119,28 +120,38 @@ class EchoStateNetwork(EchoSettings):
                 out.append(states)
         return out[0] if _is_one_series(X) else out
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, teacher: Any = None) -> Any:
         """The outputs at the steps of a series X (T, D): (T, K), or (T,) where the targets of `fit`
         were (T,); a list of them for a list of series.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D), or list of such
+        teacher : array_like, shape (t, K) or (t,), or list of such, optional
+            For a network with `feedback`: the known outputs of the first t <= T steps, which are
+            fed back in place of the network's own, as `fit` does with the targets (teacher
+            forcing). From step t on the network reads its own outputs. So
+            ``predict(X, teacher=y)[len(y):]`` continues the series y where X has inputs.
 
         Raises
         ------
         ValueError, TypeError
-            No `fit` before, a series that `fit` would refuse, or another D than in `fit`.
+            No `fit` before, a series that `fit` would refuse, or another D than in `fit`; a teacher
+            of a network without feedback, longer than its series or with another K.
         """
         inputs, reservoir = self._fitted_inputs("X", X), self._reservoir
         outputs = []
         with one_thread():
-            for u in inputs:
+            for u, known in zip(inputs, self._teachers(teacher, X, inputs), strict=True):
                 if reservoir.Wfb.size:
-                    y = reservoir.run(len(u), *reservoir.start(), u=u, Wout=self.Wout_)
+                    y = self._run(u, known, *reservoir.start())
                 else:
                     y = np.concatenate([features @ self.Wout_.T
                                         for _, features in reservoir.features(u)])
                 outputs.append(y)
         return self._shaped(outputs, X)
 
-    def generate(self, steps: int, warmup_input: Any) -> Any:
+    def generate(self, steps: int, warmup_input: Any, teacher: Any = None) -> Any:
         """Read a series and continue it: each output is the next input.
 
         Parameters
@@ -149,6 +160,9 @@ class EchoStateNetwork(EchoSettings):
             How many outputs to return.
         warmup_input : array_like, shape (T, D), or list of such
             Read from the zero state; it should be so long that the state no longer depends on it.
+        teacher : array_like, shape (t, K) or (t,), or list of such, optional
+            For a network with `feedback`: the known outputs of the first t <= T steps of the
+            warm-up, as in `predict`.
 
         Returns
         -------
@@ -158,7 +172,8 @@ class EchoStateNetwork(EchoSettings):
         Raises
         ------
         ValueError, TypeError
-            The number of outputs is not that of inputs, or as `predict`.
+            The outputs are no next inputs: there are not as many, or the targets of `fit` were
+            further from the inputs of the next steps than from their own mean; or as `predict`.
         FloatingPointError
             The outputs grow without bounds.
         """
@@ -168,11 +183,17 @@ class EchoStateNetwork(EchoSettings):
         if K != D:
             raise ValueError(f"a free run feeds {K} outputs to {D} inputs: fit with targets that "
                              "are the next inputs, Y = X[1:] for X[:-1]")
+        if not self._continues:
+            raise ValueError("a free run feeds the outputs back as the next inputs, and the "
+                             "targets of fit were no next inputs: give the inputs of all steps to "
+                             "predict" + (", and the known outputs as its teacher"
+                                          if self._reservoir.Wfb.size else ""))
         outputs, run = [], self._reservoir.run
         with one_thread():
-            for u in inputs:
+            for u, known in zip(inputs, self._teachers(teacher, warmup_input, inputs),
+                                strict=True):
                 state, last = self._reservoir.start()[0], np.zeros(K, u.dtype)
-                first = run(len(u), state, last, u=u, Wout=self.Wout_)[-1:]
+                first = self._run(u, known, state, last)[-1:]
                 y = np.concatenate([first, run(steps - 1, state, last, Wout=self.Wout_)])
                 if not np.isfinite(y).all():
                     raise FloatingPointError(
@@ -230,7 +251,8 @@ class EchoStateNetwork(EchoSettings):
         reservoir = self._fitted
         write(path, {"Wout": self.Wout_} | reservoir.tensors, {"echo_state_network": {
             "parameters": self._fitted_params, "inputs": self.n_features_in_,
-            "fed_back": reservoir.Wfb.shape[1], "warmup": self._warmup, "flat": self._flat}},
+            "fed_back": reservoir.Wfb.shape[1], "warmup": self._warmup, "flat": self._flat,
+            "continues": self._continues}},
             overwrite=overwrite)
 
     @classmethod
@@ -263,6 +285,8 @@ class EchoStateNetwork(EchoSettings):
             network.Wout_ = Wout
             network._warmup = positive_int("warmup", about["warmup"], least=0)
             network._flat = boolean("flat", about["flat"])
+            # files of fastrnn 0.1 do not say it
+            network._continues = boolean("continues", about.get("continues", True))
             if network._flat and K > 1:
                 raise ValueError(f"flat is for one output, and there are {K}")
         except DAMAGE as error:
@@ -321,6 +345,29 @@ class EchoStateNetwork(EchoSettings):
                              f"was fitted with {self.n_features_in_}")
         return inputs
 
+    def _teachers(self, teacher: Any, X: Any, inputs: Arrays) -> Arrays:
+        """The known outputs (t, K) of each series, with t = 0 where there are none."""
+        K, dtype = len(self.Wout_), self._reservoir.b.dtype
+        if teacher is None:
+            return [np.empty((0, K), dtype)] * len(inputs)
+        if not self._reservoir.Wfb.size:
+            raise ValueError("teacher is for a network with feedback=True: this one reads its "
+                             "inputs alone, so leave teacher out")
+        known, _ = _targets(teacher, X, inputs, dtype, name="teacher")
+        if known[0].shape[1] != K:
+            raise ValueError(f"teacher has {known[0].shape[1]} numbers a step, and the network {K} "
+                             "outputs")
+        return known
+
+    def _run(self, u: NDArray[Any], known: NDArray[Any], state: NDArray[Any],
+             last: NDArray[Any]) -> NDArray[Any]:
+        """The outputs (T, K) at the steps of u (T, D); fed back are those that are known (t, K),
+        then the network's own. The state (units,) and last (K,) become those after the series."""
+        t, run = len(known), self._reservoir.run
+        forced = run(t, state, last, u=u[:t], y=known, Wout=self.Wout_)
+        free = run(len(u) - t, state, last, u=u[t:], Wout=self.Wout_)
+        return np.concatenate([forced, free])
+
     def _shaped(self, outputs: Arrays, X: Any) -> Any:
         if self._flat:
             outputs = [y[:, 0] for y in outputs]
@@ -361,23 +408,40 @@ def _series(name: str, X: Any, dtype: Any) -> Arrays:
     return _arrays(named, ("T", "D"), dtype)
 
 
-def _targets(Y: Any, X: Any, inputs: Arrays, dtype: Any) -> tuple[Arrays, bool]:
-    """The targets as arrays (T, K), and whether they came as (T,)."""
+def _targets(Y: Any, X: Any, inputs: Arrays, dtype: Any,
+             name: str = "Y") -> tuple[Arrays, bool]:
+    """The targets as arrays (T, K), and whether they came as (T,). Those called teacher may have
+    fewer steps than their series."""
     one = _is_one_series(X)
     if not one and not (isinstance(Y, list | tuple) or np.ndim(Y) == 3):
-        raise ValueError(f"X is a list of {len(inputs)} series: give Y as a list of as many "
+        raise ValueError(f"X is a list of {len(inputs)} series: give {name} as a list of as many "
                          f"targets, not as {type(Y).__name__}")
-    given = {"Y": Y} if one else {f"Y[{i}]": y for i, y in enumerate(_listed(Y))}
+    given = {name: Y} if one else {f"{name}[{i}]": y for i, y in enumerate(_listed(Y))}
     named = {what: read_array(what, y) for what, y in given.items()}
     if len(named) != len(inputs):
-        raise ValueError(f"X has {len(inputs)} series and Y {len(named)}: give a target for each")
+        raise ValueError(f"X has {len(inputs)} series and {name} {len(named)}: give one for each")
     columns = {what: y[:, None] if y.ndim == 1 else y for what, y in named.items()}
     targets = _arrays(columns, ("T", "K"), dtype)
     for what, y, u in zip(named, targets, inputs, strict=True):
-        if len(y) != len(u):
+        if name == "teacher" and len(y) > len(u):
+            raise ValueError(f"{what} has {len(y)} steps and its series {len(u)}: give at most as "
+                             "many known outputs")
+        if name != "teacher" and len(y) != len(u):
             raise ValueError(f"{what} has {len(y)} steps and its series {len(u)}: give one target "
                              "for each step")
     return targets, next(iter(named.values())).ndim == 1
+
+
+def _are_next_inputs(inputs: Arrays, targets: Arrays) -> bool:
+    """Whether the targets can be meant as the next inputs: as many numbers a step, and nearer to
+    them than to their own mean."""
+    if inputs[0].shape != targets[0].shape:
+        return False
+    pairs = list(zip(inputs, targets, strict=True))
+    y = np.concatenate(targets)
+    with np.errstate(over="ignore"):
+        apart = sum(float(((u[1:].astype(float) - y[:-1]) ** 2).sum()) for u, y in pairs)
+        return apart <= float(((y - y.mean(axis=0, dtype=float)) ** 2).sum())
 
 
 def _arrays(named: dict[str, Any], shape: tuple[str, str], dtype: Any) -> Arrays:
