@@ -15,9 +15,9 @@ INLINE int64_t step_of(const fastrnn_batch *b, int n, int t) {
 }
 
 /* The factor of a loss, 0 where it does not count. */
-INLINE double weight_of(const fastrnn_batch *b, int at) {
-    if (b->mask && !b->mask[at]) return 0;
-    return b->weights ? b->weights[at] : 1;
+INLINE double weight_of(const uint8_t *mask, const double *weights, int at) {
+    if (mask && !mask[at]) return 0;
+    return weights ? weights[at] : 1;
 }
 
 /* Rows over which the loss is averaged. */
@@ -62,8 +62,9 @@ static int likeliest(int K, const real *bias, const real *o) {
 
 /* The binary cross-entropy of one step, -log p of the target and -log(1 - p_k) of the others of the
  * K >= 2 symbols: returns the loss, and puts `weight` times the gradient with respect to the scores
- * o [width], over `rows`, in their place. With the likeliest symbol l, q_k = softmax over the other symbols, and
- * d = (the sum of their exp(o - second)) exp(second - top), top and second being the largest scores,
+ * o [width], over `rows`, in their place. With the likeliest symbol l, q_k = softmax over the other
+ * symbols, and d = (the sum of their exp(o - second)) exp(second - top), top and second being the
+ * largest scores,
  *     p_l = 1 / (1 + d),  1 - p_l = d p_l,  p_k = q_k (1 - p_l) <= 1/2,
  * so that nothing is lost where p_l is next to 1 and 1 - p_l next to 0. With r_k = p_k / (1 - p_k)
  * and S = (the sum of r_k over the symbols but l and the target) - 1 the gradient is
@@ -78,20 +79,20 @@ static double binary_step(int K, int width, int l, int target, double weight, do
     const double total = (double)exponentials(width, 1, bias, o, &second);
     const double gap = (double)top - (double)second, d = total * exp(-gap);
     const double p_l = 1 / (1 + d), rest = d / (1 + d), hidden = l == target ? 0 : p_l;
+    const double each = 1 / total, scale = weight / rows;
     double loss = below + log1p(d), S = -1;
     if (l != target) loss += gap - log(total) + log1p(d);
     for (int k = 0; k < K; k++) {
-        const double p = (double)o[k] / total * rest;
+        const double p = (double)o[k] * each * rest;
         if (k == target || k == l) continue;
         loss -= log1p(-p);
         S += p / (1 - p);
     }
     for (int k = 0; k < K; k++) {
-        const double q = (double)o[k] / total, p = q * rest;
-        o[k] = (real)(((k == target ? -1 : p / (1 - p)) - p * S - hidden * q) / rows
-                      * weight);
+        const double q = (double)o[k] * each, p = q * rest;
+        o[k] = (real)(((k == target ? -1 : p / (1 - p)) - p * S - hidden * q) * scale);
     }
-    o[l] = (real)((l == target ? -rest - p_l * (S + 1) : p_l * (1 - S)) / rows * weight);
+    o[l] = (real)((l == target ? -rest - p_l * (S + 1) : p_l * (1 - S)) * scale);
     return loss;
 }
 
@@ -101,13 +102,15 @@ static double binary_step(int K, int width, int l, int target, double weight, do
 
 /* o becomes (softmax(o) - one-hot target) / rows, or the gradient of the binary cross-entropy;
  * right [T][N], where not NULL, receives whether no score is above the target's. */
-static void cross_entropy(const fastrnn_batch *b, int first, int n, int N, int K, int row,
-                          int binary, const real *bias, real *o, double *losses, uint8_t *right) {
+INLINE void cross_entropy(const int binary, const fastrnn_batch *b, int first, int n, int N, int K,
+                          int row, const real *bias, real *o, double *losses, uint8_t *right) {
     const real rows = (real)rows_that_count(b, N);
     const int width = vectors(K) * LANES;
+    const uint8_t *mask = b->mask;
+    const double *weights = b->weights;
     for (int i = 0; i < b->T * n; i++, o += row) {
         const int at = i / n * N + first + i % n, target = b->targets[at];
-        const double weight = weight_of(b, at);
+        const double weight = weight_of(mask, weights, at);
         if (weight == 0) {
             memset(o, 0, (size_t)width * sizeof(real));
             losses[at] = 0;
@@ -137,7 +140,7 @@ static void squared_error(const fastrnn_batch *b, int first, int n, int N, int K
     const real scale = (real)2 / ((real)K * (real)rows_that_count(b, N));
     for (int i = 0; i < b->T * n; i++, o += row) {
         const int at = i / n * N + first + i % n;
-        const double weight = weight_of(b, at);
+        const double weight = weight_of(b->mask, b->weights, at);
         double sum = 0;
         if (weight == 0) {
             memset(o, 0, (size_t)K * sizeof(real));

@@ -265,9 +265,12 @@ static void read_head(const unrolled *u, int slice) {
         rows_out(u->in.T, n, net->K, scores, u->at->wide, u->out, first);
     } else if (net->loss == FASTRNN_SQUARED_ERROR) {
         squared_error(&u->in, first, n, net->N, net->K, u->at->wide, bias, scores, u->losses);
+    } else if (net->loss == FASTRNN_BINARY_CROSS_ENTROPY) {
+        cross_entropy(1, &u->in, first, n, net->N, net->K, u->at->wide, bias, scores, u->losses,
+                      u->right);
     } else {
-        cross_entropy(&u->in, first, n, net->N, net->K, u->at->wide,
-                      net->loss == FASTRNN_BINARY_CROSS_ENTROPY, bias, scores, u->losses, u->right);
+        cross_entropy(0, &u->in, first, n, net->N, net->K, u->at->wide, bias, scores, u->losses,
+                      u->right);
     }
 }
 
