@@ -417,6 +417,8 @@ class SampleSettings(TypedDict, total=False):
     temperature: Annotated[float, Setting(
         1.0, partial(positive_float, zero=True), "Symbols are sampled from softmax(scores / "
         "temperature): below 1 likely symbols become likelier; 0 always takes the likeliest.")]
+    new_only: Annotated[bool, Setting(False, boolean, "For models of records: sample anew what is "
+        "a record of the training data, at most 1,000 times; it is an error if it is one still.")]
     top_k: Annotated[int | None, whole(None, "Sample only from the k likeliest symbols.")]
     top_p: Annotated[float | None, Setting(
         None, finite_float, "Nucleus sampling: sample only from the fewest likeliest symbols whose "

@@ -3,6 +3,7 @@ training against a loop by hand, sampling, ranking, files, and what is refused.
 
 N, T, H, K and C always differ, T is at least 3, initial states are random.
 """
+import pickle
 import re
 
 import numpy as np
@@ -467,6 +468,172 @@ def test_score_and_rank(trained):
     assert trained.accuracy(corpus) == classic(
         corpus, cell="lstm", hidden_size=48, batch_size=8, epochs=150, optimizer="adam",
         learning_rate=0.01, dtype="float64", progress=False, accuracy=True).history.accuracy[-1]
+
+
+def test_ranking_of_some_labels_with_a_prior(trained):
+    """Bayes' rule with the losses of the reference; NAMES have each label nearly as often."""
+    counts = np.bincount(corpus_of().records.labels, minlength=3)
+    assert trained.label_counts.tolist() == counts.tolist() and trained.label_counts.sum() == 29
+    given = {"Chile": 0.2, "Iran": 5e300, "Poland": 3e300}
+    for text in ("anna", "zzz", ""):
+        total = {label: expected_loss(trained, text, row).sum()
+                 for label, row in zip(LABELS, np.eye(3), strict=True)}
+        for labels, prior, weights in (
+                (None, "training", dict(zip(LABELS, counts, strict=True))),
+                (None, {"Chile": 1, "Iran": 0, "Poland": 3}, {"Chile": 1, "Iran": 0, "Poland": 3}),
+                (["Poland", "Chile"], None, {"Chile": 1, "Poland": 1}),
+                (("Iran", "Poland"), given, {"Iran": 5, "Poland": 3}),
+                (["Iran"], {"Iran": 1e-300}, {"Iran": 1})):
+            joint = {label: weight * np.exp(-total[label]) for label, weight in weights.items()}
+            ranked = trained.rank_labels(text, labels, prior)
+            assert [r.label for r in ranked] == sorted(joint, key=joint.get, reverse=True)
+            for one in ranked:
+                assert one.probability == pytest.approx(
+                    joint[one.label] / sum(joint.values()), rel=1e-8)
+                assert one.total == pytest.approx(total[one.label], rel=1e-10)
+                assert one.loss == pytest.approx(one.total / (len(text) + 1), rel=1e-12)
+    label, loss, probability = ranked[0]  # a tuple of three, as before
+    assert ranked[0] == ("Iran", loss, 1.0) and pickle.loads(pickle.dumps(ranked)) == ranked
+    assert pickle.loads(pickle.dumps(ranked))[0].total == ranked[0].total
+
+
+def test_what_ranking_refuses(trained, tmp_path):
+    for labels, prior, error, message in (
+            ("Iran", None, TypeError, "labels must be a list of labels, not 'Iran'"),
+            ([], None, ValueError, "labels must be distinct labels of the model, and at least one"),
+            (["Iran", "Iran"], None, ValueError, "labels must be distinct"),
+            (["Irann"], None, ValueError, "'Irann' never came in training.*did you mean 'Iran'"),
+            ([3], None, ValueError, "label 3 never came in training"),
+            (None, "uniform", TypeError, 'prior must be a dict of label -> probability, or "tra'),
+            (None, [1, 2, 3], TypeError, "prior must be a dict"),
+            (None, {"Iran": 1}, ValueError, "prior must have a probability of label 'Chile' too"),
+            (["Iran"], {"Chile": 1}, ValueError, "a probability of label 'Iran' too"),
+            (["Iran"], {"Iran": 1, "Peru": 1}, ValueError, "label 'Peru' never came"),
+            (["Iran"], {"Iran": 0}, ValueError, "prior must have a probability above 0"),
+            (["Iran"], {"Iran": -1}, ValueError, "a label's prior must be"),
+            (["Iran"], {"Iran": float("nan")}, ValueError, "a label's prior must be")):
+        with pytest.raises(error, match=message):
+            trained.rank_labels("anna", labels, prior)
+    untrained = fastrnn.Model(trained.vocabulary, labels=LABELS)
+    with pytest.raises(ValueError, match="this model does not: give a probability for each label"):
+        untrained.rank_labels("anna", prior="training")
+
+
+def test_counts_of_labels_are_kept(trained, tmp_path):
+    """In files and copies; of the records that are not validation data; in the model's order."""
+    trained.save(tmp_path / "m.safetensors")
+    for other in (fastrnn.load(tmp_path / "m.safetensors"), trained.copy(),
+                  pickle.loads(pickle.dumps(trained))):
+        assert other.label_counts.tolist() == trained.label_counts.tolist()
+        assert other.rank_labels("ida", prior="training") == trained.rank_labels(
+            "ida", prior="training")
+    corpus = Corpus.from_records(list(NAMES), ["b"] * 20 + ["a"] * 9)
+    model = fastrnn.Model(corpus.vocabulary, hidden_size=3, labels=["c", "b", "a"])
+    trainer = trainer_of(corpus, model, batch_size=4, valid_fraction=0.3, seed=0)
+    assert model.label_counts.size == 0
+    trainer.run(updates=1)
+    left, _ = corpus.hold_out(0.3, 0)
+    assert model.label_counts.tolist() == [0, left.row_labels().count("b"),
+                                           left.row_labels().count("a")]
+    assert model.label_counts.sum() == 20
+    without = classic(Corpus.from_records(NAMES), updates=1, hidden_size=3, progress=False)
+    assert without.label_counts.size == 0
+
+
+def test_new_samples_only(trained):
+    how = {"label": "Iran", "max_length": 30, "seed": 4, "temperature": 1.5}
+    plain = trained.sample(n=200, **how)
+    new = trained.sample(n=200, new_only=True, **how)
+    was_new = trained.novelty(plain)
+    assert 0.05 < was_new.mean() < 0.7 and trained.novelty(new).all()
+    assert not set(new) & set(NAMES)
+    assert [a == b for a, b in zip(plain, new, strict=True)] == was_new.tolist()  # kept as they are
+    assert new == trained.sample(n=200, new_only=True, **how)
+    assert trained.sample(new_only=True, **how) == trained.sample(n=1, new_only=True, **how)[0]
+    # each with its own prime and label, and the prime a part of the record
+    primes, labels = ["ann", "b", "car", "ann"] * 5, ["Chile", "Iran", {"Iran": 1, "Chile": 2}] * 7
+    how = {"prime": primes, "label": labels[:20], "new_only": True, "seed": 2, "temperature": 2}
+    some, whole = trained.sample(**how), trained.sample(**how, echo=True)
+    assert whole == [prime + rest for prime, rest in zip(primes, some, strict=True)]
+    assert trained.novelty(whole).all()
+    cut = trained.sample(n=50, label="Iran", stop="a", new_only=True, temperature=2, seed=1)
+    assert trained.novelty(cut).all()  # as they are returned
+    with pytest.raises(ValueError, match="sampled once, 3 of 3 samples are still records of "
+                                         "the training data, such as '[a-z]+': give a higher temp"):
+        trained.sample(n=3, label="Iran", temperature=0, new_only=True)
+    stubborn = fastrnn.Model(trained.vocabulary, hidden_size=3, labels=LABELS)
+    stubborn.params["head.b"][stubborn.vocabulary.symbols.index("a")] = 200  # never another letter
+    stubborn.known = np.array([digest(stubborn.vocabulary.encode_record("a" * 4))], np.uint64)
+    with pytest.raises(ValueError, match="sampled 1,000 times, 2 of 2 samples are .*'aaaa'"):
+        stubborn.sample(4, n=2, label="Iran", new_only=True)
+    with pytest.raises(ValueError, match="2 labels for 3 rows"):
+        trained.sample(n=3, label=["Iran", "Iran"], new_only=True)
+    with pytest.raises(ValueError, match="new_only=True is for sample"):
+        trained.stream(label="Iran", new_only=True)
+    text = fastrnn.Model(Corpus.from_text("abcab").vocabulary, hidden_size=3)
+    with pytest.raises(ValueError, match="not trained on records"):
+        text.sample(new_only=True)
+
+
+def test_new_samples_of_words_and_bytes():
+    for unit, known in (("word", ["to be", "not to be", "be"]), ("byte", ["é", "aé", "éa"])):
+        model = classic(Corpus.from_records(known, unit=unit), hidden_size=8, updates=30,
+                        batch_size=3, progress=False)
+        found = model.sample(n=100, new_only=True, seed=0)
+        assert not set(found) & set(known)
+        assert set(model.sample(n=100, seed=0)) & set(known)
+
+
+def test_texts_with_several_labels(capsys):
+    corpus = Corpus.from_records(["Anna", "ben", "Anna", "ida", "ben", "Anna", "ida"],
+                                 ["Poland", "Iran", "Chile", "Iran", "Iran", "Chile", "Poland"])
+    assert corpus.ambiguous() == {"Anna": ("Chile", "Poland"), "ida": ("Iran", "Poland")}
+    words = Corpus.from_records(["To be", "to be", "be"], ["a", "b", "a"], unit="word")
+    assert words.ambiguous() == {"to be": ("a", "b")}  # the same for a model
+    assert Corpus.from_records(["a", "a"]).ambiguous() == {}
+    with pytest.raises(ValueError, match="is a text and has no records"):
+        Corpus.from_text("abab").ambiguous()
+    classic(corpus, updates=1, sample_every=0)
+    assert re.search(r"\nlabels      2 texts stand with several labels, such as 'Anna': Chile, "
+                     r"Poland\n", capsys.readouterr().out)
+    classic(Corpus.from_records(["Anna", "ben"], ["a", "b"]), updates=1, sample_every=0)
+    assert "\nlabels" not in capsys.readouterr().out
+
+
+def test_rank_on_the_command_line(trained, tmp_path, capsys):
+    path = str(tmp_path / "m.safetensors")
+    trained.save(path)
+    assert main(["rank", path, "anna", "zoe", "--prior", "training"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[1] == ("  rank  label   probability  nats in all  nats per char")
+    parts = re.findall(r"^(\w+)\n  rank .*\n((?:  .*\n)+)", out, re.MULTILINE)
+    assert [text for text, _ in parts] == ["anna", "zoe"]
+    for text, table in parts:
+        ranked = trained.rank_labels(text, prior="training")
+        assert [row.split() for row in table.splitlines()] == [
+            [str(i), one.label, f"{100 * one.probability:.2f}%", f"{one.total:.3f}",
+             f"{one.loss:.4f}"] for i, one in enumerate(ranked, 1)]
+    assert main(["rank", path, "anna", "--labels", "Iran, Chile", "--prior",
+                 "Iran=0.75,Chile=0.25"]) == 0
+    out = capsys.readouterr().out
+    ranked = trained.rank_labels("anna", ["Iran", "Chile"], {"Iran": 3, "Chile": 1})
+    assert f"  1  {ranked[0].label:5}  {100 * ranked[0].probability:10.2f}%" in out
+    assert "Poland" not in out
+    for arguments, message in (
+            (["--labels", "Iran,Peru"], "label 'Peru' never came in training"),
+            (["--prior", "Iran"], "--prior must be weights such as Netherlands=0.5,Poland=0.5"),
+            (["--prior", "Iran=1"], "--prior must have a probability of label 'Chile' too"),
+            (["--prior", "Iran=much"], "weight of 'Iran' must be"),
+            (["Ångström"], "'Å' at position 0")):
+        assert main(["rank", path, "anna", *arguments]) == 2
+        assert message in capsys.readouterr().err
+    unlabelled = classic(Corpus.from_records(NAMES), updates=1, hidden_size=3, progress=False)
+    unlabelled.save(tmp_path / "u.safetensors")
+    assert main(["rank", str(tmp_path / "u.safetensors"), "anna"]) == 2
+    assert "trained without labels, so it has none to rank" in capsys.readouterr().err
+    assert main(["sample", path, "--label", "Iran", "--n", "40", "--new-only", "--seed", "1",
+                 "--temperature", "1.5"]) == 0
+    assert trained.novelty(capsys.readouterr().out.splitlines()).all()
 
 
 def test_samples_are_the_reference_s(trained):

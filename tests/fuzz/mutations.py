@@ -27,8 +27,8 @@ KEYS = ("seed", "cell", "start", "stop", "unit", "unknown", "symbols", "hidden_s
         "echo_state_network", "valid", "valid_split", "fingerprint", "name")
 TENSORS = ("best", "state", "best_state", "history.loss", "history.learning_rate", "optimizer.0",
            "optimizer.1", "layer0.Wx", "layer1.Wx", "layer0.Wc", "embedding.W", "head.b", "starts",
-           "known", "scaling.inputs", "scaling.targets", "reservoir.W.data", "reservoir.W.indptr",
-           "W.indices", "Wfb", "\ud800", "")
+           "label_counts", "known", "scaling.inputs", "scaling.targets", "reservoir.W.data",
+           "reservoir.W.indptr", "W.indices", "Wfb", "\ud800", "")
 TEXTS_OF_JSON = (
     "", " ", "null", "5", '"x"', "[]", "{}", "{", "[" * 100_000, "[" * 900 + "]" * 900,
     '{"a":' * 5000, "1e999", "-1e999", "NaN", "1" * 6000, "0." + "1" * 6000, "[" + "[]," * 30_000,

@@ -349,7 +349,7 @@ def test_updates_of_the_validations(good, path, at):
     refused(path, changed(good["validated"], history__valid_updates=np.array(at)), "validations")
 
 
-def test_digests_and_starts(good, path):
+def test_digests_and_counts(good, path):
     known = tensors(*unpacked(good["labels"]))[1]["known"]
     refused(path, changed(good["labels"], known=known[::-1].copy()), "digests")
     starts = tensors(*unpacked(good["classic"]))[1]["starts"]
@@ -357,6 +357,11 @@ def test_digests_and_starts(good, path):
         starts = starts.copy()
         starts[0] = value
         refused(path, changed(good["classic"], starts=starts), "starts")
+    counts = tensors(*unpacked(good["labels"]))[1]["label_counts"]
+    for wrong in (np.full_like(counts, -1), counts + 0.5, np.append(counts, 1), counts[:, None],
+                  counts.astype("float32"), np.full_like(counts, np.nan)):
+        refused(path, changed(good["labels"], label_counts=wrong), "label_counts")
+    refused(path, changed(good["classic"], label_counts=np.ones(2)), "label_counts")
 
 
 def test_the_length_of_a_window_beyond_all_numbers(good, path):

@@ -80,6 +80,8 @@ def use_model(model, path, seed, rng):
         attempt("sample 2", lambda: model.sample(3, n=2, temperature=0.5, top_k=2, **seeded))
         attempt("novelty", lambda: model.novelty(["ab", "cd"]))
         attempt("rank", lambda: model.rank_labels(seed.text))
+        attempt("rank with a prior", lambda: model.rank_labels(seed.text, prior="training"))
+        attempt("new only", lambda: model.sample(3, n=2, new_only=True, **seeded))
         saved_again(model, path)
 
 

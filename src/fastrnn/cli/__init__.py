@@ -13,12 +13,13 @@ from typing import Any
 from ..kernels.build import build_info
 from ..screen import show
 from ..settings import SampleSettings, SourceSettings, TrainSettings, declared
-from . import gradcheck, info, presets, sample, score, train
+from . import gradcheck, info, presets, rank, sample, score, train
 from .config import ConfigError
 from .flags import Parser, in_flags, with_hyphens
 
-COMMANDS = (train, sample, score, gradcheck, info, presets)
-NAMES = {*declared(TrainSettings), *declared(SampleSettings), *declared(SourceSettings)}
+COMMANDS = (train, sample, score, rank, gradcheck, info, presets)
+NAMES = {*declared(TrainSettings), *declared(SampleSettings), *declared(SourceSettings),
+         "prior"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, get_origin
 
 from ..screen import show
 from ..settings import Declared, declared
+from ..validate import finite_float
 
 # The names of karpathy/char-rnn and jcjohnson/torch-rnn where theirs differ from ours.
 OTHER_NAMES = {
@@ -141,6 +142,18 @@ def _number_text(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text!r} is no number: write FILE before this flag, or "
                                          "the numbers with commas")
     return text
+
+
+def weighted(name: str, value: str) -> dict[str, float]:
+    """Weights of labels, such as "Netherlands=0.5,Poland=0.5"."""
+    weights = {}
+    for part in value.split(","):
+        label, equals, weight = part.rpartition("=")
+        if not equals:
+            raise ValueError(f"{name} must be weights such as Netherlands=0.5,Poland=0.5, not "
+                             f"{value!r}")
+        weights[label.strip()] = finite_float(f"weight of {label.strip()!r}", weight)
+    return weights
 
 
 def _converter(one: Declared) -> Callable[[str], Any]:

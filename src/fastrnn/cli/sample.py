@@ -7,8 +7,7 @@ from ..model.model import Model
 from ..screen import show
 from ..settings import SampleSettings
 from ..training.checkpoint import load
-from ..validate import finite_float
-from .flags import OTHER_NAMES, add_settings
+from .flags import OTHER_NAMES, add_settings, weighted
 
 EXAMPLES = """examples:
   fastrnn sample model.safetensors --length 1000 --temperature 0.7
@@ -68,6 +67,4 @@ def _label(label: str, model: Model) -> Any:
     """A label, or a mixture such as "Netherlands=0.5,Poland=0.5"."""
     if "=" not in label or label in (model.config["labels"] or ()):
         return label
-    parts = [part.rpartition("=") for part in label.split(",")]
-    return {name.strip(): finite_float(f"weight of {name.strip()!r}", weight)
-            for name, _, weight in parts}
+    return weighted("label", label)

@@ -333,6 +333,22 @@ class Corpus(Source):
         """The ids of all records, or of the given rows, each with its start and stop symbol."""
         raise ValueError(f"{self.name} is a text and has no records")
 
+    def ambiguous(self) -> dict[str, tuple[str, ...]]:
+        """The texts of records that stand with several labels, such as names of several countries,
+        and for each these labels, sorted: no classifier of the text alone is right about all.
+
+        Raises
+        ------
+        ValueError
+            A text, which has no records.
+        """
+        found: dict[bytes, set[str]] = {}
+        pieces = self.pieces()
+        for ids, label in zip(pieces, self.row_labels() or (), strict=False):
+            found.setdefault(ids.tobytes(), set()).add(label)
+        return {self.vocabulary.decode(np.frombuffer(ids, self.ids.dtype)[1:-1]):
+                tuple(sorted(labels)) for ids, labels in found.items() if len(labels) > 1}
+
     def starts(self) -> NDArray[np.float64]:
         """How often each symbol begins the text or one of its lines, or for words one of its
         sentences: shape (K,)."""

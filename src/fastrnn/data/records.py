@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -133,6 +134,22 @@ def digest(ids: NDArray[Any]) -> int:
     """A hash of a record's ids, its start and stop symbol included."""
     stored = np.ascontiguousarray(ids, "<u4").tobytes()
     return int.from_bytes(hashlib.blake2b(stored, digest_size=8).digest(), "little")
+
+
+def novelty(
+    known: NDArray[np.uint64], vocabulary: Vocabulary, samples: Iterable[str]
+) -> NDArray[np.bool_]:
+    """Whether each sample is new: its digest is not among the sorted `known` ones."""
+    if not known.size:
+        raise ValueError("this model was not trained on records, so nothing tells what is new")
+    samples = list(samples)
+    new = np.ones(len(samples), bool)
+    for i, sample in enumerate(samples):
+        with suppress(ValueError):  # a symbol that no record has
+            number = np.uint64(digest(vocabulary.encode_record(sample)))
+            at = np.searchsorted(known, number)
+            new[i] = at == len(known) or known[at] != number
+    return new
 
 
 def _checked_texts(given: Any, unit: str) -> list[Any]:

@@ -1,14 +1,17 @@
 """The model: a network and, where it reads text, its vocabulary."""
 
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, NamedTuple, Unpack, overload
+from typing import Any, Literal, NamedTuple, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 
 from ..cells import CELLS
+from ..data.records import novelty
 from ..data.source import Sizes, Source, sizes_of
 from ..data.vocabulary import Vocabulary
 from ..echo.reservoir import Reservoir
@@ -17,16 +20,28 @@ from ..kernels.team import no_fork
 from ..settings import ModelSettings, SampleSettings, documented
 from . import head, prediction, sampling, scoring, storing
 from .history import History
+from .labels import log_priors, some_of
 from .network import Network
 
 
-class RankedLabel(NamedTuple):
-    """A label (str) in the ranking of `Model.rank_labels`, the loss (float) of the record with this
-    label in nats per symbol, and the posterior probability (float) of the label."""
-
+class _Ranked(NamedTuple):
     label: str
     loss: float
     probability: float
+
+
+class RankedLabel(_Ranked):
+    """A label (str) in the ranking of `Model.rank_labels`, the loss (float) of the record with this
+    label in nats per symbol, and the posterior probability (float) of the label: a tuple of these
+    three. `total` (float) is the loss of the whole record with this label, in nats."""
+
+    total: float
+
+    def __new__(cls, label: str, loss: float, probability: float,
+                total: float = math.nan) -> "RankedLabel":
+        ranked = super().__new__(cls, label, loss, probability)
+        ranked.total = total
+        return ranked
 
     @property
     def share(self) -> float:
@@ -93,6 +108,10 @@ class Model(Network):
         without a prime begins as often with it. Empty before training, 0 where no line begins: then
         all are equally likely.
 
+    label_counts : float64 ndarray, shape (C,)
+        How many of the records that the model was trained on have each of the C labels. Empty
+        without labels, before training, and in a file of an earlier version.
+
     Methods
     -------
     sample, stream
@@ -132,6 +151,7 @@ class Model(Network):
         super().__init__(sizes_of(vocabulary), dict(settings), reservoir)
         self.history = History()
         self.known, self.starts = np.empty(0, np.uint64), np.empty(0)
+        self.label_counts = np.empty(0)
 
     @property
     def text_vocabulary(self) -> Vocabulary:
@@ -218,25 +238,45 @@ class Model(Network):
         read, weights = scoring.to_read(self, self.vocabulary, source, label)
         return scoring.accuracy(self, read, self.state, weights, last)
 
-    def rank_labels(self, text: str | bytes) -> list[RankedLabel]:
-        """Classify a record: all labels, the most probable first, as a list of `RankedLabel`.
+    def rank_labels(
+        self, text: str | bytes, labels: Sequence[str] | None = None,
+        prior: Mapping[str, float] | Literal["training"] | None = None,
+    ) -> list[RankedLabel]:
+        """Classify a record: labels, the most probable first, as a list of `RankedLabel`.
 
-        By Bayes' rule with a uniform prior, the probability of a label is exp(-loss of the whole
-        record with the label) divided by the sum of this over all labels.
+        By Bayes' rule, the probability of a label is prior * exp(-loss of the whole record with the
+        label), divided by the sum of this over all labels that are ranked.
 
         Parameters
         ----------
         text : str, or for unit "byte" bytes
             The record.
+        labels : list of str, optional
+            Rank only these labels.
+        prior : dict of str -> float, or "training", optional
+            The probability of each label before the record is read, in any unit: they are divided
+            by their sum. "training": how often each came in training (`label_counts`). By default
+            all labels are equally likely.
 
         Raises
         ------
-        ValueError
-            A model without labels, or a symbol that the vocabulary does not have.
+        ValueError, TypeError
+            A model without labels, a symbol that the vocabulary does not have, an unknown label, a
+            prior that lacks a label, or "training" for a model that does not know how often each
+            came (of an earlier version of fastrnn, or not trained).
+
+        Examples
+        --------
+        >>> for ranked in model.rank_labels("Johanna", prior="training"):
+        ...     print(ranked.label, ranked.probability, ranked.loss, ranked.total)
         """
-        losses, p, count = scoring.label_losses(self, self.text_vocabulary, text)
-        return [RankedLabel(self.config["labels"][c], float(losses[c]) / count, float(p[c]))
-                for c in np.argsort(losses, kind="stable")]
+        names = self.config["labels"]
+        chosen = some_of(names, labels)
+        log_prior = log_priors(names, chosen, prior, self.label_counts)
+        losses = scoring.label_losses(self, self.text_vocabulary, text, chosen)
+        p, count = softmax(log_prior - losses), len(self.text_vocabulary.encode_record(text)) - 1
+        return [RankedLabel(chosen[c], float(losses[c]) / count, float(p[c]), float(losses[c]))
+                for c in np.lexsort((losses, losses - log_prior))]
 
     def novelty(self, samples: Sequence[str]) -> NDArray[np.bool_]:
         """Which samples (a sequence of str) are not among the records that the model was trained
@@ -248,7 +288,9 @@ class Model(Network):
         ValueError, TypeError
             A model that was not trained on records, or a str in place of a list of them.
         """
-        return scoring.novelty(self.known, self.text_vocabulary, samples)
+        if isinstance(samples, str | bytes):
+            raise TypeError("samples must be a list of texts, not one: put it into a list")
+        return novelty(self.known, self.text_vocabulary, samples)
 
     def fit_head(self, text: str | bytes | Source, ridge: float = 1e-2, warmup: int = 100) -> float:
         """Fit the head of an esn in one pass over a text: by ridge regression of the one-hot next
@@ -362,7 +404,7 @@ class Model(Network):
         applied last: Nguyen et al. 2024. repetition_penalty, applied first: Keskar et al. 2019.
         """
         texts = sampling.sample(self, self.text_vocabulary, self.starts, length, n,
-                                dict(settings))
+                                dict(settings), self.known)
         one = n is None and not isinstance(settings.get("prime"), list | tuple)
         return texts[0] if one else texts
 
@@ -402,7 +444,8 @@ class Model(Network):
         with no_fork, self.lock:
             other.block[:], other.state[:] = self.block, self.state
         other.history, other.known = self.history.copy(), self.known
-        other.starts, other.scaling = self.starts.copy(), self.scaling
+        other.starts, other.label_counts = self.starts.copy(), self.label_counts.copy()
+        other.scaling = self.scaling
         return other
 
     def in_float64(self) -> "Model":
@@ -443,7 +486,7 @@ class Model(Network):
         """The tensors and the JSON for a file that stores this model, with a history of its own or
         of one of its trainers."""
         tensors, about = storing.stored(self, self.history if history is None else history,
-                                        self.known, self.starts)
+                                        self.known, self.starts, self.label_counts)
         return tensors, about | {
             "vocabulary": self.vocabulary and self.vocabulary.to_dict(),
             "sizes": None if self.vocabulary else asdict(self.sizes)}
@@ -464,7 +507,8 @@ class Model(Network):
         model = cls.__new__(cls)  # without drawing weights
         model.vocabulary = vocabulary
         Network.__init__(model, sizes, about["model"], reservoir, drawn=False)
-        model.history, model.known, model.starts = storing.restore(model, tensors, about)
+        model.history, model.known, model.starts, model.label_counts = storing.restore(
+            model, tensors, about)
         return model
 
     def __repr__(self) -> str:

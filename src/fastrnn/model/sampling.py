@@ -1,46 +1,81 @@
 """Generating text: each symbol is sampled from the predicted probabilities, then read."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat, tee
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.records import novelty
 from ..data.source import READ_STEPS, time_major
 from ..data.vocabulary import Vocabulary
 from ..kernels.blas import one_thread
 from ..settings import SampleSettings, checked
 from ..validate import positive_int
-from .labels import probabilities
+from .labels import one_label, probabilities
 from .network import Network
 
 # numbers of symbols sampled in one call, on which the texts do not depend
 PIECE = 10_000  # not more, so that Ctrl-C takes effect
 STOP_PIECE = 64  # where a stop string may end the text
+TRIES = 1000  # of each sample, until it is new
 STREAM_PIECES = (1, 2, 4, 8, 16, 32)  # then 32 each time: the first symbols come at once
 
 
 def sample(
     network: Network, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int,
-    n: int | None, settings: dict[str, Any]
+    n: int | None, settings: dict[str, Any], known: NDArray[np.uint64],
 ) -> list[str]:
-    """A list of n texts (one where n is None) of `length` symbols, with `SampleSettings`."""
+    """A list of n texts (one where n is None) of `length` symbols, with `SampleSettings`; `known`
+    are the digests of the training records."""
     how = checked(SampleSettings, settings, "sample")
     length = positive_int("length", length, least=0)
     primes = _primes(how["prime"], n)
     stops = _stop_strings(how["stop"])
     ends = bool(stops) or vocabulary.stop is not None
-    pieces = _pieces(network, vocabulary, starts, how["max_length"] or length, primes, how,
-                     repeat(STOP_PIECE if ends else PIECE))
-    if ends:  # each text takes pieces until it has stopped
-        texts = ["".join(_until(stops, vocabulary.iterdecode(_record(vocabulary, part, i))))
-                 for i, part in enumerate(tee(pieces, len(primes)))]
-    else:
+
+    def texts_after(primes: list[str | bytes], how: dict[str, Any]) -> list[str]:
+        pieces = _pieces(network, vocabulary, starts, how["max_length"] or length, primes, how,
+                         repeat(STOP_PIECE if ends else PIECE))
+        if ends:  # each text takes pieces until it has stopped
+            return ["".join(_until(stops, vocabulary.iterdecode(_record(vocabulary, part, i))))
+                    for i, part in enumerate(tee(pieces, len(primes)))]
         ids = np.concatenate([np.empty((0, len(primes)), np.int32), *pieces])  # (length, N)
-        texts = [vocabulary.decode(column) for column in ids.T]
+        return [vocabulary.decode(column) for column in ids.T]
+
+    texts = (_new_only(texts_after, known, vocabulary, primes, how) if how["new_only"]
+             else texts_after(primes, how))
     return [_shown(vocabulary, prime) + text if how["echo"] else text
             for prime, text in zip(primes, texts, strict=True)]
+
+
+def _new_only(
+    texts_after: Callable[[list[str | bytes], dict[str, Any]], list[str]],
+    known: NDArray[np.uint64], vocabulary: Vocabulary, primes: list[str | bytes],
+    how: dict[str, Any],
+) -> list[str]:
+    """Texts that with their primes are none of the known records: those are sampled again."""
+    how = how | {"seed": np.random.default_rng(how["seed"])}  # which goes on from try to try
+    label, n, shown = how["label"], len(primes), [_shown(vocabulary, prime) for prime in primes]
+    each = None if one_label(label) else list(label)
+    texts, left = [""] * n, list(range(n))
+    tries = 1 if how["temperature"] == 0 or how["top_k"] == 1 else TRIES  # else always the same
+    for _ in range(tries):
+        if each is not None:
+            label = each if len(left) == n else [each[row] for row in left]
+        sampled = texts_after([primes[row] for row in left], how | {"label": label})
+        for row, text in zip(left, sampled, strict=True):
+            texts[row] = text
+        new = novelty(known, vocabulary, [shown[row] + texts[row] for row in left])
+        left = [row for row, is_new in zip(left, new, strict=True) if not is_new]
+        if not left:
+            return texts
+    often = "once" if tries == 1 else f"{tries:,} times"
+    text = shown[left[0]] + texts[left[0]]
+    raise ValueError(f"new_only=True: sampled {often}, {len(left)} of {n} samples are still "
+                     f"records of the training data, such as {text!r}: give a higher temperature "
+                     "or another prime, or leave new_only out")
 
 
 def stream(
@@ -55,6 +90,9 @@ def stream(
     primes = _primes(how["prime"], None)
     if len(primes) > 1:
         raise ValueError("a stream is one text: give one prime, not a list")
+    if how["new_only"]:
+        raise ValueError("new_only=True is for sample: a stream is given out before it is known "
+                         "whether it is new")
     pieces = _pieces(network, vocabulary, starts, how["max_length"] or length, primes, how,
                      chain(STREAM_PIECES, repeat(STREAM_PIECES[-1])))
     symbols = _until(stops, vocabulary.iterdecode(_record(vocabulary, pieces, 0)))

@@ -1,15 +1,12 @@
-"""Losses and accuracy of a network on a source, classification, and novelty."""
+"""Losses and accuracy of a network on a source, and classification."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from ..data.corpus import Corpus, RecordCorpus
-from ..data.records import digest
 from ..data.source import READ_STEPS, Batch, Source
 from ..data.vocabulary import Vocabulary
 from ..kernels.blas import one_thread
@@ -146,34 +143,13 @@ def accuracy(
     return hits / count
 
 
-def label_losses(network: Network, vocabulary: Vocabulary, text: str | bytes) -> tuple[
-        NDArray[np.float64], NDArray[np.float64], int]:
-    """The loss of a whole record (nats) with each of the C labels, the posterior probabilities of
-    the labels under a uniform prior, and the number of predictions in the record."""
-    names = network.config["labels"]
-    if names is None:
-        raise ValueError("this model was trained without labels, so it has none to rank")
+def label_losses(network: Network, vocabulary: Vocabulary, text: str | bytes,
+                 names: Sequence[str]) -> NDArray[np.float64]:
+    """The loss of a whole record, in nats, with each of some of the network's labels."""
     ids = vocabulary.encode_record(text)
     source = RecordCorpus.of_pieces([ids] * len(names), vocabulary)
+    weights = probabilities(network.config["labels"], names, len(names), network.block.dtype)
     losses = np.zeros(len(names))
-    for batch, each, _ in read(network, source, network.state, np.eye(len(names))):
+    for batch, each, _ in read(network, source, network.state, weights):
         losses[batch.rows] = each.sum(axis=0)
-    return losses, softmax(-losses), len(ids) - 1
-
-
-def novelty(
-    known: NDArray[np.uint64], vocabulary: Vocabulary, samples: Sequence[str]
-) -> NDArray[np.bool_]:
-    """Whether each sample is new: its digest is not among the sorted `known` ones."""
-    if isinstance(samples, str | bytes):
-        raise TypeError("samples must be a list of texts, not one: put it into a list")
-    if not known.size:
-        raise ValueError("this model was not trained on records, so nothing tells what is new")
-    samples = list(samples)
-    new = np.ones(len(samples), bool)
-    for i, sample in enumerate(samples):
-        with suppress(ValueError):  # a symbol that no record has
-            number = np.uint64(digest(vocabulary.encode_record(sample)))
-            at = np.searchsorted(known, number)
-            new[i] = at == len(known) or known[at] != number
-    return new
+    return losses

@@ -1,9 +1,10 @@
 """The tensors and the JSON in a file that stores a model.
 
 Tensors: each parameter by its name, ``state`` (N, P), ``known`` (digests of records),
-``starts`` (how often each symbol begins a line), ``scaling.inputs`` (2, D) and ``scaling.targets``
-(2, K) of a model that scales its numbers, the arrays of
-the history (``history.loss`` etc.) and of an esn's reservoir (``reservoir.Win`` etc.). JSON:
+``starts`` (how often each symbol begins a line), ``label_counts`` (how often each label came in
+training), ``scaling.inputs`` (2, D) and ``scaling.targets`` (2, K) of a model that scales its
+numbers, the arrays of the history (``history.loss`` etc.) and of an esn's reservoir
+(``reservoir.Win`` etc.). JSON:
 ``model`` (the settings), ``vocabulary`` or ``sizes``, ``history``. A training run adds to both
 (`fastrnn.training.checkpoint`).
 """
@@ -29,12 +30,13 @@ DECIDING = ("cell", "hidden_size", "num_layers", "embedding_size", "reset_after"
 
 
 def stored(
-    network: Network, history: History, known: NDArray[np.uint64], starts: NDArray[np.float64]
+    network: Network, history: History, known: NDArray[np.uint64], starts: NDArray[np.float64],
+    label_counts: NDArray[np.float64],
 ) -> tuple[Tensors, dict[str, Any]]:
-    """Tensors and JSON of a network, its history, the digests of its training records, and the
-    starts of its training text."""
+    """Tensors and JSON of a network, its history, the digests and the counts of the labels of its
+    training records, and the starts of its training text."""
     tensors = dict(network.params) | {"state": network.state, "known": known,
-                                      "starts": starts}
+                                      "starts": starts, "label_counts": label_counts}
     arrays = network.reservoir.tensors if network.reservoir else {}
     tensors |= {f"reservoir.{name}": array for name, array in arrays.items()}
     if network.scaling is not None:
@@ -63,8 +65,9 @@ def check_parameters(tensors: Tensors, sizes: Sizes, settings: dict[str, Any]) -
 
 def restore(
     network: Network, tensors: Tensors, about: dict[str, Any]
-) -> tuple[History, NDArray[np.uint64], NDArray[np.float64]]:
-    """Fill in parameters and state; return history, digests of records, and starts of lines.
+) -> tuple[History, NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64]]:
+    """Fill in parameters and state; return history, digests of records, starts of lines, and counts
+    of labels.
     ValueError, KeyError or TypeError for what `stored` cannot have returned."""
     P = network.state.shape[1]
     expect(tensors, "state", (*tensors["state"].shape[:1], P), network.block.dtype)
@@ -72,11 +75,9 @@ def restore(
     expect(tensors, "known", (known.size,), "uint64")
     if not (known[1:] > known[:-1]).all():
         raise ValueError("the digests of the records are not in order")
-    # files of fastrnn 0.1 have no starts and no learning rates
-    starts = tensors.setdefault("starts", np.zeros(0))
-    expect(tensors, "starts", (network.sizes.outputs if starts.size else 0,), "float64")
-    if not ((starts >= 0) & (starts < 2**53) & (starts == np.floor(starts))).all():
-        raise ValueError("starts are no counts")
+    # files of fastrnn 0.1 have no starts and no learning rates, those before format 7 no counts
+    starts = _counts(tensors, "starts", network.sizes.outputs)
+    label_counts = _counts(tensors, "label_counts", len(network.config["labels"] or ()))
     tensors.setdefault("history.learning_rate", np.full(tensors["history.loss"].size, np.nan))
     lengths = {name: tensors[f"history.{name}"].size for name in HISTORY}
     lengths["smooth_loss"] = lengths["learning_rate"] = lengths["loss"]
@@ -102,7 +103,16 @@ def restore(
         measure=MEASURES[network.config["loss"]],
         one_stream=about["history"].get("one_stream") is True, samples=samples,
         updates_per_epoch=per_epoch)
-    return history, known, starts
+    return history, known, starts, label_counts
+
+
+def _counts(tensors: Tensors, name: str, size: int) -> NDArray[np.float64]:
+    """The counts of that many things, or none; ValueError for what are no counts."""
+    counts = tensors.setdefault(name, np.zeros(0))
+    expect(tensors, name, (size if counts.size else 0,), "float64")
+    if not ((counts >= 0) & (counts < 2**53) & (counts == np.floor(counts))).all():
+        raise ValueError(f"{name} are no counts")
+    return counts
 
 
 def _checked_scaling(sizes: Sizes, tensors: Tensors, trained: bool) -> Scaling | None:

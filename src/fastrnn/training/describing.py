@@ -6,6 +6,8 @@ import textwrap
 from typing import Any
 
 from ..cells import CELLS
+from ..data.corpus import Corpus
+from ..files.store import short
 from .trainer import Trainer
 
 OPTIMIZERS = {"adagrad": "AdaGrad", "rmsprop": "RMSProp", "adam": "Adam", "sgd": "SGD"}
@@ -24,6 +26,7 @@ def describe(trainer: Trainer, note: str) -> str:
                                                      config["batch_size"]).slices))
     lines = {
         "data": trainer.corpus.describe() + valid,
+        **_ambiguous(trainer),
         "model": f"{cell}, {layers}{shape['hidden_size']} hidden units: "
                  f"{model.block.size:,} parameters, {shape['dtype']}",
         "training": _training(config, shape["dropout"], trainer),
@@ -36,6 +39,19 @@ def describe(trainer: Trainer, note: str) -> str:
     else:
         lines["loss"] = f"mean {unit} of a {what}"
     return block(lines)
+
+
+def _ambiguous(trainer: Trainer) -> dict[str, str]:
+    """A line about records that stand with several labels, if there are any."""
+    if not isinstance(trainer.corpus, Corpus) or not trainer.model.config["labels"]:
+        return {}
+    found = trainer.corpus.ambiguous()
+    if not found:
+        return {}
+    text, labels = next(iter(found.items()))
+    return {"labels": f"{len(found):,} text{'s stand' if len(found) > 1 else ' stands'} with "
+                      f"several labels, such as {short(text)}: "
+                      f"{', '.join(labels[:5])}"}
 
 
 def block(lines: dict[str, str]) -> str:

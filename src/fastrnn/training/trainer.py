@@ -16,6 +16,7 @@ from ..files.store import DAMAGE, Tensors, check_writable, damaged, write
 from ..kernels.blas import cores, one_thread
 from ..kernels.team import no_fork
 from ..model.history import MEASURES, History
+from ..model.labels import counted
 from ..model.model import Model
 from ..model.scoring import accuracy, row_weights
 from ..presets import OWNERS, PLAN
@@ -134,6 +135,7 @@ class Trainer:
         self._over = False  # the plan is completed
         self._initial: Any = checksum(model)  # the parameters from which the run began
         self._digests, self._starts = self._source.digests(), self._source.starts()
+        self._label_counts = counted(model.config["labels"], self._source.row_labels())
         self._rates: NDArray[np.float64] | None = None  # of the updates of a run that is repeated
         self._running, self._process = threading.Lock(), os.getpid()
         self._rate_factor = 1.0  # of the learning rates, after runs that diverged
@@ -255,7 +257,7 @@ class Trainer:
         if self.config["minutes"]:
             self._watch.start()
         self.model.known = np.union1d(self.model.known, self._digests)
-        self.model.starts = self._starts
+        self.model.starts, self.model.label_counts = self._starts, self._label_counts
         self._updates.begin()
         stop = "error"
         try:
