@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..settings import WordSettings, checked, documented
 from ..validate import freeze, frozen, weights_of
-from .records import Records, digest, encode
+from .records import Lines, Records, digests, encode
 from .source import (
     READ_STEPS,
     ROWS,
@@ -26,7 +26,7 @@ from .source import (
     sizes_of,
     split_rows,
 )
-from .tables import lines, table
+from .tables import table
 from .texts import base_name, read_bytes, read_text
 from .vocabulary import Vocabulary, check_unit
 
@@ -223,8 +223,8 @@ class Corpus(Source):
         OSError, ValueError
             As `Corpus.from_file` and `Corpus.from_records`.
         """
-        text = _read(path, settings.get("unit"), settings.get("vocabulary"))
-        return cls.from_records(lines(text), **{"name": base_name(path)} | settings)
+        found = Lines(_read(path, settings.get("unit"), settings.get("vocabulary")))
+        return cls.from_records(found, **{"name": base_name(path)} | settings)
 
     @classmethod
     def from_table(
@@ -459,7 +459,8 @@ class RecordCorpus(Corpus):
     @classmethod
     def of_pieces(cls, pieces: list[NDArray[Any]], vocabulary: Vocabulary) -> "RecordCorpus":
         """A corpus from the ids of each record, with its start and stop symbol."""
-        return cls(np.concatenate(pieces), vocabulary, records=Records.of_pieces(pieces))
+        return cls(np.concatenate(pieces), vocabulary,
+                   records=Records.of_lengths(np.array([len(ids) for ids in pieces], np.int64)))
 
     def weighted(self, weights: Any) -> Corpus:
         if isinstance(weights, str | Mapping):
@@ -492,8 +493,9 @@ class RecordCorpus(Corpus):
             raise ValueError('balance="labels" needs a model and a corpus with labels')
         # the last entry is for row -1: no record, of length 0
         starts, steps = np.append(records.starts, records.starts[0]), np.append(records.steps, 0)
+        of_label = {label: c for c, label in enumerate(labels or ())}
         places = None if of_rows is None else np.array(
-            [*(list(labels or ()).index(label) for label in of_rows), 0], np.int32)
+            [*map(of_label.__getitem__, of_rows), 0], np.int32)
 
         def order(rng: np.random.Generator) -> Order:
             rows = np.full(updates * N, -1)
@@ -552,7 +554,7 @@ class RecordCorpus(Corpus):
         return np.zeros(0)  # each begins with the start symbol
 
     def digests(self) -> NDArray[np.uint64]:
-        return np.unique(np.array([digest(ids) for ids in self.pieces()], np.uint64))
+        return np.unique(digests(self.ids, self.records.starts, self.records.steps + 1))
 
     def _sha(self) -> "hashlib._Hash":
         sha = super()._sha()

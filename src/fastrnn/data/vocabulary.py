@@ -4,6 +4,7 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -193,6 +194,20 @@ class Vocabulary:
                              "or stop symbol: take it out, or name others")
         return np.concatenate([[start], ids, [stop]]).astype(self.dtype)
 
+    def encode_words(self, texts: Sequence[str]) -> tuple[
+            NDArray[np.unsignedinteger], NDArray[np.int64]]:
+        """For unit "word": the ids of many short texts in a row, and the number of words in each;
+        ValueError as `encode`, but not with the text in which a word lies."""
+        split, lower = SPLITTERS[self.split][1], self.lower
+        words = [split(text.lower() if lower else text) for text in texts]
+        unknown = -1 if self.unknown is None else self._ids[self.unknown]
+        get = self._ids.get
+        found = [get(word, unknown) for each in words for word in each]
+        if -1 in found:
+            at = found.index(-1)
+            raise _not_found(self, list(chain.from_iterable(words))[at], at)
+        return np.array(found, self.dtype), np.array([len(each) for each in words], np.int64)
+
     def decode(self, ids: ArrayLike) -> str:
         """Return the text of ids; the inverse of `encode`.
 
@@ -356,15 +371,20 @@ def _checked_text(text: str | bytes, unit: str) -> Any:
             raise TypeError(f'text for unit "{unit}" must be a str, not {type(text).__name__}: '
                             'decode it first, or use unit "byte"')
         return text
-    if isinstance(text, str):
-        try:
-            return text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ValueError(f"character {text[error.start]!r} at position {error.start} has no "
-                             "UTF-8 form: take the lone surrogate out of the text") from None
-    if isinstance(text, (bytes, bytearray, memoryview)):
-        return bytes(text)  # no copy of bytes
+    if isinstance(text, (str, bytes, bytearray, memoryview)):
+        return octets(text)
     raise TypeError(f'text for unit "byte" must be a str or bytes, not {type(text).__name__}')
+
+
+def octets(text: str | bytes | bytearray | memoryview) -> bytes:
+    """A text in UTF-8; ValueError for a lone surrogate."""
+    if not isinstance(text, str):
+        return bytes(text)  # no copy of bytes
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"character {text[error.start]!r} at position {error.start} has no "
+                         "UTF-8 form: take the lone surrogate out of the text") from None
 
 
 def _check_options(unit: str, split: str, lower: bool, unknown: str | None = None) -> None:
