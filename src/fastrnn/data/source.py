@@ -243,6 +243,10 @@ class Source(ABC):
         """The label of each row; None without labels."""
         return None
 
+    def ambiguous(self) -> Mapping[str, tuple[str, ...]]:
+        """The texts of rows that stand with several labels, with these labels."""
+        return {}
+
     def padded(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The inputs (N, T, ...) of all rows and their lengths (N,)."""
         raise ValueError(f"{self.name} is no batch of sequences: give ids (N, T)")

@@ -6,7 +6,6 @@ import textwrap
 from typing import Any
 
 from ..cells import CELLS
-from ..data.corpus import Corpus
 from ..files.store import short
 from .trainer import Trainer
 
@@ -22,8 +21,7 @@ def describe(trainer: Trainer, note: str) -> str:
     held, own = config["valid_fraction"], trainer.validated_on
     part = "a random " * (config["valid_split"] == "random") + f"{100 * held:g} % of it"
     valid = f"; {own or part} for validation" if held or own else "; no validation"
-    threads = min(trainer.threads, len(model.network(config["seq_length"],
-                                                     config["batch_size"]).slices))
+    threads = min(trainer.threads, len(model.network(1, config["batch_size"]).slices))
     lines = {
         "data": trainer.corpus.describe() + valid,
         **_ambiguous(trainer),
@@ -43,9 +41,7 @@ def describe(trainer: Trainer, note: str) -> str:
 
 def _ambiguous(trainer: Trainer) -> dict[str, str]:
     """A line about records that stand with several labels, if there are any."""
-    if not isinstance(trainer.corpus, Corpus) or not trainer.model.config["labels"]:
-        return {}
-    found = trainer.corpus.ambiguous()
+    found = trainer.corpus.ambiguous() if trainer.model.config["labels"] else {}
     if not found:
         return {}
     text, labels = next(iter(found.items()))
