@@ -23,6 +23,7 @@ from .presets import PRESETS
 from .validate import (
     boolean,
     choice,
+    encoding_name,
     finite_float,
     fraction,
     positive_float,
@@ -376,7 +377,8 @@ class WordSettings(TypedDict, total=False):
 class SourceSettings(WordSettings, total=False):
     """What `fastrnn train` learns from, and how it is read."""
 
-    file: Annotated[str | None, Setting(None, anything, "A text file in UTF-8.")]
+    file: Annotated[str | None, Setting(
+        None, anything, "A text file, in UTF-8 or another encoding.")]
     dataset: Annotated[str | None, Setting(None, anything, "A data set of fastrnn.datasets.")]
     records: Annotated[str | None, Setting(
         None, anything, "A text file with a record on each line, each read by itself.")]
@@ -393,6 +395,9 @@ class SourceSettings(WordSettings, total=False):
     separator: Annotated[str | None, Setting(
         None, anything, 'Between the columns of the table: a character, or "tab"; where not given '
         "that comma, semicolon, tab or bar that cuts all rows alike.")]
+    encoding: Annotated[str | None, Setting(
+        None, encoding_name, "Encoding of the file, such as cp1252 or utf-16-le; where not "
+        "given that of its byte order mark, or UTF-8.")]
     max_length: Annotated[int | None, whole(None, "Largest number of symbols of a record.")]
     too_long: Annotated[str, one_of("refuse", TOO_LONG, "What is done with longer records.")]
     unit: Annotated[str, one_of("char", UNITS, "What a symbol is.")]

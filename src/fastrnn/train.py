@@ -8,6 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from . import recipe
+from .data import controls
 from .data.corpus import Corpus
 from .data.source import Source
 from .files.store import existing
@@ -123,6 +124,9 @@ def _started(source: str | os.PathLike[str] | Source, name: str | None,
     else:
         how = preset.reading if preset and preset.kind == "text" else {}
         corpus, start = _read(source, **how), ""
+    strange = controls.note(corpus)
+    if strange is not None:  # before trials of settings
+        warnings.warn(strange, stacklevel=3)
     if preset:
         preset.check(corpus.kind)
         settings, why = preset.beside(given), f"preset {name}: {preset.source}"

@@ -1,15 +1,19 @@
 """Checks of arguments: one clear error with the argument's name and what it must be."""
 
+import codecs
 import difflib
 import math
 import operator
 from collections.abc import Iterable, Mapping
+from encodings.aliases import aliases
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 MOST_WEIGHT = 1e6  # of a loss
+# codecs from bytes to str that are no encodings of a text file
+NO_TEXT = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "charmap")
 
 
 def positive_int(name: str, value: Any, least: int = 1, below: int = 2**31) -> int:
@@ -79,6 +83,23 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}"
                          f"{hint and ': '}{hint}")
     return str(value)
+
+
+def encoding_name(name: str, value: Any) -> str:
+    """Python's name of a text encoding, which may be given by any of its names."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be the name of an encoding, such as 'cp1252', not {value!r}")
+    try:
+        found = codecs.lookup(value)
+    except (LookupError, ValueError):  # ValueError: a null character
+        hint = suggestion(value.lower(), {*aliases, *aliases.values()})
+        raise ValueError(f"{name} must be an encoding that Python knows, such as 'cp1252', "
+                         f"'latin-1' or 'utf-16', not {value[:50]!r}{hint and ': '}{hint}"
+                         ) from None
+    if not found._is_text_encoding or found.name in NO_TEXT:
+        raise ValueError(f"{name} must be an encoding of texts, such as 'cp1252', and {value!r} is "
+                         "none")
+    return found.name
 
 
 def generator(seed: int | None) -> np.random.Generator:

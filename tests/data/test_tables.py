@@ -62,6 +62,9 @@ def test_a_label_of_its_own_is_a_header(read):
     assert read("phrase of it,stance\n" + rows)[1] == ["pro", "con", "pro", "con"]
     assert "'phrase of it', 'stance', is taken as its header" in read.told[0]
     assert "header=False makes it a record" in read.told[0] and len(read.told) == 1
+    assert read("name,of whom\nAda,x\nBob,y\n")[0] == ["Ada", "Bob"] and len(read.told) == 1
+    assert read("name\nAda\nBob\n", 0)[0] == ["Ada", "Bob"] and len(read.told) == 1
+    assert read("name\nAda\nname\n", 0)[0] == ["name", "Ada", "name"] and read.told == []
     for settings, count in (({"header": True}, 4), ({"header": False}, 5)):
         assert len(read("phrase of it,stance\n" + rows, **settings)[0]) == count
         assert read.told == []
@@ -72,11 +75,11 @@ def test_a_label_of_its_own_is_a_header(read):
     assert len(read(f"{long},none\n" + rows)[0]) == 5 and read.told == []
 
 
-@pytest.mark.parametrize("data", ["Ada,x\nBob,y\nCarl,y\n", "text,x\nBob,y\nCarl,z\n",
+@pytest.mark.parametrize("data", ["Ada,x\nBob,y\nCarl,y\n", "x,text\nBob,y\nCarl,z\n",
                                   "Ada,unsure\nBob,y\nCarl,y\nDora,z\n"])
 def test_an_unclear_first_row_is_a_record_and_told(read, data):
     assert len(read(data)[0]) == data.count("\n")
-    assert "is taken as a record: header=True makes it the header" in read.told[0]
+    assert "is taken as a record: header=True makes it its header" in read.told[0]
     assert len(read(data, header=True)[0]) == data.count("\n") - 1 and read.told == []
 
 

@@ -24,7 +24,7 @@ def read_config(path: str, known: Mapping[str, Declared]) -> dict[str, Any]:
 
     Raises OSError if it cannot be read, and ConfigError, with the line, for what is no TOML, for an
     unknown name (the message suggests the nearest), a wrong type, and a value out of range."""
-    text = read_text(Path(path))
+    text = read_text(Path(path), "utf-8")
     try:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also numbers and lists that Python refuses

@@ -13,14 +13,14 @@ from .flags import add_settings
 
 SOURCES = ("file", "data_dir", "records", "table", "dataset")
 TABLE = ("columns", "column", "header", "separator")  # how a table is read
-HOW = (*TABLE, "max_length", "too_long")  # how records are read
+HOW = (*TABLE, "encoding", "max_length", "too_long")  # how files are read
 
 
 def add_sources(parser: argparse.ArgumentParser, *, reading: bool) -> None:
     """Add FILE and the flags of `SourceSettings`; without `reading` none of those that a trained
     model's vocabulary decides."""
     parser.add_argument("file", metavar="FILE", nargs="?", default=argparse.SUPPRESS,
-                        help="a text file in UTF-8")
+                        help="a text file, in UTF-8 or with --encoding")
     group = parser.add_argument_group("data, in place of FILE")
     group.add_argument("--dataset", metavar="DATASET", default=argparse.SUPPRESS,
                        help=f"one of {', '.join(datasets.names())}")
@@ -49,16 +49,21 @@ def read_source(given: Mapping[str, Any], vocabulary: Vocabulary | None = None,
     how: dict[str, Any] = ({"vocabulary": vocabulary} if vocabulary
                            else {"unit": given.get("unit", "char")} | words)
     limits = {name: given[name] for name in ("max_length", "too_long") if name in given}
+    encoding = given.get("encoding")
     if records is not None:
-        return Corpus.from_lines(Path(records) if records else records, **limits, **how)
+        return Corpus.from_lines(Path(records) if records else records, encoding=encoding,
+                                 **limits, **how)
     if table is not None:
         return Corpus.from_table(Path(table) if table else table, _columns(given),
-                                 given.get("separator"), given.get("header"), **limits, **how)
+                                 given.get("separator"), given.get("header"), encoding=encoding,
+                                 **limits, **how)
     if given.get("data_dir") is not None:
-        return Corpus.from_file(Path(given["data_dir"], "input.txt"), **how)
+        return Corpus.from_file(Path(given["data_dir"], "input.txt"), encoding=encoding, **how)
     if given.get("file") is not None:  # as a Path: the error for a str speaks of Corpus.from_text
         file = given["file"]
-        return Corpus.from_file(Path(file) if file else file, **how)
+        return Corpus.from_file(Path(file) if file else file, encoding=encoding, **how)
+    if encoding is not None and given.get("valid") is None:
+        raise ValueError("--encoding is for FILE, --records, --table and --data-dir")
     if given.get("dataset") is not None:
         how = {"unit": vocabulary.unit} | words if vocabulary else how
         return datasets.load(given["dataset"], **how)

@@ -124,7 +124,7 @@ def _with_config(path: str, given: dict[str, Any]) -> dict[str, Any]:
     known = declared(TrainSettings) | declared(SourceSettings)
     del known["callback"]
     found = read_config(path, known)
-    for new, replaced in ((PLAN, PLAN), (SOURCES, SOURCES + TABLE),
+    for new, replaced in ((PLAN, PLAN), (SOURCES, SOURCES + (() if "table" in given else TABLE)),
                           (("column", "columns"), ("column", "columns"))):
         if any(name in given for name in new):
             found = {name: value for name, value in found.items() if name not in replaced}

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..settings import WordSettings, checked, documented
 from ..validate import freeze, frozen, weights_of
+from .encodings import marked_as_wide
 from .records import Lines, Records, digests, encode
 from .source import (
     READ_STEPS,
@@ -133,9 +135,11 @@ class Corpus(Source):
     @documented(WordSettings)
     def from_file(
         cls, path: str | os.PathLike[str], unit: str | None = None,
-        vocabulary: Vocabulary | None = None, **settings: Unpack[WordSettings],
+        vocabulary: Vocabulary | None = None, *, encoding: str | None = None,
+        **settings: Unpack[WordSettings],
     ) -> "Corpus":
-        """Read a text file: UTF-8 for unit "char" and "word", any bytes for "byte".
+        """Read a text file: UTF-8, or UTF-16 or UTF-32 with a byte order mark, for unit "char" and
+        "word", any bytes for "byte".
 
         Line ends stay as they are. A byte order mark at the start is dropped, but not for "byte".
 
@@ -144,6 +148,9 @@ class Corpus(Source):
         path : str or path-like
         unit, vocabulary
             As in `Corpus.from_text`.
+        encoding : str, optional
+            That of the file, such as "cp1252", "latin-1" or "utf-16-le"; for unit "byte" its text
+            is then read as UTF-8.
         **settings
             `WordSettings`: split, lower, min_count, for a vocabulary that is made here.
 
@@ -152,10 +159,10 @@ class Corpus(Source):
         FileNotFoundError, IsADirectoryError, PermissionError
             No file, a directory, or a file without read permission.
         ValueError
-            A file that is not UTF-8 (the message gives the byte offset), or a text that
-            `Corpus.from_text` refuses.
+            A file that is not in this encoding (the message gives the byte offset, and encodings
+            that it may have), an unknown encoding, or a text that `Corpus.from_text` refuses.
         """
-        text = _read(path, unit, vocabulary)
+        text = _read(path, unit, vocabulary, encoding)
         return cls.from_text(text, unit, vocabulary, name=base_name(path), **settings)
 
     @classmethod
@@ -208,13 +215,16 @@ class Corpus(Source):
         return cls(freeze(ids), vocabulary, name, found)
 
     @classmethod
-    def from_lines(cls, path: str | os.PathLike[str], **settings: Any) -> "Corpus":
-        """Read a file with one record on each line: UTF-8, or any bytes for unit "byte"; line ends
-        LF, CRLF or CR, with or without a byte order mark. Blank lines are left out and counted.
+    def from_lines(cls, path: str | os.PathLike[str], *, encoding: str | None = None,
+                   **settings: Any) -> "Corpus":
+        """Read a file with one record on each line; line ends LF, CRLF or CR. Blank lines are left
+        out and counted.
 
         Parameters
         ----------
         path : str or path-like
+        encoding : str, optional
+            As in `Corpus.from_file`.
         **settings
             Arguments of `Corpus.from_records`.
 
@@ -223,16 +233,16 @@ class Corpus(Source):
         OSError, ValueError
             As `Corpus.from_file` and `Corpus.from_records`.
         """
-        found = Lines(_read(path, settings.get("unit"), settings.get("vocabulary")))
+        found = Lines(_read(path, settings.get("unit"), settings.get("vocabulary"), encoding))
         return cls.from_records(found, **{"name": base_name(path)} | settings)
 
     @classmethod
     def from_table(
         cls, path: str | os.PathLike[str],
         columns: str | int | Sequence[str | int | None] = (0, 1), separator: str | None = None,
-        header: bool | None = None, **settings: Any,
+        header: bool | None = None, *, encoding: str | None = None, **settings: Any,
     ) -> "Corpus":
-        """Read a table of texts and labels, or of texts, such as a TSV or CSV file in UTF-8.
+        """Read a table of texts and labels, or of texts, such as a TSV or CSV file.
 
         Fields may be quoted, and are of any length; white space around them is removed. Between
         tabs quotes are part of the text, unless all fields of the first row are in quotes, or only
@@ -251,9 +261,13 @@ class Corpus(Source):
         header : bool, optional
             Whether the first row names the columns. By default it does if a column is given by its
             name, and does not if it has a number. Otherwise it does if its fields in `columns` are
-            usual names such as "text" and "label"; if all fields below one of its fields are
-            numbers; or, with a warning, if its label stands in no other row while all others, at
-            least two, stand in several. A warning tells what is assumed where it is not clear.
+            usual names such as "text" and "label", or if all fields below one of its fields are
+            numbers. Where its label (or of one column its text) stands in another row, it does not.
+            Else it does, with a warning, if only its text is a usual name, or if all other labels,
+            at least two, stand in several rows. A warning also tells of a first row that is
+            learned, while other labels repeat.
+        encoding : str, optional
+            As in `Corpus.from_file`, for each unit.
         **settings
             Arguments of `Corpus.from_records`.
 
@@ -264,7 +278,8 @@ class Corpus(Source):
             or too many columns (the message gives its line), or an unknown column.
         """
         settings = {"name": base_name(path)} | settings
-        texts, labels = table(read_text(path), separator, columns, settings["name"], header)
+        texts, labels = table(read_text(path, encoding), separator, columns,
+                              settings["name"], header)
         return cls.from_records(texts, labels, **settings)
 
     @property
@@ -623,6 +638,14 @@ def _checked_words(
     return words
 
 
-def _read(path: str | os.PathLike[str], unit: str | None, vocabulary: Vocabulary | None) -> Any:
-    """A file as bytes for unit "byte", else as text."""
-    return read_bytes(path) if _checked_unit(unit, vocabulary) == "byte" else read_text(path)
+def _read(path: str | os.PathLike[str], unit: str | None, vocabulary: Vocabulary | None,
+          encoding: str | None) -> Any:
+    """A file as bytes for unit "byte" without an encoding, else as text."""
+    if _checked_unit(unit, vocabulary) != "byte" or encoding is not None:
+        return read_text(path, encoding)
+    data = read_bytes(path)
+    wide = marked_as_wide(data)
+    if wide is not None:
+        warnings.warn(f"{base_name(path)} begins with the byte order mark of {wide.upper()}: unit "
+                      f'"byte" learns its bytes, and unit "char" its text', stacklevel=3)
+    return data

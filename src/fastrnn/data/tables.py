@@ -16,10 +16,11 @@ SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 # What columns are often called. A first row of such names is a header.
 NAMES = frozenset(
     "answer author body category city class class_name comment content country date description "
-    "document emotion first_name gender genre headline id index intent label labels lang language "
-    "last_name likes line message name names nationality origin phrase post prompt question quote "
-    "rating region review score sentence sentiment species stars subject summary surname tag "
-    "target text texts title topic tweet type url user username utterance word words".split())
+    "document emotion first_name gender genre headline id index intent label labels land lang "
+    "language last_name likes line message mood name names nationality origin phrase polarity "
+    "post prompt question quote rating region review score sentence sentiment species stance "
+    "stars subject summary surname tag target text texts title topic tweet type url user "
+    "username utterance word words".split())
 LONGEST_NAME = 40  # characters; a longer field is no name of a column
 LIMIT = threading.Lock()  # of the csv module: how long a field may be
 
@@ -281,17 +282,18 @@ def _has_header(rows: list[list[str]], places: list[int], name: str) -> bool:
     known = [cell.casefold().replace(" ", "_").replace("-", "_") in NAMES for cell in cells]
     numbers = any(all(len(row) > place and _is_number(row[place]) for row in rest)
                   for place in range(len(first)) if first[place].strip())
-    if all(known) or (numbers and len(rest) > 1):
+    if (numbers and len(rest) > 1) or (all(known) and len(known) > 1):
         return True
     counts = Counter(row[places[-1]].strip() for row in rest) if len(places) > 1 else Counter()
     repeat = len(counts) > 1 and min(counts.values()) > 1 and cells[0][-1] not in ".!?"
-    if repeat or any(known) or (counts and max(counts.values()) > 1):
+    header = known[0] or repeat
+    if header or any(known) or (counts and max(counts.values()) > 1):
+        assumed, other = (("its header", "a record") if header else ("a record", "its header"))
         warnings.warn(
-            f"the first row of {name}, {', '.join(map(repr, cells))}, is taken as "
-            + ("its header, since its label stands in no other row: header=False makes it a record"
-               if repeat else "a record: header=True makes it the header")
-            + f"; header={not repeat} says that this is right", stacklevel=4)
-    return repeat
+            f"the first row of {name}, {', '.join(map(repr, cells))}, is taken as {assumed}: "
+            f"header={not header} makes it {other}, header={header} says that this is right",
+            stacklevel=4)
+    return header
 
 
 def _is_number(field: str) -> bool:

@@ -1,11 +1,12 @@
 """Reading whole text files, with errors that say what to do."""
 
-import codecs
 import errno
 import os
 import stat
 import time
 from typing import BinaryIO
+
+from .encodings import decoded
 
 WAIT = 1.0  # seconds for the program that writes to a named pipe to open it
 
@@ -62,17 +63,9 @@ def _from_pipe(stream: BinaryIO, path: str | os.PathLike[str]) -> bytes:
     return start + stream.read()
 
 
-def read_text(path: str | os.PathLike[str]) -> str:
-    """A file in UTF-8, without a byte order mark at its start."""
-    data = read_bytes(path)
-    skip = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
-    try:
-        return str(memoryview(data)[skip:], "utf-8")
-    except UnicodeDecodeError as error:
-        offset = skip + error.start
-        raise ValueError(f"{_shown(path)} is not UTF-8: byte 0x{data[offset]:02x} at byte offset "
-                         f"{offset}; convert the file to UTF-8, or read it with "
-                         'unit="byte"') from None
+def read_text(path: str | os.PathLike[str], encoding: str | None = None) -> str:
+    """A file as text, `decoded`."""
+    return decoded(read_bytes(path), _shown(path), encoding)
 
 
 def base_name(path: str | os.PathLike[str]) -> str:
