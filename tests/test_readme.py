@@ -58,6 +58,9 @@ def small_files(tmp_path, monkeypatch):
     Path("tweets.txt").write_text("\n".join(text.splitlines()[:100]), encoding="utf-8")
     rows = [(name, label) for label, names in NAMES.items() for name in names for _ in range(5)]
     Path("names.tsv").write_text("".join(f"{name}\t{label}\n" for name, label in rows))
+    Path("names").mkdir()
+    for label, names in NAMES.items():
+        Path("names", f"{label}.txt").write_text("\n".join(names * 5), encoding="utf-8")
     return tmp_path
 
 

@@ -377,11 +377,15 @@ class WordSettings(TypedDict, total=False):
 class SourceSettings(WordSettings, total=False):
     """What `fastrnn train` learns from, and how it is read."""
 
-    file: Annotated[str | None, Setting(
+    file: Annotated[str | list[str] | None, Setting(
         None, anything, "A text file, in UTF-8 or another encoding.")]
     dataset: Annotated[str | None, Setting(None, anything, "A data set of fastrnn.datasets.")]
-    records: Annotated[str | None, Setting(
-        None, anything, "A text file with a record on each line, each read by itself.")]
+    records: Annotated[str | list[str] | None, Setting(
+        None, anything, "Text files, or a folder of .txt files, with a record on each line, each "
+        "read by itself.")]
+    file_labels: Annotated[bool | None, Setting(None, boolean, "Whether the label of a record is "
+        "the name of its file, without .txt; where not given it is, of several files or a "
+        "folder.")]
     table: Annotated[str | None, Setting(
         None, anything, "A TSV or CSV file with a record and its label in each row.")]
     columns: Annotated[list[str], Setting(

@@ -5,11 +5,10 @@ import os
 import warnings
 from typing import Any, Unpack
 
-import numpy as np
-
 from . import recipe
 from .data import controls
 from .data.corpus import Corpus
+from .data.files import STDIN, instead
 from .data.source import Source
 from .files.store import existing
 from .model.model import Model
@@ -54,8 +53,9 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
 
     Parameters
     ----------
-    source : str, path-like, Corpus or Sequences
-        A UTF-8 text file; or a corpus of a text or of records; or sequences of symbols or numbers
+    source : str, path-like, list of them, Corpus or Sequences
+        A UTF-8 text file; several, or a folder of .txt files, as one text; "-", standard input (see
+        `Corpus.from_file`); or a corpus of a text or of records; or sequences of symbols or numbers
         with their targets. An epoch reads records and sequences whole, each from the zero state, in
         a new random order.
     **settings
@@ -142,19 +142,19 @@ def _read(source: Any, **how: Any) -> Source:
     """The source, read if it is a path."""
     if isinstance(source, Source):
         return source
+    if isinstance(source, list | tuple) and source and all(
+            isinstance(part, str | os.PathLike) for part in source):
+        texts = [part for part in source
+                 if isinstance(part, str) and part != STDIN and not os.path.exists(part)]
+        if not texts:
+            return Corpus.from_file(source, **how)
+        raise TypeError(f"train takes a list of files, and {texts[0][:40]!r} is none: check the "
+                        "paths; for names or messages use fastrnn.Corpus.from_records(texts), for "
+                        'one text fastrnn.Corpus.from_text("\\n".join(texts))')
     if isinstance(source, str | bytes | os.PathLike):
         return Corpus.from_file(source, **how)  # type: ignore[arg-type]
-    if hasattr(source, "read"):
-        hint = "read it first: fastrnn.Corpus.from_text(file.read())"
-    elif isinstance(source, np.ndarray):
-        hint = ("numbers and ids with their targets are fastrnn.Sequences(inputs, targets); ids of "
-                "a text are fastrnn.Corpus(ids, vocabulary)")
-    elif isinstance(source, list | tuple | set):
-        hint = "for a list of names or messages use fastrnn.Corpus.from_records(texts)"
-    else:
-        hint = "see fastrnn.Corpus and fastrnn.Sequences"
-    raise TypeError(f"train takes the path of a text, a Corpus or Sequences, not "
-                    f"{type(source).__name__}: {hint}")
+    raise TypeError("train takes the path of a text, a folder or a list of paths, a Corpus or "
+                    f"Sequences, not {type(source).__name__}: {instead(source)}")
 
 
 def _resumed(source: Any, path: str | os.PathLike[str],

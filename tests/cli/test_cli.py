@@ -695,17 +695,17 @@ def test_version_and_help(call):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ("", "give COMMAND (see fastrnn --help)"),
-    ("trian", "COMMAND must be one of train, sample, score, gradcheck, info, presets, not 'trian': "
-              "did you mean train? (see fastrnn --help)"),
+    ("trian", "COMMAND must be one of train, sample, score, rank, gradcheck, info, presets, not "
+              "'trian': did you mean train? (see fastrnn --help)"),
     ("train --hidden-size many", "--hidden-size must be a whole number, not 'many' (see fastrnn "
                                  "train --help)"),
     ("train --learning-rate fast", "--learning-rate must be a number, not 'fast' (see"),
     ("train --hiden-size 3", "there is no flag --hiden-size: did you mean --hidden-size? (see"),
     ("train --xyzzy", "there is no flag --xyzzy (see fastrnn train --help)"),
     ("train -rnn_sise 3", "there is no flag --rnn-sise: did you mean --rnn-size? (see"),
-    ("train a b", "'b' is one argument too many: quote a name that has blanks (see"),
+    ("train a b", "no file 'a': check the path"),
     ("sample", "give MODEL (see fastrnn sample --help)"),
-    ("train --valid 3", "ambiguous option: --valid could match --valid-fraction, --valid-every"),
+    ("train --vali 3", "ambiguous option: --vali could match --valid-fraction, --valid-split, "),
     ("train book.txt --epochs 2 --minutes 3", "give one of --epochs, --updates and --minutes, not "
                                               "--epochs and --minutes"),
     ("train nowhere.txt --dropout 2", "--dropout must be at least 0 and below 1, not 2.0"),

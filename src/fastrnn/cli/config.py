@@ -47,7 +47,7 @@ def _checked(name: str, value: Any, known: Mapping[str, Declared]) -> Any:
         return None
     wanted = [kind for kind in NAMES if kind in one.kinds]
     fits = type(value) in wanted or (float in wanted and type(value) is int)
-    if not wanted:
+    if not wanted or (one.elements and isinstance(value, list)):
         fits = isinstance(value, list) and all(type(part) in one.elements for part in value)
     if not fits:
         what = " or ".join(NAMES[kind] for kind in wanted) or (

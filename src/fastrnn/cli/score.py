@@ -31,7 +31,8 @@ def run(model: str, best: bool | None, **given: Any) -> int:
     for name in ("records", "table"):
         if vocabulary.stop is None and given.get(name) is not None:
             raise ValueError(f"{model} learned a text, not records: give FILE in place of --{name}")
-    corpus = read_source(given, vocabulary)
+    labels = {} if network.config["labels"] else {"file_labels": False}
+    corpus = read_source(given, vocabulary, **labels)
     if corpus is None:
         raise ValueError("give the FILE to score, or --records, --table or --dataset")
     nats = network.score(corpus)

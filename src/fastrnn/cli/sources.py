@@ -1,34 +1,42 @@
 """What a command reads: a text, records, a table or a data set, as its flags say."""
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..data import datasets
 from ..data.corpus import Corpus
+from ..data.files import STDIN
 from ..data.vocabulary import Vocabulary
+from ..screen import show
 from ..settings import SourceSettings, WordSettings, given_to
 from .flags import add_settings
 
 SOURCES = ("file", "data_dir", "records", "table", "dataset")
 TABLE = ("columns", "column", "header", "separator")  # how a table is read
-HOW = (*TABLE, "encoding", "max_length", "too_long")  # how files are read
+HOW = (*TABLE, "encoding", "file_labels", "max_length", "too_long")  # how files are read
 
 
 def add_sources(parser: argparse.ArgumentParser, *, reading: bool) -> None:
     """Add FILE and the flags of `SourceSettings`; without `reading` none of those that a trained
     model's vocabulary decides."""
-    parser.add_argument("file", metavar="FILE", nargs="?", default=argparse.SUPPRESS,
-                        help="a text file, in UTF-8 or with --encoding")
+    parser.add_argument("file", metavar="FILE", nargs="*", default=argparse.SUPPRESS,
+                        help="a text file, in UTF-8 or with --encoding, several, "
+                             "or a folder of .txt files, as one text; - is standard input")
     group = parser.add_argument_group("data, in place of FILE")
     group.add_argument("--dataset", metavar="DATASET", default=argparse.SUPPRESS,
                        help=f"one of {', '.join(datasets.names())}")
     group.add_argument("--columns", nargs=2, default=argparse.SUPPRESS, metavar=("TEXT", "LABEL"),
                        help="columns of the table, by name (in its first row) or number "
                             "(default: 0 1)")
+    group.add_argument("--records", nargs="+" if reading else 1, default=argparse.SUPPRESS,
+                       metavar="FILE", help="text files, a folder of .txt files, or -, with a "
+                       "record on each line, each read by itself")
     decided = () if reading else ("unit", "split", "lower", "min_count", "plot")
-    add_settings(group, SourceSettings, leave_out={"file", "dataset", "columns", *decided})
+    by_hand = {"file", "dataset", "columns", "records"}
+    add_settings(group, SourceSettings, leave_out={*by_hand, *decided})
 
 
 def read_source(given: Mapping[str, Any], vocabulary: Vocabulary | None = None,
@@ -43,6 +51,8 @@ def read_source(given: Mapping[str, Any], vocabulary: Vocabulary | None = None,
     for name in TABLE:
         if given.get(name) is not None and table is None and given.get("valid") is None:
             raise ValueError(f"--{name} is for --table")
+    if given.get("file_labels") and records is None and given.get("valid") is None:
+        raise ValueError("--file-labels is for --records")
     limited = "max_length" in given or given.get("too_long", "refuse") != "refuse"
     if limited and records is None and table is None:
         raise ValueError("--max-length and --too-long are for --records and --table")
@@ -51,23 +61,38 @@ def read_source(given: Mapping[str, Any], vocabulary: Vocabulary | None = None,
     limits = {name: given[name] for name in ("max_length", "too_long") if name in given}
     encoding = given.get("encoding")
     if records is not None:
-        return Corpus.from_lines(Path(records) if records else records, encoding=encoding,
-                                 **limits, **how)
+        files = _paths(records)
+        labels = given.get("file_labels")
+        if labels is None:
+            labels = len(files) > 1 or Path(files[0]).is_dir()
+        return Corpus.from_lines(files, "files" if labels else None,
+                                 encoding=encoding, **limits, **how)
     if table is not None:
-        return Corpus.from_table(Path(table) if table else table, _columns(given),
+        return Corpus.from_table(_paths(table)[0], _columns(given),
                                  given.get("separator"), given.get("header"), encoding=encoding,
                                  **limits, **how)
     if given.get("data_dir") is not None:
         return Corpus.from_file(Path(given["data_dir"], "input.txt"), encoding=encoding, **how)
-    if given.get("file") is not None:  # as a Path: the error for a str speaks of Corpus.from_text
-        file = given["file"]
-        return Corpus.from_file(Path(file) if file else file, encoding=encoding, **how)
+    if given.get("file") is not None:
+        return Corpus.from_file(_paths(given["file"]), encoding=encoding, **how)
     if encoding is not None and given.get("valid") is None:
         raise ValueError("--encoding is for FILE, --records, --table and --data-dir")
     if given.get("dataset") is not None:
         how = {"unit": vocabulary.unit} | words if vocabulary else how
         return datasets.load(given["dataset"], **how)
     return None
+
+
+def _paths(names: str | list[str]) -> list[Any]:
+    """Names as Paths, but for standard input: the error for a str speaks of Corpus.from_text."""
+    names = [names] if isinstance(names, str) else names
+    whole = " ".join(names)
+    if len(names) > 1 and Path(whole).is_file():
+        raise ValueError(f"quote a name that has blanks: {whole!r}")
+    if STDIN in names and sys.stdin is not None and sys.stdin.isatty():
+        show("reading the text from the terminal, until Ctrl-D (on Windows Ctrl-Z, Enter)",
+             error=True)
+    return [name if name in ("", STDIN) else Path(name) for name in names]
 
 
 def _columns(given: Mapping[str, Any]) -> list[str | int]:
@@ -97,7 +122,8 @@ def source_flags(given: Mapping[str, Any]) -> list[str]:
         value = given.get(name)
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
-            flags.append(flag if value else f"--no-{name}")
+            flags.append(flag if value else flag.replace("--", "--no-", 1))
         elif value is not None:
             flags += [flag, *(value if isinstance(value, list) else [str(value)])]
-    return flags + ([given["file"]] if given.get("file") else [])
+    file = given.get("file") or []
+    return flags + (file if isinstance(file, list) else [file])

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..settings import WordSettings, checked, documented
 from ..validate import freeze, frozen, weights_of
 from .encodings import marked_as_wide
+from .files import STDIN, base_name, files_of, instead, name_of
 from .records import Lines, Records, digests, encode
 from .source import (
     READ_STEPS,
@@ -29,9 +31,10 @@ from .source import (
     split_rows,
 )
 from .tables import table
-from .texts import base_name, read_bytes, read_text
+from .texts import read_bytes, read_text
 from .vocabulary import Vocabulary, check_unit
 
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 GROUP = 50  # batches of records that are sorted by length together
 
 
@@ -121,6 +124,8 @@ class Corpus(Source):
         """
         unit = _checked_unit(unit, vocabulary)
         words = _checked_words(vocabulary, dict(settings), "Corpus.from_text")
+        if not isinstance(text, str | bytes | bytearray | memoryview):
+            raise TypeError(f"text must be a str, not {type(text).__name__}: {instead(text)}")
         blank = unit == "word" and isinstance(text, str) and text.isspace()  # it has no words
         if blank or (isinstance(text, (str, bytes)) and not text):
             raise ValueError(f"{name} is empty: give a text with at least two distinct symbols")
@@ -134,7 +139,7 @@ class Corpus(Source):
     @classmethod
     @documented(WordSettings)
     def from_file(
-        cls, path: str | os.PathLike[str], unit: str | None = None,
+        cls, path: Paths, unit: str | None = None,
         vocabulary: Vocabulary | None = None, *, encoding: str | None = None,
         **settings: Unpack[WordSettings],
     ) -> "Corpus":
@@ -145,7 +150,10 @@ class Corpus(Source):
 
         Parameters
         ----------
-        path : str or path-like
+        path : str or path-like, or a list of them
+            A file; several, as one text in the order given; a folder, of which the .txt files are
+            read in the order of their names (a warning says what else it has); or "-", standard
+            input. A line end comes between two files where the first has none at its end.
         unit, vocabulary
             As in `Corpus.from_text`.
         encoding : str, optional
@@ -162,8 +170,9 @@ class Corpus(Source):
             A file that is not in this encoding (the message gives the byte offset, and encodings
             that it may have), an unknown encoding, or a text that `Corpus.from_text` refuses.
         """
-        text = _read(path, unit, vocabulary, encoding)
-        return cls.from_text(text, unit, vocabulary, name=base_name(path), **settings)
+        paths = files_of(path)
+        text = _joined([_read(each, unit, vocabulary, encoding) for each in paths])
+        return cls.from_text(text, unit, vocabulary, name=name_of(path, paths), **settings)
 
     @classmethod
     @documented(WordSettings)
@@ -215,14 +224,18 @@ class Corpus(Source):
         return cls(freeze(ids), vocabulary, name, found)
 
     @classmethod
-    def from_lines(cls, path: str | os.PathLike[str], *, encoding: str | None = None,
-                   **settings: Any) -> "Corpus":
+    def from_lines(cls, path: Paths, labels: Iterable[str] | None = None, *,
+                   encoding: str | None = None, **settings: Any) -> "Corpus":
         """Read a file with one record on each line; line ends LF, CRLF or CR. Blank lines are left
         out and counted.
 
         Parameters
         ----------
-        path : str or path-like
+        path : str or path-like, or a list of them
+            A file, several, a folder or "-", as in `Corpus.from_file`.
+        labels : iterable of str or "files", optional
+            A label for each line; "files": the name of its file without the suffix, as in a folder
+            with a file of names for each language.
         encoding : str, optional
             As in `Corpus.from_file`.
         **settings
@@ -233,8 +246,23 @@ class Corpus(Source):
         OSError, ValueError
             As `Corpus.from_file` and `Corpus.from_records`.
         """
-        found = Lines(_read(path, settings.get("unit"), settings.get("vocabulary"), encoding))
-        return cls.from_records(found, **{"name": base_name(path)} | settings)
+        paths = files_of(path)
+        settings = {"name": name_of(path, paths)} | settings
+        how = settings.get("unit"), settings.get("vocabulary"), encoding
+        if not isinstance(labels, str):
+            return cls.from_records(Lines(_joined([_read(each, *how) for each in paths])), labels,
+                                    **settings)
+        if labels != "files":
+            raise ValueError('labels must be a list, one for each line, or "files", not '
+                             f"{labels!r}")
+        if STDIN in paths:
+            raise ValueError('labels="files" are names of files, and "-" has none')
+        texts: list[Any] = []
+        names: list[str] = []
+        for each in paths:
+            texts += Lines(_read(each, *how))
+            names += [Path(os.fsdecode(each)).stem] * (len(texts) - len(names))
+        return cls.from_records(texts, names, **settings)
 
     @classmethod
     def from_table(
@@ -251,6 +279,7 @@ class Corpus(Source):
         Parameters
         ----------
         path : str or path-like
+            One file, or "-", standard input.
         columns : str, int, or a pair of them
             The columns of the text and of its label, or the one of the texts to be learned without
             labels: by number from 0, or by their names in the first row.
@@ -277,8 +306,11 @@ class Corpus(Source):
             As `Corpus.from_file` and `Corpus.from_records`; no clear separator, a row with too few
             or too many columns (the message gives its line), or an unknown column.
         """
-        settings = {"name": base_name(path)} | settings
-        texts, labels = table(read_text(path, encoding), separator, columns,
+        paths = files_of(path)
+        if len(paths) > 1:
+            raise ValueError(f"a table is one file, and these are {len(paths)}: join them first")
+        settings = {"name": name_of(path, paths)} | settings
+        texts, labels = table(read_text(paths[0], encoding), separator, columns,
                               settings["name"], header)
         return cls.from_records(texts, labels, **settings)
 
@@ -636,6 +668,16 @@ def _checked_words(
         raise ValueError("split, lower and min_count are the vocabulary's: leave them out where "
                          "one is given")
     return words
+
+
+def _joined(texts: list[Any]) -> Any:
+    """One text of the texts of files, with a line end between two."""
+    if len(texts) == 1:
+        return texts[0]
+    end: Any
+    end, cr = ("\n", "\r") if isinstance(texts[0], str) else (b"\n", b"\r")
+    return end[:0].join([text + end if text and text[-1:] not in (end, cr) else text
+                         for text in texts[:-1]] + texts[-1:])
 
 
 def _read(path: str | os.PathLike[str], unit: str | None, vocabulary: Vocabulary | None,

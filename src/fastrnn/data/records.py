@@ -1,7 +1,8 @@
 """Records: short independent texts, as ids between a start and a stop symbol."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..settings import TOO_LONG
 from ..validate import all_frozen, choice, frozen, positive_int
+from .files import instead
 from .tables import lines
 from .vocabulary import CHUNK, START, STOP, Vocabulary, octets
 
@@ -297,7 +299,7 @@ def _checked_texts(given: Any, unit: str) -> list[Any]:
     if not all(issubclass(kind, kinds) for kind in set(map(type, texts))):
         i = next(i for i, text in enumerate(texts) if not isinstance(text, kinds))
         raise TypeError(f"record {i} must be a {' or '.join(k.__name__ for k in kinds)}, not "
-                        f"{type(texts[i]).__name__}")
+                        f"{type(texts[i]).__name__}: {instead(texts[i])}")
     return texts
 
 
@@ -330,8 +332,12 @@ def _new_vocabulary(batches: list[_Batch], unit: str, start: Any, stop: Any,
 
 
 def _listed(name: str, values: Any) -> list[Any]:
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise TypeError(f"{name} must be a list of texts, not {type(values).__name__}")
+    other = isinstance(values, str | bytes | bytearray | memoryview | os.PathLike)
+    table = hasattr(values, "iloc") and hasattr(values, "columns")  # whose names iterate
+    if other or table or hasattr(values, "read") or not isinstance(values, Iterable) or isinstance(
+            values, (Mapping, Set)):
+        raise TypeError(f"{name} must be a list of texts, not {type(values).__name__}: "
+                        f"{instead(values)}")
     return list(values)
 
 

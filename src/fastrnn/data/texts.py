@@ -3,16 +3,20 @@
 import errno
 import os
 import stat
+import sys
 import time
 from typing import BinaryIO
 
 from .encodings import decoded
+from .files import STDIN, base_name, check_is_text, is_url
 
 WAIT = 1.0  # seconds for the program that writes to a named pipe to open it
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """A whole file, or all that comes from a pipe."""
+    """A whole file, or all that comes from a pipe; "-" is standard input."""
+    if path == STDIN:
+        return _from_stdin()
     file = os.fsdecode(path)
     try:
         with open(file, "rb", opener=_open) as stream:
@@ -36,8 +40,22 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         nowhere = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL)
         if isinstance(error, ValueError) or error.errno in nowhere:
             hint = "; a text itself goes to Corpus.from_text" if isinstance(path, str) else ""
+            if is_url(file):
+                hint = ", and download what has an address in the web, such as with curl -O"
             raise FileNotFoundError(f"no file {_shown(path)}: check the path{hint}") from None
         raise
+
+
+def _from_stdin() -> bytes:
+    """All that comes on standard input."""
+    stream = sys.stdin
+    if stream is None or stream.closed:
+        raise OSError('there is no standard input to read for "-": give the path of a file')
+    data = stream.buffer.read() if hasattr(stream, "buffer") else stream.read().encode()
+    if not data:
+        raise ValueError("standard input is empty: send a text, such as with zcat book.gz | "
+                         "fastrnn train -")
+    return data
 
 
 def _open(file: str, flags: int) -> int:
@@ -65,11 +83,9 @@ def _from_pipe(stream: BinaryIO, path: str | os.PathLike[str]) -> bytes:
 
 def read_text(path: str | os.PathLike[str], encoding: str | None = None) -> str:
     """A file as text, `decoded`."""
-    return decoded(read_bytes(path), _shown(path), encoding)
-
-
-def base_name(path: str | os.PathLike[str]) -> str:
-    return os.path.basename(os.fsdecode(path))
+    data = read_bytes(path)
+    check_is_text(data, base_name(path))
+    return decoded(data, _shown(path), encoding)
 
 
 def _shown(path: str | os.PathLike[str]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..settings import SPLITS, UNITS
 from ..validate import choice, positive_int, read_array
+from .files import instead
 
 # symbols (for words: characters) encoded at a time, so that temporary arrays stay in the cache
 CHUNK = 1 << 16
@@ -369,11 +370,12 @@ def _checked_text(text: str | bytes, unit: str) -> Any:
     if unit != "byte":
         if not isinstance(text, str):
             raise TypeError(f'text for unit "{unit}" must be a str, not {type(text).__name__}: '
-                            'decode it first, or use unit "byte"')
+                            f"{instead(text)}")
         return text
     if isinstance(text, (str, bytes, bytearray, memoryview)):
         return octets(text)
-    raise TypeError(f'text for unit "byte" must be a str or bytes, not {type(text).__name__}')
+    raise TypeError(f'text for unit "byte" must be a str or bytes, not {type(text).__name__}: '
+                    f"{instead(text)}")
 
 
 def octets(text: str | bytes | bytearray | memoryview) -> bytes:
