@@ -79,7 +79,7 @@ def train(corpus: fastrnn.Corpus, cell: str, options: argparse.Namespace) -> fas
     for name, temperature in (("sampled", 1.0), ("most likely", 0.0)):
         text = model.sample(options.words, prime=options.prime, temperature=temperature, seed=0)
         samples.append(f"{options.prime} {text}")
-        print(f"---- {cell}, {options.words} words, {name} ----\n{samples[-1]}\n")
+        common.show(f"---- {cell}, {options.words} words, {name} ----\n{samples[-1]}\n")
     common.save_model(model, options, cell, samples)
     return model
 

@@ -56,7 +56,8 @@ def learn(options: argparse.Namespace) -> None:
             trainer.history.add_sample(trainer.update, sample)
             trainer.save(checkpoint)
             print(f"---- after {epochs} epochs, {seconds:.0f} s: validation loss "
-                  f"{trainer.history.valid_loss[-1]:.4f} nats per character ----\n{sample}\n")
+                  f"{trainer.history.valid_loss[-1]:.4f} nats per character ----")
+            common.show(f"{sample}\n")
 
     axes = trainer.history.plot()
     axes.set(title=f"{options.cell}, 2 layers of 128 units, on {corpus.name}")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fastrnn
+from fastrnn.screen import show as show  # prints a sample: no terminal obeys what is in it
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -81,8 +81,8 @@ def solve(corpus, options) -> None:
 def report(name, model, loss, valid_loss, speed, options, short) -> None:
     sample = model.sample(SAMPLE, seed=0)
     print(f"---- {name}: loss {loss:.3f}, validation loss {valid_loss:.3f} nats per character, "
-          f"{fastrnn.parameter_count(model):,} trained parameters, {speed:,.0f} characters/s ----\n"
-          f"{sample}\n", flush=True)
+          f"{fastrnn.parameter_count(model):,} trained parameters, {speed:,.0f} characters/s ----")
+    common.show(f"{sample}\n")
     common.save_model(model, options, short, [sample])
 
 

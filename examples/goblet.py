@@ -66,8 +66,8 @@ def learn(options: argparse.Namespace) -> None:
     common.save(axes.figure, options.picture)
 
     best = fastrnn.load(checkpoint, best=True)
-    print(f"the model is in {checkpoint}\n"
-          f"---- 1,000 characters from the best model ----\n{best.sample(1000, seed=0)}")
+    print(f"the model is in {checkpoint}")
+    common.show(f"---- 1,000 characters from the best model ----\n{best.sample(1000, seed=0)}")
 
 
 def read_text(options: argparse.Namespace) -> fastrnn.Corpus:

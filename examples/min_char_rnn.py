@@ -60,8 +60,8 @@ def show(trainer: fastrnn.Trainer) -> None:
     """Called when a sample is due, and at the end."""
     epochs = f" ({trainer.epoch:,} epochs)" if trainer.config["epochs"] else ""
     print(f"\n---- n = {trainer.update:,}{epochs}, smoothed loss "
-          f"{trainer.history.smooth_loss[-1]:.2f} nats ----\n{trainer.history.samples[-1][1]}",
-          flush=True)
+          f"{trainer.history.smooth_loss[-1]:.2f} nats ----")
+    common.show(trainer.history.samples[-1][1])
 
 
 if __name__ == "__main__":

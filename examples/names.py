@@ -106,7 +106,7 @@ def show(model: fastrnn.Model, options: argparse.Namespace) -> None:
         (f"half {options.country}, half {options.second}", {"label": mixture}),
     ):
         samples = model.sample(n=30, max_length=LETTERS, seed=options.seed, **settings)
-        print(f"---- 30 names, {title} ----\n{', '.join(samples)}")
+        common.show(f"---- 30 names, {title} ----\n{', '.join(samples)}")
     # one letter more tells a name of LETTERS letters from one that was cut
     many = model.sample(n=1000, max_length=LETTERS + 1, label=options.country, seed=options.seed)
     new = model.novelty(many)

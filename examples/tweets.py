@@ -45,7 +45,7 @@ def learn(options: argparse.Namespace) -> None:
         samples = "\n".join(trainer.model.sample(
             n=3, max_length=LONGEST, temperature=options.temperature, seed=1))
         trainer.history.add_sample(trainer.update, samples)
-        print(f"---- update {trainer.update} ----\n{samples}\n", flush=True)
+        common.show(f"---- update {trainer.update} ----\n{samples}\n")
 
     began = time.perf_counter()
     model = fastrnn.train(
@@ -61,7 +61,7 @@ def learn(options: argparse.Namespace) -> None:
     print(f"of 1,000 sampled messages {sum(len(text) > LONGEST for text in samples)} are longer "
           f"than {LONGEST} characters, {sum(len(text) == LONGEST for text in samples)} were cut "
           f"there, {new.sum()} are new")
-    print("\n".join(samples[:10]))
+    common.show("\n".join(samples[:10]))
     common.save_model(model, options, samples=["\n".join(samples[:10])])
 
 

@@ -75,7 +75,7 @@ def test_a_label_of_its_own_is_a_header(read):
     assert len(read(f"{long},none\n" + rows)[0]) == 5 and read.told == []
 
 
-@pytest.mark.parametrize("data", ["Ada,x\nBob,y\nCarl,y\n", "x,text\nBob,y\nCarl,z\n",
+@pytest.mark.parametrize("data", ["Ada,x\nBob,y\nCarl,y\n", "x,label\nBob,y\nCarl,z\n",
                                   "Ada,unsure\nBob,y\nCarl,y\nDora,z\n"])
 def test_an_unclear_first_row_is_a_record_and_told(read, data):
     assert len(read(data)[0]) == data.count("\n")
@@ -97,6 +97,17 @@ def test_nothing_speaks_for_a_header(read):
     with pytest.raises(ValueError, match="has 2 columns 'a' in its first row"):
         read("a,a\nc,d\n", ["a"])
     assert read("a,b,a\nc,d,e\nf,g,h\n", "b") == (["d", "g"], None)
+
+
+def test_columns_that_are_not_the_first_two(read):
+    """A header with a column of texts that is not the first, read with the default columns."""
+    for data in ("label,text\npos,a\nneg,b\n", "id,text,label\n1,a,pos\n2,b,neg\n"):
+        assert len(read(data)[0]) == 2
+        assert len(read.told) == 1 and "give the columns to read 'text'" in read.told[0]
+        assert read(data, ("text", "label")) == (["a", "b"], ["pos", "neg"])
+        assert read.told == []
+    read("text,comment\na,x\nb,y\n")
+    assert read.told == []
 
 
 # ---- separator ----
@@ -126,6 +137,11 @@ def test_a_semicolon_table_with_a_comma_in_each_text(read):
     assert read("a,b;w\nz,y;v\n", separator="comma", columns=0)[0] == ["a", "z"]
     assert read("a,b\tw\nz,y\tv\n", separator="tab")[0] == ["a,b", "z,y"]
     assert read("price;a,b\n1,5;x\n2,5;y\n", ("a,b", "price")) == (["x", "y"], ["1,5", "2,5"])
+
+
+def test_excel_names_the_separator(read):
+    assert read("sep=;\n1,5;x\n2,5;y\n") == (["1,5", "2,5"], ["x", "y"])
+    assert read("sep=|\r\na,b|x\r\nc,d|y\r\n")[0] == ["a,b", "c,d"]
 
 
 def test_rows_of_different_lengths(read):

@@ -286,7 +286,8 @@ class Corpus(Source):
         separator : str, optional
             One character between columns, or "comma", "semicolon", "tab" or "bar". By default that
             one of the four that cuts all rows into equally many columns, as many as are needed;
-            among several a tab, else the only one that no blank follows anywhere.
+            among several a tab, else the only one that no blank follows anywhere. A first line
+            ``sep=;``, which Excel writes, names it.
         header : bool, optional
             Whether the first row names the columns. By default it does if a column is given by its
             name, and does not if it has a number. Otherwise it does if its fields in `columns` are

@@ -5,6 +5,7 @@ import csv
 import io
 import itertools
 import operator
+import re
 import sys
 import threading
 import warnings
@@ -21,6 +22,7 @@ NAMES = frozenset(
     "post prompt question quote rating region review score sentence sentiment species stance "
     "stars subject summary surname tag target text texts title topic tweet type url user "
     "username utterance word words".split())
+TEXTS = frozenset("body comment content message review sentence text texts tweet".split())
 LONGEST_NAME = 40  # characters; a longer field is no name of a column
 LIMIT = threading.Lock()  # of the csv module: how long a field may be
 
@@ -52,6 +54,9 @@ def table(
         raise ValueError("columns by name need a header: leave header=False out, or give the "
                          "columns by number")
     text = "\n".join(lines(text))
+    told = re.match('sep=([^"\n])(?=\n)', text)  # how Excel names the separator
+    if told and separator is None:
+        separator, text = told[1], text[told.end() :]
     separator, rows = (_by_found(text, chosen, name) if separator is None
                        else _by_given(text, separator, name))
     full = [row for row in rows if any(map(str.strip, row.fields))]
@@ -66,6 +71,10 @@ def table(
             raise ValueError(f"{name} has no row but its header, {head}: header=False reads it as "
                              "a record")
         rows.remove(full[0])
+        better = next((cell for cell in head if cell.casefold() in TEXTS), None)
+        if better and chosen == [0, 1] and head[0].casefold() not in TEXTS:
+            warnings.warn(f"the texts of {name} are its column {head[0]!r}, and the labels "
+                          f"{head[1]!r}: give the columns to read {better!r}", stacklevel=3)
     blank = [""] * (max(places) + 1)
     each = [row.fields if any(map(str.strip, row.fields)) else blank for row in rows]
     texts, *labels = [[fields[place].strip() for fields in each] for place in places]
@@ -211,8 +220,9 @@ def _by_found(text: str, chosen: list[str | int], name: str) -> tuple[str, list[
         return ",", _cut(text, ",", name)  # the error of the columns
     raise ValueError(
         f"the first row of {name} has fewer than {needed} columns, between commas, semicolons, "
-        "tabs or bars: give another separator than these, or, for a table of one column without "
-        "labels, columns=0")
+        "tabs or bars: give another separator than these"
+        + (", or, for a table of one column without labels, columns=0" if needed == 2 else
+           ", or other columns"))
 
 
 def _likeliest(readings: dict[str, list[Row]], text: str) -> str | None:
