@@ -212,7 +212,15 @@ def test_things_for_another_call():
     for url in ("https://example.org/a.txt", Path("https://example.org/a.txt")):
         with pytest.raises(FileNotFoundError, match="download"):
             fastrnn.train(url)
-    assert Corpus.from_records(np.array(["ab", "cd"])).rows == 2
+    labelled = Corpus.from_records(np.array(["ab", "cd"]), np.array(["x", "y"]))
+    assert labelled.labels == ("x", "y") and {type(label) for label in labelled.labels} == {str}
+    for labels in ("xy", {"x": 1}, 3):
+        with pytest.raises(TypeError, match="labels must be a list of texts, not .*: one for each"):
+            Corpus.from_records(["ab", "cd"], labels)
+    with pytest.raises(TypeError, match="record 1 must be a str, not NoneType: a missing text is"):
+        Corpus.from_records(["ab", None])
+    with pytest.raises(FileNotFoundError, match="Corpus.from_text"):
+        fastrnn.train(b"a text")
     assert Corpus.from_records(text for text in ["ab", "cd"]).rows == 2
 
 

@@ -298,8 +298,10 @@ def _checked_texts(given: Any, unit: str) -> list[Any]:
     kinds = (str, bytes) if unit == "byte" else (str,)
     if not all(issubclass(kind, kinds) for kind in set(map(type, texts))):
         i = next(i for i, text in enumerate(texts) if not isinstance(text, kinds))
+        missing = texts[i] is None or isinstance(texts[i], float)  # as in a column of a table
+        hint = "a missing text is left out, or an empty str" if missing else instead(texts[i])
         raise TypeError(f"record {i} must be a {' or '.join(k.__name__ for k in kinds)}, not "
-                        f"{type(texts[i]).__name__}: {instead(texts[i])}")
+                        f"{type(texts[i]).__name__}: {hint}")
     return texts
 
 
@@ -315,7 +317,7 @@ def _checked_labels(labels: Any, texts: list[Any]) -> list[str]:
     if len(given) != len(texts):
         raise ValueError(f"there are {len(texts)} records and {len(given)} labels: give one label "
                          "for each record")
-    return given
+    return given if set(map(type, given)) <= {str} else list(map(str, given))  # NumPy's texts
 
 
 def _new_vocabulary(batches: list[_Batch], unit: str, start: Any, stop: Any,
@@ -336,8 +338,8 @@ def _listed(name: str, values: Any) -> list[Any]:
     table = hasattr(values, "iloc") and hasattr(values, "columns")  # whose names iterate
     if other or table or hasattr(values, "read") or not isinstance(values, Iterable) or isinstance(
             values, (Mapping, Set)):
-        raise TypeError(f"{name} must be a list of texts, not {type(values).__name__}: "
-                        f"{instead(values)}")
+        hint = instead(values) if name == "records" else "one for each record"
+        raise TypeError(f"{name} must be a list of texts, not {type(values).__name__}: {hint}")
     return list(values)
 
 

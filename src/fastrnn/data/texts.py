@@ -39,7 +39,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         # a text given as a path by mistake leads to the last two, or to ValueError
         nowhere = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL)
         if isinstance(error, ValueError) or error.errno in nowhere:
-            hint = "; a text itself goes to Corpus.from_text" if isinstance(path, str) else ""
+            hint = ("" if isinstance(path, os.PathLike) else
+                    "; a text itself goes to Corpus.from_text")
             if is_url(file):
                 hint = ", and download what has an address in the web, such as with curl -O"
             raise FileNotFoundError(f"no file {_shown(path)}: check the path{hint}") from None
