@@ -7,6 +7,7 @@ The numbers were chosen by runs on texts of 10 kB to 1 MB and on 3,000 names, at
 
 import contextlib
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -152,7 +153,9 @@ def _speed(source: Source, settings: dict[str, Any]) -> tuple[float, int]:
     quiet = {"progress": False, "checkpoint": None, "callback": None, "accuracy": False,
              "valid_fraction": 0.0, "valid_every": None, "patience": None, "valid": None}
     model = Model(source.vocabulary or source.sizes, **labels)
-    trainer = Trainer(model, source, **given_to(TrainerSettings, settings) | plan | quiet)
+    with warnings.catch_warnings():  # the run itself gives them
+        warnings.simplefilter("ignore")
+        trainer = Trainer(model, source, **given_to(TrainerSettings, settings) | plan | quiet)
     paces, n = [], 1
     with contextlib.suppress(KeyboardInterrupt):  # the run itself answers it
         trainer.run(updates=1)  # packs weights, makes threads

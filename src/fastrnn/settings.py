@@ -239,6 +239,9 @@ class LoopSettings(TypedDict, total=False):
     order: Annotated[str, one_of("stream", ORDERS, 'How a text is read. "stream": windows from '
         'left to right, the hidden state carried over from one to the next. "shuffled": windows '
         "that begin at every offset, in random order, each from the zero state.")]
+    long_rows: Annotated[str, one_of("alone", ("alone", "together"), 'For records and sequences: '
+        '"alone": those that are far longer than the others have an update of their own, since a '
+        'batch with one takes batch_size times the memory; "together": all are in batches.')]
     balance: Annotated[str | None, one_of(
         None, ("labels",), "For records: sample each label equally often.")]
     scale: Annotated[bool, Setting(True, boolean, "For sequences of numbers: scale inputs and "

@@ -27,6 +27,9 @@ from .source import (
     Source,
     class_weights_of,
     held_out_count,
+    in_batches,
+    longest,
+    read_alone,
     sizes_of,
     split_rows,
 )
@@ -35,6 +38,7 @@ from .texts import read_bytes, read_text
 from .vocabulary import Vocabulary, check_unit
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+SHOWN = 40  # symbols of a record in a message
 GROUP = 50  # batches of records that are sorted by length together
 
 
@@ -535,7 +539,9 @@ class RecordCorpus(Corpus):
     def reading(self, config: Mapping[str, Any], labels: Sequence[str] | None,
                 dtype: np.dtype[Any]) -> Reading:
         records, N, n = self.records, config["batch_size"], len(self.records)
-        updates = self.updates(n, N, "records")
+        long = read_alone(records.steps, config)
+        usual, alone = np.flatnonzero(~long), np.flatnonzero(long)
+        updates = self.updates(n, N, "records", len(alone))
         of_rows = self.row_labels() if labels else None
         if config["balance"] and of_rows is None:
             raise ValueError('balance="labels" needs a model and a corpus with labels')
@@ -545,14 +551,16 @@ class RecordCorpus(Corpus):
         places = None if of_rows is None else np.array(
             [*map(of_label.__getitem__, of_rows), 0], np.int32)
 
+
         def order(rng: np.random.Generator) -> Order:
-            rows = np.full(updates * N, -1)
-            rows[:n] = (rng.permutation(n) if not config["balance"] or places is None
-                        else balanced(places[:-1], rng))
+            drawn = (rng.permutation(len(usual)) if not config["balance"] or places is None
+                     else balanced(places[usual], rng))
+            batches = in_batches(usual[drawn], alone, N)
+            rows = batches[: updates - len(alone)].reshape(-1)
             for start in range(0, len(rows), GROUP * N):
                 part = rows[start : start + GROUP * N]
                 part[:] = part[np.argsort(steps[part], kind="stable")]
-            rows = rng.permutation(rows.reshape(-1, N)).ravel()
+            rows = rng.permutation(batches).ravel()
             return starts[rows], steps[rows], None if places is None else places[rows]
 
         arrays: dict[str, NDArray[Any]] = {"ids": self.ids}
@@ -561,7 +569,13 @@ class RecordCorpus(Corpus):
             arrays["weights"] = np.zeros(len(self.ids))
             for start, count, weight in zip(records.starts, records.steps, weights, strict=True):
                 arrays["weights"][start : start + count] = weight
-        return Reading(arrays, updates, float(records.steps.mean()), order)
+        return Reading(arrays, updates, float(records.steps.mean()), order,
+                       *longest(steps, usual, alone))
+
+    def long_rows(self, config: Mapping[str, Any]) -> dict[str, int]:
+        found = np.flatnonzero(read_alone(self.records.steps, config))
+        return {f"record {row} ({self.vocabulary.decode(ids[1 : SHOWN + 1])!r} ...)": len(ids) - 2
+                for row, ids in zip(found, self.pieces(found), strict=True)}
 
     def batches(self, dtype: np.dtype[Any], *, streams: int = 1,
                 steps: int = READ_STEPS) -> Iterator[Batch]:

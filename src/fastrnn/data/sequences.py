@@ -29,6 +29,9 @@ from .source import (
     Source,
     class_weights_of,
     held_out_count,
+    in_batches,
+    longest,
+    read_alone,
     split_rows,
 )
 
@@ -180,12 +183,17 @@ class Sequences(Source):
     def reading(self, config: Mapping[str, Any], labels: OneOf[str] | None,
                 dtype: np.dtype[Any]) -> Reading:
         n, N, T = len(self), config["batch_size"], self.mask.shape[1]
-        updates = self.updates(n, N, "sequences")
+        long = read_alone(self.ends, config)
+        usual, alone = np.flatnonzero(~long), np.flatnonzero(long)
+        updates = self.updates(n, N, "sequences", len(alone))
         lengths = np.append(self.ends, 0)  # the last one is for row -1: no sequence
 
+
         def order(rng: np.random.Generator) -> Order:
-            rows = np.full(updates * N, -1)
-            rows[:n] = rng.permutation(n)
+            batches = in_batches(usual[rng.permutation(len(usual))], alone, N)
+            if len(alone):
+                batches = rng.permutation(batches)
+            rows = batches.ravel()
             return np.maximum(rows, 0) * T, lengths[rows], None
 
         x, y = (a.ravel() if a.ndim == 2 else converted(name, a, dtype)
@@ -195,7 +203,12 @@ class Sequences(Source):
             arrays["weights"] = self.weights
         if self._units is not None:
             arrays["units"] = self._units
-        return Reading(arrays, updates, self.predictions / n, order)
+        return Reading(arrays, updates, self.predictions / n, order,
+                       *longest(self.ends, usual, alone))
+
+    def long_rows(self, config: Mapping[str, Any]) -> dict[str, int]:
+        return {f"sequence {row}": int(self.ends[row])
+                for row in np.flatnonzero(read_alone(self.ends, config))}
 
     def batches(self, dtype: np.dtype[Any], *, streams: int = 1,
                 steps: int = READ_STEPS) -> Iterator[Batch]:

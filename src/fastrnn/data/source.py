@@ -4,6 +4,7 @@ The compiled loops read flat arrays, step by step; a source says where in them e
 """
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +19,11 @@ from .vocabulary import Vocabulary
 
 READ_STEPS = 256  # time steps of a text that a network reads in one call
 ROWS = 2**14  # time steps of all rows together that a network reads in one call
+
+# A row that is much longer than the others takes memory and time for batch_size times its steps: it
+# is read alone if it has more than LONG times as many as 99 % of the rows, and a batch of that
+# length would have more than ALONE.
+LONG, ALONE = 4, 2**16
 
 # starts, lengths (None: all the same) and labels of an epoch's rows, arrays (updates * N,); an
 # empty row has length 0
@@ -102,6 +108,11 @@ class Reading:
     updates_per_epoch : int
     predictions : float
         Mean number of predictions in a row of a batch that count in the loss.
+    steps : int or None
+        Steps of the longest row that is in a batch with others, where there are longer ones: None,
+        if there are none.
+    alone : int
+        Steps of the longest row that has an update of its own; 0, if there is none.
     order : callable or None
         order(rng) draws the rows of an epoch, each read from the zero state. None: the ids are cut
         into equal streams, read from left to right with the state carried on.
@@ -111,6 +122,8 @@ class Reading:
     updates_per_epoch: int
     predictions: float
     order: Callable[[np.random.Generator], Order] | None = None
+    steps: int | None = None
+    alone: int = 0
 
 
 @dataclass(frozen=True)
@@ -213,12 +226,18 @@ class Source(ABC):
         """All data once, for scoring. A text is read in `streams` parts side by side (fewer if it
         is short), `steps` at a time; other sources ignore both."""
 
-    def updates(self, rows: int, batch_size: int, what: str) -> int:
-        """How many batches so many rows make, the last one filled up with empty rows."""
+    def updates(self, rows: int, batch_size: int, what: str, alone: int = 0) -> int:
+        """How many batches so many rows make, the last one filled up with empty rows; `alone` of
+        them have an update of their own."""
         if rows < batch_size:
             raise ValueError(f"{self.name} has {rows} {what} to train on, and batch_size is "
                              f"{batch_size}: give a batch_size of at most {rows}")
-        return math.ceil(rows / batch_size)
+        return math.ceil((rows - alone) / batch_size) + alone
+
+    def long_rows(self, config: Mapping[str, Any]) -> dict[str, int]:
+        """The rows that have an update of their own: what a message calls each, and its symbols or
+        steps."""
+        return {}
 
     def check_fits(self, vocabulary: Vocabulary | None, sizes: Sizes,
                    labels: Sequence[str] | None) -> None:
@@ -343,6 +362,46 @@ def split_rows(n: int, count: int, split: str, seed: int,
         place[by_class] = np.arange(n) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         order = order[np.argsort((place + 0.5) / sizes[c], kind="stable")]
     return [np.sort(rows) for rows in np.split(order, [n - count])]
+
+
+def read_alone(steps: NDArray[np.int64], config: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Which rows, of so many steps, have updates of their own in a run with these settings, since
+    they are much longer than the others."""
+    batch_size = config["batch_size"]
+    if batch_size == 1 or config["long_rows"] == "together":
+        return np.zeros(len(steps), bool)
+    at = int(0.99 * (len(steps) - 1))
+    usual = int(np.partition(steps, at)[at])
+    return np.asarray((steps > LONG * usual) & (steps * batch_size > ALONE))
+
+
+def note_long_rows(source: Source, config: Mapping[str, Any]) -> None:
+    """Warn of rows that are read alone: often there is a mistake in the data."""
+    found = source.long_rows(config)
+    if found:
+        first = ", ".join(f"{what} has {count:,} {source.unit}s"
+                          for what, count in list(found.items())[:3])
+        more = f", {len(found) - 3} others are as long" if len(found) > 3 else ""
+        mend = ("if a line end is missing there, mend it, or give a max_length" if
+                source.vocabulary else "if so many steps are a mistake, cut them")
+        warnings.warn(f"{source.name}: {first}{more}, far more than the rest, and is read in an "
+                      "update of its own, because a batch with it would take batch_size times the "
+                      f"memory: {mend}", stacklevel=3)
+
+
+def in_batches(rows: NDArray[np.intp], alone: NDArray[np.intp], N: int) -> NDArray[np.intp]:
+    """The rows of each update (updates, N), the last batch filled up with -1, no row; then those
+    that have an update of their own."""
+    batches = np.full((math.ceil(len(rows) / N) + len(alone), N), -1)
+    batches.reshape(-1)[: len(rows)] = rows
+    batches[len(batches) - len(alone) :, 0] = alone
+    return batches
+
+
+def longest(steps: NDArray[np.int64], usual: NDArray[np.intp],
+            alone: NDArray[np.intp]) -> tuple[int | None, int]:
+    """`steps` and `alone` of a Reading."""
+    return (int(steps[usual].max()), int(steps[alone].max())) if len(alone) else (None, 0)
 
 
 def time_major(ids: NDArray[Any]) -> NDArray[np.int32]:

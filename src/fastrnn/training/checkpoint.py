@@ -26,7 +26,8 @@ from .plan import NEVER
 
 # settings of a trainer that files of fastrnn 0.1 or of earlier formats do not have
 ADDED = frozenset(("on_divergence", "beta1", "beta2", "epsilon", "epsilon_inside",
-                   "weight_decay", "samples_at", "callback_every", "valid_split", "scale"))
+                   "weight_decay", "samples_at", "callback_every", "valid_split", "scale",
+                   "long_rows"))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
@@ -60,7 +61,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
 def _checked_config(stored: dict[str, Any]) -> dict[str, Any]:
     """The settings of a trainer, those of `ADDED` with their defaults where they are not there, or
     with what was done before there were such settings."""
-    config = checked(TrainerSettings, {"scale": False} | stored, "Trainer")
+    before = {"scale": False, "long_rows": "together"}
+    config = checked(TrainerSettings, before | stored, "Trainer")
     expected = config.keys() - NOT_STORED
     if stored.keys() - expected or expected - stored.keys() - ADDED:
         raise ValueError("the settings of the run are not those that a trainer has")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from ..data.source import Source
+from ..data.source import Source, note_long_rows
 from ..files.store import DAMAGE, Tensors, check_writable, damaged, write
 from ..kernels.blas import cores, one_thread
 from ..kernels.team import no_fork
@@ -22,11 +22,7 @@ from ..model.scoring import accuracy, row_weights
 from ..presets import OWNERS, PLAN
 from ..settings import LEARNING_RATES, NOT_STORED, TrainerSettings, checked, declared, documented
 from .checkpoint import checksum, read_repeatable, read_run, same_isa
-from .divergence import (
-    LEAST_FACTOR,
-    WORTHLESS,
-    diagnose,
-)
+from .divergence import LEAST_FACTOR, WORTHLESS, diagnose
 from .interrupts import Interrupts
 from .plan import Plan, Stopwatch
 from .samples import check_reached, generate, in_updates, print_sample
@@ -139,6 +135,7 @@ class Trainer:
         self._rates: NDArray[np.float64] | None = None  # of the updates of a run that is repeated
         self._running, self._process = threading.Lock(), os.getpid()
         self._rate_factor = 1.0  # of the learning rates, after runs that diverged
+        note_long_rows(corpus, self.config)
         self._updates = Updates(model, self._reading, self.config, history, self.threads,
                                 self._validation.every > 0)
 
@@ -329,11 +326,11 @@ class Trainer:
 
     def _diverged(self) -> None:
         """Go back to the last good state and halve the learning rate there, or raise."""
-        good, training = self._updates.good, self._updates.training
+        good, (grads, losses) = self._updates.good, self._updates.tried()
         back = (f"The model is that of update {good.run['counters']['update']:,} again, its last "
                 "good state. " if good.arrays else "")
-        error = diagnose(self.model, self.update + 1, training.grads, training.losses, self.config,
-                         self._source, back)
+        error = diagnose(self.model, self.update + 1, grads, losses, self.config, self._source,
+                         back)
         if good.arrays:
             self._updates.go_back()
         if (self.config["on_divergence"] == "raise" or not good.arrays

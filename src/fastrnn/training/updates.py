@@ -3,7 +3,8 @@
 import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -50,12 +51,14 @@ class Updates:
                  threads: int, validated: bool) -> None:
         self._model, self._reading, self._config = model, reading, config
         self.history, self._validated = history, validated
-        network, rule = model.network(config["seq_length"], config["batch_size"]), rule_of(config)
+        self._steps, rule = reading.steps or config["seq_length"], rule_of(config)
+        network = model.network(self._steps, config["batch_size"])
+        long = model.network(reading.alone, 1) if reading.alone else None
         # parameters, memories and best, their last good copies, and the gradient
         blocks = 2 * (2 + rule.memories) + 1
-        check_memory(network.nbytes + blocks * model.block.nbytes,
+        check_memory(network.nbytes + (long.nbytes if long else 0) + blocks * model.block.nbytes,
                      f"training {model.block.size:,} parameters with a batch of "
-                     f"{config['batch_size']} and {config['seq_length']} steps",
+                     f"{config['batch_size']} and {self._steps} steps",
                      "a smaller hidden_size, batch_size or seq_length")
         self.state, self.isa = model.zero_state(config["batch_size"]), network.isa
         self.best, self.best_state = np.zeros_like(model.block), model.zero_state()
@@ -64,11 +67,20 @@ class Updates:
         self._order: tuple[int, Order] | None = None  # with its epoch
         self.generators = self.rng.spawn(len(network.slices)) if model.config["dropout"] else []
         self.memories = [np.zeros_like(model.block) for _ in range(rule.memories)]
-        self.training = kernels.Training(
+        arrays: dict[str, Any] = dict(reading.arrays)
+        how: dict[str, Any] = {
+            "threads": threads, "best_every": NEVER if validated else 100,
+            "epoch_updates": reading.updates_per_epoch if reading.order else 0}
+        self.training = self._last = kernels.Training(
             network, rule, model.block, self.memories, self.state, self.best,
-            **reading.arrays, generators=self.generators or None, threads=threads,
-            best_every=NEVER if validated else 100,
-            epoch_updates=reading.updates_per_epoch if reading.order else 0)
+            generators=self.generators or None, **how, **arrays)
+        self._long: kernels.Training | None = None  # for rows that are much longer than the others
+        if long:  # a row alone counts as much as it would in a batch with others
+            steps = arrays["mask" if "mask" in arrays else "ids"].size
+            arrays["weights"] = arrays.get("weights", np.ones(steps)) / config["batch_size"]
+            self._long = kernels.Training(
+                long, rule, model.block, self.memories, model.zero_state(), self.best,
+                generators=self.generators[:1] or None, **how, **arrays)
         self.good, self.guess = LastGood(), loss_of_guessing(model, reading)
         self._left = math.nan  # the sum of the parameters when the last run ended
         self._risen = 0  # update of the last sudden rise of the loss that was told
@@ -105,11 +117,18 @@ class Updates:
         sudden rise of the loss."""
         if self.good.is_due():
             self.look()
-        rows = self.rows(len(rates))
         with no_fork, self._model.lock:
-            self.training.most_loss = DIVERGED * self.guess * self._config["seq_length"]
-            loss, smooth = self.training.run(rates, *rows)
-            self.history.extend(loss, smooth, rates[: len(loss)])
+            loss = np.empty(0)
+            for training, n, rows in self._parts(len(rates)):
+                part = rates[len(loss) : len(loss) + n]
+                made, smooth = training.run(part, *rows)
+                self._last = training
+                if training is self._long:
+                    self.training.counters = training.counters
+                self.history.extend(made, smooth, part[: len(made)])
+                loss = np.concatenate([loss, made])
+                if len(made) < n:
+                    break
         risen = spike(self.history, loss, self.guess)
         if risen and risen[0] > 2 * self._risen:
             self._risen, high, usual = risen
@@ -117,13 +136,37 @@ class Updates:
                           f"{high:.3g} {' per '.join(self.history.measure)}", stacklevel=6)
         return len(loss) == len(rates)
 
+    def _parts(self, n: int) -> Iterator[tuple[kernels.Training, int, tuple[Any, ...]]]:
+        """What makes the next n updates: a loop, the number of its updates, and their rows."""
+        rows, N, alone = self.rows(n), self._config["batch_size"], np.zeros(n, bool)
+        if self._long:
+            alone = rows[1].reshape(n, N).max(axis=1) > self._steps
+        cuts = np.flatnonzero(np.diff(alone)) + 1
+        for start, end in pairwise([0, *cuts.tolist(), n]):
+            training, steps, every = self.training, self._steps, 1
+            if self._long and alone[start]:  # the first row of each batch
+                training, steps, every = self._long, self._reading.alone, N
+                training.counters = self.training.counters
+            training.most_loss = DIVERGED * self.guess * steps
+            yield training, end - start, tuple(
+                None if row is None else np.ascontiguousarray(row[start * N : end * N : every])
+                for row in rows)
+
+    def tried(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """The gradient, a block, and the losses (T, N) of the last update that was tried."""
+        N = self._config["batch_size"] if self._last is self._long else 1
+        return self._last.grads, self._last.losses * N
+
     def look(self) -> float:
         """The loss of the present state as a multiple of that of guessing; infinity if a parameter
         is not finite. A good state is copied."""
         began, loss = time.perf_counter(), math.nan
         with no_fork, self._model.lock:
             if all(np.isfinite(block).all() for block in (self._model.block, *self.memories)):
-                loss = self.training.next_loss(*self.rows(1))
+                training, _, rows = next(self._parts(1))
+                loss = training.next_loss(*rows)
+                if training is self._long:
+                    loss *= self._config["batch_size"]
             if not self.good.arrays and math.isfinite(loss):
                 self.guess = max(self.guess, loss) or 1.0
             if loss <= GOOD * self.guess:
