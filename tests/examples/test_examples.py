@@ -5,6 +5,7 @@ import random
 import re
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import common
@@ -340,20 +341,57 @@ def test_names(tmp_path):
     rows = [f"{name}{ending}\t{country}" for country, names in COUNTRY_NAMES.items()
             for name in names.split() for ending in ("", "a", "i", "o", "e")]
     (tmp_path / "names.tsv").write_text("\n".join(rows))
-    done = run("names.py", "names.tsv", "--epochs", 12, "--hidden-size", 24, "--name", "anna",
-               cwd=tmp_path)
+    done = run("names.py", "names.tsv", "--epochs", 30, "--hidden-size", 32, "--name", "anna",
+               "--models", 2, "--output", "made", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out = done.stdout
-    assert re.findall(r"^==== (.*):", out, re.M) == ["memory cell", "lstm"]
-    for title in ("Netherlands", "Netherlands, temperature 0.5", "half Netherlands, half Poland"):
+    assert re.findall(r"^==== (.*):", out, re.M) == ["memory", "lstm"]
+    assert "80 names: Chile 20, Iran 20, Netherlands 20, Poland 20\n0 names stand in several" in out
+    for title in ("Netherlands", "Netherlands, temperature 0.5", "half Netherlands, half Poland",
+                  "Netherlands, new"):
         found = re.findall(rf"---- 30 names, {title} ----\n(.*)\n", out)
         assert len(found) == 2 and all(len(names.split(", ")) == 30 for names in found)
     counts = re.findall(r"of 1,000 samples (\d+) are new, 0 empty, (\d+) ended", out)
     assert len(counts) == 2 and all(int(ended) > 900 for _, ended in counts)
-    for line in re.findall(r"^anna: (.*)$", out, re.M):
-        percents = [float(percent) for percent in re.findall(r"([\d.]+)%", line)]
+    rankings = re.findall(r"^anna, with the frequencies of .*\n((?:  .*\n)+)", out, re.M)
+    assert len(rankings) == 2
+    for lines in rankings:
+        percents = [float(percent) for percent in re.findall(r"([\d.]+)%", lines)]
         assert len(percents) == 4 and sum(percents) == pytest.approx(100, abs=0.3)
         assert percents == sorted(percents, reverse=True)
+        for total, each in re.findall(r"loss +([\d.]+) nats, ([\d.]+) per letter", lines):
+            assert float(each) == pytest.approx(float(total) / 5, abs=2e-4)  # with the end
+    accuracies = re.findall(r"^right country ranked first: (.*) (\S+)%, the trigram of letters "
+                            r"(\S+)% of the held-out names$", out, re.M)
+    assert [by for by, *_ in accuracies] == ["the model", "2 models together"]
+    for name in ("memory", "lstm-1", "lstm-2"):
+        saved = fastrnn.load(tmp_path / "made" / f"names-{name}.safetensors")
+        assert saved.config["labels"] == ["Chile", "Iran", "Netherlands", "Poland"]
+        assert saved.label_counts.sum() == (65 if name == "memory" else 72)
+
+
+def test_the_trigram_of_names():
+    """Witten-Bell smoothing, once more with fractions; probabilities of all symbols sum to 1."""
+    import names
+
+    trigram = names.Trigram(["ab", "abb", "b"], ["x", "x", "y"], 4)
+    a, b, end = (Fraction(n, 7) for n in (2, 3, 2))  # after nothing, in "ab." and "abb."
+    kinds = Fraction(3, 10)  # 3 kinds in 7
+    one = {s: (1 - kinds) * p + kinds / 4 for s, p in {"a": a, "b": b, "\x03": end}.items()}
+    after_a = {s: (2 * (s == "b") + one[s]) / 3 for s in one}  # b twice: one kind
+    after_start_a = {s: (2 * (s == "b") + after_a[s]) / 3 for s in one}
+    assert trigram.probability(trigram.counts["x"], "\x02a", "b") == pytest.approx(
+        float(after_start_a["b"]), rel=1e-12)
+    assert trigram.probability(trigram.counts["x"], "\x02a", "\x03") == pytest.approx(
+        float(after_start_a["\x03"]), rel=1e-12)
+    for before in ("\x02\x02", "\x02a", "bb", "zz"):
+        total = sum(trigram.probability(trigram.counts["x"], before, s) for s in "ab?\x03")
+        assert total == pytest.approx(1, rel=1e-12)
+    losses = trigram.losses("ab")
+    assert losses["x"] < losses["y"]
+    assert names.right(trigram.losses, [("ab", "x"), ("b", "x"), ("ab", "y")],
+                       {"x": 0.5, "y": 0.5}) == pytest.approx(1 / 3)
+    assert names.right(trigram.losses, [("b", "x")], {"x": 1.0, "y": 0.0}) == 1
 
 
 def test_tweets(tmp_path):
@@ -481,7 +519,8 @@ def test_texts_of_a_fresh_clone(tmp_path, name, arguments, expected):
 
 
 def test_names_of_a_fresh_clone(tmp_path):
-    out = run_on_a_fresh_clone("names.py", "--epochs", 1, "--hidden-size", 8, cwd=tmp_path)
+    out = run_on_a_fresh_clone("names.py", "--epochs", 1, "--hidden-size", 8, "--models", 1,
+                               cwd=tmp_path)
     assert "the data set names is not here and" in out
     assert "): a list of made-up names takes its place\n231 names: Italy 77, Netherlands 77" in out
     assert "---- 30 names, half Netherlands, half Poland ----" in out
