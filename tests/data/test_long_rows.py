@@ -283,3 +283,19 @@ def test_scores(low):
     model = trainer_of(corpus).model
     each = [model.surprisal(text) for text in [*NAMES, LONG]]
     assert model.score(corpus) == pytest.approx(np.concatenate(each).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("numbers", [True, False])
+def test_scores_of_sequences(monkeypatch, numbers):
+    """A long one is scored by itself, the others in batches that are not padded to its length."""
+    data = sequences_of(numbers)
+    model = trainer_of(data).model
+    found = []
+    for limit in (2**16, 1000):
+        monkeypatch.setattr(source, "ALONE", limit)
+        batches = list(data.batches(np.dtype("float64")))
+        found.append((model.score(data), model.accuracy(data, last=2) if not numbers else 0))
+    assert [(batch.steps, batch.N) for batch in batches] == [
+        (data.ends[data.ends < 50].max(), 18), (data.ends[4], 1)]
+    assert sorted(np.concatenate([batch.rows for batch in batches])) == list(range(19))
+    assert found[0] == pytest.approx(found[1], rel=1e-12)

@@ -35,6 +35,9 @@ from .source import (
     split_rows,
 )
 
+# sequences that are scored without the others, which would be padded to their length
+SCORED = {"batch_size": 64, "long_rows": "alone"}
+
 
 class Sequences(Source):
     """N sequences of T steps: a model learns to predict a target at every step.
@@ -212,25 +215,31 @@ class Sequences(Source):
 
     def batches(self, dtype: np.dtype[Any], *, streams: int = 1,
                 steps: int = READ_STEPS) -> Iterator[Batch]:
-        n, T = self.mask.shape
-        N = min(n, max(1, ROWS // T))
-        for start in range(0, n, N):
-            rows = np.arange(start, min(n, start + N))
-            padded = np.append(rows, np.full(N - len(rows), -1))
-            yield Batch(T, self.batch(padded, dtype), rows)
+        long = read_alone(self.ends, SCORED)
+        for chosen in (np.flatnonzero(~long), np.flatnonzero(long)):
+            n, T = len(chosen), self.mask.shape[1]
+            if long.any():
+                T = int(self.ends[chosen].max())
+            N = min(n, max(1, ROWS // T))
+            for start in range(0, n, max(1, N)):
+                rows = chosen[start : start + N]
+                padded = np.append(rows, np.full(N - len(rows), -1))
+                yield Batch(T, self.batch(padded, dtype, T), rows)
 
     def padded(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
         return self.inputs, self.lengths
 
-    def batch(self, rows: NDArray[np.intp], dtype: Any) -> dict[str, Any]:
-        """The arguments of `kernels.Network.unroll` for some rows; row -1 is an empty sequence."""
-        mask, lengths = self.mask[rows], self.lengths[rows]
+    def batch(self, rows: NDArray[np.intp], dtype: Any, T: int | None = None) -> dict[str, Any]:
+        """The arguments of `kernels.Network.unroll` for some rows, or for the first T steps of
+        each; row -1 is an empty sequence."""
+        mask = self.mask[rows, :T]
+        lengths = np.minimum(self.lengths[rows], mask.shape[1])
         mask[rows < 0], lengths[rows < 0] = False, 0
-        arrays = {name: (np.ascontiguousarray(array[rows].T, np.int32) if array.ndim == 2
-                         else converted(name, array[rows], dtype))
+        arrays = {name: (np.ascontiguousarray(array[rows, :T].T, np.int32) if array.ndim == 2
+                         else converted(name, array[rows, :T], dtype))
                   for name, array in (("inputs", self.inputs), ("targets", self.targets))}
         if self.weights is not None:
-            arrays["weights"] = np.ascontiguousarray(self.weights[rows].T)
+            arrays["weights"] = np.ascontiguousarray(self.weights[rows, :T].T)
         if self._units is not None:
             arrays["units"] = self._units
         return arrays | {"mask": np.ascontiguousarray(mask.T).view(np.uint8), "lengths": lengths}
