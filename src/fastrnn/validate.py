@@ -140,6 +140,7 @@ def dtype_name(dtype: Any) -> str:
 
 OTHER_KINDS = {"O": "objects of mixed types or lengths", "U": "texts", "S": "bytes", "V": "records",
                "c": "complex numbers", "M": "dates", "m": "time differences"}
+FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))  # of this machine's byte order
 
 
 def read_masked(
@@ -151,6 +152,8 @@ def read_masked(
     The border of all arrays. Lists and everything with ``__array__`` are taken, in any order and
     byte order, read-only or not; float16 becomes float32 and longdouble float64. An array that
     needs no conversion is not copied. TypeError for other types, which `wanted` is part of."""
+    if type(value) is np.ndarray and value.dtype in FLOATS:  # most arrays: nothing to convert
+        return value, None
     if isinstance(value, list | tuple) and any(isinstance(v, np.ma.MaskedArray) for v in value):
         value = np.ma.array(value)  # NumPy itself would drop the masks
     try:
