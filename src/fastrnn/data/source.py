@@ -332,7 +332,7 @@ def shown(names: Sequence[Any]) -> str:
     if isinstance(names, range):
         return f"0 to {len(names) - 1}"
     some = ", ".join(map(repr, names[:10]))
-    return some + f" and {len(names) - 10} more" * (len(names) > 10)  # noqa: PLR2004
+    return some + f" and {len(names) - 10} more" * (len(names) > 10)
 
 
 def held_out_count(count: int, valid_fraction: float, least: int, what: str) -> int:
