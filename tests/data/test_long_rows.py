@@ -14,7 +14,7 @@ import fastrnn
 from fastrnn import Corpus, Sequences
 from fastrnn.cli import main
 from fastrnn.data import source
-from fastrnn.data.source import read_alone
+from fastrnn.data.source import usual_and_alone
 from fastrnn.files import store
 
 NAMES = ("anna ben carla dora emil fritz gustav hanna ida jan karl lea maria nora olga paul "
@@ -70,19 +70,21 @@ def rows_of(trainer):
 
 def test_the_rule():
     def alone(steps, batch_size, how="alone"):
-        return read_alone(steps, {"batch_size": batch_size, "long_rows": how})
+        usual, found = usual_and_alone(steps, {"batch_size": batch_size, "long_rows": how})
+        assert np.sort(np.concatenate([usual, found])).tolist() == list(range(len(steps)))
+        return found.tolist()
 
     steps = np.full(200, 140)
     steps[[3, 50]] = 10_000, 700
-    assert np.flatnonzero(alone(steps, 64)).tolist() == [3]  # 64 x 700 steps are no harm
-    assert np.flatnonzero(alone(steps, 128)).tolist() == [3, 50]
-    assert not alone(steps, 6).any() and not alone(steps * 1000, 1).any()
-    assert not alone(steps, 64, "together").any()
+    assert alone(steps, 64) == [3]  # 64 x 700 steps are no harm
+    assert alone(steps, 128) == [3, 50]
+    assert alone(steps, 6) == alone(steps * 1000, 1) == []
+    assert alone(steps, 64, "together") == []
     steps[:10] = 10_000  # five of a hundred: these are usual here
-    assert not alone(steps, 64).any()
+    assert alone(steps, 64) == []
     for n in (2, 3, 20):
         few = np.append(np.full(n - 1, 10), 90_000)
-        assert np.flatnonzero(alone(few, 2)).tolist() == [n - 1]
+        assert alone(few, 2) == [n - 1]
 
 
 @pytest.mark.parametrize("labelled", [True, False])

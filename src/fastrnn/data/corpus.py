@@ -29,9 +29,9 @@ from .source import (
     held_out_count,
     in_batches,
     longest,
-    read_alone,
     sizes_of,
     split_rows,
+    usual_and_alone,
 )
 from .tables import table
 from .texts import read_bytes, read_text
@@ -539,8 +539,7 @@ class RecordCorpus(Corpus):
     def reading(self, config: Mapping[str, Any], labels: Sequence[str] | None,
                 dtype: np.dtype[Any]) -> Reading:
         records, N, n = self.records, config["batch_size"], len(self.records)
-        long = read_alone(records.steps, config)
-        usual, alone = np.flatnonzero(~long), np.flatnonzero(long)
+        usual, alone = usual_and_alone(records.steps, config)
         updates = self.updates(n, N, "records", len(alone))
         of_rows = self.row_labels() if labels else None
         if config["balance"] and of_rows is None:
@@ -573,7 +572,7 @@ class RecordCorpus(Corpus):
                        *longest(steps, usual, alone))
 
     def long_rows(self, config: Mapping[str, Any]) -> dict[str, int]:
-        found = np.flatnonzero(read_alone(self.records.steps, config))
+        _, found = usual_and_alone(self.records.steps, config)
         return {f"record {row} ({self.vocabulary.decode(ids[1 : SHOWN + 1])!r} ...)": len(ids) - 2
                 for row, ids in zip(found, self.pieces(found), strict=True)}
 

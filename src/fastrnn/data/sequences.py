@@ -31,8 +31,8 @@ from .source import (
     held_out_count,
     in_batches,
     longest,
-    read_alone,
     split_rows,
+    usual_and_alone,
 )
 
 # sequences that are scored without the others, which would be padded to their length
@@ -186,8 +186,7 @@ class Sequences(Source):
     def reading(self, config: Mapping[str, Any], labels: OneOf[str] | None,
                 dtype: np.dtype[Any]) -> Reading:
         n, N, T = len(self), config["batch_size"], self.mask.shape[1]
-        long = read_alone(self.ends, config)
-        usual, alone = np.flatnonzero(~long), np.flatnonzero(long)
+        usual, alone = usual_and_alone(self.ends, config)
         updates = self.updates(n, N, "sequences", len(alone))
         lengths = np.append(self.ends, 0)  # the last one is for row -1: no sequence
 
@@ -211,14 +210,14 @@ class Sequences(Source):
 
     def long_rows(self, config: Mapping[str, Any]) -> dict[str, int]:
         return {f"sequence {row}": int(self.ends[row])
-                for row in np.flatnonzero(read_alone(self.ends, config))}
+                for row in usual_and_alone(self.ends, config)[1]}
 
     def batches(self, dtype: np.dtype[Any], *, streams: int = 1,
                 steps: int = READ_STEPS) -> Iterator[Batch]:
-        long = read_alone(self.ends, SCORED)
-        for chosen in (np.flatnonzero(~long), np.flatnonzero(long)):
+        both = usual_and_alone(self.ends, SCORED)
+        for chosen in both:
             n, T = len(chosen), self.mask.shape[1]
-            if long.any():
+            if len(both[1]):
                 T = int(self.ends[chosen].max())
             N = min(n, max(1, ROWS // T))
             for start in range(0, n, max(1, N)):

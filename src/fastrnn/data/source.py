@@ -364,15 +364,17 @@ def split_rows(n: int, count: int, split: str, seed: int,
     return [np.sort(rows) for rows in np.split(order, [n - count])]
 
 
-def read_alone(steps: NDArray[np.int64], config: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Which rows, of so many steps, have updates of their own in a run with these settings, since
-    they are much longer than the others."""
+def usual_and_alone(steps: NDArray[np.int64], config: Mapping[str, Any]
+                    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The rows, of so many steps (n,), that are read in batches in a run with these settings, and
+    those that have updates of their own, since they are much longer than the others."""
     batch_size = config["batch_size"]
     if batch_size == 1 or config["long_rows"] == "together":
-        return np.zeros(len(steps), bool)
+        return np.arange(len(steps)), np.arange(0)
     at = int(0.99 * (len(steps) - 1))
     usual = int(np.partition(steps, at)[at])
-    return np.asarray((steps > LONG * usual) & (steps * batch_size > ALONE))
+    long = (steps > LONG * usual) & (steps * batch_size > ALONE)
+    return np.flatnonzero(~long), np.flatnonzero(long)
 
 
 def note_long_rows(source: Source, config: Mapping[str, Any]) -> None:
