@@ -74,13 +74,14 @@ INLINE void exps(const int n, vec *x) {
 }
 
 /* a <- a / b for b in [1, 2^126]: a division takes as long as a dozen other operations, so where
- * the processor estimates 1/b well enough the quotient is mended by what is left of a. */
+ * the processor estimates 1/b well enough the quotient is mended by what is left of a, which a
+ * product that is rounded before the difference would not show. */
 INLINE void quotients(const int n, vec *a, const vec *b) {
 #if defined(X86) && VEC_BYTES == 64 && !defined(FASTRNN_DOUBLE)
     vec r[SIDE_BY_SIDE], q[SIDE_BY_SIDE];
     ABREAST r[v] = (vec)X86(rcp14)(b[v]);
     ABREAST q[v] = a[v] * r[v];
-    ABREAST a[v] -= b[v] * q[v];
+    ABREAST a[v] = (vec)X86(fnmadd)(b[v], q[v], a[v]);
     ABREAST a[v] = q[v] + r[v] * a[v];
 #else
     ABREAST a[v] /= b[v];
