@@ -343,11 +343,26 @@ static void state_on(const unrolled *u, int slice) {
 
 /* ---- the calls of fastrnn.h ---- */
 
-/* Adds n elements, from `start` on, of the other slices' gradients to the first's, in order. */
+/* Adds n elements, from `start` on, of the other slices' gradients to the first's, in a binary tree:
+ * (0 + 1) + (2 + 3) and so on, so that whoever has a subtree's slices adds them by himself. */
 static void add_slices(const unrolled *u, int64_t start, int64_t n) {
-    for (int s = 1; s < u->at->slices; s++) {
-        add_scaled(n, 1, slice_grads(u, s) + start, u->grads + start);
+    for (int step = 1; step < u->at->slices; step *= 2) {
+        for (int s = 0; s + step < u->at->slices; s += 2 * step) {
+            add_scaled(n, 1, slice_grads(u, s + step) + start, slice_grads(u, s) + start);
+        }
     }
+}
+
+/* Job: add the slices' gradients of a chunk. */
+static void add_chunk(void *context, int i) {
+    const unrolled *u = context;
+    const int64_t start = (int64_t)i * FASTRNN_CHUNK, left = u->net->size - start;
+    add_slices(u, start, left < FASTRNN_CHUNK ? left : FASTRNN_CHUNK);
+}
+
+static void add_chunks(const unrolled *u) {
+    const int count = (int)((u->net->size + FASTRNN_CHUNK - 1) / FASTRNN_CHUNK);
+    if (u->at->slices > 1) share_out(u->team, add_chunk, (void *)u, count);
 }
 
 static void unroll(const network *net, fastrnn_team *team, const void *params, void *grads,
@@ -364,7 +379,7 @@ static void unroll(const network *net, fastrnn_team *team, const void *params, v
         memset(slice_grads(&u, s), 0, (size_t)picked_size(net) * sizeof(real));
     }
     share_out(team, unroll_slice, (void *)&u, at.slices);
-    if (grads) add_slices(&u, 0, net->size);
+    if (grads) add_chunks(&u);
     state_out(&u, batch->T, state);
     dismiss(team);
     restore(before);
@@ -379,7 +394,7 @@ static void backward(const network *net, fastrnn_team *team, const void *params,
                         .dstate = dstate};
     pack_weights(&u);
     share_out(team, unroll_slice, (void *)&u, at.slices);
-    add_slices(&u, 0, net->size);
+    add_chunks(&u);
     dismiss(team);
     restore(before);
 }

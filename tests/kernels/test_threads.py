@@ -20,6 +20,7 @@ from networks import KINDS, Run, generators_of, network_of, random_model, random
 
 import fastrnn
 from fastrnn import nn, optim
+from fastrnn.data.source import time_major
 from fastrnn.kernels.blas import cores
 
 THREADS = (1, 2, 3)
@@ -99,6 +100,32 @@ def test_an_unroll_gives_the_same_bits(isa, kind, packed):
             results.append([losses.tobytes(), last.tobytes(), [g.tobytes() for g in grads.values()],
                             [g.bit_generator.state for g in generators]])
         assert all(result == results[0] for result in results)
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_the_gradients_of_slices_are_added_in_a_tree(threads):
+    """Those of each alone, found by a mask that leaves out the others: ((0 + 1) + (2 + 3)) +
+    (4 + 5), in float32, which one after the other differ."""
+    model = random_model("gru", "float32", 12, 17, num_layers=2)
+    inputs, targets, state = random_window(model, 5, 70)
+    network = network_of(model, 5, 70)
+
+    def gradients(mask):
+        block = np.full_like(model.block, np.nan)
+        network.unroll(model.block, time_major(inputs), state.copy(), time_major(targets), block,
+                       threads=threads, mask=mask)
+        return block
+
+    alone = []
+    for first, count in network.slices:
+        mask = np.zeros((5, 70), np.uint8)
+        mask[:, first : first + count] = 1
+        alone.append(gradients(mask))
+    assert len(alone) == 6
+    tree = ((alone[0] + alone[1]) + (alone[2] + alone[3])) + (alone[4] + alone[5])
+    found = gradients(np.ones((5, 70), np.uint8))
+    assert np.array_equal(found, tree)
+    assert not np.array_equal(found, functools.reduce(np.add, alone))
 
 
 @pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
