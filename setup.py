@@ -13,6 +13,7 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 X86 = platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32"
 FLAGS = [] if sys.platform == "win32" else [
@@ -29,11 +30,18 @@ if SANITIZE:
         instead += " -fno-sanitize-recover=undefined"
     MACROS = [("FASTRNN_FLAGS", f'" {instead}"')]  # they round otherwise: `compiler` names them
     FLAGS = [flag for flag in FLAGS if flag != "-O3"] + instead.split()
+PRECISIONS = {"float32": [], "float64": [("FASTRNN_DOUBLE", None)],
+              "mixed_bfloat16": [("FASTRNN_BFLOAT16", None)]}
 VARIANTS = {"baseline": []}
 if X86:
     VARIANTS["avx2"] = ["-mavx2", "-mfma"]
     VARIANTS["avx512"] = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma",
                           "-mprefer-vector-width=512"]
+# instructions for products of bfloat16, where the compiler has them; AMX needs Linux to grant it
+BFLOAT16_VARIANTS = {}
+if X86:
+    BFLOAT16_VARIANTS["avx512_bf16"] = [*VARIANTS["avx512"], "-mavx512bw", "-mavx512bf16"]
+    BFLOAT16_VARIANTS["amx"] = [*BFLOAT16_VARIANTS["avx512_bf16"], "-mamx-tile", "-mamx-bf16"]
 LINKED = "fastrnn.kernels.border"  # the one module that the C bodies are linked into
 MODULES = ["border", "measure", "network", "optimizer", "reservoir", "team", "training"]
 
@@ -43,22 +51,42 @@ class BuildVariants(build_ext):
 
     def build_extension(self, ext):
         if ext.name == LINKED:
-            bodies = [(isa, bits) for isa in VARIANTS for bits in (32, 64)]
+            bodies = [(isa, precision) for isa in VARIANTS for precision in PRECISIONS]
+            if self.knows_bfloat16():
+                bodies += [(isa, "mixed_bfloat16") for isa in BFLOAT16_VARIANTS]
+                ext.define_macros += [("FASTRNN_BFLOAT16_VARIANTS", None)]
+                if sys.platform == "linux":
+                    ext.define_macros += [("FASTRNN_AMX", None)]
             with ThreadPoolExecutor(self.parallel) as pool:
                 for objects in pool.map(lambda body: self.compile_body(*body), bodies):
                     ext.extra_objects += objects
         super().build_extension(ext)
 
-    def compile_body(self, isa, bits):
+    def compile_body(self, isa, precision):
         """The object files of csrc/kernels.c for one instruction set and precision."""
-        table = f"fastrnn_{isa}_f{bits}"
-        macros = [("FASTRNN_DOUBLE", None)] if bits == 64 else []
+        table = f"fastrnn_{isa}_{precision}"
         return self.compiler.compile(
             ["csrc/kernels.c"],
             output_dir=str(Path(self.build_temp) / table),
-            macros=[*macros, ("FASTRNN_ISA", f'"{isa}"'), ("FASTRNN_TABLE", table)],
-            extra_postargs=FLAGS + VARIANTS[isa],
+            macros=[*PRECISIONS[precision], ("FASTRNN_ISA", f'"{isa}"'), ("FASTRNN_TABLE", table)],
+            extra_postargs=FLAGS + (VARIANTS | BFLOAT16_VARIANTS)[isa],
         )
+
+    def knows_bfloat16(self):
+        """Whether the compiler has the instructions for bfloat16: gcc from 11 on, clang from 12."""
+        if not BFLOAT16_VARIANTS:
+            return False
+        source = Path(self.build_temp) / "bfloat16.c"
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_text("#include <immintrin.h>\n"
+                          "void f(void) { _tile_zero(0); _tile_dpbf16ps(0, 1, 2); }\n"
+                          "__m512bh g(__m512 x) { return _mm512_cvtne2ps_pbh(x, x); }\n")
+        try:
+            self.compiler.compile([str(source)], output_dir=str(source.parent),
+                                  extra_postargs=BFLOAT16_VARIANTS["amx"])
+        except CompileError:
+            return False
+        return True
 
 
 def extension(module):

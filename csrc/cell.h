@@ -39,7 +39,8 @@ typedef struct {
     real *carry;                 /* [n][row]: gradient that passes to the step before without a
                                   * product; at first with respect to the last state which is not
                                   * the output (lstm: c, memory: m), or 0 */
-    real *scratch;               /* a panel of gradient() */
+    real *scratch;               /* of gradient() */
+    real *rounded;               /* of a walk: rounded_size() numbers */
     fastrnn_gemm gemm;
 } layer;
 
@@ -119,6 +120,12 @@ INLINE vec input_sum(const layer *l, int t, int r, int unit, int gate) {
            + load(l->b + (ptrdiff_t)r * l->b_row + gate * l->H + unit);
 }
 
+/* A walk over the tiles of the state's products of a step: n rows of `count` blocks of H numbers times
+ * a packed matrix of G gates. */
+INLINE tiles layer_walk(const layer *l, int G, int count, const real *packed) {
+    return walk(G, l->n, l->H, count, l->H, packed, l->rounded);
+}
+
 /* Vectors of a tile that go through tanh, or through the gates, side by side (vecmath.h). */
 #if REGISTERS == 32
 #define TOGETHER 4
@@ -132,8 +139,8 @@ INLINE vec input_sum(const layer *l, int t, int r, int unit, int gate) {
 /* Loops over the vectors of a tile. */
 #define EACH_VECTOR(w) for (int r = 0; r < (w).R; r++) for (int u = 0; u < (w).U; u++)
 
-/* With fewer rows than this BLAS is faster than gradient(). */
-#define ROWS_THAT_PAY 64
+/* With fewer rows than this BLAS, which knows no bfloat16, is faster than gradient(). */
+#define ROWS_THAT_PAY (ROUNDED ? 0 : 64)
 
 /* gradient() of `count` slots dz, for gates `gate` and on of G, by tiles or by plain BLAS. */
 static void gate_gradients(const layer *l, int gate, int count, const real *dz,
@@ -170,7 +177,7 @@ static void start_from_products(const layer *l, int count, int last, int carried
         add_plain_transposed(l, l->z + last * row, l->zrow, WH, count, all_gates - count, dstart,
                              row);
     }
-    tiles w = walk(1, n, H, all_gates * H, l->WT[0]);
+    tiles w = layer_walk(l, 1, all_gates, l->WT[0]);
     while (next_tile(&w)) {
         product(&w, l->packed ? count : 0, H, l->z, row, l->zrow, sum);
         if (l->packed) {

@@ -1,29 +1,103 @@
 /* dispatch.c - which of the compiled variants this processor can run. */
+#if defined(FASTRNN_AMX)
+#define _GNU_SOURCE              /* syscall() */
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #include "fastrnn.h"
 
 #include <string.h>
-
-extern const fastrnn_kernels fastrnn_baseline_f32, fastrnn_baseline_f64;
 #ifdef FASTRNN_X86_VARIANTS
-extern const fastrnn_kernels fastrnn_avx2_f32, fastrnn_avx2_f64;
-extern const fastrnn_kernels fastrnn_avx512_f32, fastrnn_avx512_f64;
+#include <cpuid.h>
 #endif
 
-const fastrnn_kernels *fastrnn_select(const char *isa, int bytes) {
+/* The tables of one instruction set. */
+#define TABLES(isa)                                                                               \
+    extern const fastrnn_kernels fastrnn_##isa##_float32, fastrnn_##isa##_float64,                \
+        fastrnn_##isa##_mixed_bfloat16;
+TABLES(baseline)
 #ifdef FASTRNN_X86_VARIANTS
+TABLES(avx2)
+TABLES(avx512)
+extern const fastrnn_kernels fastrnn_avx512_bf16_mixed_bfloat16, fastrnn_amx_mixed_bfloat16;
+
+static int has_avx2(void) {
     __builtin_cpu_init();
-    if ((!isa || !strcmp(isa, "avx512")) && __builtin_cpu_supports("avx512f")
-        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
-        && __builtin_cpu_supports("fma")) {
-        return bytes == 4 ? &fastrnn_avx512_f32 : &fastrnn_avx512_f64;
-    }
-    if ((!isa || !strcmp(isa, "avx2")) && __builtin_cpu_supports("avx2")
-        && __builtin_cpu_supports("fma")) {
-        return bytes == 4 ? &fastrnn_avx2_f32 : &fastrnn_avx2_f64;
-    }
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+static int has_avx512(void) {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
+           && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+}
+#ifdef FASTRNN_BFLOAT16_VARIANTS
+/* Bits of leaf 7: 22 and 24 of edx AMX, 5 of eax of its second part AVX-512's bfloat16. */
+static int has_avx512_bf16(void) {
+    unsigned a, b, c, d;
+    return has_avx512() && __builtin_cpu_supports("avx512bw")
+           && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 5 & 1;
+}
+/* Linux grants a process the registers of AMX, 8 KB for each thread, when it asks for them. */
+static int granted(void) {
+#ifdef FASTRNN_AMX
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
+#else
+    return 0;
 #endif
-    if (!isa || !strcmp(isa, "baseline")) {
-        return bytes == 4 ? &fastrnn_baseline_f32 : &fastrnn_baseline_f64;
+}
+static int has_amx(void) {
+    static int has = -1;         /* asked once; two threads at once get the same answer */
+    unsigned a, b, c, d;
+    if (has < 0) {
+        has = has_avx512_bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> 22 & 1
+              && d >> 24 & 1 && granted();
+    }
+    return has;
+}
+#endif
+#endif
+static int always(void) { return 1; }
+
+/* From the best on. On Intel's processors bfloat16 products of AVX-512 run at half the rate of
+ * float's (bench/NOTES.md), on AMD's at twice: so elsewhere they run only if they are asked for. */
+static const struct variant {
+    const char *isa;
+    int (*runs)(void);
+    int slow;                    /* 1: not on Intel's processors, unless asked for */
+    const fastrnn_kernels *tables[3];
+} VARIANTS[] = {
+#ifdef FASTRNN_X86_VARIANTS
+#ifdef FASTRNN_BFLOAT16_VARIANTS
+    {"amx", has_amx, 0, {&fastrnn_avx512_float32, &fastrnn_avx512_float64,
+                         &fastrnn_amx_mixed_bfloat16}},
+    {"avx512_bf16", has_avx512_bf16, 1, {&fastrnn_avx512_float32, &fastrnn_avx512_float64,
+                                         &fastrnn_avx512_bf16_mixed_bfloat16}},
+#endif
+    {"avx512", has_avx512, 0, {&fastrnn_avx512_float32, &fastrnn_avx512_float64,
+                               &fastrnn_avx512_mixed_bfloat16}},
+    {"avx2", has_avx2, 0, {&fastrnn_avx2_float32, &fastrnn_avx2_float64,
+                           &fastrnn_avx2_mixed_bfloat16}},
+#endif
+    {"baseline", always, 0, {&fastrnn_baseline_float32, &fastrnn_baseline_float64,
+                             &fastrnn_baseline_mixed_bfloat16}},
+};
+
+/* Whether a variant is slower here than the one after it. */
+static int slow_here(const struct variant *v) {
+#ifdef FASTRNN_BFLOAT16_VARIANTS
+    return v->slow && __builtin_cpu_is("intel");
+#else
+    return v->slow;
+#endif
+}
+
+const fastrnn_kernels *fastrnn_select(const char *isa, int precision) {
+    for (size_t i = 0; i < sizeof VARIANTS / sizeof *VARIANTS; i++) {
+        const struct variant *v = VARIANTS + i;
+        if (isa ? !strcmp(isa, v->isa) : !slow_here(v)) {
+            if (v->runs()) return v->tables[precision];
+        }
     }
     return NULL;
 }

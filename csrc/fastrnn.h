@@ -242,8 +242,11 @@ typedef struct {
     int (*spin)(int64_t n, void *out);
 } fastrnn_kernels;
 
-/* The table for bytes (4 or 8) and isa, or NULL where this build or this processor lacks it;
- * isa NULL: the best that runs here. */
-const fastrnn_kernels *fastrnn_select(const char *isa, int bytes);
+/* Of mixed_bfloat16 all arrays hold floats; matrix products round their operands to bfloat16. */
+enum { FASTRNN_FLOAT32, FASTRNN_FLOAT64, FASTRNN_MIXED_BFLOAT16 };
+
+/* The table for a precision and isa, or NULL where this build or this processor lacks it; isa NULL:
+ * the best that runs here. */
+const fastrnn_kernels *fastrnn_select(const char *isa, int precision);
 
 const char *fastrnn_compiler(void);      /* its name and version */

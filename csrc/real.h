@@ -27,6 +27,16 @@ typedef int32_t lane;
 #define SQRT sqrtf
 #endif
 
+/* The variant whose products take operands that are rounded to bfloat16. */
+#ifdef FASTRNN_BFLOAT16
+#define ROUNDED 1
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
+#define AMX
+#endif
+#else
+#define ROUNDED 0
+#endif
+
 #define ROW_STEP (64 / REAL_BYTES)   /* rows in the workspace start at multiples of 64 bytes */
 
 #if defined(__GNUC__)

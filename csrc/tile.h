@@ -11,34 +11,52 @@
 
 #include "real.h"
 
-#define MOST_ROWS 6
 #if REGISTERS == 32
 #define PANEL 4                  /* vectors in a panel for many rows */
 #define WIDE 8                   /* for one row */
-#define TILE_ROWS(G) 6
 #else
 #define PANEL 2
 #define WIDE 7
-#define TILE_ROWS(G) ((G) < 3 ? 6 : 12 / (G))
 #endif
+#ifdef AMX
+#define MOST_ROWS 16             /* of a tile */
+#define TILE_ROWS(G) 16
+#define GROUP 2                  /* tiles that are multiplied together */
+#else
+#define MOST_ROWS 6
+#define TILE_ROWS(G) (REGISTERS == 32 || (G) < 3 ? 6 : 12 / (G))
+#define GROUP 6
+#endif
+#define ROUNDED_ROWS 64          /* rows that are rounded together */
 #define AHEAD 16                 /* rows that are fetched before they are needed */
 #define CHAINS 4                 /* most sums in flight for one vector */
-#define MOST_VECTORS 8           /* in a panel: WIDE, or one vector for each gate */
+#define MOST_VECTORS (ROUNDED ? 4 : 8)   /* in a panel: WIDE, or one vector for each gate */
 
 typedef vec sums[MOST_ROWS][MOST_VECTORS];
+typedef sums group[GROUP];
 
 INLINE int vectors(int n) { return round_up(n, LANES) / LANES; }
 
-/* Elements that the packed form of a (K, G M) matrix takes. */
-INLINE int64_t packed_size(int G, int K, int M) { return (int64_t)G * K * round_up(M, ROW_STEP); }
+#ifdef FASTRNN_BFLOAT16
+#define DEEP 32                  /* numbers of a sum that are multiplied at once */
+#define packed_rows(count, K) ((count) * round_up(K, DEEP) / 2)
+#else
+#define packed_rows(count, K) ((count) * (K))
+#endif
+
+/* Numbers of memory that the packed form of a (count K, G M) matrix takes. */
+INLINE int64_t packed_size(int G, int count, int K, int M) {
+    return (int64_t)G * packed_rows(count, K) * round_up(M, ROW_STEP);
+}
 
 /* Units of a panel, all panels of a matrix being about as wide. */
 INLINE int panel_units(int G, int N, int M) {
-    const int room = (N == 1 ? WIDE : PANEL) / G, most = room ? room : 1, all = vectors(M);
+    const int room = (N == 1 && !ROUNDED ? WIDE : PANEL) / G, most = room ? room : 1, all = vectors(M);
     const int panels = (all + most - 1) / most;
     return (all + panels - 1) / panels * LANES;
 }
 
+#ifndef FASTRNN_BFLOAT16
 /* packed <- B (K, G M), whose rows are ldb apart, for N rows. Reads, but does not use, up to a
  * register after B's end. */
 static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packed) {
@@ -56,9 +74,11 @@ static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packe
     }
 }
 
-/* packed <- the transpose of B (M, K), whose rows are ldb apart; else as pack. */
-static void pack_transposed(int N, int K, int M, const real *B, int ldb, real *packed) {
+/* packed <- the transpose of B (M, count K), whose rows are ldb apart; else as pack. */
+static void pack_transposed(int N, int count, int K, int M, const real *B, int ldb,
+                            real *packed) {
     const int step = panel_units(1, N, M);
+    K *= count;
     for (int first = 0; first < M; first += step) {
         const int width = least(step, vectors(M - first) * LANES);
         for (int m = 0; m < width; m += LANES) {
@@ -124,12 +144,16 @@ static void any_tile(int R, int V, int turned, int more, int K, const real *A, p
     }
 }
 
-/* A walk over the tiles of a product of N rows with a packed (K, G M) matrix. */
+#endif
+
+/* A walk over the tiles of a product of N rows with a packed (count K, G M) matrix. */
 typedef struct {
-    int G, M, K, turn, step, panels, tiles;
+    int G, M, depth, count, turn, step, panels, tiles;   /* depth: packed_rows */
     int few, longer;             /* rows of a tile; the first `longer` tiles have one more */
     int next_panel, next;        /* panel and tile */
+    int begun;                   /* panels */
     const real *packed;
+    real *rounded;               /* the rows in bfloat16 (bfloat16.h), from the first panel on */
     /* the current tile: R rows from `row` on, U vectors of units from `unit` on, which are G U
      * vectors of the panel; and its place in its group */
     int R, U, row, unit, place;
@@ -140,14 +164,10 @@ typedef struct {
     int touches;
 } tiles;
 
-/* Tiles that are multiplied by a part of a panel while the nearest cache holds it; and its size. */
-#define GROUP 6
-#define NEAR_BYTES (LANES * REAL_BYTES == 64 ? 32768 : 16384)
-typedef sums group[GROUP];
-
 /* The rows are divided evenly among the tiles. */
-static tiles walk(int G, int N, int M, int K, const real *packed) {
-    tiles w = {.G = G, .M = M, .K = K, .packed = packed};
+static tiles walk(int G, int N, int M, int count, int K, const real *packed, real *rounded) {
+    tiles w = {.G = G, .M = M, .depth = packed_rows(count, K), .count = count, .packed = packed,
+               .rounded = rounded};
     w.step = panel_units(G, N, M);
     w.panels = (M + w.step - 1) / w.step;
     w.tiles = (N + TILE_ROWS(G) - 1) / TILE_ROWS(G);
@@ -192,7 +212,8 @@ static int next_tile(tiles *w) {
         if (p == w->panels) return 0;
         w->unit = (w->turn ? w->panels - 1 - p : p) * w->step;
         w->U = least(w->step / LANES, vectors(w->M - w->unit));
-        w->panel = w->packed + (ptrdiff_t)w->unit * w->G * w->K;
+        w->panel = w->packed + (ptrdiff_t)w->unit * w->G * w->depth;
+        w->begun++;
     }
     w->place = w->next % GROUP;
     w->row = tile_row(w, w->next++);
@@ -211,6 +232,42 @@ INLINE spot next_vector(tiles *w, group sum) {
     else if (w->r + 1 < w->R) w->u = 0, w->r++;
     return here;
 }
+
+/* ---- sums over all rows: the gradients of matrices and of a bias ---- */
+
+/* The input of a product x W, x [..][row], M wide; and C (M, ...), the gradient of W. */
+typedef struct { int M, row; const real *x; real *C; } factor;
+
+/* Inputs that picked a row of W, and the gradient of W, C of `size` numbers: row t * n + stream of
+ * the unroll picked row ids[t * N + stream]. */
+typedef struct { const int32_t *ids; int n, N; int64_t size; real *C; } picks;
+
+/* Adds the first `width` numbers of row k of d to the row that was picked, from `column` on. */
+INLINE void add_picked(const picks *p, int k, const real *d, int width, int column, int ldc) {
+    int64_t at = (int64_t)p->ids[k / p->n * p->N + k % p->n] * ldc + column;
+    for (; width > 0; width -= LANES, d += LANES, at += LANES) {
+        real *c = p->C + at;
+        const vec x = first_lanes(load(d), width);
+        if (at + LANES <= p->size) store(c, load(c) + x);    /* 0 to what follows */
+        else store_part(c, load_part(c, width) + x, width);
+    }
+}
+
+/* The first `width` numbers of sum to c. */
+INLINE void store_row(real *c, const vec *sum, int width) {
+    for (; width >= LANES; width -= LANES, c += LANES) store(c, *sum++);
+    if (width) store_part(c, *sum, width);
+}
+
+#ifdef FASTRNN_BFLOAT16
+#include "bfloat16.h"
+#else
+/* A panel's part that serves a group of tiles from the nearest cache. */
+#define NEAR_BYTES (LANES * REAL_BYTES == 64 ? 32768 : 16384)
+
+/* Numbers of memory that a walk needs for its rows, in bfloat16; and gradient() for M rows of Cs. */
+INLINE int64_t rounded_size(int N, int count, int K) { return (void)N, (void)count, (void)K, 0; }
+INLINE int64_t gradient_size(int64_t rows, int M) { return (void)M, rows * PANEL * LANES; }
 
 /* sum[place][r][g U + u] += the product with rows `first` and on of the matrix, or = where `first`
  * is 0: A is `count` blocks (N, K), `step` apart, whose rows are `stride` apart. Done for a whole
@@ -244,25 +301,10 @@ static void product(const tiles *w, int count, int K, const real *A, ptrdiff_t s
     else any_tile(w->R, w->G * w->U, 0, 0, 0, A, 0, w->panel, w->panel, sum[w->place]);
 }
 
-/* ---- sums over all rows: the gradients of matrices and of a bias ---- */
-
-/* The input of a product x W, x [..][row], M wide; and C (M, ...), the gradient of W. */
-typedef struct { int M, row; const real *x; real *C; } factor;
-
-/* Inputs that picked a row of W, and the gradient of W, C of `size` numbers: row t * n + stream of
- * the unroll picked row ids[t * N + stream]. */
-typedef struct { const int32_t *ids; int n, N; int64_t size; real *C; } picks;
-
-/* The first `width` numbers of sum to c. */
-INLINE void store_row(real *c, const vec *sum, int width) {
-    for (; width >= LANES; width -= LANES, c += LANES) store(c, *sum++);
-    if (width) store_part(c, *sum, width);
-}
-
 /* From column `start` on C (M, count K) = x^T d for n factors, db (count K), where given, = the sum
  * of d's rows, and each picked row, where there are some, += its row of d, for `count` slots d
  * [rows][d_row], K wide and d_step apart. The rows of the Cs are ldc apart.
- * panel [rows][PANEL * LANES] is scratch. */
+ * panel is scratch, gradient_size() numbers. */
 static void gradient(int rows, int K, int count, const real *d, int d_row, int d_step, int start,
                      const factor *factors, int n, int ldc, real *db, const picks *picked,
                      real *panel) {
@@ -281,16 +323,7 @@ static void gradient(int rows, int K, int count, const real *d, int d_row, int d
                 total[u] += x;
                 store(panel + ((ptrdiff_t)k * U + u) * LANES, x);
             }
-            if (!picked) continue;
-            const int id = picked->ids[k / picked->n * picked->N + k % picked->n];
-            int64_t at = (int64_t)id * ldc + column;
-            for (int u = 0; u < U; u++, at += LANES) {
-                real *c = picked->C + at;
-                const int part = width - u * LANES;
-                const vec x = first_lanes(load(from + u * LANES), part);
-                if (at + LANES <= picked->size) store(c, load(c) + x);  /* 0 to what follows */
-                else store_part(c, load_part(c, part) + x, part);
-            }
+            if (picked) add_picked(picked, k, from, width, column, ldc);
         }
         if (db) store_row(db + column, total, width);
         for (int f = 0; f < n; f++) {
@@ -317,3 +350,4 @@ static void gradient(int rows, int K, int count, const real *d, int d_row, int d
         }
     }
 }
+#endif

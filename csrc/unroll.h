@@ -9,17 +9,21 @@
 /* C [rows][c_row], G gates c_step apart and M wide each, = `count` slots A [rows][a_row], a_step
  * apart and K wide, times a packed (count K, G M) matrix. */
 static void multiply(int G, int rows, int M, int count, int K, const real *A, int a_row, int a_step,
-                     const real *packed, real *C, int c_row, int c_step) {
+                     const real *packed, real *rounded, real *C, int c_row, int c_step) {
+    const int block = ROUNDED ? ROUNDED_ROWS : rows;
     group sum;
-    tiles w = walk(G, rows, M, count * K, packed);
-    touch(&w, C, c_row, G, c_step);
-    while (next_tile(&w)) {
-        product(&w, count, K, A, a_step, a_row, sum);
-        for (int r = 0; r < w.R; r++) {
-            real *c = C + (ptrdiff_t)(w.row + r) * c_row + w.unit;
-            for (int g = 0; g < G; g++) {
-                for (int u = 0; u < w.U; u++) {
-                    store(c + g * c_step + u * LANES, sum[w.place][r][g * w.U + u]);
+    for (int first = 0; first < rows; first += block, A += (ptrdiff_t)block * a_row,
+                                      C += (ptrdiff_t)block * c_row) {
+        tiles w = walk(G, least(block, rows - first), M, count, K, packed, rounded);
+        touch(&w, C, c_row, G, c_step);
+        while (next_tile(&w)) {
+            product(&w, count, K, A, a_step, a_row, sum);
+            for (int r = 0; r < w.R; r++) {
+                real *c = C + (ptrdiff_t)(w.row + r) * c_row + w.unit;
+                for (int g = 0; g < G; g++) {
+                    for (int u = 0; u < w.U; u++) {
+                        store(c + g * c_step + u * LANES, sum[w.place][r][g * w.U + u]);
+                    }
                 }
             }
         }
@@ -146,7 +150,7 @@ static void forward(const unrolled *u, int slice) {
         if (factor_size(net, l)) {
             const rows x = input(u, slice, l);
             multiply(at->G, a.T * a.n, net->H, 1, net->layers[l].D, x.x, x.row, 0,
-                     u->work + at->Wx[l][0], a.z, a.zrow, a.row);
+                     u->work + at->Wx[l][0], a.rounded, a.z, a.zrow, a.row);
         }
         a.cell->forward(&a);
         if (u->in.lengths && !a.cell->is.bounded) blank_padding(u, &a, slice);
@@ -163,8 +167,8 @@ static real *head(const unrolled *u, int slice) {
     const int n = first_row(net, slice + 1) - first_row(net, slice);
     real *scores = slice_of(u, slice) + u->at->scores;
     const rows x = input(u, slice, net->L);
-    multiply(1, u->in.T * n, net->K, 1, net->H, x.x, x.row, 0, u->work + u->at->head_W[0], scores,
-             u->at->wide, 0);
+    multiply(1, u->in.T * n, net->K, 1, net->H, x.x, x.row, 0, u->work + u->at->head_W[0],
+             slice_of(u, slice) + u->at->rounded, scores, u->at->wide, 0);
     return scores;
 }
 
@@ -184,8 +188,8 @@ static void head_backward(const unrolled *u, int slice, real *grads) {
              top.scratch);
     if (!tiled) net->gemm(1, 0, H, K, count, in.x, in.row, scores, at->wide, 0, in.C, K);
     if (at->cell->is.trained) {
-        multiply(1, count, H, 1, K, scores, at->wide, 0, u->work + at->head_W[1], top.dh, top.row,
-                 0);
+        multiply(1, count, H, 1, K, scores, at->wide, 0, u->work + at->head_W[1], top.rounded,
+                 top.dh, top.row, 0);
     }
 }
 
@@ -244,8 +248,8 @@ static void layers_backward(const unrolled *u, int slice, real *grads) {
         if (l == 0 && net->C) label_gradients(u, &a, slice, dz, grads);
         parameter_gradients(u, &a, slice, l, grads);
         if (D) {
-            multiply(1, rows, D, at->G, H, dz, a.zrow, a.row, u->work + at->Wx[l][1], a.dh,
-                     l ? a.row : at->xrow, 0);
+            multiply(1, rows, D, at->G, H, dz, a.zrow, a.row, u->work + at->Wx[l][1], a.rounded,
+                     a.dh, l ? a.row : at->xrow, 0);
         }
         if (l == 0 && u->dx) rows_out(a.T, a.n, net->D, a.dh, at->xrow, u->dx, start);
         if (l == 0 && net->E) embedding_gradients(u, &a, slice, a.dh, grads);

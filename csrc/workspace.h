@@ -58,7 +58,8 @@ typedef struct {
     int64_t dh;                  /* [T][n][row or xrow]: gradients of a layer's output */
     int64_t carry, states;       /* cell.h */
     int64_t scores;              /* [T][n][wide]: output scores, then their gradients */
-    int64_t scratch;             /* a panel of gradient() */
+    int64_t scratch;             /* of gradient() */
+    int64_t rounded;             /* of a walk: its rows */
     int64_t grads;               /* a block; the first slice writes to the caller's */
     int64_t slice_size, size;
 } layout;
@@ -75,16 +76,16 @@ static layout lay_out(const network *net) {
 #define PLACE(name, count) (at.name = end, end += round_up64(count, ROW_STEP))
     for (int l = 0; l < net->L; l++) {
         const int D = factor_size(net, l);
-        PLACE(Wx[l][0], packed_size(at.G, D, net->H));
-        PLACE(Wx[l][1], cell->is.trained ? packed_size(1, at.G * net->H, D) : 0);
+        PLACE(Wx[l][0], packed_size(at.G, 1, D, net->H));
+        PLACE(Wx[l][1], cell->is.trained ? packed_size(1, at.G, net->H, D) : 0);
         for (int i = 0; i < MOST_PACKS; i++) {
             const int count = cell->packs[i].count;
-            PLACE(W[l][i][0], packed_size(count, net->H, net->H));
-            PLACE(W[l][i][1], packed_size(1, count * net->H, net->H));
+            PLACE(W[l][i][0], packed_size(count, 1, net->H, net->H));
+            PLACE(W[l][i][1], packed_size(1, count, net->H, net->H));
         }
     }
-    PLACE(head_W[0], packed_size(1, net->H, net->K));
-    PLACE(head_W[1], packed_size(1, net->K, net->H));
+    PLACE(head_W[0], packed_size(1, 1, net->H, net->K));
+    PLACE(head_W[1], packed_size(1, 1, net->K, net->H));
     PLACE(head_b, at.wide);
     PLACE(sorted, at.wide);
     at.first = end;
@@ -104,7 +105,11 @@ static layout lay_out(const network *net) {
     PLACE(carry, n * at.row);
     PLACE(states, net->reservoir ? 2 * n * state_row(net->H) : 0);
     PLACE(scores, Tn * at.wide);
-    PLACE(scratch, Tn * PANEL * LANES);
+    const int D = factor_size(net, 0), wider = net->L > 1 && D < net->H ? net->H : D;
+    PLACE(scratch, gradient_size(Tn, net->H + wider));
+    const int64_t recurrent = rounded_size(ROUNDED_ROWS, at.G, net->H);
+    const int64_t others = rounded_size(ROUNDED_ROWS, 1, wider > net->K ? wider : net->K);
+    PLACE(rounded, recurrent > others ? recurrent : others);
     PLACE(grads, at.slices > 1 ? net->size : 0);
     at.slice_size = end;
     at.size = at.first + at.slices * end;
@@ -148,7 +153,8 @@ static layer layer_of(const unrolled *u, int slice, int l) {
                .H = net->H, .G = at->G, .row = at->row, .zrow = at->zrow, .packed = net->packed,
                .reservoir = net->reservoir, .h = mine + at->h[l], .c = mine + at->c[l],
                .z = mine + at->z[l], .dh = mine + at->dh, .carry = mine + at->carry,
-               .states = mine + at->states, .scratch = mine + at->scratch, .gemm = net->gemm};
+               .states = mine + at->states,
+               .scratch = mine + at->scratch, .rounded = mine + at->rounded, .gemm = net->gemm};
     /* plain BLAS adds to z, so that there read_inputs() copies the rows into it */
     a.ids = l || input_size(net) || !net->packed ? NULL : u->in.inputs + first;
     a.x_step = a.ids ? a.H : a.row;
@@ -194,7 +200,7 @@ enum { PACKED = 2 * (1 + MOST_PACKS) };      /* matrices of each layer; the head
 static void pack_matrix(const unrolled *u, int back, int rows, int G, int K, int M, const real *W,
                         int ldw, const int64_t to[2]) {
     if (!back) pack(G, rows, K, M, W, ldw, u->work + to[0]);
-    else if (u->backward) pack_transposed(rows, G * M, K, W, ldw, u->work + to[1]);
+    else if (u->backward) pack_transposed(rows, G, M, K, W, ldw, u->work + to[1]);
 }
 
 /* Job: pack one matrix. */

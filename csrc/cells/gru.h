@@ -14,7 +14,7 @@ enum { BHN = 3 };
 static void gru_forward(const layer *l) {
     const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
     group sum;
-    const tiles first = walk(3, n, H, H, l->W[0]);
+    const tiles first = layer_walk(l, 3, 1, l->W[0]);
     for (int t = 0; t < l->T; t++) {
         const step s = step_at(l, t);
         if (!l->packed) {
@@ -60,9 +60,9 @@ static void gru_forward(const layer *l) {
 /* dn_t = dh_t o (1 - z_t) o (1 - n_t^2),  dz_t = dh_t o (h_{t-1} - n_t) o z_t o (1 - z_t),
  * dr_t = dn_t o (h_{t-1} Un + bhn) o r_t o (1 - r_t); `carry` holds dh_{t+1} o z_{t+1} */
 static void gru_backward(const layer *l) {
-    const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    const int H = l->H, row = l->row, zrow = l->zrow;
     group sum;
-    const tiles first = walk(1, n, H, 3 * H, l->WT[0]);
+    const tiles first = layer_walk(l, 1, 3, l->WT[0]);
     for (int t = l->T - 1; t >= 0; t--) {
         const step s = step_at(l, t);
         if (s.more && !l->packed) {

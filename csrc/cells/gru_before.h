@@ -10,10 +10,10 @@
 #include "../cell.h"
 
 static void gru_before_forward(const layer *l) {
-    const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    const int H = l->H, row = l->row, zrow = l->zrow;
     group sum;
-    const tiles first = walk(2, n, H, H, l->W[0]);
-    const tiles second = walk(1, n, H, H, l->W[1]);
+    const tiles first = layer_walk(l, 2, 1, l->W[0]);
+    const tiles second = layer_walk(l, 1, 1, l->W[1]);
     for (int t = 0; t < l->T; t++) {
         const step s = step_at(l, t);
         if (!l->packed) add_plain(l, s.before, row, WH, 0, 2, s.z, zrow);
@@ -70,10 +70,10 @@ static void gru_before_forward(const layer *l) {
 /* dn_t, dz_t as in gru.h,  d(r o h)_t = dn_t Un^T,  dr_t = d(r o h)_t o h_{t-1} o r_t o (1 - r_t);
  * `carry` holds dh_{t+1} o z_{t+1} + d(r o h)_{t+1} o r_{t+1} */
 static void gru_before_backward(const layer *l) {
-    const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    const int H = l->H, row = l->row, zrow = l->zrow;
     group sum;
-    const tiles first = walk(1, n, H, 2 * H, l->WT[0]);
-    const tiles second = walk(1, n, H, H, l->WT[1]);
+    const tiles first = layer_walk(l, 1, 2, l->WT[0]);
+    const tiles second = layer_walk(l, 1, 1, l->WT[1]);
     for (int t = l->T - 1; t >= 0; t--) {
         const step s = step_at(l, t);
         if (s.more && !l->packed) add_plain_transposed(l, s.after, zrow, WH, 0, 2, s.dh, row);

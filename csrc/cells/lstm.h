@@ -9,9 +9,9 @@
 #include "../cell.h"
 
 static void lstm_forward(const layer *l) {
-    const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    const int H = l->H, row = l->row, zrow = l->zrow;
     group sum;
-    const tiles first = walk(4, n, H, H, l->W[0]);
+    const tiles first = layer_walk(l, 4, 1, l->W[0]);
     for (int t = 0; t < l->T; t++) {
         const step s = step_at(l, t);
         if (!l->packed) add_plain(l, s.before, row, WH, 0, 4, s.z, zrow);
@@ -55,9 +55,9 @@ static void lstm_forward(const layer *l) {
 
 /* dc_t = dc_{t+1} o f_{t+1} + dh_t o o_t o (1 - tanh^2 c_t); `carry` holds dc_{t+1} o f_{t+1} */
 static void lstm_backward(const layer *l) {
-    const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    const int H = l->H, row = l->row, zrow = l->zrow;
     group sum;
-    const tiles first = walk(1, n, H, 4 * H, l->WT[0]);
+    const tiles first = layer_walk(l, 1, 4, l->WT[0]);
     for (int t = l->T - 1; t >= 0; t--) {
         const step s = step_at(l, t);
         if (s.more && !l->packed) add_plain_transposed(l, s.after, zrow, WH, 0, 4, s.dh, row);

@@ -22,10 +22,10 @@ static void add_packed(const layer *l, const tiles *all, int t, const real *A, r
 }
 
 static void memory_forward(const layer *l) {
-    const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    const int H = l->H, row = l->row, zrow = l->zrow;
     group sum;
-    const tiles first = walk(1, n, H, H, l->W[0]);
-    const tiles second = walk(1, n, H, H, l->W[1]);
+    const tiles first = layer_walk(l, 1, 1, l->W[0]);
+    const tiles second = layer_walk(l, 1, 1, l->W[1]);
     for (int t = 0; t < l->T; t++) {
         const step s = step_at(l, t);
         if (!l->packed) add_plain(l, s.before, row, WH, 0, 1, s.z, zrow);
@@ -50,10 +50,10 @@ static void memory_forward(const layer *l) {
 
 /* dz_t = (du_t + dm_t Wm^T) o [u_t > 0],  dm_{t-1} = dm_t + dz_t Wh^T; `carry` holds dm_t */
 static void memory_backward(const layer *l) {
-    const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    const int H = l->H, row = l->row, zrow = l->zrow;
     group sum;
-    const tiles first = walk(1, n, H, H, l->WT[1]);
-    const tiles second = walk(1, n, H, H, l->WT[0]);
+    const tiles first = layer_walk(l, 1, 1, l->WT[1]);
+    const tiles second = layer_walk(l, 1, 1, l->WT[0]);
     for (int t = l->T - 1; t >= 0; t--) {
         const step s = step_at(l, t);
         if (!l->packed) add_plain_transposed(l, l->carry, row, WM, 0, 1, s.dh, row);

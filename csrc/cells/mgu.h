@@ -11,10 +11,10 @@
 #include "../cell.h"
 
 static void mgu_forward(const layer *l) {
-    const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    const int H = l->H, row = l->row, zrow = l->zrow;
     group sum;
-    const tiles first = walk(1, n, H, H, l->W[0]);
-    const tiles second = walk(1, n, H, H, l->W[1]);
+    const tiles first = layer_walk(l, 1, 1, l->W[0]);
+    const tiles second = layer_walk(l, 1, 1, l->W[1]);
     for (int t = 0; t < l->T; t++) {
         const step s = step_at(l, t);
         if (!l->packed) add_plain(l, s.before, row, WH, 0, 1, s.z, zrow);
@@ -53,10 +53,10 @@ static void mgu_forward(const layer *l) {
  * df_t = (dh_t o (n_t - h_{t-1}) + d(f o h)_t o h_{t-1}) o f_t o (1 - f_t);
  * `carry` holds dh_{t+1} o (1 - f_{t+1}) + d(f o h)_{t+1} o f_{t+1} */
 static void mgu_backward(const layer *l) {
-    const int n = l->n, H = l->H, row = l->row, zrow = l->zrow;
+    const int H = l->H, row = l->row, zrow = l->zrow;
     group sum;
-    const tiles first = walk(1, n, H, H, l->WT[0]);
-    const tiles second = walk(1, n, H, H, l->WT[1]);
+    const tiles first = layer_walk(l, 1, 1, l->WT[0]);
+    const tiles second = layer_walk(l, 1, 1, l->WT[1]);
     for (int t = l->T - 1; t >= 0; t--) {
         const step s = step_at(l, t);
         if (s.more && !l->packed) add_plain_transposed(l, s.after, zrow, WH, 0, 1, s.dh, row);

@@ -8,9 +8,9 @@
 #include "../cell.h"
 
 INLINE void simple_forward(const layer *l, const int relu) {
-    const int n = l->n, H = l->H, row = l->row;
+    const int H = l->H, row = l->row;
     group sum;
-    const tiles first = walk(1, n, H, H, l->W[0]);
+    const tiles first = layer_walk(l, 1, 1, l->W[0]);
     for (int t = 0; t < l->T; t++) {
         const step s = step_at(l, t);
         if (!l->packed) add_plain(l, s.before, row, WH, 0, 1, s.z, row);
@@ -37,9 +37,9 @@ INLINE void simple_forward(const layer *l, const int relu) {
 
 /* dz_t = (dh_t + dz_{t+1} Wh^T) o f'(z_t), where f' is 1 - h_t^2 or [h_t > 0] */
 INLINE void simple_backward(const layer *l, const int relu) {
-    const int n = l->n, H = l->H, row = l->row;
+    const int H = l->H, row = l->row;
     group sum;
-    const tiles first = walk(1, n, H, H, l->WT[0]);
+    const tiles first = layer_walk(l, 1, 1, l->WT[0]);
     for (int t = l->T - 1; t >= 0; t--) {
         const step s = step_at(l, t);
         if (s.more && !l->packed) add_plain_transposed(l, s.after, row, WH, 0, 1, s.dh, row);

@@ -2,8 +2,8 @@
 # ruff: noqa: I001  several names a line
 
 from .border import (
-    CELL_TABLE, CELLS, FUNCTIONS, ISAS, LOSSES, MOST_LAYERS, OPTIMIZERS, RUN, STRIP, CellInfo,
-    aligned_zeros, available_isas, compiler, lanes, running_isa,
+    CELL_TABLE, CELLS, FUNCTIONS, ISAS, LOSSES, MOST_LAYERS, OPTIMIZERS, PRECISIONS, RUN, STRIP,
+    CellInfo, aligned_zeros, available_isas, compiler, lanes, running_isa,
 )
 from .measure import map, peak
 from .network import Network
@@ -13,7 +13,8 @@ from .team import Team
 from .training import Training
 
 __all__ = [
-    "CELL_TABLE", "CELLS", "FUNCTIONS", "ISAS", "LOSSES", "MOST_LAYERS", "OPTIMIZERS", "RUN",
+    "CELL_TABLE", "CELLS", "FUNCTIONS", "ISAS", "LOSSES", "MOST_LAYERS", "OPTIMIZERS", "PRECISIONS",
+    "RUN",
     "STRIP", "CellInfo", "Network", "Optimizer", "Reservoir", "Team", "Training", "aligned_zeros",
     "available_isas", "compiler", "lanes", "map", "peak", "running_isa",
 ]

@@ -24,7 +24,9 @@ import numpy as np
 OPTIMIZERS = ("adagrad", "rmsprop", "adam", "sgd")
 LOSSES = ("cross_entropy", "mean_squared_error", "binary_cross_entropy")
 FUNCTIONS = ("exp", "tanh", "sigmoid", "rsqrt")
-ISAS = ("baseline", "avx2", "avx512")
+PRECISIONS = ("float32", "float64", "mixed_bfloat16")
+# the last two are for mixed_bfloat16 alone: with them the other precisions run on avx512
+ISAS = ("baseline", "avx2", "avx512", "avx512_bf16", "amx")
 MOST_LAYERS = FASTRNN_MOST_LAYERS
 RUN, STRIP = FASTRNN_RUN, FASTRNN_STRIP
 
@@ -45,7 +47,7 @@ def _cell_table():
     cdef int i
     rows = []
     while True:
-        cell = fastrnn_select(b"baseline", 4).cell(len(rows))
+        cell = fastrnn_select(b"baseline", 0).cell(len(rows))
         if cell == NULL:
             return tuple(rows)
         tensors = [(cell.tensors[i].name.decode(), chr(cell.tensors[i].rows),
@@ -59,30 +61,34 @@ CELL_TABLE = _cell_table()
 CELLS = tuple(cell.name for cell in CELL_TABLE)
 
 
-def available_isas():
-    """Names of the instruction sets that this build has and this processor runs."""
-    return [isa for isa in ISAS if fastrnn_select(isa.encode(), 4) != NULL]
+def available_isas(precision="float32"):
+    """Names of the instruction sets that this build has and this processor runs, from the plainest
+    on, for one of PRECISIONS: each computes it in a way of its own."""
+    cdef int which = PRECISIONS.index(precision)
+    names = [isa for isa in ISAS if fastrnn_select(isa.encode(), which) != NULL]
+    return [isa for isa in names if fastrnn_select(isa.encode(), which).isa.decode() == isa]
 
 
-cdef const fastrnn_kernels *select(dtype, isa=None) except NULL:
-    """The kernels for a dtype, of the instruction set `isa` or, where that is None, of the one that
-    the environment variable FASTRNN_ISA names, or of the best."""
-    cdef int size = np.dtype(dtype).itemsize
+cdef const fastrnn_kernels *select(precision, isa=None) except NULL:
+    """The kernels for one of PRECISIONS or a NumPy dtype, of the instruction set `isa` or, where
+    that is None, of the one that the environment variable FASTRNN_ISA names, or of the best."""
+    cdef int which = PRECISIONS.index(precision if precision in PRECISIONS
+                                      else np.dtype(precision).name)
     isa = isa or os.environ.get("FASTRNN_ISA")
     if not isa:
-        return fastrnn_select(NULL, size)
+        return fastrnn_select(NULL, which)
     name = isa.encode()
-    cdef const fastrnn_kernels *kernels = fastrnn_select(name, size)
+    cdef const fastrnn_kernels *kernels = fastrnn_select(name, which)
     if kernels == NULL:
         raise ImportError(
             f"FASTRNN_ISA={isa} does not run here: unset it, or choose one of "
-            + ", ".join(available_isas()))
+            + ", ".join(available_isas("mixed_bfloat16")))
     return kernels
 
 
-def running_isa():
-    """The name of the instruction set that is in use."""
-    return select(np.float32).isa.decode()
+def running_isa(precision="float32"):
+    """The name of the instruction set that is in use for one of PRECISIONS."""
+    return select(precision).isa.decode()
 
 
 def lanes(dtype):

@@ -99,5 +99,5 @@ cdef extern from "fastrnn.h" nogil:
         void (*map)(int, int64_t, address, address) noexcept nogil
         int (*spin)(int64_t, address) noexcept nogil
 
-    const fastrnn_kernels *fastrnn_select(const char *isa, int bytes)
+    const fastrnn_kernels *fastrnn_select(const char *isa, int precision)
     const char *fastrnn_compiler()

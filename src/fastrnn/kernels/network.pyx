@@ -56,11 +56,12 @@ cdef class Network:
                  packed=None, Reservoir reservoir=None, lock=None, isa=None):
         cdef fastrnn_network *net = &self.net
         cdef int l, i
-        self.dtype = np.dtype(config["dtype"])
+        self.dtype = np.dtype("float32" if config["dtype"] == "mixed_bfloat16"
+                              else config["dtype"])
         # a handler of a signal may use the network that it interrupts: Python runs it only where no
         # call is inside the kernels
         self.lock = threading.RLock() if lock is None else lock
-        self.kernels = select(self.dtype, isa)
+        self.kernels = select(config["dtype"], isa)
         net.cell = CELLS.index(config["cell"])
         net.loss = LOSSES.index(config["loss"])
         net.V, net.D, net.K, net.T, net.N, net.size = V, D, K, T, N, size
@@ -73,7 +74,11 @@ cdef class Network:
             raise ValueError(f"{T} time steps of {N} sequences are too many for one unroll: give a "
                              "smaller batch_size, or shorter sequences")
         if packed is None:  # one stream uses a large matrix too seldom to pay for packing
-            packed = N > 1 or net.H < 200 or config["cell"] not in ("rnn", "relu")
+            packed = (N > 1 or net.H < 200 or config["cell"] not in ("rnn", "relu")
+                      or config["dtype"] == "mixed_bfloat16")
+        if config["dtype"] == "mixed_bfloat16":  # BLAS does not round
+            if not packed or reservoir is not None:
+                raise ValueError("mixed_bfloat16 is for trained networks on packed matrices")
         self.reservoir = reservoir
         if reservoir is not None:
             if (reservoir.w.H, reservoir.w.D, reservoir.w.K) != (net.H, D or V, 0):
