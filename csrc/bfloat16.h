@@ -351,13 +351,13 @@ static void lay_panel(int rows, int width, const real *d, int d_row, int column,
     }
 }
 
-/* From column `start` on C (M, count K) = x^T d for n factors, db (count K), where given, = the sum
- * of d's rows, and each picked row, where there are some, += its row of d, for `count` slots d
- * [rows][d_row], K wide and d_step apart. The rows of the Cs are ldc apart.
- * panel is scratch, gradient_size() numbers. */
+/* A portion, of the panels, of: from column `start` on C (M, count K) = x^T d for n factors, db
+ * (count K), where given, = the sum of d's rows, and each picked row, where there are some, += its
+ * row of d, for `count` slots d [rows][d_row], K wide and d_step apart. The rows of the Cs are ldc
+ * apart. panel is scratch, gradient_size() numbers. */
 static void gradient(int rows, int K, int count, const real *d, int d_row, int d_step, int start,
                      const factor *factors, int n, int ldc, real *db, const picks *picked,
-                     real *panel) {
+                     real *panel, portion some) {
     const int step = panel_units(1, 2, K), panels = (K + step - 1) / step, pieces = pieces_of(rows);
     const ptrdiff_t apart = (ptrdiff_t)pieces * MOST_ROWS * PAIRS;
     tiles of[2];                 /* how the tiles of each factor's transpose divide its M rows */
@@ -367,7 +367,7 @@ static void gradient(int rows, int K, int count, const real *d, int d_row, int d
         turn(rows, factors[f].x, factors[f].row, of + f, A[f]);
         if (f + 1 < n) A[f + 1] = A[f] + of[f].tiles * apart;
     }
-    for (int p = 0; p < count * panels; p++) {
+    for (int p = start_of(some, count * panels); p < end_of(some, count * panels); p++) {
         const int unit = p % panels * step, width = least(step, K - unit), U = vectors(width);
         const int column = start + p / panels * K + unit;
         vec total[PANEL];

@@ -1,9 +1,11 @@
 /* cell.h - what a recurrent cell is, and what the cells in cells/ have in common.
  *
- * A cell runs a layer over all T steps of an unroll. `forward` finds x_t Wx, the products of the
- * inputs, in the first G slots of z, or picks rows of Wx itself where the inputs are symbols. It
- * adds b and the products with the state, and leaves in the slots what `backward` needs; backward
- * replaces that by the gradients with respect to the sums in the gates. A slot is a row of `row`
+ * A cell takes a layer through one time step. `forward` finds x_t Wx, the products of the inputs,
+ * in the first G slots of z, or picks rows of Wx itself where the inputs are symbols. It adds b and
+ * the products with the state, and leaves in the slots what `backward` needs; backward replaces
+ * that by the gradients with respect to the sums in the gates. Where a second product needs what
+ * the first one gave, a step has two phases. Threads may share a phase: each takes a portion of the
+ * panels of units, and reads what others wrote in earlier phases only. A slot is a row of `row`
  * numbers (H rounded up; those after H are never read), and a row of z has `slots` of them side by
  * side. Each cell's file says what they hold.
  *
@@ -17,7 +19,7 @@
 #include "vecmath.h"
 
 enum { MOST_STREAMS = 32 };      /* of a slice */
-enum { MOST_PACKS = 2 };         /* of a cell */
+enum { MOST_PACKS = 2, MOST_PHASES = 2 };         /* of a cell */
 enum { WX, WH, B };              /* the first tensors of each cell that is trained */
 #define FIRST_TENSORS {"Wx", 'D', 'G'}, {"Wh", 'H', 'G'}, {"b", '1', 'G'}
 
@@ -31,6 +33,7 @@ typedef struct {
     const real *b;               /* (G H), or one for each stream, b_row apart: then b_row > 0 */
     int b_row;
     const real *W[MOST_PACKS], *WT[MOST_PACKS];    /* the cell's packs, and their transposes */
+    tiles walks[MOST_PACKS];     /* through them: W on the way forward, WT on the way back */
     const reservoir *reservoir;  /* esn */
     real *states;                /* [2][n][state_row(H)], esn: scratch */
     real *h, *c;                 /* [T+1][n][row]: states, from before the first step on */
@@ -39,8 +42,8 @@ typedef struct {
     real *carry;                 /* [n][row]: gradient that passes to the step before without a
                                   * product; at first with respect to the last state which is not
                                   * the output (lstm: c, memory: m), or 0 */
-    real *scratch;               /* of gradient() */
-    real *rounded;               /* of a walk: rounded_size() numbers */
+    real *scratch, *rounded;     /* of gradient(); of a walk: its rows */
+    int64_t scratch_each, rounded_each;      /* numbers of these for each portion */
     fastrnn_gemm gemm;
 } layer;
 
@@ -60,11 +63,29 @@ typedef struct cell {
     int slots;                   /* of a row of z */
     int dz;                      /* the slot that the gradients of the G gates' sums start at */
     pack_of packs[MOST_PACKS];
-    void (*forward)(const layer *l);
-    void (*backward)(const layer *l);
-    void (*gradients)(const layer *l, const gradients_of *to);
-    void (*start_gradient)(const layer *l, real *dstart);  /* [n][row]: of the first h */
+    /* a portion of each phase of step t; NULL after the last one */
+    void (*forward[MOST_PHASES])(const layer *l, int t, portion some);
+    void (*backward[MOST_PHASES])(const layer *l, int t, portion some);
+    void (*gradients)(const layer *l, const gradients_of *to, portion some);
+    /* dstart [n][row]: with respect to the first h */
+    void (*start_gradient)(const layer *l, real *dstart, portion some);
 } cell;
+
+INLINE real *scratch_of(const layer *l, portion some) {
+    return l->scratch + some.index * l->scratch_each;
+}
+INLINE real *rounded_of(const layer *l, portion some) {
+    return l->rounded + some.index * l->rounded_each;
+}
+
+static void set_walks(layer *l, int back) {
+    for (int i = 0; i < MOST_PACKS && l->cell->packs[i].count; i++) {
+        const int G = l->cell->packs[i].count;
+        l->walks[i] = back ? walk(1, l->n, l->H, G, l->H, l->WT[i], l->rounded)
+                           : walk(G, l->n, l->H, 1, l->H, l->W[i], l->rounded);
+        l->walks[i].rounded_each = l->rounded_each;
+    }
+}
 
 /* Columns of a tensor. */
 INLINE int columns(const cell *c, int tensor, int H) {
@@ -120,12 +141,6 @@ INLINE vec input_sum(const layer *l, int t, int r, int unit, int gate) {
            + load(l->b + (ptrdiff_t)r * l->b_row + gate * l->H + unit);
 }
 
-/* A walk over the tiles of the state's products of a step: n rows of `count` blocks of H numbers times
- * a packed matrix of G gates. */
-INLINE tiles layer_walk(const layer *l, int G, int count, const real *packed) {
-    return walk(G, l->n, l->H, count, l->H, packed, l->rounded);
-}
-
 /* Vectors of a tile that go through tanh, or through the gates, side by side (vecmath.h). */
 #if REGISTERS == 32
 #define TOGETHER 4
@@ -142,14 +157,16 @@ INLINE tiles layer_walk(const layer *l, int G, int count, const real *packed) {
 /* With fewer rows than this BLAS, which knows no bfloat16, is faster than gradient(). */
 #define ROWS_THAT_PAY (ROUNDED ? 0 : 64)
 
-/* gradient() of `count` slots dz, for gates `gate` and on of G, by tiles or by plain BLAS. */
+/* A portion of gradient() of `count` slots dz, for gates `gate` and on of G, by tiles or by plain
+ * BLAS. */
 static void gate_gradients(const layer *l, int gate, int count, const real *dz,
-                           const factor *factors, int n, real *db, const picks *picked) {
+                           const factor *factors, int n, real *db, const picks *picked,
+                           portion some) {
     const int H = l->H, ldc = l->G * H, rows = l->T * l->n;
     const int tiled = l->packed && rows >= ROWS_THAT_PAY;
     gradient(rows, H, count, dz, l->zrow, l->row, gate * H, factors, tiled ? n : 0, ldc, db,
-             picked, l->scratch);
-    for (int f = 0; f < n && !tiled; f++) {
+             picked, scratch_of(l, some), some);
+    for (int f = 0; f < n && !tiled && !some.index; f++) {
         for (int g = 0; g < count; g++) {
             l->gemm(1, 0, factors[f].M, H, rows, factors[f].x, factors[f].row, dz + g * l->row,
                     l->zrow, 0, factors[f].C + (gate + g) * H, ldc);
@@ -159,38 +176,38 @@ static void gate_gradients(const layer *l, int gate, int count, const real *dz,
 
 /* dWh = sum over t of h_{t-1}^T dz_t,  dWx = sum of x_t^T dz_t,  db = sum of dz_t: of cells all of
  * whose gates are multiplied by h_{t-1} itself. */
-static void plain_gradients(const layer *l, const gradients_of *to) {
+static void plain_gradients(const layer *l, const gradients_of *to, portion some) {
     const factor both[2] = {{l->H, l->row, l->h, to->tensor[WH]}, to->x};
     gate_gradients(l, 0, l->G, l->z + l->cell->dz * l->row, both, 1 + to->inputs, to->tensor[B],
-                   to->picked);
+                   to->picked, some);
 }
 
-/* dstart [n][row] = dz_1 times the transpose of pack 0, whose first `count` gates belong to the
+/* A portion of dstart [n][row] = dz_1 times the transpose of pack 0, whose first `count` gates belong to the
  * first slots of z, and a gate after them, where there is one, to slot `last`; plus carry where
  * `carried`. */
-static void start_from_products(const layer *l, int count, int last, int carried, real *dstart) {
+static void start_from_products(const layer *l, int count, int last, int carried, real *dstart,
+                                portion some) {
     const int n = l->n, H = l->H, row = l->row, all_gates = l->cell->packs[0].count;
     group sum;
-    memset(dstart, 0, (size_t)n * row * sizeof(real));
     if (!l->packed) {
+        memset(dstart, 0, (size_t)n * row * sizeof(real));
         add_plain_transposed(l, l->z, l->zrow, WH, 0, count, dstart, row);
         add_plain_transposed(l, l->z + last * row, l->zrow, WH, count, all_gates - count, dstart,
                              row);
     }
-    tiles w = layer_walk(l, 1, all_gates, l->WT[0]);
-    while (next_tile(&w)) {
+    for (tiles w = walk_at(l->walks, 0, some); next_tile(&w);) {
         product(&w, l->packed ? count : 0, H, l->z, row, l->zrow, sum);
         if (l->packed) {
             add_product(&w, count, all_gates - count, H, l->z + last * row, 0, l->zrow, sum);
         }
         EACH_VECTOR(w) {
             const ptrdiff_t at = (ptrdiff_t)(w.row + r) * row + w.unit + u * LANES;
-            const vec d = load(dstart + at) + sum[w.place][r][u];
+            const vec d = (l->packed ? all(0) : load(dstart + at)) + sum[w.place][r][u];
             store(dstart + at, carried ? d + load(l->carry + at) : d);
         }
     }
 }
 /* Of cells all of whose gates are multiplied by h_{t-1} itself, and whose h is not carried. */
-static void plain_start_gradient(const layer *l, real *dstart) {
-    start_from_products(l, l->G, 0, 0, dstart);
+static void plain_start_gradient(const layer *l, real *dstart, portion some) {
+    start_from_products(l, l->G, 0, 0, dstart, some);
 }

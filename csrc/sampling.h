@@ -84,7 +84,9 @@ static void sample(const network *net, const void *params, void *work, void *sta
     state_in(&u, state);
     for (int64_t i = 0; i < n; i++, uniforms += net->N, out += net->N) {
         for (int s = 0; s < at.slices; s++) {
-            forward(&u, s);
+            layer mine;
+            crew c = alone(&u, s, &mine);
+            forward(&c);
             real *scores = head(&u, s);
             for (int stream = first_row(net, s); stream < first_row(net, s + 1); stream++) {
                 real top;

@@ -35,6 +35,15 @@
 typedef vec sums[MOST_ROWS][MOST_VECTORS];
 typedef sums group[GROUP];
 
+/* A part of work that threads share: one of `count`. Matrices are cut between panels, so that each
+ * sum is computed by the same instructions whatever the cut. */
+typedef struct { int index, count; } portion;
+#define WHOLE ((portion){0, 1})
+
+/* Where a portion of n pieces starts; and with the portion after it, ends. */
+INLINE int start_of(portion p, int n) { return (int)((int64_t)n * p.index / p.count); }
+INLINE int end_of(portion p, int n) { return (int)((int64_t)n * (p.index + 1) / p.count); }
+
 INLINE int vectors(int n) { return round_up(n, LANES) / LANES; }
 
 #ifdef FASTRNN_BFLOAT16
@@ -148,12 +157,14 @@ static void any_tile(int R, int V, int turned, int more, int K, const real *A, p
 
 /* A walk over the tiles of a product of N rows with a packed (count K, G M) matrix. */
 typedef struct {
-    int G, M, depth, count, turn, step, panels, tiles;   /* depth: packed_rows */
+    int G, M, depth, count, turn, step, tiles;   /* depth: packed_rows */
+    int first, panels;           /* from panel `first` on */
     int few, longer;             /* rows of a tile; the first `longer` tiles have one more */
     int next_panel, next;        /* panel and tile */
     int begun;                   /* panels */
     const real *packed;
     real *rounded;               /* the rows in bfloat16 (bfloat16.h), from the first panel on */
+    int64_t rounded_each;        /* numbers of this for each portion */
     /* the current tile: R rows from `row` on, U vectors of units from `unit` on, which are G U
      * vectors of the panel; and its place in its group */
     int R, U, row, unit, place;
@@ -176,11 +187,16 @@ static tiles walk(int G, int N, int M, int count, int K, const real *packed, rea
     return w;
 }
 
-/* A walk at time t: through the panels from the left where t is even, from the right where t is
- * odd, so that a step begins with the panel that the one before left in the cache. */
-INLINE tiles walk_at(const tiles *all, int t) {
+/* A portion of a walk at time t: through its panels from the left where t is even, from the right
+ * where t is odd, so that a step begins with the panel that the one before left in the cache. */
+INLINE tiles walk_at(const tiles *all, int t, portion p) {
     tiles w = *all;
     w.turn = t & 1;
+    if (p.count > 1) {
+        w.first = start_of(p, all->panels);
+        w.panels = end_of(p, all->panels) - w.first;
+        w.rounded += p.index * w.rounded_each;
+    }
     return w;
 }
 
@@ -210,7 +226,7 @@ static int next_tile(tiles *w) {
     if (w->next == 0) {
         const int p = w->next_panel++;
         if (p == w->panels) return 0;
-        w->unit = (w->turn ? w->panels - 1 - p : p) * w->step;
+        w->unit = (w->first + (w->turn ? w->panels - 1 - p : p)) * w->step;
         w->U = least(w->step / LANES, vectors(w->M - w->unit));
         w->panel = w->packed + (ptrdiff_t)w->unit * w->G * w->depth;
         w->begun++;
@@ -301,15 +317,15 @@ static void product(const tiles *w, int count, int K, const real *A, ptrdiff_t s
     else any_tile(w->R, w->G * w->U, 0, 0, 0, A, 0, w->panel, w->panel, sum[w->place]);
 }
 
-/* From column `start` on C (M, count K) = x^T d for n factors, db (count K), where given, = the sum
- * of d's rows, and each picked row, where there are some, += its row of d, for `count` slots d
- * [rows][d_row], K wide and d_step apart. The rows of the Cs are ldc apart.
- * panel is scratch, gradient_size() numbers. */
+/* A portion, of the panels, of: from column `start` on C (M, count K) = x^T d for n factors, db
+ * (count K), where given, = the sum of d's rows, and each picked row, where there are some, += its
+ * row of d, for `count` slots d [rows][d_row], K wide and d_step apart. The rows of the Cs are ldc
+ * apart. panel is scratch, gradient_size() numbers. */
 static void gradient(int rows, int K, int count, const real *d, int d_row, int d_step, int start,
                      const factor *factors, int n, int ldc, real *db, const picks *picked,
-                     real *panel) {
+                     real *panel, portion some) {
     const int step = panel_units(1, 2, K), panels = (K + step - 1) / step;
-    for (int p = 0; p < count * panels; p++) {
+    for (int p = start_of(some, count * panels); p < end_of(some, count * panels); p++) {
         const int unit = p % panels * step, width = least(step, K - unit), U = vectors(width);
         const int column = start + p / panels * K + unit;
         const int near = NEAR_BYTES * 3 / 4 / (U * LANES * REAL_BYTES);    /* rows, beside x */

@@ -189,7 +189,7 @@ static void next_losses(training *t) {
     state_in(&u, t->starts || t->position == 0 ? NULL : t->state);
     u.in = read_batch(t, 0);
     pack_weights(&u);
-    share_out(t->team, unroll_slice, &u, at.slices);
+    unroll_slices(&u);
     dismiss(t->team);
     restore(before);
 }
@@ -210,7 +210,7 @@ static int64_t run(training *t, int64_t updates) {
         s.rate = t->rates[done];
         clear_picked(&s);
         pack_weights(&u);
-        share_out(t->team, unroll_slice, &u, at.slices);
+        unroll_slices(&u);
         double loss = 0;
         for (int i = 0; i < u.in.T * net->N; i++) loss += t->losses[i];
         loss /= rows_that_count(&u.in, net->N);

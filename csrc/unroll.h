@@ -4,6 +4,65 @@
 #include "losses.h"
 #include "workspace.h"
 
+/* ---- stages ---- */
+
+/* Who goes through the stages of an unroll: a thread with one slice, from stage to stage alone, or a
+ * team with all slices, each cut in parts, which meets after each stage. */
+typedef struct crew {
+    const unrolled *u;
+    int first, slices, parts;
+    fastrnn_team *team;          /* NULL: alone */
+    int l, t, phase;             /* layer, time step and phase at work */
+    layer *layers;               /* [slices]: the layer at work */
+    void (*stage)(const struct crew *c, int i, portion some);    /* of the i-th of these slices */
+    int cut;                     /* in so many portions */
+} crew;
+
+static crew alone(const unrolled *u, int slice, layer *mine) {
+    return (crew){.u = u, .first = slice, .slices = 1, .parts = 1, .layers = mine};
+}
+
+/* Layer l is at work, on the way forward or back. */
+static void enter(crew *c, int l, int back) {
+    c->l = l;
+    for (int i = 0; i < c->slices; i++) {
+        c->layers[i] = layer_of(c->u, c->first + i, l);
+        set_walks(c->layers + i, back);
+    }
+}
+
+/* Job: a portion of a slice's stage. */
+static void do_portion(void *context, int index) {
+    const crew *c = context;
+    c->stage(c, index / c->cut, (portion){index % c->cut, c->cut});
+}
+
+/* All slices through a stage, each cut in so many portions. */
+static void meet(crew *c, void (*stage)(const crew *c, int i, portion some), int cut) {
+    if (!c->team) {
+        stage(c, 0, WHOLE);
+        return;
+    }
+    c->stage = stage;
+    c->cut = cut;
+    share_out(c->team, do_portion, c, c->slices * cut);
+}
+
+/* Portions of a stage that cuts the rows of all time steps: one row alone would be multiplied in
+ * another way than several (tile()). And of one that also needs scratch for gradients. */
+static int row_parts(const crew *c) {
+    const int most = c->layers->T * c->layers->n / LEAST_ROWS;
+    return most < 1 ? 1 : least(c->parts, most);
+}
+static int gradient_parts(const crew *c) { return least(row_parts(c), gradient_portions(c->u->net)); }
+
+/* Where the gradients with respect to the layer's states are in the caller's, or NULL. */
+static real *dstate_of(const crew *c, int i) {
+    const network *net = c->u->net;
+    return c->u->dstate ? c->u->dstate + (int64_t)first_row(net, c->first + i) * state_size(net)
+                          + c->l * c->u->at->cell->is.states * net->H : NULL;
+}
+
 /* ---- forward ---- */
 
 /* C [rows][c_row], G gates c_step apart and M wide each, = `count` slots A [rows][a_row], a_step
@@ -49,18 +108,22 @@ static void drop_out(const layer *a, rows out, const fastrnn_bits *bits, int lim
     }
 }
 
-/* rows [T][n][row] = a batch's numbers, `width` a step, of streams `start` on; 0 in padding. */
-static void rows_in(const fastrnn_batch *b, int n, int width, const real *all, int start,
-                    real *rows, int row) {
-    for (int i = 0; i < b->T * n; i++, rows += row) {
+/* Rows `from` to `to` of rows [T][n][row] = a batch's numbers, `width` a step, of streams `start`
+ * on; 0 in padding. */
+static void rows_in(const fastrnn_batch *b, int n, int width, const real *all, int start, int from,
+                    int to, real *rows, int row) {
+    rows += (ptrdiff_t)from * row;
+    for (int i = from; i < to; i++, rows += row) {
         const int64_t at = step_of(b, start + i % n, i / n);
         if (at < 0) memset(rows, 0, (size_t)width * sizeof(real));
         else memcpy(rows, all + at * width, (size_t)width * sizeof(real));
     }
 }
-/* Streams `start` on of all [N][T][width] = rows [T][n][row]. */
-static void rows_out(int T, int n, int width, const real *rows, int row, real *all, int start) {
-    for (int i = 0; i < T * n; i++, rows += row) {
+/* Streams `start` on of all [N][T][width] = rows [T][n][row], of which `from` to `to`. */
+static void rows_out(int T, int n, int width, const real *rows, int row, int from, int to,
+                     real *all, int start) {
+    rows += (ptrdiff_t)from * row;
+    for (int i = from; i < to; i++, rows += row) {
         const int64_t at = (int64_t)(start + i % n) * T + i / n;
         memcpy(all + at * width, rows, (size_t)width * sizeof(real));
     }
@@ -71,17 +134,17 @@ static void copy_rows(int rows, int width, const real *from, int from_row, real 
     }
 }
 
-/* The first layer's inputs of a slice: rows of numbers, of the embedding, or, where the cell does
- * not pick them itself, of Wx into z. */
-static void read_inputs(const unrolled *u, const layer *a, int slice) {
+/* Rows `from` to `to` of the first layer's inputs of a slice: rows of numbers, of the embedding, or,
+ * where the cell does not pick them itself, of Wx into z. */
+static void read_inputs(const unrolled *u, const layer *a, int slice, int from, int to) {
     const network *net = u->net;
     const int H = net->H, E = net->E, G = a->G, start = first_row(net, slice);
     real *x = slice_of(u, slice) + u->at->x;
     if (net->D) {
-        rows_in(&u->in, a->n, net->D, u->in.x, start, x, u->at->xrow);
+        rows_in(&u->in, a->n, net->D, u->in.x, start, from, to, x, u->at->xrow);
         return;
     }
-    for (int i = 0; !a->ids && i < a->T * a->n; i++) {
+    for (int i = from; !a->ids && i < to; i++) {
         const int64_t id = u->in.inputs[i / a->n * net->N + start + i % a->n];
         if (E) {
             memcpy(x + (ptrdiff_t)i * u->at->xrow, u->params + net->embedding + id * E,
@@ -138,26 +201,55 @@ static void label_gradients(const unrolled *u, const layer *a, int slice, const 
     }
 }
 
-/* States of all T steps of a slice from those in slots 0. */
-static void forward(const unrolled *u, int slice) {
+/* Stage: the inputs of a layer, and their products. */
+static void multiply_inputs(const crew *c, int i, portion some) {
+    const unrolled *u = c->u;
     const network *net = u->net;
-    const layout *at = u->at;
+    const layer *a = c->layers + i;
+    const int slice = c->first + i, D = factor_size(net, c->l);
+    const int from = start_of(some, a->T * a->n), to = end_of(some, a->T * a->n);
+    if (c->l == 0) read_inputs(u, a, slice, from, to);
+    if (c->l == 0 && net->C && !some.index) label_biases(u, slice);
+    if (D) {
+        const rows x = input(u, slice, c->l);
+        multiply(a->G, to - from, net->H, 1, D, x.x + (ptrdiff_t)from * x.row, x.row, 0,
+                 u->work + u->at->Wx[c->l][0], rounded_of(a, some),
+                 a->z + (ptrdiff_t)from * a->zrow, a->zrow, a->row);
+    }
+}
+
+/* Stage: a phase of a step. */
+static void step_forward(const crew *c, int i, portion some) {
+    c->layers[i].cell->forward[c->phase](c->layers + i, c->t, some);
+}
+
+/* Stage, of whole slices: padding and dropout of a layer's states and outputs. */
+static void finish_outputs(const crew *c, int i, portion some) {
+    const unrolled *u = c->u;
+    const layer *a = c->layers + i;
+    const int slice = c->first + i;
     real *mine = slice_of(u, slice);
-    for (int l = 0; l < net->L; l++) {
-        const layer a = layer_of(u, slice, l);
-        if (l == 0) read_inputs(u, &a, slice);
-        if (l == 0 && net->C) label_biases(u, slice);
-        if (factor_size(net, l)) {
-            const rows x = input(u, slice, l);
-            multiply(at->G, a.T * a.n, net->H, 1, net->layers[l].D, x.x, x.row, 0,
-                     u->work + at->Wx[l][0], a.rounded, a.z, a.zrow, a.row);
+    (void)some;
+    if (u->in.lengths && !a->cell->is.bounded) blank_padding(u, a, slice);
+    if (u->bits) {
+        drop_out(a, output(u, slice, c->l), u->bits + slice, u->net->dropout,
+                 mine + u->at->mask[c->l], mine + u->at->dropped[c->l]);
+    }
+}
+
+/* States of all T steps from those in slots 0. */
+static void forward(crew *c) {
+    const unrolled *u = c->u;
+    const cell *cell = u->at->cell;
+    for (int l = 0; l < u->net->L; l++) {
+        enter(c, l, 0);
+        meet(c, multiply_inputs, row_parts(c));
+        for (c->t = 0; c->t < u->in.T; c->t++) {
+            for (c->phase = 0; c->phase < MOST_PHASES && cell->forward[c->phase]; c->phase++) {
+                meet(c, step_forward, c->parts);
+            }
         }
-        a.cell->forward(&a);
-        if (u->in.lengths && !a.cell->is.bounded) blank_padding(u, &a, slice);
-        if (u->bits) {
-            drop_out(&a, output(u, slice, l), u->bits + slice, net->dropout, mine + at->mask[l],
-                     mine + at->dropped[l]);
-        }
+        if (u->bits || (u->in.lengths && !cell->is.bounded)) meet(c, finish_outputs, 1);
     }
 }
 
@@ -174,41 +266,71 @@ static real *head(const unrolled *u, int slice) {
 
 /* ---- backward ---- */
 
-/* The head's gradients, from those with respect to its scores, and dh. */
-static void head_backward(const unrolled *u, int slice, real *grads) {
+/* Stage: the head's gradients, from those with respect to its scores, and dh. */
+static void head_backward(const crew *c, int i, portion some) {
+    const unrolled *u = c->u;
     const network *net = u->net;
     const layout *at = u->at;
-    const int K = net->K, H = net->H;
+    const int K = net->K, H = net->H, slice = c->first + i;
+    const layer *top = c->layers + i;
+    const int count = top->T * top->n, tiled = net->packed && count >= ROWS_THAT_PAY;
+    const int from = start_of(some, count), to = end_of(some, count);
     const real *scores = slice_of(u, slice) + at->scores;
-    const layer top = layer_of(u, slice, net->L - 1);
-    const int count = top.T * top.n, tiled = net->packed && count >= ROWS_THAT_PAY;
+    real *grads = slice_grads(u, slice);
     const rows x = input(u, slice, net->L);
     const factor in = {H, x.row, x.x, grads + net->head_W};
     gradient(count, K, 1, scores, at->wide, 0, 0, &in, tiled, K, grads + net->head_b, NULL,
-             top.scratch);
-    if (!tiled) net->gemm(1, 0, H, K, count, in.x, in.row, scores, at->wide, 0, in.C, K);
+             scratch_of(top, some), some);
+    if (!tiled && !some.index) {
+        net->gemm(1, 0, H, K, count, in.x, in.row, scores, at->wide, 0, in.C, K);
+    }
     if (at->cell->is.trained) {
-        multiply(1, count, H, 1, K, scores, at->wide, 0, u->work + at->head_W[1], top.rounded,
-                 top.dh, top.row, 0);
+        multiply(1, to - from, H, 1, K, scores + (ptrdiff_t)from * at->wide, at->wide, 0,
+                 u->work + at->head_W[1], rounded_of(top, some),
+                 top->dh + (ptrdiff_t)from * top->row, top->row, 0);
     }
 }
 
-/* Back through the steps of a layer: z becomes dz, and in dstate [.][P], where given, the gradients
- * with respect to the last state (the layer's begin at `at`) become those of the first. */
-static void steps_backward(const unrolled *u, const layer *a, int at, real *dstate) {
-    const int n = a->n, H = a->H, P = state_size(u->net), states = a->cell->is.states;
+/* Stage: dh back through the dropout of a layer, and what is carried from after the last step. */
+static void start_backward(const crew *c, int i, portion some) {
+    const unrolled *u = c->u;
+    const layer *a = c->layers + i;
     const int own = a->cell->is.state_is_output;     /* the first state that is not the output */
-    memset(a->carry, 0, (size_t)n * a->row * sizeof(real));
-    if (dstate && own < states) copy_rows(n, H, dstate + at + own * H, P, a->carry, a->row);
-    a->cell->backward(a);
-    if (!dstate) return;
-    if (states > 1) copy_rows(n, H, a->carry, a->row, dstate + at + H, P);
-    a->cell->start_gradient(a, a->dh);               /* whose contents were used */
-    copy_rows(n, H, a->dh, a->row, dstate + at, P);
+    const int slice = c->first + i, count = a->T * a->n;
+    const real *mask = slice_of(u, slice) + u->at->mask[c->l], *dstate = dstate_of(c, i);
+    const int64_t end = (int64_t)end_of(some, count) * a->row;
+    for (int64_t j = (int64_t)start_of(some, count) * a->row; u->bits && j < end; j += LANES) {
+        store(a->dh + j, load(a->dh + j) * load(mask + j));
+    }
+    if (some.index) return;
+    memset(a->carry, 0, (size_t)a->n * a->row * sizeof(real));
+    if (dstate && own < a->cell->is.states) {
+        copy_rows(a->n, a->H, dstate + own * a->H, state_size(u->net), a->carry, a->row);
+    }
+}
+
+/* Stage: a phase of a step back; z becomes dz. */
+static void step_backward(const crew *c, int i, portion some) {
+    c->layers[i].cell->backward[c->phase](c->layers + i, c->t, some);
+}
+
+/* Stage: the gradients with respect to the last state become those of the first. */
+static void state_gradients(const crew *c, int i, portion some) {
+    const layer *a = c->layers + i;
+    const tiles *w = a->walks;
+    const int first = start_of(some, w->panels) * w->step, P = state_size(c->u->net);
+    const int width = least(end_of(some, w->panels) * w->step, a->H) - first;
+    real *dstate = dstate_of(c, i) + first;
+    if (a->cell->is.states > 1) {
+        copy_rows(a->n, width, a->carry + first, a->row, dstate + a->H, P);
+    }
+    a->cell->start_gradient(a, a->dh, some);         /* whose contents were used */
+    copy_rows(a->n, width, a->dh + first, a->row, dstate, P);
 }
 
 /* The gradients of a layer's parameters from dz. */
-static void parameter_gradients(const unrolled *u, const layer *a, int slice, int l, real *grads) {
+static void parameter_gradients(const unrolled *u, const layer *a, int slice, int l, real *grads,
+                                portion some) {
     const network *net = u->net;
     const fastrnn_layer *offsets = net->layers + l;
     gradients_of to = {.inputs = factor_size(net, l) > 0};
@@ -218,41 +340,59 @@ static void parameter_gradients(const unrolled *u, const layer *a, int slice, in
     const rows x = input(u, slice, l);
     to.x = (factor){offsets->D, x.row, x.x, to.tensor[WX]};
     if (!to.inputs) to.picked = &rows_of_Wx;
-    a->cell->gradients(a, &to);
+    a->cell->gradients(a, &to, some);
 }
 
-/* The gradients of the embedding from those with respect to its rows, x [T][n][xrow]. */
-static void embedding_gradients(const unrolled *u, const layer *a, int slice, const real *x,
-                                real *grads) {
-    const int E = u->net->E, start = first_row(u->net, slice);
-    for (int i = 0; i < a->T * a->n; i++) {
-        const int64_t id = u->in.inputs[i / a->n * u->net->N + start + i % a->n];
-        add_scaled(E, 1, x + (int64_t)i * u->at->xrow, grads + u->net->embedding + id * E);
+/* Stage: the gradients of a layer's parameters, and of its inputs, from dz. */
+static void layer_gradients(const crew *c, int i, portion some) {
+    const unrolled *u = c->u;
+    const network *net = u->net;
+    const layout *at = u->at;
+    const layer *a = c->layers + i;
+    const int slice = c->first + i, l = c->l, D = factor_size(net, l), row = l ? a->row : at->xrow;
+    const int from = start_of(some, a->T * a->n), to = end_of(some, a->T * a->n);
+    const real *dz = a->z + a->cell->dz * a->row;
+    real *grads = slice_grads(u, slice);
+    if (l == 0 && net->C && !some.index) label_gradients(u, a, slice, dz, grads);
+    parameter_gradients(u, a, slice, l, grads, some);
+    if (D) {
+        multiply(1, to - from, D, at->G, a->H, dz + (ptrdiff_t)from * a->zrow, a->zrow, a->row,
+                 u->work + at->Wx[l][1], rounded_of(a, some), a->dh + (ptrdiff_t)from * row, row,
+                 0);
+    }
+    if (l == 0 && u->dx) {
+        rows_out(a->T, a->n, net->D, a->dh, row, from, to, u->dx, first_row(net, slice));
+    }
+}
+
+/* Stage, of whole slices: the gradients of the embedding from those with respect to its rows. */
+static void embedding_gradients(const crew *c, int i, portion some) {
+    const unrolled *u = c->u;
+    const layer *a = c->layers + i;
+    const int E = u->net->E, slice = c->first + i, start = first_row(u->net, slice);
+    real *dW = slice_grads(u, slice) + u->net->embedding;
+    (void)some;
+    for (int r = 0; r < a->T * a->n; r++) {
+        const int64_t id = u->in.inputs[r / a->n * u->net->N + start + r % a->n];
+        add_scaled(E, 1, a->dh + (int64_t)r * u->at->xrow, dW + id * E);
     }
 }
 
 /* Gradients of all tensors but the head's, and of dx and dstate, where given, from dh. */
-static void layers_backward(const unrolled *u, int slice, real *grads) {
-    const network *net = u->net;
-    const layout *at = u->at;
-    const int H = net->H, states = at->cell->is.states, start = first_row(net, slice);
-    real *dstate = u->dstate ? u->dstate + (int64_t)start * state_size(net) : NULL;
-    for (int l = net->L - 1; l >= 0; l--) {
-        const layer a = layer_of(u, slice, l);
-        const real *dz = a.z + a.cell->dz * a.row, *mask = slice_of(u, slice) + at->mask[l];
-        const int rows = a.T * a.n, D = factor_size(net, l);
-        for (int64_t i = 0; u->bits && i < (int64_t)rows * a.row; i += LANES) {
-            store(a.dh + i, load(a.dh + i) * load(mask + i));
+static void backward_layers(crew *c) {
+    const unrolled *u = c->u;
+    const cell *cell = u->at->cell;
+    for (int l = u->net->L - 1; l >= 0; l--) {
+        enter(c, l, 1);
+        meet(c, start_backward, row_parts(c));
+        for (c->t = u->in.T - 1; c->t >= 0; c->t--) {
+            for (c->phase = 0; c->phase < MOST_PHASES && cell->backward[c->phase]; c->phase++) {
+                meet(c, step_backward, c->parts);
+            }
         }
-        steps_backward(u, &a, l * states * H, dstate);
-        if (l == 0 && net->C) label_gradients(u, &a, slice, dz, grads);
-        parameter_gradients(u, &a, slice, l, grads);
-        if (D) {
-            multiply(1, rows, D, at->G, H, dz, a.zrow, a.row, u->work + at->Wx[l][1], a.rounded,
-                     a.dh, l ? a.row : at->xrow, 0);
-        }
-        if (l == 0 && u->dx) rows_out(a.T, a.n, net->D, a.dh, at->xrow, u->dx, start);
-        if (l == 0 && net->E) embedding_gradients(u, &a, slice, a.dh, grads);
+        if (u->dstate) meet(c, state_gradients, c->parts);
+        meet(c, layer_gradients, gradient_parts(c));
+        if (l == 0 && u->net->E) meet(c, embedding_gradients, 1);
     }
 }
 
@@ -266,7 +406,7 @@ static void read_head(const unrolled *u, int slice) {
         for (int64_t i = 0; i < (int64_t)u->in.T * n; i++) {
             for (int k = 0; k < net->K; k++) scores[i * u->at->wide + k] += bias[k];
         }
-        rows_out(u->in.T, n, net->K, scores, u->at->wide, u->out, first);
+        rows_out(u->in.T, n, net->K, scores, u->at->wide, 0, u->in.T * n, u->out, first);
     } else if (net->loss == FASTRNN_SQUARED_ERROR) {
         squared_error(&u->in, first, n, net->N, net->K, u->at->wide, bias, scores, u->losses);
     } else if (net->loss == FASTRNN_BINARY_CROSS_ENTROPY) {
@@ -278,21 +418,60 @@ static void read_head(const unrolled *u, int slice) {
     }
 }
 
-/* Job: one slice through the unroll, or back through the last one from dout. */
-static void unroll_slice(void *context, int slice) {
-    const unrolled *u = context;
-    const layer top = layer_of(u, slice, u->net->L - 1);
-    const rows out = output(u, slice, u->net->L - 1);
-    const int first = first_row(u->net, slice);
-    real *grads = slice_grads(u, slice);
-    if (u->dout) rows_in(&u->in, top.n, top.H, u->dout, first, top.dh, top.row);
-    else forward(u, slice);
-    if (u->losses || (u->out && u->net->K)) read_head(u, slice);
-    else if (u->out) rows_out(top.T, top.n, top.H, out.x, out.row, u->out, first);
-    if (u->backward) {
-        if (!u->dout) head_backward(u, slice, grads);
-        if (top.cell->is.trained) layers_backward(u, slice, grads);
+/* Stage, of whole slices: read_head(). */
+static void read_heads(const crew *c, int i, portion some) {
+    (void)some;
+    read_head(c->u, c->first + i);
+}
+
+/* Stage: the last layer's outputs, or the gradients with respect to them, as users have them. */
+static void write_outputs(const crew *c, int i, portion some) {
+    const unrolled *u = c->u;
+    const layer *a = c->layers + i;
+    const int slice = c->first + i, count = a->T * a->n;
+    const rows out = output(u, slice, c->l);
+    rows_out(a->T, a->n, a->H, out.x, out.row, start_of(some, count), end_of(some, count), u->out,
+             first_row(u->net, slice));
+}
+static void read_gradients(const crew *c, int i, portion some) {
+    const unrolled *u = c->u;
+    const layer *a = c->layers + i;
+    const int count = a->T * a->n;
+    rows_in(&u->in, a->n, a->H, u->dout, first_row(u->net, c->first + i), start_of(some, count),
+            end_of(some, count), a->dh, a->row);
+}
+
+/* All stages: through the unroll, or back through the last one from dout. */
+static void go_through(crew *c) {
+    const unrolled *u = c->u;
+    if (u->dout) {
+        enter(c, u->net->L - 1, 1);
+        meet(c, read_gradients, row_parts(c));
+    } else {
+        forward(c);
     }
+    if (u->losses || (u->out && u->net->K)) meet(c, read_heads, 1);
+    else if (u->out) meet(c, write_outputs, row_parts(c));
+    if (!u->backward) return;
+    if (!u->dout) meet(c, head_backward, gradient_parts(c));
+    if (u->at->cell->is.trained) backward_layers(c);
+}
+
+/* Job: one slice through all stages. */
+static void unroll_slice(void *context, int slice) {
+    layer mine;
+    crew c = alone(context, slice, &mine);
+    go_through(&c);
+}
+
+/* Each thread takes slices through all stages, or where there are more threads than slices, and
+ * the work of a step is worth a meeting, they share each stage. */
+static void unroll_slices(const unrolled *u) {
+    layer layers[MOST_SHARED];
+    crew c = {.u = u, .slices = u->at->slices, .team = u->team, .layers = layers,
+              .parts = parts_of(u->net, u->team ? u->team->helpers + 1 : 1)};
+    if (c.parts > 1) go_through(&c);
+    else share_out(u->team, unroll_slice, (void *)u, u->at->slices);
 }
 
 /* ---- the state ---- */
@@ -382,7 +561,7 @@ static void unroll(const network *net, fastrnn_team *team, const void *params, v
     for (int s = 0; grads && s < at.slices; s++) {
         memset(slice_grads(&u, s), 0, (size_t)picked_size(net) * sizeof(real));
     }
-    share_out(team, unroll_slice, (void *)&u, at.slices);
+    unroll_slices(&u);
     if (grads) add_chunks(&u);
     state_out(&u, batch->T, state);
     dismiss(team);
@@ -397,7 +576,7 @@ static void backward(const network *net, fastrnn_team *team, const void *params,
                         .work = work, .in = {.T = T}, .backward = 1, .dout = dout, .dx = dx,
                         .dstate = dstate};
     pack_weights(&u);
-    share_out(team, unroll_slice, (void *)&u, at.slices);
+    unroll_slices(&u);
     add_chunks(&u);
     dismiss(team);
     restore(before);

@@ -37,6 +37,34 @@ static int64_t picked_size(const network *net) {
 /* Numbers of state of one stream. */
 static int state_size(const network *net) { return net->L * net->H * cell_of(net)->is.states; }
 
+/* ---- parts: what several threads share of a slice ---- */
+
+enum { MOST_SHARED = 16 };       /* slices whose stages threads share */
+enum { MOST_PORTIONS = 16 };     /* of a stage of a slice */
+enum { LEAST_ROWS = 8 };         /* of a portion of the rows of all time steps */
+
+static int can_share(const network *net) {
+    return cell_of(net)->is.trained && net->packed && slices(net->N, net->H) <= MOST_SHARED;
+}
+
+/* Most portions of a stage that needs much scratch for each. */
+static int gradient_portions(const network *net) {
+    return can_share(net) ? MOST_PORTIONS / slices(net->N, net->H) : 1;
+}
+
+/* Parts that each slice is cut in for so many threads, so that they all get as many. */
+static int parts_of(const network *net, int threads) {
+    const int count = slices(net->N, net->H);
+    int parts = threads, other = count;
+    if (!can_share(net) || threads <= count) return 1;
+    while (other) {              /* the greatest common divisor */
+        const int rest = parts % other;
+        parts = other;
+        other = rest;
+    }
+    return least(threads / parts, MOST_PORTIONS);
+}
+
 /* ---- the layout: where each array starts, in elements ---- */
 
 typedef struct {
@@ -58,8 +86,8 @@ typedef struct {
     int64_t dh;                  /* [T][n][row or xrow]: gradients of a layer's output */
     int64_t carry, states;       /* cell.h */
     int64_t scores;              /* [T][n][wide]: output scores, then their gradients */
-    int64_t scratch;             /* of gradient() */
-    int64_t rounded;             /* of a walk: its rows */
+    int64_t scratch, scratch_each;   /* of gradient(), one for each portion */
+    int64_t rounded, rounded_each;   /* of a walk, one for each portion: its rows */
     int64_t grads;               /* a block; the first slice writes to the caller's */
     int64_t slice_size, size;
 } layout;
@@ -106,10 +134,12 @@ static layout lay_out(const network *net) {
     PLACE(states, net->reservoir ? 2 * n * state_row(net->H) : 0);
     PLACE(scores, Tn * at.wide);
     const int D = factor_size(net, 0), wider = net->L > 1 && D < net->H ? net->H : D;
-    PLACE(scratch, gradient_size(Tn, net->H + wider));
+    at.scratch_each = round_up64(gradient_size(Tn, net->H + wider), ROW_STEP);
+    PLACE(scratch, gradient_portions(net) * at.scratch_each);
     const int64_t recurrent = rounded_size(ROUNDED_ROWS, at.G, net->H);
     const int64_t others = rounded_size(ROUNDED_ROWS, 1, wider > net->K ? wider : net->K);
-    PLACE(rounded, recurrent > others ? recurrent : others);
+    at.rounded_each = round_up64(recurrent > others ? recurrent : others, ROW_STEP);
+    PLACE(rounded, (can_share(net) ? MOST_PORTIONS : 1) * at.rounded_each);
     PLACE(grads, at.slices > 1 ? net->size : 0);
     at.slice_size = end;
     at.size = at.first + at.slices * end;
@@ -154,7 +184,8 @@ static layer layer_of(const unrolled *u, int slice, int l) {
                .reservoir = net->reservoir, .h = mine + at->h[l], .c = mine + at->c[l],
                .z = mine + at->z[l], .dh = mine + at->dh, .carry = mine + at->carry,
                .states = mine + at->states,
-               .scratch = mine + at->scratch, .rounded = mine + at->rounded, .gemm = net->gemm};
+               .scratch = mine + at->scratch, .scratch_each = at->scratch_each,
+               .rounded = mine + at->rounded, .rounded_each = at->rounded_each, .gemm = net->gemm};
     /* plain BLAS adds to z, so that there read_inputs() copies the rows into it */
     a.ids = l || input_size(net) || !net->packed ? NULL : u->in.inputs + first;
     a.x_step = a.ids ? a.H : a.row;

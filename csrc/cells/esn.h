@@ -7,27 +7,26 @@
 
 #include "../cell.h"
 
-static void esn_forward(const layer *l) {
+/* Always the whole step. */
+static void esn_forward(const layer *l, int t, portion some) {
     const int n = l->n, H = l->H, row = state_row(H);
-    const real *drive[MOST_STREAMS];
-    real *before = l->states, *now = before + (ptrdiff_t)n * row;      /* [n][row] */
-    for (int r = 0; r < n; r++) {
-        memcpy(before + (ptrdiff_t)r * row, l->h + (ptrdiff_t)r * l->row, H * sizeof(real));
+    const ptrdiff_t size = (ptrdiff_t)n * row;
+    const real *drive[MOST_STREAMS] = {0};
+    real *before = l->states + (t & 1) * size, *now = l->states + (~t & 1) * size;   /* [n][row] */
+    real *h = l->h + (ptrdiff_t)t * n * l->row;                                /* [n][l->row] */
+    (void)some;
+    for (int r = 0; r < n && t == 0; r++) {
+        memcpy(before + (ptrdiff_t)r * row, h + (ptrdiff_t)r * l->row, H * sizeof(real));
         repeat_first(H, before + (ptrdiff_t)r * row);
     }
-    for (int t = 0; t < l->T; t++) {
-        real *h = l->h + (ptrdiff_t)(t + 1) * n * l->row, *other = before;     /* [n][row] */
-        for (int r = 0; r < n; r++) drive[r] = products(l, t, r);
-        reservoir_step(l->reservoir, t, n, drive, before, now, row, 0, (H + STRIP - 1) / STRIP);
-        for (int r = 0; r < n; r++) {
-            memcpy(h + (ptrdiff_t)r * l->row, now + (ptrdiff_t)r * row, H * sizeof(real));
-        }
-        before = now;
-        now = other;
+    for (int r = 0; r < n; r++) drive[r] = products(l, t, r);
+    reservoir_step(l->reservoir, t, n, drive, before, now, row, 0, (H + STRIP - 1) / STRIP);
+    for (int r = 0; r < n; r++) {
+        memcpy(h + (ptrdiff_t)(n + r) * l->row, now + (ptrdiff_t)r * row, H * sizeof(real));
     }
 }
 
 static const cell esn_cell = {
     .is = {.name = "esn", .gates = 1, .states = 1, .state_is_output = 1, .bounded = 1},
-    .slots = 1, .forward = esn_forward,
+    .slots = 1, .forward = {esn_forward},
 };
