@@ -16,6 +16,7 @@ typedef double real;
 #define REAL_BYTES 8
 typedef int64_t lane;            /* an integer as wide as real */
 #define MANTISSA_BITS 52
+#define NORMAL DBL_MIN           /* the smallest normal number */
 #define EXPONENT_BIAS 1023
 #define SQRT sqrt
 #else
@@ -23,6 +24,7 @@ typedef float real;
 #define REAL_BYTES 4
 typedef int32_t lane;
 #define MANTISSA_BITS 23
+#define NORMAL FLT_MIN
 #define EXPONENT_BIAS 127
 #define SQRT sqrtf
 #endif
@@ -175,6 +177,10 @@ INLINE vec square_root(vec x) {
 #endif
 
 /* The sum of the lanes of x, or the largest: in a tree, which compiles to few instructions. */
+#if defined(X86) && VEC_BYTES == 64
+INLINE real sum_lanes(vec x) { return X86(reduce_add)(x); }
+INLINE real largest_lane(vec x) { return X86(reduce_max)(x); }
+#else
 INLINE real combine_lanes(vec x, const int add) {
     real y[LANES];
     store(y, x);
@@ -188,6 +194,7 @@ INLINE real combine_lanes(vec x, const int add) {
 }
 INLINE real sum_lanes(vec x) { return combine_lanes(x, 1); }
 INLINE real largest_lane(vec x) { return combine_lanes(x, 0); }
+#endif
 
 /* to += scale x, n numbers. */
 INLINE void add_scaled(int64_t n, real scale, const real *x, real *to) {

@@ -76,7 +76,7 @@ typedef struct {
     /* of each layer, packed, and packed transposed: Wx (D, G H) and the cell's packs */
     int64_t Wx[FASTRNN_MOST_LAYERS][2], W[FASTRNN_MOST_LAYERS][MOST_PACKS][2];
     int64_t head_W[2];           /* packed (H, K) and (K, H) */
-    int64_t head_b, sorted;      /* [wide]: NEVER from K on; scratch */
+    int64_t head_b;              /* [wide]: NEVER from K on */
     int64_t first;               /* where the first slice starts; each has, n being its streams: */
     int64_t x;                   /* [T][n][xrow]: inputs, where they are numbers or embedded */
     int64_t h[FASTRNN_MOST_LAYERS], c[FASTRNN_MOST_LAYERS], z[FASTRNN_MOST_LAYERS];   /* cell.h */
@@ -115,7 +115,6 @@ static layout lay_out(const network *net) {
     PLACE(head_W[0], packed_size(1, 1, net->H, net->K));
     PLACE(head_W[1], packed_size(1, 1, net->K, net->H));
     PLACE(head_b, at.wide);
-    PLACE(sorted, at.wide);
     at.first = end;
 
     end = 0;

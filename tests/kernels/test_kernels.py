@@ -847,6 +847,31 @@ def test_every_draw_is_the_one_that_its_number_asks_for(isa, kind, dtype):
         assert undecided <= 0.2 * uniforms.size
 
 
+@DTYPES
+@pytest.mark.parametrize("K", [2, 15, 16, 17, 31, 100, 257, 778])
+def test_of_equal_weights_the_first_stay_wherever_the_limit_falls(isa, dtype, K):
+    """Weights that are powers of 1/2, many of them equal or 0, whose sums are exact;
+    a number for the middle of each symbol's part draws this symbol, and all of them no other."""
+    rng = np.random.default_rng(K)
+    powers = rng.integers(0, 9, K)
+    powers[rng.random(K) < 0.2] = 2000  # weights of 0
+    powers[rng.integers(K)] = 0
+    model = scores_only(-powers * np.log(2), dtype)
+    order = np.argsort(powers, kind="stable")
+    for top_k, top_p, min_p in ((0, 1.0, 0), (1, 1.0, 0), (K // 2, 1.0, 0), (K - 1, 1.0, 0),
+                                (0, 0.4, 0), (0, 0.97, 0), (K // 2, 0.8, 0), (0, 1.0, 0.03),
+                                (K, 0.9, 0.1)):
+        p = 0.5 ** powers.astype(float)
+        p[order[top_k or K :]] = 0
+        if top_p < 1:
+            p[order[np.searchsorted(np.cumsum(p[order]), top_p * p.sum()) + 1 :]] = 0
+        p[p < min_p] = 0
+        likely, ends = np.flatnonzero(p), np.cumsum(p) / p.sum()
+        uniforms = np.append((ends - p / p.sum() / 2)[likely], [0, 1 - 2**-53])
+        ids = draw(model, uniforms, 1, top_k=top_k, top_p=top_p, min_p=min_p)
+        assert ids.tolist() == [*likely, likely[0], likely[-1]]
+
+
 @pytest.mark.parametrize("N", [2, 3, 7, 8, 9, 16, 33])
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
 def test_each_stream_writes_as_it_would_alone(isa, kind, N):
@@ -915,7 +940,8 @@ def left(scores, temperature, top_k=0, top_p=1.0):
     p = np.exp((np.asarray(scores, float) - max(scores)) / temperature)
     order = sorted(range(len(p)), key=lambda k: (-scores[k], k))[: top_k or None]
     shares = [0, *np.cumsum(p[order])]  # of those before each, and of all
-    kept = [k for k, share in zip(order, shares, strict=False) if share < top_p * shares[-1]]
+    kept = [k for k, share in zip(order, shares, strict=False)
+            if top_p == 1 or share < top_p * shares[-1]]
     kept.sort()
     return kept, p[kept] / p[kept].sum()
 
