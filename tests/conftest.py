@@ -27,6 +27,13 @@ def isa(request, monkeypatch):
     return request.param
 
 
+@pytest.fixture(params=kernels.available_isas(kernels.MIXED))
+def mixed_isa(request, monkeypatch):
+    """The same for dtype="mixed_bfloat16", which has more of them."""
+    monkeypatch.setenv("FASTRNN_ISA", request.param)
+    return request.param
+
+
 def _text(name):
     directory = os.environ.get("FASTRNN_DATA")
     if not directory:

@@ -56,7 +56,7 @@ def random_window(model, T, N, seed=1):
     """inputs, targets (N, T), state (N, P)"""
     rng = np.random.default_rng(seed)
     K = len(model.vocabulary)
-    state = rng.uniform(-1, 1, model.zero_state(N).shape).astype(model.config["dtype"])
+    state = rng.uniform(-1, 1, model.zero_state(N).shape).astype(model.block.dtype)
     return rng.integers(0, K, (N, T)), rng.integers(0, K, (N, T)), state
 
 

@@ -29,13 +29,12 @@ from .files.state import load_state, save_state
 from .kernels.blas import cores, one_thread, one_thread_for
 from .kernels.team import no_fork
 from .model.initial import draw_weights
-from .settings import DTYPES, INIT_SCALES
+from .settings import INIT_SCALES, checked_dtype
 from .validate import (
     boolean,
     changeable,
     checked_arrays,
     choice,
-    dtype_name,
     float_array,
     fraction,
     generator,
@@ -94,6 +93,10 @@ class Layer(_Pass):
 
     Attributes
     ----------
+    precision : str
+        As given by `dtype`.
+    dtype : numpy.dtype
+        Of the arrays: float32 for mixed_bfloat16.
     params : dict of str -> ndarray
     grads : dict of str -> ndarray
         From the last `backward` of the thread that asks.
@@ -103,7 +106,8 @@ class Layer(_Pass):
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]] | None = None,
                  dtype: str = "float64") -> None:
-        self.dtype = np.dtype(choice("dtype", dtype_name(dtype), DTYPES))
+        self.precision = checked_dtype("dtype", dtype)
+        self.dtype = kernels.array_dtype(self.precision)
         self._shapes = dict(shapes or {})
         self.params: dict[str, Array] = {name: np.zeros(shape, self.dtype)
                                          for name, shape in self._shapes.items()}
@@ -181,7 +185,7 @@ class _Recurrent(Layer):
         self._states = info.states
         self._config = {"cell": info.name, "hidden_size": self.H, "num_layers": 1, "dropout": 0.0,
                         "embedding_size": None, "loss": "mean_squared_error",
-                        "dtype": self.dtype.name}
+                        "dtype": self.precision}
         *starts, self._size = accumulate(map(prod, self._shapes.values()), initial=0)
         self._offsets = {f"layer0.{name}": start
                          for name, start in zip(self._shapes, starts, strict=True)}
@@ -293,8 +297,9 @@ class RNN(_Recurrent):
     nonlinearity : {"tanh", "relu"}
     init, init_scale
         How the weights are drawn, as in `fastrnn.Model`; b starts at 0.
-    dtype : {"float32", "float64"}
-        Of parameters and results; inputs are converted.
+    dtype : {"float32", "float64", "mixed_bfloat16"}
+        Of parameters and results; inputs are converted. mixed_bfloat16: they are float32, and the
+        operands of matrix products are rounded to bfloat16.
     seed : int or None
     threads : int or None
         At most so many; None: as many as this process may use. Any number gives the same bits.
@@ -446,8 +451,8 @@ class Linear(Layer):
 
     def forward(self, x: ArrayLike) -> Array:
         """x (N, T, D), or any array whose last axis has D -> (N, T, M)."""
-        x = float_array("x", x, (..., self._shapes["W"][0]), self.dtype)
-        W = self._param("W").copy()
+        x = self._operand(float_array("x", x, (..., self._shapes["W"][0]), self.dtype))
+        W = self._operand(self._param("W").copy())
         self._own.seen = x, W
         with no_fork, one_thread_for(x.size // len(W), *W.shape):
             y = x @ W
@@ -460,11 +465,15 @@ class Linear(Layer):
         x, W = self._last()
         D, M = W.shape
         dout = float_array("dout", dout, (*x.shape[:-1], M), self.dtype)
-        rows = dout.reshape(-1, M)
+        dy, rows = self._operand(dout), dout.reshape(-1, M)
         with no_fork, one_thread_for(len(rows), D, M):
-            dW, dx = x.reshape(-1, D).T @ rows, dout @ W.T
+            dW, dx = x.reshape(-1, D).T @ dy.reshape(-1, M), dy @ W.T
         self.grads = {"W": dW} | ({"b": rows.sum(0)} if "b" in self._shapes else {})
         return dx
+
+    def _operand(self, array: Array) -> Array:
+        """An array as products take it."""
+        return kernels.round_to_bfloat16(array) if self.precision == kernels.MIXED else array
 
 
 class Dropout(Layer):
@@ -475,7 +484,7 @@ class Dropout(Layer):
     ----------
     p : float
         In [0, 1).
-    dtype : {"float32", "float64"}
+    dtype : {"float32", "float64", "mixed_bfloat16"}
     seed : int or None
 
     Raises

@@ -34,7 +34,10 @@ from .validate import (
 # distribution of the initial weights -> its default scale
 INIT_SCALES = {"normal": 0.01, "uniform": 0.08, "xavier": 1.0, "orthogonal": 1.0, "identity": 0.01}
 LEARNING_RATES = {"adagrad": 0.1, "rmsprop": 0.001, "adam": 0.001, "sgd": 0.1}
-DTYPES = ("float32", "float64")
+DTYPES = kernels.PRECISIONS
+EXACT_DTYPES = ("float32", "float64")  # their products are those of their numbers, to rounding
+RESERVOIR_DTYPE = (f"dtype={kernels.MIXED!r} is for trained networks, and a reservoir is not "
+                   "trained: give dtype='float64' or dtype='float32'")
 SCHEDULES = ("constant", "cosine")
 ORDERS = ("stream", "shuffled")
 UNITS = ("char", "word", "byte")
@@ -83,8 +86,12 @@ def _epsilon(name: str, value: Any) -> float:
     return number
 
 
-def _dtype(name: str, value: Any) -> str:
-    return choice(name, validate.dtype_name(value), DTYPES)
+def checked_dtype(name: str, value: Any, refused: str = "") -> str:
+    """The name of a dtype; where mixed_bfloat16 is not possible `refused` says what to do."""
+    known = validate.dtype_name(value)
+    if refused and known == kernels.MIXED:
+        raise ValueError(refused)
+    return choice(name, known, EXACT_DTYPES if refused else DTYPES)
 
 
 def _labels(name: str, value: Any) -> tuple[str, ...]:
@@ -184,8 +191,9 @@ class StartSettings(TypedDict, total=False):
     loss: Annotated[str | None, one_of(None, kernels.LOSSES, "The loss to minimize: the "
         "cross-entropy (of a softmax) or the binary cross-entropy for symbols, the mean squared "
         "error for numbers. Where not given the cross-entropy or the mean squared error.")]
-    dtype: Annotated[str, Setting("float32", _dtype, "Floating-point type of the parameters and of "
-        "all computations.", DTYPES)]
+    dtype: Annotated[str, Setting("float32", checked_dtype, "Floating-point type of the parameters "
+        "and of all computations. mixed_bfloat16: float32, but the operands of matrix products are "
+        "rounded to bfloat16, which is faster on some processors.", DTYPES)]
 
 
 class NetworkSettings(CellSettings, ShapeSettings, StartSettings, ReservoirSettings, total=False):
@@ -223,8 +231,9 @@ class EchoSettings:
     seed: int | None = _field(whole(
         0, "Seed of the random weights; None: different ones in each fit.", least=0))
     dtype: str = _field(Setting(
-        "float64", _dtype, "Floating-point type of states and outputs. The recurrent weights are "
-        "float32 and the ridge regression is in float64 in either case.", ("float64", "float32")))
+        "float64", partial(checked_dtype, refused=RESERVOIR_DTYPE), "Floating-point type of states "
+        "and outputs. The recurrent weights are float32 and the ridge regression is in float64 in "
+        "either case.", ("float64", "float32")))
 
 
 # ---- training ----

@@ -259,7 +259,7 @@ def test_the_kernels_see_what_is_written_into_params(kind):
     ({"init": "glorot"}, "init must be one of 'normal', 'uniform', 'xavier', "),
     ({"init_scale": -1}, "init_scale"),
     ({"init_scale": float("nan")}, "init_scale"),
-    ({"dtype": "float16"}, "dtype must be one of 'float32', 'float64', not 'float16'"),
+    ({"dtype": "float16"}, "dtype must be one of 'float32', 'float64', 'mixed_bfloat16', not"),
     ({"dtype": "long double trouble"}, "dtype"),
     ({"seed": -1}, "seed"),
 ])

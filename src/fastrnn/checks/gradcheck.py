@@ -8,6 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import kernels
 from ..model.model import Model
 from ..settings import GradcheckSettings, checked, documented
 from ..validate import float_array, positive_float, read_array, read_masked
@@ -23,6 +24,7 @@ SEQUENCE = 3  # axes of an array of sequences (N, T, D)
 MOST_UNSETTLED = 0.01
 TOO_FAST = ("the loss changes too fast around these weights (a chaotic recurrence or a kink of "
             "relu)")
+TOO_COARSE = "whose rounded products are too coarse for finite differences"
 
 
 @dataclass(frozen=True)
@@ -231,8 +233,9 @@ def gradcheck(
     """Compare gradients with central differences, (L(p + step) - L(p - step)) / (2 step).
 
     ``gradcheck(model, inputs, targets)`` checks a model. Both gradients come from the compiled
-    kernels, in float64 whatever the model's dtype; the model is not changed. For a float32 model
-    the gradient of the float32 kernels is compared with that of float64 as well.
+    kernels, in float64; the model is not changed. For a float32 model the gradient of the float32
+    kernels is compared with that of float64 as well. A model of mixed_bfloat16 is refused: check
+    ``model.in_float64()``.
 
     ``gradcheck(f, x, df)`` checks any function f of an array x of float64 with its analytic
     gradient df, an array like x. Where f(x) is an array, df is the gradient of the sum of
@@ -286,6 +289,9 @@ def gradcheck(
 
 def _check_model(model: Model, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None,
                  how: dict[str, Any], rng: np.random.Generator, more: dict[str, Any]) -> Report:
+    if model.config["dtype"] == kernels.MIXED:
+        raise ValueError(f"the model has dtype={kernels.MIXED!r}, {TOO_COARSE}: use float64, "
+                         "by model.in_float64() or dtype='float64'")
     twin = model.in_float64()
     shape = read_masked("inputs", inputs)[0].shape
     if state is None:  # numbers that float32 has too

@@ -5,6 +5,9 @@ D inputs, H hidden units, L layers, K symbols. Parameters are a dict with the na
 ``Model.params``; the weights of an esn that are not trained are ``reservoir.W`` and so on. The
 state of a network is (N, P): the states of its layers side by side, each h (N, H), of an LSTM h
 then c, of the memory cell m. So P = L H, or 2 L H for LSTMs.
+
+The same functions compute what dtype="mixed_bfloat16" does where parameters, state and inputs that
+are numbers are `Rounded`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,9 +19,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels import round_to_bfloat16
+
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]
 Tensors = dict[str, Array]
+
+
+class Rounded(np.ndarray[Any, Any]):
+    """Numbers that a product with other Rounded ones takes rounded to bfloat16, and a product with
+    a plain array, such as one-hot vectors and the weights of labels, as they are.
+
+    ``array.view(Rounded)`` makes them, and what is computed from them is Rounded. It is the float32
+    numbers that are rounded; sums have the array's own dtype. Numbers below 1.2e-38, which the
+    kernels take as 0, are kept."""
+
+    __array_priority__ = 1  # what is concatenated with them is Rounded too
+
+    def __matmul__(self, other: Any) -> Any:
+        if not isinstance(other, Rounded):
+            return super().__matmul__(other)
+        a, b = (np.asarray(round_to_bfloat16(x), x.dtype) for x in (self, other))
+        return (a @ b).view(Rounded)
 
 
 def sigmoid(z: Array) -> Array:
@@ -323,14 +345,10 @@ def number_of_layers(params: Tensors) -> int:
 
 
 def layer_weights(params: Tensors, layer: int) -> Tensors:
-    """The parameters of one layer as Wx, Wh, b, ...; labels are inputs like others, so that the
-    rows of Wc come below those of Wx."""
+    """The parameters of one layer as Wx, Wh, b, ..., without Wc."""
     prefix = "reservoir." if "reservoir.W" in params else f"layer{layer}."
-    weights = {name.removeprefix(prefix): p for name, p in params.items()
-               if name.startswith(prefix)}
-    if "Wc" in weights:
-        weights["Wx"] = np.concatenate([weights["Wx"], weights.pop("Wc")])
-    return weights
+    return {name.removeprefix(prefix): p for name, p in params.items()
+            if name.startswith(prefix) and name != "layer0.Wc"}
 
 
 def forward(params: Tensors, inputs: Array, state: Array, cell: str = "rnn",
@@ -346,10 +364,11 @@ def forward(params: Tensors, inputs: Array, state: Array, cell: str = "rnn",
     Wx = params["reservoir.Win"].T if cell == "esn" else params["layer0.Wx"]
     table = params.get("embedding.W", np.eye(len(Wx), dtype=Wx.dtype))  # (V, D)
     x, last, layers = (inputs if inputs.ndim == 3 else table[inputs]), [], []
-    if labels is not None:
-        x = np.concatenate([x, np.repeat(labels[:, None], x.shape[1], axis=1)], axis=2)
     for layer, start in enumerate(np.split(state, number_of_layers(params), axis=1)):
-        out, end, kept = layer_forward(x, start, layer_weights(params, layer), cell)
+        weights = layer_weights(params, layer)
+        if layer == 0 and labels is not None:  # the same at every step, as b
+            weights["b"] = weights["b"] + labels @ params["layer0.Wc"]  # (N, G H)
+        out, end, kept = layer_forward(x, start, weights, cell)
         layers.append((x, start, kept))
         last.append(end)
         x = out if masks is None else out * masks[layer]
@@ -372,7 +391,7 @@ def loss_and_gradients(params: Tensors, inputs: Array, targets: Array, state: Ar
     total, dscores = loss_of(scores, targets, mask)
     trained = (name for name in params if not name.startswith("reservoir."))
     grads: dict[str, Any] = dict.fromkeys(trained)
-    grads["head.W"] = np.einsum("nth,ntk->hk", h, dscores)
+    grads["head.W"] = h.reshape(-1, h.shape[2]).T @ dscores.reshape(-1, dscores.shape[2])
     grads["head.b"] = dscores.sum(axis=(0, 1))
     dout = dscores @ params["head.W"].T
     if cell == "esn":
@@ -380,12 +399,12 @@ def loss_and_gradients(params: Tensors, inputs: Array, targets: Array, state: Ar
     for layer, (x, start, kept) in reversed([*enumerate(layers)]):
         weights = layer_weights(params, layer)
         dout = dout if masks is None else dout * masks[layer]
+        if layer == 0 and labels is not None:  # which are inputs of the first layer at every step
+            steps = np.repeat(labels[:, None], x.shape[1], axis=1)  # (N, T, C)
+            of_labels = weights | {"Wx": params["layer0.Wc"]}
+            grads["layer0.Wc"] = layer_backward(dout, steps, start, kept, of_labels, cell)[1][0]
         dout, dweights = layer_backward(dout, x, start, kept, weights, cell)
         grads.update(zip((f"layer{layer}.{name}" for name in weights), dweights, strict=True))
-    if labels is not None:
-        D = len(params["layer0.Wx"])
-        grads["layer0.Wx"], grads["layer0.Wc"] = np.split(grads["layer0.Wx"], [D])
-        dout = dout[:, :, :D]
     if "embedding.W" in params:
         grads["embedding.W"] = np.zeros_like(params["embedding.W"])
         np.add.at(grads["embedding.W"], inputs, dout)

@@ -2,23 +2,26 @@
 
 import argparse
 import math
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import numpy as np
 
 from ..cells import CELLS
-from ..checks.gradcheck import gradcheck
+from ..checks.gradcheck import TOO_COARSE, gradcheck
 from ..data.corpus import Corpus
 from ..data.vocabulary import Vocabulary
+from ..kernels import MIXED
 from ..model.model import Model
 from ..screen import show
 from ..settings import (
-    DTYPES,
+    EXACT_DTYPES,
     UNITS,
     GradcheckSettings,
     Setting,
     checked,
+    checked_dtype,
     declared,
     given_to,
     one_of,
@@ -55,8 +58,11 @@ class RandomModel(TypedDict, total=False):
     init_scale: Annotated[float | None, Setting(
         None, positive_float, "Standard deviation of the weights; where not given 0.3 or "
         "1/sqrt(hidden size), whichever is less, so that the recurrence is not chaotic.")]
-    dtype: Annotated[str, one_of("float32", DTYPES, "float32: also compare the gradients of the "
-                                 "float32 kernels with those of float64.")]
+    dtype: Annotated[str, Setting(
+        "float32", partial(checked_dtype, refused=f"dtype={MIXED!r} is a precision {TOO_COARSE}: "
+                           "use dtype='float64'"),
+        "float32: also compare the gradients of the float32 kernels with those of float64.",
+        EXACT_DTYPES)]
     unit: Annotated[str, one_of("char", UNITS, "What a symbol of a text FILE is.")]
 
 
@@ -89,6 +95,9 @@ def run(file: str | None, list: bool, eps: float, **given: Any) -> int:
             names = ", ".join(f"--{name.replace('_', '-')}" for name in shape)
             raise ValueError(f"{file!r} is a checkpoint, which fixes the model: leave out {names}")
         model = load(file)
+        if model.config["dtype"] == MIXED:
+            raise ValueError(f"{file!r} is a model of {MIXED}, {TOO_COARSE}: use dtype='float64', "
+                             "for a random model of its shape or in training")
         if model.config["labels"]:
             labels = [str(label) for label in rng.choice(model.config["labels"], N)]
     else:

@@ -14,7 +14,8 @@ def build_info() -> dict[str, Any]:
     Returns
     -------
     dict
-        ``version``; ``isa``, the instruction set in use ("baseline", "avx2", "avx512"), and
+        ``version``; ``isa``, the instruction set in use ("baseline", "avx2", "avx512"),
+        ``mixed_bfloat16``, the one that models of that dtype use ("avx512_bf16" and "amx" too), and
         ``isas``, those that this processor could use: the environment variable FASTRNN_ISA chooses
         one; ``lanes``, numbers in one vector register, by dtype; ``compiler``; ``blas``;
         ``python``, ``numpy``, ``scipy``; ``machine``.
@@ -22,7 +23,8 @@ def build_info() -> dict[str, Any]:
     return {
         "version": version("fastrnn"),
         "isa": kernels.running_isa(),
-        "isas": kernels.available_isas(),
+        kernels.MIXED: kernels.running_isa(kernels.MIXED),
+        "isas": kernels.available_isas(kernels.MIXED),
         "lanes": {dtype: kernels.lanes(dtype) for dtype in ("float32", "float64")},
         "compiler": kernels.compiler(),
         "blas": blas.libraries(),

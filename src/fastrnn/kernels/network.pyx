@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
+from . import precision
 from .border import CELL_TABLE, CELLS, LOSSES, aligned_zeros
 from .memory import check_memory
 
@@ -56,8 +57,7 @@ cdef class Network:
                  packed=None, Reservoir reservoir=None, lock=None, isa=None):
         cdef fastrnn_network *net = &self.net
         cdef int l, i
-        self.dtype = np.dtype("float32" if config["dtype"] == "mixed_bfloat16"
-                              else config["dtype"])
+        self.dtype = precision.array_dtype(config["dtype"])
         # a handler of a signal may use the network that it interrupts: Python runs it only where no
         # call is inside the kernels
         self.lock = threading.RLock() if lock is None else lock
@@ -75,8 +75,8 @@ cdef class Network:
                              "smaller batch_size, or shorter sequences")
         if packed is None:  # one stream uses a large matrix too seldom to pay for packing
             packed = (N > 1 or net.H < 200 or config["cell"] not in ("rnn", "relu")
-                      or config["dtype"] == "mixed_bfloat16")
-        if config["dtype"] == "mixed_bfloat16":  # BLAS does not round
+                      or config["dtype"] == precision.MIXED)
+        if config["dtype"] == precision.MIXED:  # BLAS does not round
             if not packed or reservoir is not None:
                 raise ValueError("mixed_bfloat16 is for trained networks on packed matrices")
         self.reservoir = reservoir

@@ -20,6 +20,7 @@ from ..kernels.blas import one_thread
 from ..kernels.memory import check_memory
 from ..settings import (
     INIT_SCALES,
+    RESERVOIR_DTYPE,
     Fixed,
     ModelSettings,
     ReservoirSettings,
@@ -65,9 +66,10 @@ class Network:
         if ends[-1] >= 2**31:
             raise ValueError(f"hidden_size {config['hidden_size']} makes {ends[-1]} parameters: "
                              "too many")
-        check_memory(ends[-1] * np.dtype(config["dtype"]).itemsize,
+        check_memory(ends[-1] * kernels.array_dtype(config["dtype"]).itemsize,
                      f"a model of {ends[-1]:,} parameters", "a smaller hidden_size")
-        self.block = kernels.aligned_zeros(ends[-1], config["dtype"])
+        self.block = kernels.aligned_zeros(
+            ends[-1], kernels.array_dtype(config["dtype"]))
         self._offsets = dict(zip(self._shapes, ends, strict=False))
         self.params = Parameters(self)
         self.state = self.zero_state()
@@ -120,7 +122,8 @@ class Network:
         The P numbers of a sequence are, layer by layer, the hidden state h (H), in an LSTM followed
         by the cell state c (H)."""
         layer = kernel_cell(self.config["cell"]).states * self.config["hidden_size"]
-        return np.zeros((batch_size, self.config["num_layers"] * layer), self.config["dtype"])
+        return np.zeros((batch_size, self.config["num_layers"] * layer),
+                        kernels.array_dtype(self.config["dtype"]))
 
     def loss_and_gradients(
         self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None = None, *,
@@ -281,6 +284,8 @@ def configuration(sizes: Sizes, settings: dict[str, Any]) -> dict[str, Any]:
         wrong = next(name for name, usual in (("num_layers", 1), ("embedding_size", None),
                                               ("labels", None)) if config[name] != usual)
         raise ValueError(f"an esn trains only its head, after one layer: leave {wrong} out")
+    elif config["dtype"] == kernels.MIXED:
+        raise ValueError(RESERVOIR_DTYPE)
     if config["num_layers"] > kernels.MOST_LAYERS:
         raise ValueError(f"num_layers must be at most {kernels.MOST_LAYERS}, not "
                          f"{config['num_layers']}")

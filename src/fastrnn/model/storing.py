@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernels
 from ..data.scaling import Scaling, check
 from ..data.source import Sizes
 from ..echo.reservoir import Reservoir
@@ -55,7 +56,7 @@ def check_parameters(tensors: Tensors, sizes: Sizes, settings: dict[str, Any]) -
     for name in DECIDING:
         settings[name]
     for name, shape in parameter_shapes(sizes, config).items():
-        expect(tensors, name, shape, config["dtype"])
+        expect(tensors, name, shape, kernels.array_dtype(config["dtype"]))
     if config["cell"] != "esn":
         return None
     return Reservoir.from_tensors(

@@ -171,15 +171,16 @@ def read_run(path: str | os.PathLike[str], corpus: Source) -> tuple[Model, Tenso
     return model, tensors, run
 
 
-def same_isa(first: Any) -> str | None:
-    """The instruction set with which the first part of a run was made, where it runs here; None:
-    the one in use. Warns where it cannot be the same, since sums are then rounded otherwise."""
-    if first in (None, kernels.running_isa()):
+def same_isa(first: Any, precision: str) -> str | None:
+    """The instruction set with which the first part of a run of this precision was made, where it
+    runs here; None: the one in use. Warns where it cannot be the same, since sums are then rounded
+    otherwise."""
+    if first in (None, running := kernels.running_isa(precision)):
         return None
-    if first in kernels.available_isas() and not os.environ.get("FASTRNN_ISA"):
+    if first in kernels.available_isas(precision) and not os.environ.get("FASTRNN_ISA"):
         return str(first)
     warnings.warn(f"the first part of this run was made with the instruction set {first}, and it "
-                  f"goes on with {kernels.running_isa()}: the last digits will differ from those "
+                  f"goes on with {running}: the last digits will differ from those "
                   "of a run in one piece", stacklevel=4)
     return None
 

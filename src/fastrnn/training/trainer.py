@@ -440,7 +440,7 @@ class Trainer:
             As `fastrnn.load`; or the training data differ, or the file holds no training run.
         """
         model, tensors, run = read_run(path, corpus)
-        model.isa = same_isa(run["isa"])
+        model.isa = same_isa(run["isa"], model.config["dtype"])
         valid = same_validation(path, run["valid"], changes.get("valid"), model)
         history, config = model.history, _settings_of(path, model, corpus, run, valid)
         if any(changes.get(name) for name in PLAN):
