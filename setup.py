@@ -21,10 +21,10 @@ FLAGS = [] if sys.platform == "win32" else [
     "-Wall", "-Wextra",
 ]
 SANITIZE = os.environ.get("FASTRNN_SANITIZE")
-LINK_FLAGS = []
+LINK_FLAGS = [] if sys.platform == "win32" else ["-pthread"]
 MACROS = []
 if SANITIZE:
-    LINK_FLAGS = [f"-fsanitize={SANITIZE}"]
+    LINK_FLAGS += [f"-fsanitize={SANITIZE}"]
     instead = f"-O1 -g1 -fno-omit-frame-pointer -fsanitize={SANITIZE}"
     if "undefined" in SANITIZE.split(","):
         instead += " -fno-sanitize-recover=undefined"
@@ -43,6 +43,7 @@ if X86:
     BFLOAT16_VARIANTS["avx512_bf16"] = [*VARIANTS["avx512"], "-mavx512bw", "-mavx512bf16"]
     BFLOAT16_VARIANTS["amx"] = [*BFLOAT16_VARIANTS["avx512_bf16"], "-mamx-tile", "-mamx-bf16"]
 LINKED = "fastrnn.kernels.border"  # the one module that the C bodies are linked into
+BESIDE = ["csrc/dispatch.c", "csrc/team.c"]  # compiled once, not for each variant
 MODULES = ["border", "measure", "network", "optimizer", "reservoir", "team", "training"]
 
 
@@ -93,7 +94,7 @@ def extension(module):
     name = f"fastrnn.kernels.{module}"
     return Extension(
         name,
-        [f"src/fastrnn/kernels/{module}.pyx"] + ["csrc/dispatch.c"] * (name == LINKED),
+        [f"src/fastrnn/kernels/{module}.pyx"] + BESIDE * (name == LINKED),
         include_dirs=["csrc", numpy.get_include()],
         depends=[str(path) for path in sorted(Path("csrc").rglob("*.[ch]"))],
         define_macros=MACROS + ([("FASTRNN_X86_VARIANTS", None)] if X86 else []),

@@ -25,7 +25,7 @@ enum { FASTRNN_ADAGRAD, FASTRNN_RMSPROP, FASTRNN_ADAM, FASTRNN_SGD };     /* opt
 enum { FASTRNN_CROSS_ENTROPY, FASTRNN_SQUARED_ERROR, FASTRNN_BINARY_CROSS_ENTROPY };  /* loss */
 enum { FASTRNN_MAP_EXP, FASTRNN_MAP_TANH, FASTRNN_MAP_SIGMOID, FASTRNN_MAP_RSQRT };  /* map */
 enum { FASTRNN_MOST_LAYERS = 32, FASTRNN_MOST_TENSORS = 6 };  /* tensors: of a layer */
-enum { FASTRNN_RUN = 16, FASTRNN_STRIP = 64, FASTRNN_MOST_PARTS = 16 };  /* of a reservoir */
+enum { FASTRNN_RUN = 16, FASTRNN_STRIP = 64 };  /* of a reservoir */
 enum { FASTRNN_CHUNK = 16384 };  /* elements of a block that one job of an update takes */
 
 /* A tensor of a layer: rows and columns are 'D', 'H', 'G' (G H numbers) or '1' (of a vector). */
@@ -64,8 +64,6 @@ typedef struct {
     int64_t states_row;      /* numbers from one of these rows to the next */
     void *out;               /* [T][outputs], where there is a Wout */
     void *work;              /* series_work() elements, 64-byte aligned */
-    int parts;               /* of the units, which wait for each other: all but one need a helper
-                              * of the team; 1 where outputs are computed */
 } fastrnn_series;
 
 /* Where the tensors of a layer start in the flat block, in elements. */
@@ -114,16 +112,8 @@ typedef struct {
                               * not in the gradient; NULL: all 1 */
 } fastrnn_batch;
 
-/* Threads that work together; all zero at first but for `helpers`, threads that are in help().
- * Functions that take a team dismiss it at their end. */
-typedef struct {
-    int helpers;
-    int done;                    /* jobs of this round that are finished */
-    int dismissed;
-    uint64_t ticket;             /* jobs of this round << 32, and how many are given away */
-    void (*job)(void *context, int index);
-    void *context;
-} fastrnn_team;
+/* The threads of a call, from gather() below; NULL: the caller's alone. */
+typedef struct fastrnn_team fastrnn_team;
 
 typedef struct {
     int kind;
@@ -233,8 +223,14 @@ typedef struct {
      * `scale`, then clipped to clip_value; it is not written. */
     void (*step)(const fastrnn_optimizer *optimizer, int64_t update, double rate, double scale,
                  int64_t n, void *params, const void *grads, void *memory, void *memory2);
-    void (*help)(fastrnn_team *team);    /* what a helper does until its team is dismissed */
-    void (*dismiss)(fastrnn_team *team);
+    /* Up to this many threads for a call, the caller among them, and the end of that call. The
+     * others are the helpers of this process's one pool, which starts those that it lacks. */
+    fastrnn_team *(*gather)(int threads);
+    void (*part)(fastrnn_team *team);
+    int (*helpers)(void);        /* how many the pool has */
+    /* They finish the jobs that they have begun and end. Calls in progress go on alone. */
+    void (*end_helpers)(void);
+    void (*forget_helpers)(void);        /* in the child, after a fork */
     /* y = f(x) with one of the vector functions (exp: x <= 0), for the tests of their error. */
     void (*map)(int function, int64_t n, const void *x, void *y);
     /* n rounds of multiply-adds in registers, to measure the processor's peak; returns how many

@@ -35,5 +35,6 @@ static int spin(int64_t n, void *out) {
 const fastrnn_kernels FASTRNN_TABLE = {
     FASTRNN_ISA, LANES, cell_at, slices, workspace_size, unroll,
     backward, run, next_losses, sample, series_work, run_series,
-    optimizer_step, help, dismiss, map, spin,
+    optimizer_step, fastrnn_gather, fastrnn_part, fastrnn_helpers, fastrnn_end_helpers,
+    fastrnn_forget_helpers, map, spin,
 };

@@ -154,8 +154,9 @@ typedef struct {
     fastrnn_series *s;
     real *x[2];                  /* states [state_row(H)], in turn the one before and the next */
     real *drive;                 /* [H] */
-    int parts;
-    struct { int64_t steps; char apart[120]; } done[FASTRNN_MOST_PARTS];   /* by each part */
+    const real *last;            /* output of the step before */
+    int parts;                   /* of the units; they depend on nothing but the step before */
+    int64_t t;
 } driven;
 
 /* Units from `from` to `to` of drive = Win u_t + Wfb y_{t-1}. */
@@ -185,38 +186,25 @@ static void read_out(const fastrnn_series *s, int D, int H, const real *u, const
     }
 }
 
-/* Job: a part of the units through all steps; after each step it waits for the others. */
+/* What step t reads. */
+static const real *step_input(const driven *r) {
+    return r->s->u ? (const real *)r->s->u + r->t * r->w->D : r->last;
+}
+
+/* Job: step t of a part of the units. */
 static void drive_part(void *context, int part) {
-    driven *r = context;
+    const driven *r = context;
     const reservoir *w = r->w;
-    fastrnn_series *s = r->s;
-    const int D = w->D, H = w->H, K = w->K, panels = (H + STRIP - 1) / STRIP;
+    const fastrnn_series *s = r->s;
+    const int panels = (w->H + STRIP - 1) / STRIP, t = (int)(r->t & 1);
     const int from = panels * part / r->parts, to = panels * (part + 1) / r->parts;
-    const int first = from * STRIP, units = least(to * STRIP, H) - first;
-    const real *drive = r->drive, *last = s->last;
-    for (int64_t t = 0; t < s->T; t++) {
-        const real *u = s->u ? (const real *)s->u + t * D : last;
-        real *x = r->x[(t + 1) & 1];
-        real *kept = s->states ? (real *)s->states + t * s->states_row + first : NULL;
-        for (int j = 0; kept && j < units; j += ROW_STEP) PREFETCH_TO_WRITE(kept + j);
-        add_up(w, u, last, first, first + units, r->drive);
-        reservoir_step(w, (int)t & 1, 1, &drive, r->x[t & 1], x, 0, from, to);
-        if (kept) memcpy(kept, x + first, (size_t)units * sizeof(real));
-        if (s->Wout) {           /* one part alone */
-            real *y = (real *)s->out + t * s->outputs;
-            read_out(s, D, H, u, x, y);
-            last = y;
-        }
-        if (K && s->y) last = (const real *)s->y + t * K;
-        if (r->parts > 1) {
-            int polls = 0;
-            WRITE(&r->done[part].steps, t + 1);
-            for (int p = 0; p < r->parts; p++) {
-                while (READ(&r->done[p].steps) < t + 1) if (++polls > 10000) yield();
-            }
-        }
-    }
-    if (part == 0 && last != s->last) memcpy(s->last, last, (size_t)s->outputs * sizeof(real));
+    const int first = from * STRIP, units = least(to * STRIP, w->H) - first;
+    const real *drive = r->drive;
+    real *kept = s->states ? (real *)s->states + r->t * s->states_row + first : NULL;
+    for (int j = 0; kept && j < units; j += ROW_STEP) PREFETCH_TO_WRITE(kept + j);
+    add_up(w, step_input(r), r->last, first, first + units, r->drive);
+    reservoir_step(w, t, 1, &drive, r->x[t], r->x[!t], 0, from, to);
+    if (kept) memcpy(kept, r->x[!t] + first, (size_t)units * sizeof(real));
 }
 
 static int64_t series_work(const reservoir *w) { return 3 * (int64_t)state_row(w->H); }
@@ -225,11 +213,21 @@ static void run_series(const reservoir *w, fastrnn_team *team, fastrnn_series *s
     const control before = flush_subnormals();
     const int row = state_row(w->H);
     real *work = s->work;
-    driven r = {w, s, {work, work + row}, work + 2 * row, s->parts, {{0}}};
+    const int panels = (w->H + STRIP - 1) / STRIP;
+    driven r = {.w = w, .s = s, .x = {work, work + row}, .drive = work + 2 * row, .last = s->last,
+                .parts = least(panels, workers(team))};
     memcpy(r.x[0], s->state, (size_t)w->H * sizeof(real));
     repeat_first(w->H, r.x[0]);
-    share_out(team, drive_part, &r, r.parts);
+    for (; r.t < s->T; r.t++) {
+        share_out(team, drive_part, &r, r.parts);
+        if (s->Wout) {
+            real *y = (real *)s->out + r.t * s->outputs;
+            read_out(s, w->D, w->H, step_input(&r), r.x[(r.t + 1) & 1], y);
+            r.last = y;
+        }
+        if (w->K && s->y) r.last = (const real *)s->y + r.t * w->K;
+    }
+    if (r.last != s->last) memcpy(s->last, r.last, (size_t)s->outputs * sizeof(real));
     memcpy(s->state, r.x[s->T & 1], (size_t)w->H * sizeof(real));
-    dismiss(team);
     restore(before);
 }

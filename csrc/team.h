@@ -1,84 +1,50 @@
-/* team.h - threads that share the jobs of an update.
+/* team.h - the threads of a call into the kernels, which share its jobs.
  *
- * They are the caller's: each enters help() and stays until the leader dismisses the team. Between
- * jobs a helper waits for microseconds, so it polls rather than sleeps; where other threads want
- * its core it yields. The leader waits for jobs, not for helpers: one that has lost its core to
- * another program while it waited for work delays nobody. */
+ * Beside the caller they are helpers out of the process's one pool (team.c), which come when there
+ * are jobs and may help another call in between. The caller does all jobs that nobody else has
+ * begun, so no call needs a helper, and no job may wait for another. */
 #pragma once
 
 #include "fastrnn.h"
 #include "real.h"
 
-#if defined(__GNUC__)
-#define READ(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define WRITE(p, x) __atomic_store_n(p, x, __ATOMIC_RELEASE)
-#define ADD(p, x) __atomic_fetch_add(p, x, __ATOMIC_ACQ_REL)
-#else                            /* no helpers: fastrnn_team.helpers stays 0 */
-#define READ(p) (*(p))
-#define WRITE(p, x) (*(p) = (x))
-#define ADD(p, x) ((*(p) += (x)) - (x))
-#endif
+enum { MOST_THREADS = 48 };      /* of a call */
 
-#if defined(_WIN32)
-static void yield(void) {}
-#else
-#include <sched.h>
-static void yield(void) { sched_yield(); }
-#endif
+/* A place of a thread in a call: the jobs of the round that are its own to begin with, from the
+ * first to the end << 32. One word, so that a job that is taken belongs to the round in which it
+ * was found. In each round a place has the same jobs, whose data may still be in its cache. */
+typedef struct {
+    uint64_t jobs;
+    char apart[120];             /* nothing that other threads write is near */
+} team_place;
 
-/* Waits a moment, before the next of a row of polls. */
-static void wait_a_moment(int *polls) {
-#if defined(__GNUC__) && defined(__SSE2__)
-    __builtin_ia32_pause();
-#endif
-    if (++*polls > 1000) yield();
-}
+struct fastrnn_team {
+    uint64_t taken;              /* bits of the places where a thread is, then `threads` while the
+                                  * call lasts; 0: free for another call */
+    int threads;
+    int caller_sleeps;
+    void (*job)(void *context, int index);
+    void *context;
+    char apart[96];
+    uint32_t left;               /* jobs of this round that are not finished */
+    char apart2[124];
+    team_place places[MOST_THREADS];
+};
 
-/* The next job to do, or -1. The ticket is the jobs of the round << 32, plus those given away: one
- * word, so that a job that is taken belongs to the round whose number of jobs was read. */
-static int take(fastrnn_team *team) {
-    uint64_t ticket = READ(&team->ticket);
-    if ((uint32_t)ticket < ticket >> 32) ticket = ADD(&team->ticket, 1);
-    return (uint32_t)ticket < ticket >> 32 ? (int)(uint32_t)ticket : -1;
-}
+/* How many threads a call has, to cut its work into as many parts; not for what is computed. */
+INLINE int workers(const fastrnn_team *team) { return team ? team->threads : 1; }
 
-static void do_jobs(fastrnn_team *team) {
-    int index;
-    while ((index = take(team)) >= 0) {
-        team->job(team->context, index);
-        ADD(&team->done, 1);
-    }
-}
+fastrnn_team *fastrnn_gather(int threads);       /* these are explained in fastrnn.h */
+void fastrnn_part(fastrnn_team *team);
+int fastrnn_helpers(void);
+void fastrnn_end_helpers(void);
+void fastrnn_forget_helpers(void);
+
+void fastrnn_share_out(fastrnn_team *team, void (*job)(void *, int), void *context, int count);
 
 /* job(context, 0), ..., job(context, count - 1), in any order and some at the same time. Helpers
  * flush subnormals; the caller does so before. */
-static void share_out(fastrnn_team *team, void (*job)(void *, int), void *context, int count) {
-    if (!team || team->helpers < 1 || count < 2) {
-        for (int i = 0; i < count; i++) job(context, i);
-        return;
-    }
-    int polls = 0;
-    team->job = job;
-    team->context = context;
-    team->done = 0;
-    WRITE(&team->ticket, (uint64_t)count << 32);
-    do_jobs(team);
-    while (READ(&team->done) < count) wait_a_moment(&polls);
+INLINE void share_out(fastrnn_team *team, void (*job)(void *, int), void *context, int count) {
+    if (team && count > 1) fastrnn_share_out(team, job, context, count);
+    else for (int i = 0; i < count; i++) job(context, i);
 }
-
-static void help(fastrnn_team *team) {
-    const control before = flush_subnormals();
-    int polls = 0;
-    while (!READ(&team->dismissed)) {
-        const uint64_t ticket = READ(&team->ticket);
-        if ((uint32_t)ticket < ticket >> 32) {
-            do_jobs(team);
-            polls = 0;
-        } else {
-            wait_a_moment(&polls);
-        }
-    }
-    restore(before);
-}
-
-static void dismiss(fastrnn_team *team) { WRITE(&team->dismissed, 1); }

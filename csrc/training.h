@@ -190,7 +190,6 @@ static void next_losses(training *t) {
     u.in = read_batch(t, 0);
     pack_weights(&u);
     unroll_slices(&u);
-    dismiss(t->team);
     restore(before);
 }
 
@@ -228,7 +227,6 @@ static int64_t run(training *t, int64_t updates) {
     }
     if (!t->starts) state_out(&u, 0, t->state);
     else memset(t->state, 0, (size_t)net->N * state_size(net) * sizeof(real));  /* not carried */
-    dismiss(t->team);
     restore(before);
     return done;
 }

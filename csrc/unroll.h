@@ -469,7 +469,7 @@ static void unroll_slice(void *context, int slice) {
 static void unroll_slices(const unrolled *u) {
     layer layers[MOST_SHARED];
     crew c = {.u = u, .slices = u->at->slices, .team = u->team, .layers = layers,
-              .parts = parts_of(u->net, u->team ? u->team->helpers + 1 : 1)};
+              .parts = parts_of(u->net, workers(u->team))};
     if (c.parts > 1) go_through(&c);
     else share_out(u->team, unroll_slice, (void *)u, u->at->slices);
 }
@@ -564,7 +564,6 @@ static void unroll(const network *net, fastrnn_team *team, const void *params, v
     unroll_slices(&u);
     if (grads) add_chunks(&u);
     state_out(&u, batch->T, state);
-    dismiss(team);
     restore(before);
 }
 
@@ -578,6 +577,5 @@ static void backward(const network *net, fastrnn_team *team, const void *params,
     pack_weights(&u);
     unroll_slices(&u);
     add_chunks(&u);
-    dismiss(team);
     restore(before);
 }

@@ -53,7 +53,6 @@ GEMM(gemm_double, double)
 
 static const fastrnn_kernels *table;
 static int bytes;                                    /* of a real */
-static fastrnn_team team;                            /* nobody but the caller */
 static fastrnn_network net;
 static void *work;
 
@@ -104,7 +103,7 @@ static void unroll(void) {
     double *losses = new(predictions * 8);
     uint8_t *right = new(predictions);
     void *grads = new((int64_t)net.size * bytes);
-    table->unroll(&net, &team, params, grads, work, &batch, state, losses, right, NULL, NULL);
+    table->unroll(&net, NULL, params, grads, work, &batch, state, losses, right, NULL, NULL);
     give(losses, predictions * 8);
     give(right, predictions);
     give(grads, (int64_t)net.size * bytes);
@@ -123,8 +122,8 @@ static void backward(void) {
     const int64_t outputs = taken;
     void *dstate = take();
     const int64_t states = taken;
-    table->unroll(&net, &team, params, NULL, work, &batch, state, NULL, NULL, out, NULL);
-    table->backward(&net, &team, params, work, net.T, dout, dx, dstate, grads);
+    table->unroll(&net, NULL, params, NULL, work, &batch, state, NULL, NULL, out, NULL);
+    table->backward(&net, NULL, params, work, net.T, dout, dx, dstate, grads);
     give(out, outputs);
     give(state, states);
     give(dx, inputs);
@@ -139,7 +138,7 @@ static void run(void) {
     fastrnn_optimizer rule = {kind[0], numbers[0], numbers[1], numbers[2], kind[1], numbers[3],
                               numbers[4], numbers[5]};
     fastrnn_training t = {
-        .net = &net, .optimizer = &rule, .team = &team, .work = work, .id_bytes = 2,
+        .net = &net, .optimizer = &rule, .team = NULL, .work = work, .id_bytes = 2,
         .grads = new(block), .memory = new(block), .memory2 = new(block), .best = new(block),
         .window = new((2 * rows + 2 * net.V) * 4), .marks = new(rows), .losses = new(rows * 8),
         .norms = new((net.size / FASTRNN_CHUNK + 2) * 8), .best_every = 100, .most_loss = 1e300,
@@ -178,7 +177,7 @@ static void sample(void) {
 static void series(void) {
     fastrnn_reservoir r = {0};
     take_reservoir(&r);
-    fastrnn_series s = {.parts = 1, .states_row = r.H};
+    fastrnn_series s = {.states_row = r.H};
     s.u = take();
     s.T = taken / bytes / r.D;
     s.state = take(), s.last = take();
@@ -186,7 +185,7 @@ static void series(void) {
     s.Wout = take();
     s.states = new(s.T * r.H * bytes), s.out = new(s.T * s.outputs * bytes);
     s.work = new(table->series_work(&r) * bytes);
-    table->run_series(&r, &team, &s);
+    table->run_series(&r, NULL, &s);
     give(s.states, s.T * r.H * bytes);
     give(s.out, s.T * s.outputs * bytes);
 }

@@ -75,8 +75,9 @@ def built(place, compiler):
                 f"{precision}.o", "-c", ROOT / "csrc/kernels.c", '-DFASTRNN_ISA="baseline"',
                 f"-DFASTRNN_TABLE=fastrnn_baseline_{precision}", *macros)
                 for precision, macros in PRECISIONS.items()]
-            compile_to("linking", *bodies, ROOT / "csrc/dispatch.c",
-                       Path(__file__).with_name("driver.c"), "-lm").rename(place / "driver")
+            others = (ROOT / "csrc/dispatch.c", ROOT / "csrc/team.c",
+                      Path(__file__).with_name("driver.c"))
+            compile_to("linking", *bodies, *others, "-lm", "-pthread").rename(place / "driver")
     return place / "driver"
 
 

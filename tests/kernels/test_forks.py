@@ -10,7 +10,7 @@ import pytest
 from test_threads import in_a_process, start
 
 from fastrnn.kernels import blas
-from fastrnn.kernels.team import no_fork
+from fastrnn.kernels.team import end_helpers, helpers, no_fork
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 
@@ -144,6 +144,26 @@ def test_a_fork_waits_for_other_threads_alone():
     for thread in threads:
         thread.join()
     assert sorted(times) == ["came", "left"]
+
+
+def test_the_child_starts_a_pool_of_its_own():
+    """And the parent's helpers have ended before the fork."""
+    end_helpers()
+    run, other = (start("lstm", 65, threads=3) for _ in range(2))
+    run.run(5)
+    assert helpers() == 2
+
+    def work():
+        assert helpers() == 0
+        run.run(5)
+        assert helpers() == 2
+        assert in_a_child(lambda: run.run(5)) == 0
+
+    assert in_a_child(work) == 0
+    assert helpers() == 0
+    for one in (run, other, other):
+        one.run(5)
+    assert helpers() == 2 and run.everything() == other.everything()
 
 
 def test_two_threads_fork():

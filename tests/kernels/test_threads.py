@@ -1,4 +1,4 @@
-"""Threads: the same bits for any number of them, none left behind. And: the update loop allocates
+"""Threads: the same bits for any number of them, one pool for all. And: the update loop allocates
 nothing."""
 import functools
 import itertools
@@ -22,6 +22,7 @@ import fastrnn
 from fastrnn import nn, optim
 from fastrnn.data.source import time_major
 from fastrnn.kernels.blas import cores
+from fastrnn.kernels.team import end_helpers, helpers
 
 THREADS = (1, 2, 3)
 BATCHES = (1, 2, 7, 8, 9, 50, 65, 130)  # one slice, two and more
@@ -36,6 +37,16 @@ def in_a_process(script, seconds=300, **environment):
                           timeout=seconds, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def build(source, path, *flags, input=None):
+    """Compile a C program, from standard input where the source is "-"."""
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if not compiler:
+        pytest.skip("needs a C compiler")
+    done = subprocess.run([compiler, "-O1", *flags, "-x", "c", source, "-o", path],
+                          input=input, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
 
 
 # ---- the same bits ----
@@ -452,43 +463,33 @@ def test_a_handler_of_a_signal_may_use_the_model():
     assert in_a_process(SIGNALS).split() == ["True"]
 
 
-# ---- helpers come and go ----
+# ---- the pool of helpers ----
 
-def helpers():
-    return [thread for thread in threading.enumerate() if thread.name == "fastrnn"]
+def os_threads():
+    """How many threads the process has, where Linux tells it."""
+    tasks = Path("/proc/self/task")
+    return len([*tasks.iterdir()]) if tasks.exists() else helpers()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("N", "threads"), [
-    (1, 2), (7, 3), (9, 1), (9, 2), (9, 3), (65, 3), (65, 19), (130, 4)])
-def test_helpers_leave_with_their_flags_as_they_were(isa, monkeypatch, dtype, N, threads):
-    """As many as have something to do; subnormal numbers work again in each before it ends, and
-    none is there afterwards. Python's own threads are watched, in which they run."""
+def test_the_pool_has_the_helpers_that_were_needed(isa, dtype):
+    """As many as had something to do, and no more later; the caller's flags are as they were."""
     from test_kernels import subnormals_live
 
-    seen = []
-
-    class Watched(threading.Thread):
-        def run(self):
-            before = subnormals_live()
-            super().run()
-            seen.append((self.name, before, subnormals_live()))
-
-    monkeypatch.setattr(threading, "Thread", Watched)
-    model = random_model("lstm", dtype, 12, 17)
-    network, window = network_of(model, 4, N), random_window(model, 4, N)
-    unroll(model, network, *window, threads=threads)
-    count = min(threads, len(network.slices)) - 1
-    assert count > 0 or N < 8 or threads == 1
-    assert seen == [("fastrnn", True, True)] * count
-    assert not helpers() and subnormals_live()
-    run = Run(model, np.random.default_rng(0).integers(0, 12, 20 * N), N=N, threads=threads)
-    run.run(6)
-    assert seen == [("fastrnn", True, True)] * 2 * count
+    end_helpers()
+    before, most, model = os_threads(), 0, random_model("lstm", dtype, 12, 17)
+    for N, threads in [(1, 2), (7, 3), (9, 1), (9, 2), (65, 3), (65, 19), (130, 4), (9, 2)]:
+        network, window = network_of(model, 4, N), random_window(model, 4, N)
+        unroll(model, network, *window, threads=threads)
+        most = max(most, min(threads, len(network.slices)) - 1)
+        run = Run(model, np.random.default_rng(0).integers(0, 12, 20 * N), N=N, threads=threads)
+        run.run(6)
+        assert helpers() == os_threads() - before == most and subnormals_live()
+    assert most > 1
     model.block[:] = np.nan
     assert len(run.run(6)[0]) == 0  # also where the run ends early
-    assert seen == [("fastrnn", True, True)] * 3 * count
-    assert not helpers() and subnormals_live()
+    end_helpers()
+    assert helpers() == 0 and os_threads() == before and subnormals_live()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -505,64 +506,115 @@ def test_subnormals_are_zero_in_helpers(isa, dtype):
         assert not moved.any()
 
 
-def test_a_system_without_more_threads(monkeypatch):
-    """Then fewer do the work."""
-    class Scarce(threading.Thread):
-        left = 0
+@pytest.mark.parametrize("flags", ["", "-U__linux__"], ids=["here", "elsewhere"])
+def test_many_calls_share_the_pool(tmp_path, flags):
+    """Each job is done once, in no more threads than its call has; however the threads wait."""
+    program = tmp_path / "pool"
+    build(Path(__file__).with_name("pool.c"), program, "-pthread", *flags.split())
+    for calls, rounds, threads in ((1, 2000, 2), (8, 500, 5), (40, 100, 16), (2, 2000, 3)):
+        done = subprocess.run([program, *map(str, (calls, rounds, threads))], text=True,
+                              capture_output=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout) == threads - 1
 
-        def start(self):
-            if not Scarce.left:
-                raise RuntimeError("can't start new thread")
-            Scarce.left -= 1
-            super().start()
 
-    monkeypatch.setattr(threading, "Thread", Scarce)
-    for Scarce.left in (0, 1):
-        run = start("lstm", 130, threads=5)
+def test_eight_threads_of_python_share_the_pool():
+    def work(i):
+        kind, N = KINDS[i % len(KINDS)], (9, 65)[i % 2]
+        run = start(kind, N, threads=(16, 2)[i % 2])
         loss, smooth = run.run(25)
-        assert Scarce.left == 0
-        assert (loss.tobytes(), smooth.tobytes(), run.everything()) == alone("lstm", 130, "float64")
-    assert not helpers()
+        return (loss.tobytes(), smooth.tobytes(), run.everything()) == alone(kind, N, "float64")
+
+    assert all(in_threads(8, work))
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_more_threads_than_cores_give_the_same_bits(kind):
+    run = start(kind, 130, threads=16)
+    loss, smooth = run.run(25)
+    assert (loss.tobytes(), smooth.tobytes(), run.everything()) == alone(kind, 130, "float64")
+
+
+SCARCE = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+
+int threads_left = 1000;
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *x) {
+    int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    *(void **)&create = dlsym(RTLD_NEXT, "pthread_create");
+    return threads_left-- > 0 ? create(thread, how, run, x) : EAGAIN;
+}
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs LD_PRELOAD")
+def test_a_system_without_more_threads(tmp_path):
+    """Then fewer do the work, and as soon as it has some, more."""
+    library = tmp_path / "scarce.so"
+    build("-", library, "-shared", "-fPIC", "-ldl", input=SCARCE)
+    assert in_a_process("""
+import ctypes
+from test_threads import *
+threads_left = ctypes.c_int.in_dll(ctypes.CDLL(None), "threads_left")
+expected = alone("lstm", 130, "float64")
+for threads_left.value in (0, 1, 1000):
+    run = start("lstm", 130, threads=3)
+    loss, smooth = run.run(25)
+    print(helpers(), (loss.tobytes(), smooth.tobytes(), run.everything()) == expected)
+""", LD_PRELOAD=str(library)).split() == ["0", "True", "1", "True", "2", "True"]
 
 
 CTRL_C = """
 import signal
-import time
 from test_threads import *
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 model = random_model("lstm", "float32", 12, 40)
 network, window = network_of(model, 10, 65), random_window(model, 10, 65)
-expected = unroll(model, network, *window)[0]
+expected, interrupted = unroll(model, network, *window)[0], 0
 rng = np.random.default_rng(0)
-where = {"start": 0, "join": 0, "elsewhere": 0}
 for _ in range(100):
     try:
         signal.setitimer(signal.ITIMER_REAL, 1e-6 + rng.uniform(0, 4e-3))
         for _ in range(100):  # Python loses an interrupt that falls into a callback of its own
             unroll(model, network, *window, threads=3)
-    except KeyboardInterrupt as error:
-        names = []
-        trace = error.__traceback__
-        while trace:
-            names.append(trace.tb_frame.f_code.co_name)
-            trace = trace.tb_next
-        where["start" if "start" in names else "join" if "join" in names else "elsewhere"] += 1
-    for _ in range(1000):  # they have been dismissed, and end by themselves
-        if not any(thread.is_alive() for thread in helpers()):
-            break
-        time.sleep(0.01)
-    else:
-        raise SystemExit(f"{helpers()} are left after {names}")
+            if not rng.integers(3):
+                end_helpers()
+    except KeyboardInterrupt:
+        interrupted += 1
 assert np.array_equal(unroll(model, network, *window, threads=3)[0], expected)
-print(where)
+print(interrupted > 50, helpers())
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no interval timer")
-def test_ctrl_c_leaves_no_thread_behind():
+def test_ctrl_c_leaves_the_pool_whole():
     """At any point: while helpers start, while they work, while they end."""
-    where = in_a_process(CTRL_C)
-    assert "'start': 0" not in where and "'join': 0" not in where, where
+    assert in_a_process(CTRL_C).split() == ["True", "2"]
+
+
+ENDS = """
+from test_threads import *
+one = start("lstm", 65, threads=3)
+one.run(25)
+assert helpers() == 2
+{last}
+"""
+
+
+@pytest.mark.parametrize("last", [
+    "pass", "sys.exit()", "os._exit(0)", "end_helpers(), end_helpers()",
+    "threading.Thread(target=lambda: [one.run(5) for _ in range(10**6)], daemon=True).start()",
+    "import atexit; atexit.register(lambda: one.run(25))",  # after the pool's own end, too
+    "atexit = __import__('atexit'); atexit.unregister(end_helpers)",
+    "import multiprocessing as m; p = m.Process(target=one.run, args=(25,)); p.start(); p.join()\n"
+    "assert p.exitcode == 0"])
+def test_a_process_ends(last):
+    """Whatever its helpers do at that moment."""
+    in_a_process(ENDS.format(last=last), 60)
 
 
 # ---- nothing is allocated in the loop ----
@@ -628,15 +680,12 @@ print(*(min(c) for c in counts.values()))
 @pytest.fixture(scope="module")
 def counter(tmp_path_factory):
     """A library that counts how often memory is asked for."""
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if platform.libc_ver()[0] != "glibc" or not compiler:
-        pytest.skip("needs a C compiler and glibc, whose malloc can be replaced")
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("needs glibc, whose malloc can be replaced")
     if "-fsanitize=" in fastrnn.build_info()["compiler"]:
         pytest.skip("the sanitizers have a malloc of their own")
     path = tmp_path_factory.mktemp("counter") / "counter.so"
-    done = subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-w", "-x", "c", "-", "-o", path],
-                          input=COUNTER, text=True, capture_output=True)
-    assert done.returncode == 0, done.stderr
+    build("-", path, "-shared", "-fPIC", "-O1", "-w", input=COUNTER)
     return path
 
 

@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_threads import build
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
 SUPPRESSIONS = Path(__file__).with_name("thread_sanitizer.supp")
 # not those in processes of their own, nor hundreds of the same bits
 CHOSEN = ("several_threads or take_turns or run_and_save or drawn_from or one_workspace "
-          "or other_threads_of_python or number_of_threads or a_trainer_gives or helpers "
+          "or threads_of_python or number_of_threads or a_trainer_gives or helpers "
           "or more_threads or (training_gives_the_same_bits and 65)")
 
 # Two networks without a common lock write one block of parameters.
@@ -90,3 +91,16 @@ def test_no_race(library, built, tmp_path, file, tests):
     print(out.splitlines()[-1])
     assert code == 0, out
     assert not reports, "\n".join(reports[:3])
+
+
+@pytest.mark.parametrize("flags", ["", "-U__linux__"], ids=["here", "elsewhere"])
+def test_no_race_in_the_pool(library, tmp_path, flags):
+    program = tmp_path / "pool"
+    build(TESTS / "kernels" / "pool.c", program, "-pthread", "-g", "-fsanitize=thread",
+          *flags.split())
+    still = ["setarch", "-R"] if shutil.which("setarch") else []
+    for arguments in (("2", "20000", "3"), ("8", "5000", "5"), ("40", "1000", "16")):
+        done = subprocess.run([*still, program, *arguments], capture_output=True, text=True)
+        if "unexpected memory mapping" in done.stderr:
+            pytest.skip("libtsan does not run on this kernel")
+        assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ cdef extern from "numpy/random/bitgen.h":
 
 cdef extern from "fastrnn.h" nogil:
     enum:
-        FASTRNN_MOST_LAYERS, FASTRNN_MOST_TENSORS, FASTRNN_MOST_PARTS
+        FASTRNN_MOST_LAYERS, FASTRNN_MOST_TENSORS
         FASTRNN_CHUNK, FASTRNN_RUN, FASTRNN_STRIP
 
     ctypedef void (*fastrnn_gemm)(int, int, int, int, int, const void *, int, const void *, int,
@@ -35,7 +35,7 @@ cdef extern from "fastrnn.h" nogil:
         address first, at, strips, Win, Wfb, b
     ctypedef struct fastrnn_series:
         int64_t T, states_row
-        int outputs, parts
+        int outputs
         address u, y, Wout, state, last, states, out, work
 
     ctypedef struct fastrnn_layer:
@@ -51,7 +51,7 @@ cdef extern from "fastrnn.h" nogil:
         address inputs, x, targets, y, lengths, labels, mask, weights, units
 
     ctypedef struct fastrnn_team:
-        int helpers
+        pass
     ctypedef struct fastrnn_optimizer:
         int kind, epsilon_inside
         double decay, decay2, epsilon, weight_decay, clip_norm, clip_value
@@ -94,8 +94,11 @@ cdef extern from "fastrnn.h" nogil:
         void (*run_series)(fastrnn_reservoir *, fastrnn_team *, fastrnn_series *) noexcept nogil
         void (*step)(fastrnn_optimizer *, int64_t, double, double, int64_t, address, address,
                      address, address) noexcept nogil
-        void (*help)(fastrnn_team *) noexcept nogil
-        void (*dismiss)(fastrnn_team *) noexcept nogil
+        fastrnn_team *(*gather)(int) noexcept nogil
+        void (*part)(fastrnn_team *) noexcept nogil
+        int (*helpers)() noexcept nogil
+        void (*end_helpers)() noexcept nogil
+        void (*forget_helpers)() noexcept nogil
         void (*map)(int, int64_t, address, address) noexcept nogil
         int (*spin)(int64_t, address) noexcept nogil
 

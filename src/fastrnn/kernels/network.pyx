@@ -224,7 +224,7 @@ cdef class Network:
             y = data(out, self.dtype, rows * (net.K or net.H), "out")
         cdef Team team = Team(len(self.slices), threads)
         with NoFork(), self.lock, held(generators), team, nogil:
-            self.kernels.unroll(net, &team.team, p, g, self.workspace, &batch, h, each, hits, y,
+            self.kernels.unroll(net, team.team, p, g, self.workspace, &batch, h, each, hits, y,
                                 bits)
             self.forwarded = 0 if net.K else batch.T
         return losses
@@ -256,7 +256,7 @@ cdef class Network:
                 raise ValueError(f"there is no forward of {T} time steps to go back through")
             with nogil:
                 self.forwarded = 0
-                self.kernels.backward(&self.net, &team.team, p, self.workspace, T, dy, d, dh, g)
+                self.kernels.backward(&self.net, team.team, p, self.workspace, T, dy, d, dh, g)
         return dx
 
     def sample(self, params, state, ids, double temperature, uniforms, int top_k=0,

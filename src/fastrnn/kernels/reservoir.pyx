@@ -4,7 +4,7 @@ from libc.string cimport memset
 
 from fastrnn.kernels.border cimport data, padded, select
 from fastrnn.kernels.c cimport (
-    FASTRNN_MOST_PARTS, FASTRNN_STRIP, address, fastrnn_reservoir, fastrnn_series,
+    FASTRNN_STRIP, address, fastrnn_reservoir, fastrnn_series,
 )
 from fastrnn.kernels.team cimport NoFork, Team
 
@@ -45,7 +45,7 @@ cdef class Reservoir:
         cdef fastrnn_series s
         cdef fastrnn_reservoir *w = &self.w
         memset(&s, 0, sizeof(s))
-        s.T, s.outputs, s.parts = T, last.size, 1
+        s.T, s.outputs = T, last.size
         s.state = data(state, self.dtype, w.H, "state")
         s.last = data(last, self.dtype, s.outputs, "last")
         if u is not None:
@@ -70,8 +70,7 @@ cdef class Reservoir:
         work = aligned_zeros(self.kernels.series_work(w), self.dtype)
         s.work = data(work, self.dtype, work.size, "work")
         cdef int panels = (w.H + FASTRNN_STRIP - 1) // FASTRNN_STRIP
-        cdef Team team = Team(min(panels, FASTRNN_MOST_PARTS) if Wout is None else 1, threads)
+        cdef Team team = Team(panels, threads)
         with NoFork(), team, nogil:
-            s.parts = 1 + team.team.helpers
-            self.kernels.run_series(w, &team.team, &s)
+            self.kernels.run_series(w, team.team, &s)
         return out

@@ -1,9 +1,8 @@
-from fastrnn.kernels.c cimport fastrnn_kernels, fastrnn_team
+from fastrnn.kernels.c cimport fastrnn_team
 
 cdef class Team:
-    cdef fastrnn_team team
-    cdef const fastrnn_kernels *kernels
-    cdef list threads
+    cdef fastrnn_team *team
+    cdef int threads
 
 cdef class NoFork:
     pass

@@ -1,51 +1,46 @@
-"""Threads that help one call into the kernels, and forks of the process, which wait for such calls
-to end."""
+"""Threads for calls into the kernels, out of the one pool of this process (csrc/team.c), and forks,
+which wait for such calls to end."""
 from cpython.pythread cimport (
     WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_get_thread_ident,
     PyThread_release_lock, PyThread_type_lock,
 )
 from fastrnn.kernels.border cimport select
+from fastrnn.kernels.c cimport fastrnn_kernels
 
+import atexit
 import os
-import threading
 import time
 
 import numpy as np
 
+# what concerns the pool is the same in all variants
+cdef const fastrnn_kernels *kernels = select(np.float32, "baseline")
+
 
 cdef class Team:
-    """Threads that help one call into the kernels: a context, in which they wait for jobs until the
-    call, which dismisses them, ends."""
+    """The threads of one call into the kernels that has so many jobs at a time: a context."""
 
     def __init__(self, int jobs, int threads):
-        self.kernels = select(np.float32)    # help and dismiss do not depend on the dtype
-        self.team.helpers = max(1, min(threads, jobs)) - 1
-        self.threads = []
+        self.threads = min(threads, jobs)
 
     def __enter__(self):
-        try:
-            while len(self.threads) < self.team.helpers:
-                thread = threading.Thread(target=self.help, name="fastrnn", daemon=True)
-                thread.start()
-                self.threads.append(thread)
-        except RuntimeError:
-            # the system has no more threads, or Ctrl-C fell into start(), which looks the same from
-            # here: it is unknown which threads run, so none shall help
-            self.kernels.dismiss(&self.team)
-            self.team.helpers = 0
-        except BaseException:     # Ctrl-C: threads that wait must not wait for ever
-            self.kernels.dismiss(&self.team)
-            raise
+        self.team = kernels.gather(self.threads)
         return self
 
     def __exit__(self, *_):
-        self.kernels.dismiss(&self.team)    # again, or for the first time where an error came before
-        for thread in self.threads:
-            thread.join()
+        kernels.part(self.team)
 
-    def help(self):
-        with nogil:
-            self.kernels.help(&self.team)
+
+def helpers():
+    """How many threads the pool has."""
+    return kernels.helpers()
+
+
+@atexit.register
+def end_helpers():
+    """End the threads of the pool; the next call that needs some starts them anew."""
+    with nogil:
+        kernels.end_helpers()
 
 
 # A child process has only the thread that forked it: a lock that another thread held at that moment,
@@ -88,6 +83,7 @@ def _before_fork():
     while inside and me not in inside:
         with nogil:     # Ctrl-C waits too: an exception in here would be lost
             PyThread_acquire_lock(left, WAIT_LOCK)
+    end_helpers()
 
 
 def _after_fork():
@@ -100,6 +96,7 @@ def _in_child():
     me = PyThread_get_thread_ident()
     for thread in [thread for thread in inside if thread != me]:
         del inside[thread]
+    kernels.forget_helpers()
 
 
 PyThread_acquire_lock(left, WAIT_LOCK)

@@ -170,7 +170,7 @@ cdef class Training:
         cdef Team team = Team(len(self.network.slices), self.threads)
         with NoFork(), self.network.lock, held(self.generators), team:
             # from here to the end of the call nothing of Python runs, no handler of a signal either
-            self.t.rates, self.t.loss, self.t.smooth, self.t.team = r, each, smoothed, &team.team
+            self.t.rates, self.t.loss, self.t.smooth, self.t.team = r, each, smoothed, team.team
             self.t.starts, self.t.lengths, self.t.labels = rows[0], rows[1], rows[2]
             with nogil:
                 done = self.network.kernels.run(&self.t, updates)
@@ -185,7 +185,7 @@ cdef class Training:
         self.rows(1, starts, lengths, labels, rows)
         with NoFork(), self.network.lock, team:
             self.t.starts, self.t.lengths, self.t.labels = rows[0], rows[1], rows[2]
-            self.t.team = &team.team
+            self.t.team = team.team
             self.losses[:] = 0      # and it stays 0 where nothing is predicted
             with nogil:
                 self.network.kernels.next_losses(&self.t)

@@ -1,0 +1,259 @@
+/* team.c - the pool of threads of this process, which help all calls into the kernels. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE              /* for syscall() and signals, in strict C99 */
+#endif
+#include "real.h"
+#include "team.h"
+
+#if defined(__GNUC__) && !defined(_WIN32)
+#include <pthread.h>
+#include <signal.h>
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#define READ(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
+#define WRITE(p, x) __atomic_store_n(p, x, __ATOMIC_SEQ_CST)
+#define PUBLISH(p, x) __atomic_store_n(p, x, __ATOMIC_RELEASE)
+#define ADD(p, x) __atomic_add_fetch(p, x, __ATOMIC_SEQ_CST)
+#define SWAP(p, old, new) \
+    __atomic_compare_exchange_n(p, old, new, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+
+/* Polls before a thread sleeps: some 10 microseconds where a pause takes 140 cycles. */
+enum { POLLS = 200, MOST_CALLS = 32 };
+
+static struct {
+    fastrnn_team calls[MOST_CALLS];
+    uint32_t bell;               /* rises with each round and each end of a call */
+    uint32_t sleepers;           /* helpers that wait for the bell, or are about to */
+    int ending;
+    int helpers;                 /* that have been started; with `thread` under the lock */
+    pthread_t thread[MOST_THREADS];
+} pool __attribute__((aligned(128)));
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void pause_a_moment(void) {
+#if defined(__SSE2__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
+
+/* ---- sleep while *word == value; wake the threads that do ---- */
+
+#if defined(SYS_futex)
+static void sleep_while(uint32_t *word, uint32_t value) {
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+static void wake(uint32_t *word, int count) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+}
+#else
+static pthread_mutex_t asleep = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t woken = PTHREAD_COND_INITIALIZER;
+static void sleep_while(uint32_t *word, uint32_t value) {
+    pthread_mutex_lock(&asleep);
+    while (READ(word) == value) pthread_cond_wait(&woken, &asleep);
+    pthread_mutex_unlock(&asleep);
+}
+static void wake(uint32_t *word, int count) {
+    (void)word, (void)count;
+    pthread_mutex_lock(&asleep);
+    pthread_cond_broadcast(&woken);
+    pthread_mutex_unlock(&asleep);
+}
+#endif
+
+/* A helper reads the bell, looks for jobs, counts itself a sleeper and sleeps while the bell is what
+ * it read. Who has jobs lays them out, rings, and reads the number of sleepers. Either the helper
+ * has read the bell after that ring: then it found the jobs. Or before: then it does not fall
+ * asleep after the ring, and if it did before it, it had been counted before, so it is woken. */
+static void ring(void) { ADD(&pool.bell, 1); }
+static void wake_helpers(int count) {
+    if (count > 0 && READ(&pool.sleepers)) wake(&pool.bell, count);
+}
+
+/* ---- jobs ---- */
+
+#define THREADS_BIT 48           /* of `taken`: from here on, the threads of the call */
+static uint64_t places(uint64_t taken) { return taken & ((1ull << THREADS_BIT) - 1); }
+
+/* A job for the thread in a place: the first of its own, or else the last of another's; or -1. */
+static int take(fastrnn_team *team, int place) {
+    for (int i = 0; i < team->threads; i++) {
+        uint64_t *jobs = &team->places[(place + i) % team->threads].jobs, some = READ(jobs);
+        for (;;) {
+            const uint32_t first = (uint32_t)some, end = some >> 32;
+            if (first >= end) break;
+            if (SWAP(jobs, &some, i ? some - (1ull << 32) : some + 1)) {
+                return (int)(i ? end - 1 : first);
+            }
+        }
+    }
+    return -1;
+}
+
+/* Whether there was a job for this thread, which then has done all that it got. */
+static int do_jobs(fastrnn_team *team, int place) {
+    int index, any = 0;
+    for (; (index = take(team, place)) >= 0; any = 1) {
+        team->job(team->context, index);
+        if (ADD(&team->left, -1) == 0 && READ(&team->caller_sleeps)) wake(&team->left, 1);
+    }
+    return any;
+}
+
+void fastrnn_share_out(fastrnn_team *team, void (*job)(void *, int), void *context, int count) {
+    const int threads = team->threads, each = count / threads, longer = count % threads;
+    team->job = job;
+    team->context = context;
+    WRITE(&team->left, (uint32_t)count);
+    for (int i = 0, first = 0, end; i < threads; i++, first = end) {
+        end = first + each + (i < longer);
+        PUBLISH(&team->places[i].jobs, (uint64_t)end << 32 | (uint32_t)first);
+    }
+    ring();
+    wake_helpers(least(count, threads) - __builtin_popcountll(places(READ(&team->taken))));
+    do_jobs(team, 0);
+    uint32_t left;
+    for (int polls = 0; (left = READ(&team->left)); pause_a_moment()) {
+        if (++polls < POLLS) continue;
+        /* who finishes the last job changes `left` and then reads this, so as for the bell */
+        WRITE(&team->caller_sleeps, 1);
+        sleep_while(&team->left, left);
+        WRITE(&team->caller_sleeps, 0);
+    }
+}
+
+/* ---- helpers ---- */
+
+/* Takes a free place in a call, `wish` if possible; returns it, or 0 where there is none. */
+static int enter(fastrnn_team *team, int wish) {
+    uint64_t taken = READ(&team->taken);
+    for (;;) {
+        const int threads = (int)(taken >> THREADS_BIT);
+        int place = wish < threads && !(taken >> wish & 1) ? wish : 1;
+        while (place < threads && taken >> place & 1) place++;
+        if (place >= threads) return 0;
+        if (SWAP(&team->taken, &taken, taken | 1ull << place)) return place;
+    }
+}
+
+static void leave(fastrnn_team *team, int place) {
+    __atomic_fetch_and(&team->taken, ~(1ull << place), __ATOMIC_SEQ_CST);
+}
+
+/* Whether there were jobs for this helper: in the call where it is, else in another, to which it
+ * then moves. */
+static int help_somebody(fastrnn_team **at, int *place) {
+    if (*at && do_jobs(*at, *place)) return 1;
+    if (*at && !(READ(&(*at)->taken) >> THREADS_BIT)) {       /* the call has ended */
+        leave(*at, *place);
+        *at = NULL;
+    }
+    for (fastrnn_team *team = pool.calls; team < pool.calls + MOST_CALLS; team++) {
+        if (team == *at || !READ(&team->left)) continue;
+        const int there = enter(team, *place);
+        if (!there) continue;
+        if (*at) leave(*at, *place);
+        *at = team;
+        *place = there;
+        if (do_jobs(team, there)) return 1;
+    }
+    return 0;
+}
+
+static void *help(void *first_place) {
+    fastrnn_team *at = NULL;
+    int place = (int)(intptr_t)first_place, polls = 0;
+    flush_subnormals();          /* a helper does nothing else */
+    for (;;) {
+        const uint32_t bell = READ(&pool.bell);
+        if (READ(&pool.ending)) break;
+        if (help_somebody(&at, &place)) polls = 0;
+        while (READ(&pool.bell) == bell && ++polls < POLLS) pause_a_moment();
+        if (polls < POLLS) continue;
+        if (at) leave(at, place);
+        at = NULL;
+        ADD(&pool.sleepers, 1);
+        sleep_while(&pool.bell, bell);
+        ADD(&pool.sleepers, -1);
+        polls = 0;
+    }
+    if (at) leave(at, place);
+    return NULL;
+}
+
+/* Starts helpers until there are `count`, or the system has no more threads. */
+static int start_helpers(int count) {
+    sigset_t ours, all;
+    pthread_mutex_lock(&lock);
+    sigfillset(&all);            /* signals are for the threads of Python, but for its faulthandler */
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    pthread_sigmask(SIG_SETMASK, &all, &ours);
+    while (pool.helpers < count && !pthread_create(&pool.thread[pool.helpers], NULL, help,
+                                                   (void *)(intptr_t)(pool.helpers + 1))) {
+        PUBLISH(&pool.helpers, pool.helpers + 1);
+    }
+    pthread_sigmask(SIG_SETMASK, &ours, NULL);
+    count = least(count, pool.helpers);
+    pthread_mutex_unlock(&lock);
+    return count;
+}
+
+fastrnn_team *fastrnn_gather(int threads) {
+    threads = least(threads, MOST_THREADS);
+    if (READ(&pool.helpers) < threads - 1) threads = 1 + start_helpers(threads - 1);
+    for (int i = 0; threads > 1 && i < MOST_CALLS; i++) {
+        fastrnn_team *team = &pool.calls[i];
+        uint64_t none = 0;
+        if (!SWAP(&team->taken, &none, 1)) continue;
+        team->threads = threads;
+        WRITE(&team->taken, (uint64_t)threads << THREADS_BIT | 1);
+        return team;
+    }
+    return NULL;
+}
+
+void fastrnn_part(fastrnn_team *team) {
+    if (!team) return;
+    __atomic_fetch_and(&team->taken, places(~1ull), __ATOMIC_SEQ_CST);
+    ring();                      /* helpers that are still there leave */
+}
+
+int fastrnn_helpers(void) { return READ(&pool.helpers); }
+
+void fastrnn_end_helpers(void) {
+    pthread_mutex_lock(&lock);
+    WRITE(&pool.ending, 1);
+    ring();
+    wake_helpers(MOST_THREADS);
+    for (int i = 0; i < pool.helpers; i++) pthread_join(pool.thread[i], NULL);
+    PUBLISH(&pool.helpers, 0);
+    WRITE(&pool.ending, 0);
+    pthread_mutex_unlock(&lock);
+}
+
+void fastrnn_forget_helpers(void) {
+    static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+    lock = unlocked;
+    memset(&pool, 0, sizeof(pool));
+}
+
+#else                            /* no helpers */
+
+void fastrnn_share_out(fastrnn_team *team, void (*job)(void *, int), void *context, int count) {
+    (void)team;
+    for (int i = 0; i < count; i++) job(context, i);
+}
+fastrnn_team *fastrnn_gather(int threads) { (void)threads; return NULL; }
+void fastrnn_part(fastrnn_team *team) { (void)team; }
+int fastrnn_helpers(void) { return 0; }
+void fastrnn_end_helpers(void) {}
+void fastrnn_forget_helpers(void) {}
+
+#endif
