@@ -14,6 +14,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
+from setuptools.modified import newer_group
 
 X86 = platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32"
 FLAGS = [] if sys.platform == "win32" else [
@@ -42,6 +43,7 @@ BFLOAT16_VARIANTS = {}
 if X86:
     BFLOAT16_VARIANTS["avx512_bf16"] = [*VARIANTS["avx512"], "-mavx512bw", "-mavx512bf16"]
     BFLOAT16_VARIANTS["amx"] = [*BFLOAT16_VARIANTS["avx512_bf16"], "-mamx-tile", "-mamx-bf16"]
+SOURCES = [str(path) for path in sorted(Path("csrc").rglob("*.[ch]"))]
 LINKED = "fastrnn.kernels.border"  # the one module that the C bodies are linked into
 BESIDE = ["csrc/dispatch.c", "csrc/team.c"]  # compiled once, not for each variant
 MODULES = ["border", "measure", "network", "optimizer", "reservoir", "team", "training"]
@@ -64,11 +66,16 @@ class BuildVariants(build_ext):
         super().build_extension(ext)
 
     def compile_body(self, isa, precision):
-        """The object files of csrc/kernels.c for one instruction set and precision."""
+        """The object files of csrc/kernels.c for one instruction set and precision, those of the
+        last build where no source has changed since."""
         table = f"fastrnn_{isa}_{precision}"
+        place = str(Path(self.build_temp) / table)
+        objects = self.compiler.object_filenames(["csrc/kernels.c"], output_dir=place)
+        if not self.force and not newer_group(["setup.py", *SOURCES], objects[0]):
+            return objects
         return self.compiler.compile(
             ["csrc/kernels.c"],
-            output_dir=str(Path(self.build_temp) / table),
+            output_dir=place,
             macros=[*PRECISIONS[precision], ("FASTRNN_ISA", f'"{isa}"'), ("FASTRNN_TABLE", table)],
             extra_postargs=FLAGS + (VARIANTS | BFLOAT16_VARIANTS)[isa],
         )
@@ -96,7 +103,7 @@ def extension(module):
         name,
         [f"src/fastrnn/kernels/{module}.pyx"] + BESIDE * (name == LINKED),
         include_dirs=["csrc", numpy.get_include()],
-        depends=[str(path) for path in sorted(Path("csrc").rglob("*.[ch]"))],
+        depends=SOURCES,
         define_macros=MACROS + ([("FASTRNN_X86_VARIANTS", None)] if X86 else []),
         extra_compile_args=[flag.replace("-O3", "-O2") for flag in FLAGS if flag != "-std=c99"],
         extra_link_args=LINK_FLAGS,

@@ -47,7 +47,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FLAGS = ["-std=c99", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-Wall",
          "-Wextra", "-Werror", "-I", ROOT / "csrc"]
 MACHINES = {  # compiler, and what runs its programs
-    "native": (["gcc"], []),
+    "native": (["gcc", "-O1"], []),
     "aarch64": (["aarch64-linux-gnu-gcc", "-static"], ["qemu-aarch64"]),
 }
 PRECISIONS = {"float32": [], "float64": ["-DFASTRNN_DOUBLE"],
@@ -62,7 +62,7 @@ def built(place, compiler):
     import fcntl
 
     def compile_to(name, *arguments):
-        done = subprocess.run([*compiler, *FLAGS, *arguments, "-o", place / name],
+        done = subprocess.run([compiler[0], *FLAGS, *compiler[1:], *arguments, "-o", place / name],
                               capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return place / name
