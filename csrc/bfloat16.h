@@ -140,15 +140,9 @@ static void turn(int rows, const real *x, int row, const tiles *of, real *A) {
 /* ---- products ---- */
 
 #ifdef AMX
-/* Tile registers: 0 to 3 sums, 4 and 5 rows, 6 and 7 columns; all of 16 rows of 64 bytes. Of tiles
- * of fewer rows the rest is multiplied too, whatever it holds, and not used. */
-static void configure_tiles(void) {
-    struct { uint8_t palette, start, none[14]; uint16_t bytes[16]; uint8_t rows[16]; } c = {0};
-    c.palette = 1;
-    for (int i = 0; i < 8; i++) c.bytes[i] = 64, c.rows[i] = 16;
-    _tile_loadconfig(&c);
-}
-
+/* Tile registers: 0 to 3 sums, 4 and 5 rows, 6 and 7 columns; all of 16 rows of 64 bytes, as walk()
+ * has configured them. Of tiles of fewer rows the rest is multiplied too, whatever it holds, and not
+ * used. */
 #define TILE_STEP (MOST_ROWS * PAIRS)        /* of A, a tile of a piece; of a panel too */
 /* What was written lies in memory: some compilers do not know that loads of tiles read it. */
 #define IN_MEMORY __asm__ volatile("" : : : "memory")
@@ -224,7 +218,6 @@ static void multiply_tiles(const tiles *w, int start, int end, int V, int more, 
                            const real *A, ptrdiff_t apart, const real *panel, group sum) {
     const int both = end - start > 1, stride = V * TILE_STEP;
     (void)w;
-    configure_tiles();
     if (!both && V == 4) four_vectors(more, pieces, A, panel, sum);
     for (int v = both || V != 4 ? 0 : V; v < V; v += 2) {
 #define TWO(both, width) two_vectors(both, width, v, more, pieces, A, apart, panel, stride, sum)
@@ -323,16 +316,29 @@ static void product(const tiles *w, int count, int K, const real *A, ptrdiff_t s
 
 /* ---- sums over all rows ---- */
 
+/* gradient() goes through so many rows at a time, whose transposes the second-level cache holds. */
+#define BLOCK_ROWS 1024
+
 /* Numbers of memory that gradient() needs for so many rows and factors that are M wide in all. */
 INLINE int64_t gradient_size(int64_t rows, int M) {
-    return round_up64(rows, DEEP) / 2 * (PANEL * LANES + M + 2 * MOST_ROWS);
+    const int64_t most = rows < BLOCK_ROWS ? rows : BLOCK_ROWS;
+    return round_up64(most, DEEP) / 2 * (PANEL * LANES + M + 2 * MOST_ROWS);
 }
 
-/* panel [pieces][U][PAIRS][LANES] <- a panel of d [rows][d_row]; total[u] = the sum of its rows,
- * and each picked row, where there are some, += its row of d. */
-static void lay_panel(int rows, int width, const real *d, int d_row, int column, int ldc,
-                    const picks *picked, real *panel, vec *total) {
-    const int U = vectors(width);
+/* The first `width` numbers of sum to c, or where `more` added to it. */
+INLINE void put_row(int more, real *c, vec *sum, int width) {
+    for (int j = 0; more && j < width; j += LANES) {
+        sum[j / LANES] += width - j < LANES ? load_part(c + j, width - j) : load(c + j);
+    }
+    store_row(c, sum, width);
+}
+
+/* panel [pieces][U][PAIRS][LANES] <- a panel of rows `first` to `end` of d [rows][d_row]; total[u] =
+ * the sum of its rows, and each picked row, where there are some, += its row of d. */
+static void lay_panel(int first, int end, int width, const real *d, int d_row, int column, int ldc,
+                      const picks *picked, real *panel, vec *total) {
+    const int U = vectors(width), rows = end - first;
+    d += (ptrdiff_t)first * d_row;
     for (int u = 0; u < U; u++) total[u] = all(0);
     for (int k = 0; k < round_up(rows, DEEP); k += 2, d += 2 * d_row) {
         real *to = panel + ((ptrdiff_t)k / DEEP * U * PAIRS + k % DEEP / 2) * LANES;
@@ -346,7 +352,25 @@ static void lay_panel(int rows, int width, const real *d, int d_row, int column,
             store(to + (ptrdiff_t)u * PAIRS * LANES, pairs(even, odd));
         }
         for (int i = 0; i < 2 && picked && k + i < rows; i++) {
-            add_picked(picked, k + i, d + i * d_row, width, column, ldc);
+            add_picked(picked, first + k + i, d + i * d_row, width, column, ldc);
+        }
+    }
+}
+
+/* C, from `column` on, = or, where `more`, += the transpose A, as `of` divides it, times a panel. */
+static void multiply_panel(const tiles *of, int more, int pieces, const real *A, const real *panel,
+                           int width, int column, real *C, int ldc) {
+    const ptrdiff_t apart = (ptrdiff_t)pieces * MOST_ROWS * PAIRS;
+    for (int first = 0; first < of->tiles; first += GROUP) {
+        const int end = least(first + GROUP, of->tiles);
+        group sum;
+        multiply_tiles(of, first, end, vectors(width), 0, pieces, A + first * apart, apart, panel,
+                       sum);
+        for (int i = first; i < end; i++) {
+            real *c = C + (ptrdiff_t)tile_row(of, i) * ldc + column;
+            for (int r = 0; r < tile_row(of, i + 1) - tile_row(of, i); r++, c += ldc) {
+                put_row(more, c, sum[i - first][r], width);
+            }
         }
     }
 }
@@ -358,33 +382,27 @@ static void lay_panel(int rows, int width, const real *d, int d_row, int column,
 static void gradient(int rows, int K, int count, const real *d, int d_row, int d_step, int start,
                      const factor *factors, int n, int ldc, real *db, const picks *picked,
                      real *panel, portion some) {
-    const int step = panel_units(1, 2, K), panels = (K + step - 1) / step, pieces = pieces_of(rows);
-    const ptrdiff_t apart = (ptrdiff_t)pieces * MOST_ROWS * PAIRS;
+    const int step = panel_units(1, 2, K), panels = (K + step - 1) / step;
     tiles of[2];                 /* how the tiles of each factor's transpose divide its M rows */
-    real *A[2] = {panel + (ptrdiff_t)pieces * PANEL * LANES * PAIRS, NULL};
-    for (int f = 0; f < n; f++) {
-        of[f] = walk(1, factors[f].M, 1, 1, 1, NULL, NULL);
-        turn(rows, factors[f].x, factors[f].row, of + f, A[f]);
-        if (f + 1 < n) A[f + 1] = A[f] + of[f].tiles * apart;
-    }
-    for (int p = start_of(some, count * panels); p < end_of(some, count * panels); p++) {
-        const int unit = p % panels * step, width = least(step, K - unit), U = vectors(width);
-        const int column = start + p / panels * K + unit;
-        vec total[PANEL];
-        lay_panel(rows, width, d + p / panels * d_step + unit, d_row, column, ldc, picked, panel,
-                total);
-        if (db) store_row(db + column, total, width);
+    for (int f = 0; f < n; f++) of[f] = walk(1, factors[f].M, 1, 1, 1, NULL, NULL);
+    for (int k = 0; k < rows; k += BLOCK_ROWS) {
+        const int end = least(k + BLOCK_ROWS, rows), pieces = pieces_of(end - k);
+        real *A[3] = {panel + (ptrdiff_t)pieces * PANEL * LANES * PAIRS};
         for (int f = 0; f < n; f++) {
-            for (int first = 0; first < of[f].tiles; first += GROUP) {
-                const int end = least(first + GROUP, of[f].tiles);
-                group sum;
-                multiply_tiles(of + f, first, end, U, 0, pieces, A[f] + first * apart, apart, panel,
-                               sum);
-                for (int i = first; i < end; i++) {
-                    const int m = tile_row(of + f, i), R = tile_row(of + f, i + 1) - m;
-                    real *c = factors[f].C + (ptrdiff_t)m * ldc + column;
-                    for (int r = 0; r < R; r++, c += ldc) store_row(c, sum[i - first][r], width);
-                }
+            turn(end - k, factors[f].x + (ptrdiff_t)k * factors[f].row, factors[f].row, of + f,
+                 A[f]);
+            A[f + 1] = A[f] + (ptrdiff_t)of[f].tiles * pieces * MOST_ROWS * PAIRS;
+        }
+        for (int p = start_of(some, count * panels); p < end_of(some, count * panels); p++) {
+            const int unit = p % panels * step, width = least(step, K - unit);
+            const int column = start + p / panels * K + unit;
+            vec total[PANEL];
+            lay_panel(k, end, width, d + p / panels * d_step + unit, d_row, column, ldc, picked,
+                      panel, total);
+            if (db) put_row(k > 0, db + column, total, width);
+            for (int f = 0; f < n; f++) {
+                multiply_panel(of + f, k > 0, pieces, A[f], panel, width, column, factors[f].C,
+                               ldc);
             }
         }
     }

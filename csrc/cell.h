@@ -18,7 +18,7 @@
 #include "tile.h"
 #include "vecmath.h"
 
-enum { MOST_STREAMS = 32 };      /* of a slice */
+enum { MOST_STREAMS = ROUNDED ? 64 : 32 };   /* of a slice */
 enum { MOST_PACKS = 2, MOST_PHASES = 2 };         /* of a cell */
 enum { WX, WH, B };              /* the first tensors of each cell that is trained */
 #define FIRST_TENSORS {"Wx", 'D', 'G'}, {"Wh", 'H', 'G'}, {"b", '1', 'G'}

@@ -206,6 +206,29 @@ INLINE int round_up(int n, int step) { return (n + step - 1) / step * step; }
 INLINE int64_t round_up64(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 INLINE int least(int a, int b) { return a < b ? a : b; }
 
+/* ---- tile registers, which a thread must configure ---- */
+
+#ifdef AMX
+static __thread int tiles_ready;
+
+INLINE void ready_tiles(void) {
+    struct { uint8_t palette, start, none[14]; uint16_t bytes[16]; uint8_t rows[16]; } all = {0};
+    if (tiles_ready) return;
+    all.palette = 1;
+    for (int i = 0; i < 8; i++) all.bytes[i] = 64, all.rows[i] = 16;
+    __asm__ volatile("" : : "r"(&all) : "memory");   /* compilers do not see that it is read */
+    _tile_loadconfig(&all);
+    tiles_ready = 1;
+}
+INLINE void release_tiles(void) {
+    if (tiles_ready) _tile_release();
+    tiles_ready = 0;
+}
+#else
+INLINE void ready_tiles(void) {}
+INLINE void release_tiles(void) {}
+#endif
+
 /* ---- flush-to-zero: subnormal numbers slow a recurrence many times over ---- */
 
 #if defined(__SSE2__) || defined(_M_X64)
@@ -217,6 +240,7 @@ INLINE control flush_subnormals(void) {
     return before;
 }
 INLINE void restore(control before) {
+    release_tiles();
     _mm_setcsr((_mm_getcsr() & ~0x8040u) | (before & 0x8040u));
 }
 #elif defined(__aarch64__) && defined(__GNUC__)

@@ -179,6 +179,7 @@ typedef struct {
 static tiles walk(int G, int N, int M, int count, int K, const real *packed, real *rounded) {
     tiles w = {.G = G, .M = M, .depth = packed_rows(count, K), .count = count, .packed = packed,
                .rounded = rounded};
+    ready_tiles();
     w.step = panel_units(G, N, M);
     w.panels = (M + w.step - 1) / w.step;
     w.tiles = (N + TILE_ROWS(G) - 1) / TILE_ROWS(G);
@@ -191,6 +192,7 @@ static tiles walk(int G, int N, int M, int count, int K, const real *packed, rea
  * where t is odd, so that a step begins with the panel that the one before left in the cache. */
 INLINE tiles walk_at(const tiles *all, int t, portion p) {
     tiles w = *all;
+    ready_tiles();
     w.turn = t & 1;
     if (p.count > 1) {
         w.first = start_of(p, all->panels);

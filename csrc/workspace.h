@@ -11,12 +11,13 @@ typedef fastrnn_network network;
 /* ---- slices: streams that one thread takes through a whole unroll ---- */
 
 /* With fewer streams in a slice more threads can work, and its numbers fit nearer caches; with more
- * the weights, which each step reads anew, serve more rows, which counts where they are large. */
-#define SLICE_ROWS(H) ((H) > 256 ? MOST_STREAMS : MOST_STREAMS / 2)
-
+ * the weights, which each step reads anew, serve more rows, which counts where they are large. An
+ * even number serves two threads equally; products in bfloat16 are so fast that large weights had
+ * better be divided among threads (parts), each of which then keeps its part in its own cache. */
 static int slices(int N, int H) {
-    const int two = 2 * SLICE_ROWS(H);           /* an even number serves two threads equally */
-    return N < 8 ? 1 : 2 * ((N + two - 1) / two);
+    const int most = H > 256 ? MOST_STREAMS : 16, two = 2 * most;
+    if (N < 8) return 1;
+    return ROUNDED && H > 256 ? (N + most - 1) / most : 2 * ((N + two - 1) / two);
 }
 static int first_row(const network *net, int slice) {
     return (int)((int64_t)net->N * slice / slices(net->N, net->H));
