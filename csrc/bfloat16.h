@@ -62,11 +62,14 @@ INLINE void round_row(const real *from, int K, real *to, int step) {
 
 /* ---- packed matrices ---- */
 
-/* packed <- B (K, G M), whose rows are ldb apart. Reads, but does not use, up to a register after
- * B's end. */
-static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packed) {
-    const int step = panel_units(G, N, M);
-    for (int first = 0; first < M; first += step) {
+/* A portion of packed <- B (K, G M), whose rows are ldb apart. Reads, but does not use, up to a
+ * register after B's end. */
+static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packed,
+                 portion some) {
+    const int step = panel_units(G, N, M), panels = panels_of(step, M);
+    const int start = start_of(some, panels) * step, end = least(end_of(some, panels) * step, M);
+    packed += (ptrdiff_t)start * G * packed_rows(1, K);
+    for (int first = start; first < end; first += step) {
         const int units = least(step, vectors(M - first) * LANES);
         for (int k = 0; k < round_up(K, DEEP); k += DEEP) {
             for (int j = 0; j < G * units; j += LANES) {
@@ -83,10 +86,12 @@ static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packe
 }
 
 /* packed <- the transpose of B (M, count K), whose rows are ldb apart; else as pack. */
-static void pack_transposed(int N, int count, int K, int M, const real *B, int ldb,
-                            real *packed) {
-    const int step = panel_units(1, N, M), pieces = pieces_of(K);
-    for (int first = 0; first < M; first += step) {
+static void pack_transposed(int N, int count, int K, int M, const real *B, int ldb, real *packed,
+                            portion some) {
+    const int step = panel_units(1, N, M), panels = panels_of(step, M), pieces = pieces_of(K);
+    const int start = start_of(some, panels) * step, end = least(end_of(some, panels) * step, M);
+    packed += (ptrdiff_t)start * packed_rows(count, K);
+    for (int first = start; first < end; first += step) {
         const int units = least(step, vectors(M - first) * LANES);
         for (int i = 0; i < count * pieces * PAIRS; i += LANES) {
             const int piece = i / PAIRS, k = piece % pieces * DEEP + 2 * (i % PAIRS);
@@ -382,7 +387,7 @@ static void multiply_panel(const tiles *of, int more, int pieces, const real *A,
 static void gradient(int rows, int K, int count, const real *d, int d_row, int d_step, int start,
                      const factor *factors, int n, int ldc, real *db, const picks *picked,
                      real *panel, portion some) {
-    const int step = panel_units(1, 2, K), panels = (K + step - 1) / step;
+    const int step = panel_units(1, 2, K), panels = panels_of(step, K);
     tiles of[2];                 /* how the tiles of each factor's transpose divide its M rows */
     for (int f = 0; f < n; f++) of[f] = walk(1, factors[f].M, 1, 1, 1, NULL, NULL);
     for (int k = 0; k < rows; k += BLOCK_ROWS) {

@@ -154,8 +154,10 @@ INLINE vec input_sum(const layer *l, int t, int r, int unit, int gate) {
 /* Loops over the vectors of a tile. */
 #define EACH_VECTOR(w) for (int r = 0; r < (w).R; r++) for (int u = 0; u < (w).U; u++)
 
-/* With fewer rows than this BLAS, which knows no bfloat16, is faster than gradient(). */
-#define ROWS_THAT_PAY (ROUNDED ? 0 : 64)
+/* Whether gradient() is faster than BLAS, which knows no bfloat16. */
+INLINE int gradient_pays(int packed, int rows, int H) {
+    return packed && (ROUNDED || rows >= 64 || H > 256);
+}
 
 /* A portion of gradient() of `count` slots dz, for gates `gate` and on of G, by tiles or by plain
  * BLAS. */
@@ -163,7 +165,7 @@ static void gate_gradients(const layer *l, int gate, int count, const real *dz,
                            const factor *factors, int n, real *db, const picks *picked,
                            portion some) {
     const int H = l->H, ldc = l->G * H, rows = l->T * l->n;
-    const int tiled = l->packed && rows >= ROWS_THAT_PAY;
+    const int tiled = gradient_pays(l->packed, rows, H);
     gradient(rows, H, count, dz, l->zrow, l->row, gate * H, factors, tiled ? n : 0, ldc, db,
              picked, scratch_of(l, some), some);
     for (int f = 0; f < n && !tiled && !some.index; f++) {
@@ -182,9 +184,9 @@ static void plain_gradients(const layer *l, const gradients_of *to, portion some
                    to->picked, some);
 }
 
-/* A portion of dstart [n][row] = dz_1 times the transpose of pack 0, whose first `count` gates belong to the
- * first slots of z, and a gate after them, where there is one, to slot `last`; plus carry where
- * `carried`. */
+/* A portion of dstart [n][row] = dz_1 times the transpose of pack 0, whose first `count` gates belong
+ * to the first slots of z, and a gate after them, where there is one, to slot `last`; plus carry
+ * where `carried`. */
 static void start_from_products(const layer *l, int count, int last, int carried, real *dstart,
                                 portion some) {
     const int n = l->n, H = l->H, row = l->row, all_gates = l->cell->packs[0].count;

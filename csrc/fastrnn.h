@@ -74,6 +74,26 @@ typedef struct {
     int Wc;              /* (C, G H), of the first layer where there are labels */
 } fastrnn_layer;
 
+/* The stages of an update, in their order; stages.h has their names. */
+enum {
+    FASTRNN_CLEAR, FASTRNN_PACK, FASTRNN_SLICES, FASTRNN_INPUTS, FASTRNN_FORWARD, FASTRNN_OUTPUTS,
+    FASTRNN_HEAD, FASTRNN_HEAD_BACK, FASTRNN_STATES, FASTRNN_BACKWARD, FASTRNN_GRADIENTS,
+    FASTRNN_ADD, FASTRNN_STEP, FASTRNN_STAGES
+};
+
+/* What a stage has cost: the times that its jobs were shared out, jobs, their time, and that of the
+ * longest job of each time. */
+typedef struct {
+    int64_t rounds, jobs;
+    double seconds, longest;
+} fastrnn_stage;
+
+/* Counts what calls do, which then do all jobs themselves; for bench/scaling.py. */
+typedef struct {
+    double (*now)(void);         /* seconds */
+    fastrnn_stage stages[FASTRNN_STAGES];
+} fastrnn_meter;
+
 /* A model's sizes, and where each tensor starts in its flat block of `size` elements. Parameters,
  * gradients and optimizer memories are such blocks; the tensor that inputs pick rows of (embedding,
  * or the first Wx) comes first. 64 bytes after the end of a block of parameters may be read. */
@@ -86,12 +106,15 @@ typedef struct {
     int T, N;            /* the largest unroll and the batch that the workspace must hold */
     int dropout;         /* probability to be dropped, in 1/65536 */
     int packed;          /* whether the recurrence runs on packed matrices, or on plain BLAS */
+    int cut_for;         /* threads that work is cut for, however small it is; 0: those of the call,
+                          * where it pays */
     int embedding;       /* (V, E) */
     fastrnn_layer layers[FASTRNN_MOST_LAYERS];
     const fastrnn_reservoir *reservoir;  /* the layer of the cell esn: only the head is trained */
     int head_W, head_b;  /* (H, K), (K) */
     int size;
     fastrnn_gemm gemm;   /* of the same precision */
+    fastrnn_meter *meter;        /* or NULL */
 } fastrnn_network;
 
 /* What an unroll reads and is to predict: N rows of T steps. Symbols are time-major; numbers are as
@@ -186,7 +209,10 @@ typedef struct {
     /* Slices that the batch is cut into: they depend on these sizes alone, so that results do not
      * depend on the number of threads. Slice s takes streams from N s / slices on. */
     int (*slices)(int N, int H);
+    /* How many of so many threads an unroll uses: more than slices where they share each slice. */
+    int (*useful_threads)(const fastrnn_network *net, int threads);
     int64_t (*workspace_size)(const fastrnn_network *net);       /* elements */
+    const char *(*stage_name)(int index);    /* from 0 on; NULL after the last one */
     /* Read a batch (T <= net->T) from `state` [N][P], in and out. Each of these may be NULL: losses
      * [T][N] receives that of each prediction (the cross-entropy in nats; the binary cross-entropy,
      * in nats, of the K probabilities of the softmax; or the squared error, the mean of its K

@@ -96,19 +96,22 @@ static double binary_step(int K, int width, int l, int target, double weight, do
     return loss;
 }
 
-/* The two functions below take the output of the head for n rows, from `first` on, of a batch of N,
- * o [T][n][row] without its bias [row], and replace it by the gradient; losses [T][N] receives the
- * loss of each step. Both are multiplied by the weight, and 0 where that or the mask is 0. */
+/* The two functions below take rows `from` to `to` of the output of the head, o [T][n][row], without
+ * its bias [row], for n streams, from `first` on, of a batch of N, and replace it by the gradient;
+ * losses [T][N] receives the loss of each step. Both are multiplied by the weight, and 0 where that
+ * or the mask is 0. */
 
 /* o becomes (softmax(o) - one-hot target) / rows, or the gradient of the binary cross-entropy;
  * right [T][N], where not NULL, receives whether no score is above the target's. */
-INLINE void cross_entropy(const int binary, const fastrnn_batch *b, int first, int n, int N, int K,
-                          int row, const real *bias, real *o, double *losses, uint8_t *right) {
+INLINE void cross_entropy(const int binary, const fastrnn_batch *b, int first, int n, int from,
+                          int to, int N, int K, int row, const real *bias, real *o, double *losses,
+                          uint8_t *right) {
     const real rows = (real)rows_that_count(b, N);
     const int width = vectors(K) * LANES;
     const uint8_t *mask = b->mask;
     const double *weights = b->weights;
-    for (int i = 0; i < b->T * n; i++, o += row) {
+    o += (ptrdiff_t)from * row;
+    for (int i = from; i < to; i++, o += row) {
         const int at = i / n * N + first + i % n, target = b->targets[at];
         const double weight = weight_of(mask, weights, at);
         if (weight == 0) {
@@ -135,10 +138,11 @@ INLINE void cross_entropy(const int binary, const fastrnn_batch *b, int first, i
 }
 
 /* o becomes 2 (o - y) / (K rows), losses are the mean of units (o - y)^2 over the K numbers. */
-static void squared_error(const fastrnn_batch *b, int first, int n, int N, int K, int row,
-                          const real *bias, real *o, double *losses) {
+static void squared_error(const fastrnn_batch *b, int first, int n, int from, int to, int N, int K,
+                          int row, const real *bias, real *o, double *losses) {
     const real scale = (real)2 / ((real)K * (real)rows_that_count(b, N));
-    for (int i = 0; i < b->T * n; i++, o += row) {
+    o += (ptrdiff_t)from * row;
+    for (int i = from; i < to; i++, o += row) {
         const int at = i / n * N + first + i % n;
         const double weight = weight_of(b->mask, b->weights, at);
         double sum = 0;

@@ -114,7 +114,7 @@ static void sample(const network *net, const void *params, void *work, void *sta
             layer mine;
             crew c = alone(&u, s, &mine);
             forward(&c);
-            real *scores = head(&u, s);
+            real *scores = head(&u, s, WHOLE);
             for (int stream = first_row(net, s); stream < first_row(net, s + 1); stream++) {
                 real top;
                 if (how->seen) {

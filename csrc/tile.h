@@ -65,12 +65,18 @@ INLINE int panel_units(int G, int N, int M) {
     return (all + panels - 1) / panels * LANES;
 }
 
+/* Panels, of `step` units each, of a matrix of M. */
+INLINE int panels_of(int step, int M) { return (M + step - 1) / step; }
+
 #ifndef FASTRNN_BFLOAT16
-/* packed <- B (K, G M), whose rows are ldb apart, for N rows. Reads, but does not use, up to a
- * register after B's end. */
-static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packed) {
-    const int step = panel_units(G, N, M);
-    for (int first = 0; first < M; first += step) {
+/* A portion of packed <- B (K, G M), whose rows are ldb apart, for N rows. Reads, but does not use, up
+ * to a register after B's end. */
+static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packed,
+                 portion some) {
+    const int step = panel_units(G, N, M), panels = panels_of(step, M);
+    const int start = start_of(some, panels) * step, end = least(end_of(some, panels) * step, M);
+    packed += (ptrdiff_t)start * G * K;
+    for (int first = start; first < end; first += step) {
         const int units = least(step, vectors(M - first) * LANES);
         for (int k = 0; k < K; k++) {
             for (int g = 0; g < G; g++, packed += units) {
@@ -84,11 +90,13 @@ static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packe
 }
 
 /* packed <- the transpose of B (M, count K), whose rows are ldb apart; else as pack. */
-static void pack_transposed(int N, int count, int K, int M, const real *B, int ldb,
-                            real *packed) {
-    const int step = panel_units(1, N, M);
+static void pack_transposed(int N, int count, int K, int M, const real *B, int ldb, real *packed,
+                            portion some) {
+    const int step = panel_units(1, N, M), panels = panels_of(step, M);
+    const int start = start_of(some, panels) * step, end = least(end_of(some, panels) * step, M);
     K *= count;
-    for (int first = 0; first < M; first += step) {
+    packed += (ptrdiff_t)start * K;
+    for (int first = start; first < end; first += step) {
         const int width = least(step, vectors(M - first) * LANES);
         for (int m = 0; m < width; m += LANES) {
             for (int k = 0; k < K; k += LANES) {
@@ -181,7 +189,7 @@ static tiles walk(int G, int N, int M, int count, int K, const real *packed, rea
                .rounded = rounded};
     ready_tiles();
     w.step = panel_units(G, N, M);
-    w.panels = (M + w.step - 1) / w.step;
+    w.panels = panels_of(w.step, M);
     w.tiles = (N + TILE_ROWS(G) - 1) / TILE_ROWS(G);
     w.few = N / w.tiles;
     w.longer = N % w.tiles;
@@ -256,9 +264,10 @@ INLINE spot next_vector(tiles *w, group sum) {
 /* The input of a product x W, x [..][row], M wide; and C (M, ...), the gradient of W. */
 typedef struct { int M, row; const real *x; real *C; } factor;
 
-/* Inputs that picked a row of W, and the gradient of W, C of `size` numbers: row t * n + stream of
- * the unroll picked row ids[t * N + stream]. */
-typedef struct { const int32_t *ids; int n, N; int64_t size; real *C; } picks;
+/* Inputs that picked a row of W, and the gradient of W, of whose first `size` numbers also those
+ * beside the ones that change may be written, as they are: row t * n + stream of the unroll picked
+ * row ids[t * N + stream]. */
+typedef struct { const int32_t *ids; int n, N; real *C; int64_t size; } picks;
 
 /* Adds the first `width` numbers of row k of d to the row that was picked, from `column` on. */
 INLINE void add_picked(const picks *p, int k, const real *d, int width, int column, int ldc) {
@@ -326,7 +335,7 @@ static void product(const tiles *w, int count, int K, const real *A, ptrdiff_t s
 static void gradient(int rows, int K, int count, const real *d, int d_row, int d_step, int start,
                      const factor *factors, int n, int ldc, real *db, const picks *picked,
                      real *panel, portion some) {
-    const int step = panel_units(1, 2, K), panels = (K + step - 1) / step;
+    const int step = panel_units(1, 2, K), panels = panels_of(step, K);
     for (int p = start_of(some, count * panels); p < end_of(some, count * panels); p++) {
         const int unit = p % panels * step, width = least(step, K - unit), U = vectors(width);
         const int column = start + p / panels * K + unit;

@@ -132,18 +132,13 @@ static updates_of plan(training *t, unrolled *u) {
     return s;
 }
 
-/* Sets to 0 the gradients of the rows that the batch picks: the unroll adds to them. */
-static void clear_picked(updates_of *s) {
-    const unrolled *u = s->u;
-    const network *net = u->net;
-    const int picked = u->in.T * net->N;
-    if (s->skip) s->count = distinct_rows(u->in.inputs, picked, s->rows, s->rows + net->V);
-    for (int i = 0; i < u->at->slices; i++) {
-        real *grads = slice_grads(u, i);
-        if (!s->skip) memset(grads, 0, (size_t)picked_size(net) * sizeof(real));
-        for (int r = 0; r < s->count; r++) {
-            memset(grads + (int64_t)s->rows[r] * s->width, 0, (size_t)s->width * sizeof(real));
-        }
+/* Job: sets to 0 a slice's gradients of the rows that the batch picks: the unroll adds to them. */
+static void clear_picked(void *context, int slice) {
+    const updates_of *s = context;
+    real *grads = slice_grads(s->u, slice);
+    if (!s->skip) memset(grads, 0, (size_t)picked_size(s->u->net) * sizeof(real));
+    for (int r = 0; r < s->count; r++) {
+        memset(grads + (int64_t)s->rows[r] * s->width, 0, (size_t)s->width * sizeof(real));
     }
 }
 
@@ -153,7 +148,7 @@ static int clip(updates_of *s, int jobs) {
     double norm = 0;
     s->scale = 1;
     if (!s->norm_needed) return biases_finite(s->u->net, s->u->at->G, s->u->grads);
-    share_out(s->t->team, reduce_chunk, s, jobs);
+    share(s->u->net, FASTRNN_ADD, s->t->team, reduce_chunk, s, jobs);
     for (int i = 0; i < jobs; i++) norm += s->t->norms[i];
     norm = sqrt(norm);
     if (norm > o->clip_norm) s->scale = o->clip_norm / norm;
@@ -207,7 +202,8 @@ static int64_t run(training *t, int64_t updates) {
         if (t->starts || t->position == 0) state_in(&u, NULL);
         u.in = read_batch(t, done);
         s.rate = t->rates[done];
-        clear_picked(&s);
+        if (s.skip) s.count = distinct_rows(u.in.inputs, u.in.T * net->N, s.rows, s.rows + net->V);
+        share(net, FASTRNN_CLEAR, t->team, clear_picked, &s, at.slices);
         pack_weights(&u);
         unroll_slices(&u);
         double loss = 0;
@@ -220,7 +216,7 @@ static int64_t run(training *t, int64_t updates) {
         }
         if (!clip(&s, jobs)) break;
         t->update++;
-        share_out(t->team, step_chunk, &s, jobs);
+        share(net, FASTRNN_STEP, t->team, step_chunk, &s, jobs);
         note(t, done, loss);
         for (int s = 0; !t->starts && s < at.slices; s++) state_on(&u, s);
         move_on(t, u.in.T);

@@ -10,8 +10,7 @@
  * team with all slices, each cut in parts, which meets after each stage. */
 typedef struct crew {
     const unrolled *u;
-    int first, slices, parts;
-    fastrnn_team *team;          /* NULL: alone */
+    int first, slices, parts;    /* 1 part: alone */
     int l, t, phase;             /* layer, time step and phase at work */
     layer *layers;               /* [slices]: the layer at work */
     void (*stage)(const struct crew *c, int i, portion some);    /* of the i-th of these slices */
@@ -38,14 +37,14 @@ static void do_portion(void *context, int index) {
 }
 
 /* All slices through a stage, each cut in so many portions. */
-static void meet(crew *c, void (*stage)(const crew *c, int i, portion some), int cut) {
-    if (!c->team) {
+static void meet(crew *c, int id, void (*stage)(const crew *c, int i, portion some), int cut) {
+    if (c->parts == 1) {
         stage(c, 0, WHOLE);
         return;
     }
     c->stage = stage;
     c->cut = cut;
-    share_out(c->team, do_portion, c, c->slices * cut);
+    share(c->u->net, id, c->u->team, do_portion, c, c->slices * cut);
 }
 
 /* Portions of a stage that cuts the rows of all time steps: one row alone would be multiplied in
@@ -243,24 +242,27 @@ static void forward(crew *c) {
     const cell *cell = u->at->cell;
     for (int l = 0; l < u->net->L; l++) {
         enter(c, l, 0);
-        meet(c, multiply_inputs, row_parts(c));
+        meet(c, FASTRNN_INPUTS, multiply_inputs, row_parts(c));
         for (c->t = 0; c->t < u->in.T; c->t++) {
             for (c->phase = 0; c->phase < MOST_PHASES && cell->forward[c->phase]; c->phase++) {
-                meet(c, step_forward, c->parts);
+                meet(c, FASTRNN_FORWARD, step_forward, c->parts);
             }
         }
-        if (u->bits || (u->in.lengths && !cell->is.bounded)) meet(c, finish_outputs, 1);
+        if (u->bits || (u->in.lengths && !cell->is.bounded)) meet(c, FASTRNN_OUTPUTS, finish_outputs, 1);
     }
 }
 
-/* Output scores [T][n][wide] of a slice, without the bias. */
-static real *head(const unrolled *u, int slice) {
+/* A portion of the rows of the output scores [T][n][wide] of a slice, without the bias. */
+static real *head(const unrolled *u, int slice, portion some) {
     const network *net = u->net;
-    const int n = first_row(net, slice + 1) - first_row(net, slice);
-    real *scores = slice_of(u, slice) + u->at->scores;
+    const layout *at = u->at;
+    const int count = u->in.T * (first_row(net, slice + 1) - first_row(net, slice));
+    const int from = start_of(some, count), to = end_of(some, count);
+    real *scores = slice_of(u, slice) + at->scores;
     const rows x = input(u, slice, net->L);
-    multiply(1, u->in.T * n, net->K, 1, net->H, x.x, x.row, 0, u->work + u->at->head_W[0],
-             slice_of(u, slice) + u->at->rounded, scores, u->at->wide, 0);
+    multiply(1, to - from, net->K, 1, net->H, x.x + (ptrdiff_t)from * x.row, x.row, 0,
+             u->work + at->head_W[0], slice_of(u, slice) + at->rounded + some.index * at->rounded_each,
+             scores + (ptrdiff_t)from * at->wide, at->wide, 0);
     return scores;
 }
 
@@ -273,7 +275,7 @@ static void head_backward(const crew *c, int i, portion some) {
     const layout *at = u->at;
     const int K = net->K, H = net->H, slice = c->first + i;
     const layer *top = c->layers + i;
-    const int count = top->T * top->n, tiled = net->packed && count >= ROWS_THAT_PAY;
+    const int count = top->T * top->n, tiled = gradient_pays(net->packed, count, H);
     const int from = start_of(some, count), to = end_of(some, count);
     const real *scores = slice_of(u, slice) + at->scores;
     real *grads = slice_grads(u, slice);
@@ -335,8 +337,8 @@ static void parameter_gradients(const unrolled *u, const layer *a, int slice, in
     const fastrnn_layer *offsets = net->layers + l;
     gradients_of to = {.inputs = factor_size(net, l) > 0};
     for (int i = 0; i < FASTRNN_MOST_TENSORS; i++) to.tensor[i] = grads + offsets->tensors[i];
-    const picks rows_of_Wx = {u->in.inputs + first_row(net, slice), a->n, net->N,
-                              (int64_t)net->V * a->G * a->H, to.tensor[WX]};
+    const picks rows_of_Wx = {u->in.inputs + first_row(net, slice), a->n, net->N, to.tensor[WX],
+                              some.count > 1 ? 0 : (int64_t)net->V * a->G * a->H};
     const rows x = input(u, slice, l);
     to.x = (factor){offsets->D, x.row, x.x, to.tensor[WX]};
     if (!to.inputs) to.picked = &rows_of_Wx;
@@ -384,44 +386,39 @@ static void backward_layers(crew *c) {
     const cell *cell = u->at->cell;
     for (int l = u->net->L - 1; l >= 0; l--) {
         enter(c, l, 1);
-        meet(c, start_backward, row_parts(c));
+        meet(c, FASTRNN_STATES, start_backward, row_parts(c));
         for (c->t = u->in.T - 1; c->t >= 0; c->t--) {
             for (c->phase = 0; c->phase < MOST_PHASES && cell->backward[c->phase]; c->phase++) {
-                meet(c, step_backward, c->parts);
+                meet(c, FASTRNN_BACKWARD, step_backward, c->parts);
             }
         }
-        if (u->dstate) meet(c, state_gradients, c->parts);
-        meet(c, layer_gradients, gradient_parts(c));
-        if (l == 0 && u->net->E) meet(c, embedding_gradients, 1);
+        if (u->dstate) meet(c, FASTRNN_STATES, state_gradients, c->parts);
+        meet(c, FASTRNN_GRADIENTS, layer_gradients, gradient_parts(c));
+        if (l == 0 && u->net->E) meet(c, FASTRNN_GRADIENTS, embedding_gradients, 1);
     }
 }
 
-/* Outputs, or losses with the gradients with respect to the scores, of a slice. */
-static void read_head(const unrolled *u, int slice) {
+/* Stage: outputs, or losses with the gradients with respect to the scores. */
+static void read_head(const crew *c, int i, portion some) {
+    const unrolled *u = c->u;
     const network *net = u->net;
+    const int slice = c->first + i, N = net->N, K = net->K, wide = u->at->wide;
     const int first = first_row(net, slice), n = first_row(net, slice + 1) - first;
+    const int from = start_of(some, u->in.T * n), to = end_of(some, u->in.T * n);
     const real *bias = u->work + u->at->head_b;
-    real *scores = head(u, slice);
+    real *scores = head(u, slice, some);
     if (u->out) {
-        for (int64_t i = 0; i < (int64_t)u->in.T * n; i++) {
-            for (int k = 0; k < net->K; k++) scores[i * u->at->wide + k] += bias[k];
+        for (int64_t r = from; r < to; r++) {
+            for (int k = 0; k < K; k++) scores[r * wide + k] += bias[k];
         }
-        rows_out(u->in.T, n, net->K, scores, u->at->wide, 0, u->in.T * n, u->out, first);
+        rows_out(u->in.T, n, K, scores, wide, from, to, u->out, first);
     } else if (net->loss == FASTRNN_SQUARED_ERROR) {
-        squared_error(&u->in, first, n, net->N, net->K, u->at->wide, bias, scores, u->losses);
+        squared_error(&u->in, first, n, from, to, N, K, wide, bias, scores, u->losses);
     } else if (net->loss == FASTRNN_BINARY_CROSS_ENTROPY) {
-        cross_entropy(1, &u->in, first, n, net->N, net->K, u->at->wide, bias, scores, u->losses,
-                      u->right);
+        cross_entropy(1, &u->in, first, n, from, to, N, K, wide, bias, scores, u->losses, u->right);
     } else {
-        cross_entropy(0, &u->in, first, n, net->N, net->K, u->at->wide, bias, scores, u->losses,
-                      u->right);
+        cross_entropy(0, &u->in, first, n, from, to, N, K, wide, bias, scores, u->losses, u->right);
     }
-}
-
-/* Stage, of whole slices: read_head(). */
-static void read_heads(const crew *c, int i, portion some) {
-    (void)some;
-    read_head(c->u, c->first + i);
 }
 
 /* Stage: the last layer's outputs, or the gradients with respect to them, as users have them. */
@@ -446,14 +443,14 @@ static void go_through(crew *c) {
     const unrolled *u = c->u;
     if (u->dout) {
         enter(c, u->net->L - 1, 1);
-        meet(c, read_gradients, row_parts(c));
+        meet(c, FASTRNN_OUTPUTS, read_gradients, row_parts(c));
     } else {
         forward(c);
     }
-    if (u->losses || (u->out && u->net->K)) meet(c, read_heads, 1);
-    else if (u->out) meet(c, write_outputs, row_parts(c));
+    if (u->losses || (u->out && u->net->K)) meet(c, FASTRNN_HEAD, read_head, row_parts(c));
+    else if (u->out) meet(c, FASTRNN_OUTPUTS, write_outputs, row_parts(c));
     if (!u->backward) return;
-    if (!u->dout) meet(c, head_backward, gradient_parts(c));
+    if (!u->dout) meet(c, FASTRNN_HEAD_BACK, head_backward, gradient_parts(c));
     if (u->at->cell->is.trained) backward_layers(c);
 }
 
@@ -468,10 +465,10 @@ static void unroll_slice(void *context, int slice) {
  * the work of a step is worth a meeting, they share each stage. */
 static void unroll_slices(const unrolled *u) {
     layer layers[MOST_SHARED];
-    crew c = {.u = u, .slices = u->at->slices, .team = u->team, .layers = layers,
-              .parts = parts_of(u->net, workers(u->team))};
+    crew c = {.u = u, .slices = u->at->slices, .layers = layers,
+              .parts = parts_of(u->net, threads_of(u))};
     if (c.parts > 1) go_through(&c);
-    else share_out(u->team, unroll_slice, (void *)u, u->at->slices);
+    else share(u->net, FASTRNN_SLICES, u->team, unroll_slice, (void *)u, u->at->slices);
 }
 
 /* ---- the state ---- */
@@ -545,7 +542,7 @@ static void add_chunk(void *context, int i) {
 
 static void add_chunks(const unrolled *u) {
     const int count = (int)((u->net->size + FASTRNN_CHUNK - 1) / FASTRNN_CHUNK);
-    if (u->at->slices > 1) share_out(u->team, add_chunk, (void *)u, count);
+    if (u->at->slices > 1) share(u->net, FASTRNN_ADD, u->team, add_chunk, (void *)u, count);
 }
 
 static void unroll(const network *net, fastrnn_team *team, const void *params, void *grads,

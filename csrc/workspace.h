@@ -4,7 +4,7 @@
 #include "cells.h"
 #include "fastrnn.h"
 #include "losses.h"
-#include "team.h"
+#include "stages.h"
 
 typedef fastrnn_network network;
 
@@ -48,6 +48,13 @@ static int can_share(const network *net) {
     return cell_of(net)->is.trained && net->packed && slices(net->N, net->H) <= MOST_SHARED;
 }
 
+/* Whether a step of the recurrence takes so long that two threads gain more than a meeting costs. */
+static int worth_sharing(const network *net) {
+    const int n = net->N / slices(net->N, net->H);
+    const double weights = (double)cell_of(net)->is.gates * net->H * net->H;
+    return weights * (n + 3) >= 500000;
+}
+
 /* Most portions of a stage that needs much scratch for each. */
 static int gradient_portions(const network *net) {
     return can_share(net) ? MOST_PORTIONS / slices(net->N, net->H) : 1;
@@ -57,13 +64,18 @@ static int gradient_portions(const network *net) {
 static int parts_of(const network *net, int threads) {
     const int count = slices(net->N, net->H);
     int parts = threads, other = count;
-    if (!can_share(net) || threads <= count) return 1;
+    if (threads <= count || !can_share(net) || !(net->cut_for || worth_sharing(net))) return 1;
     while (other) {              /* the greatest common divisor */
         const int rest = parts % other;
         parts = other;
         other = rest;
     }
     return least(threads / parts, MOST_PORTIONS);
+}
+
+static int useful_threads(const network *net, int threads) {
+    const int cut_for = net->cut_for ? net->cut_for : threads;
+    return least(threads, slices(net->N, net->H) * parts_of(net, cut_for));
 }
 
 /* ---- the layout: where each array starts, in elements ---- */
@@ -165,6 +177,11 @@ typedef struct {
     real *dx, *dstate;           /* [N][T][D], [N][P] */
 } unrolled;
 
+/* Threads that work is cut for; not what is computed. */
+static int threads_of(const unrolled *u) {
+    return u->net->cut_for ? u->net->cut_for : workers(u->team);
+}
+
 /* Where a slice's arrays start, and its block of gradients. */
 static real *slice_of(const unrolled *u, int slice) {
     return u->work + u->at->first + slice * u->at->slice_size;
@@ -224,19 +241,25 @@ static rows input(const unrolled *u, int slice, int l) {
 
 /* ---- packing the weights ---- */
 
+enum { PACKED_AT_ONCE = 1 << 16 };           /* numbers that are not worth more jobs */
 enum { PACKED = 2 * (1 + MOST_PACKS) };      /* matrices of each layer; the head has two more */
 
-/* W (K, G M), whose rows are ldw apart, to the workspace for `rows` rows, or where `back` its
+/* A portion of W (K, G M), whose rows are ldw apart, to the workspace for `rows` rows, or where `back` its
  * transpose, which only the backward pass needs. */
 static void pack_matrix(const unrolled *u, int back, int rows, int G, int K, int M, const real *W,
-                        int ldw, const int64_t to[2]) {
-    if (!back) pack(G, rows, K, M, W, ldw, u->work + to[0]);
-    else if (u->backward) pack_transposed(rows, G, M, K, W, ldw, u->work + to[1]);
+                        int ldw, const int64_t to[2], portion some) {
+    if (!back) pack(G, rows, K, M, W, ldw, u->work + to[0], some);
+    else if (u->backward) pack_transposed(rows, G, M, K, W, ldw, u->work + to[1], some);
 }
 
-/* Job: pack one matrix. */
-static void pack_one(void *context, int index) {
-    const unrolled *u = context;
+typedef struct { const unrolled *u; int parts; } packing;
+
+/* Job: pack one of the parts of a matrix. */
+static void pack_one(void *context, int job) {
+    const packing *all = context;
+    const unrolled *u = all->u;
+    const int index = job / all->parts;
+    const portion some = {job % all->parts, all->parts};
     const network *net = u->net;
     const layout *at = u->at;
     const int K = net->K, H = net->H, G = at->G, back = index % 2;
@@ -244,7 +267,8 @@ static void pack_one(void *context, int index) {
      * only where T or N is 1 */
     const int rows = u->in.T * net->N;
     if (index >= net->L * PACKED) {
-        if (K) pack_matrix(u, back, rows, 1, H, K, u->params + net->head_W, K, at->head_W);
+        if (K) pack_matrix(u, back, rows, 1, H, K, u->params + net->head_W, K, at->head_W,
+                           some);
         return;
     }
     const int l = index / PACKED, which = index % PACKED / 2 - 1, D = factor_size(net, l);
@@ -252,20 +276,21 @@ static void pack_one(void *context, int index) {
     if (which < 0) {
         const real *Wx = net->reservoir ? net->reservoir->Win : u->params + tensors[WX];
         if (D && (!back || at->cell->is.trained)) {
-            pack_matrix(u, back, rows, G, D, H, Wx, G * H, at->Wx[l]);
+            pack_matrix(u, back, rows, G, D, H, Wx, G * H, at->Wx[l], some);
         }
         return;
     }
     const pack_of p = at->cell->packs[which];
     if (p.count && net->packed) {
         pack_matrix(u, back, net->N, p.count, H, H, u->params + tensors[p.tensor] + p.first * H,
-                    columns(at->cell, p.tensor, H), at->W[l][which]);
+                    columns(at->cell, p.tensor, H), at->W[l][which], some);
     }
 }
 
 static void pack_weights(const unrolled *u) {
     const network *net = u->net;
-    share_out(u->team, pack_one, (void *)u, net->L * PACKED + 2);
+    packing p = {u, net->size < PACKED_AT_ONCE ? 1 : threads_of(u)};
+    share(net, FASTRNN_PACK, u->team, pack_one, &p, (net->L * PACKED + 2) * p.parts);
     for (int k = 0; k < u->at->wide; k++) {
         u->work[u->at->head_b + k] = k < net->K ? u->params[net->head_b + k] : NEVER;
     }

@@ -65,19 +65,21 @@ def assert_close(actual, expected, limit, name, least=0.0):
 # ---- the unroll ----
 
 def assert_unroll(kind, dtype, K, H, T, N, least=1e-4, **settings):
-    """On packed weights and on plain BLAS. Every gradient has an entry of `least`, so that there is
-    something to compare, but for Wm and bm where T is 1: what they add is not read yet."""
+    """On packed weights, on these shared by threads, and on plain BLAS. Every gradient has an entry
+    of `least`, so that there is something to compare, but for Wm and bm where T is 1: what they add
+    is not read yet."""
     model = random_model(kind, dtype, K, H, seed=K + H + N, **settings)
     window = random_window(model, T, N)
     limit = model.config["num_layers"] * tolerance(dtype, K, H, T * N)
-    networks = [network_of(model, T, N, packed) for packed in (True, False)]
+    networks = [network_of(model, T, N, packed) for packed in (True, True, False)]
+    networks[1].cut_for = 5
     twins = generators_of(model, networks[0])
     each, expected, end = expected_unroll(model, networks[0].slices, *window, twins)
     # float32: a few large terms that cancel each other leave little, and their rounding
     large = (dtype == "float32") * max(np.abs(g).max() for g in expected.values()) / 10
     for network in networks:
         generators = generators_of(model, network)
-        losses, grads, last = unroll(model, network, *window, generators)
+        losses, grads, last = unroll(model, network, *window, generators, 2)
         assert_close(losses, each, limit, "losses", least=1)  # differences of scores
         assert_close(last, end, limit, "state")
         assert list(grads) == list(expected)

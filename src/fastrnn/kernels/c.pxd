@@ -12,7 +12,7 @@ cdef extern from "numpy/random/bitgen.h":
 cdef extern from "fastrnn.h" nogil:
     enum:
         FASTRNN_MOST_LAYERS, FASTRNN_MOST_TENSORS
-        FASTRNN_CHUNK, FASTRNN_RUN, FASTRNN_STRIP
+        FASTRNN_CHUNK, FASTRNN_STAGES, FASTRNN_RUN, FASTRNN_STRIP
 
     ctypedef void (*fastrnn_gemm)(int, int, int, int, int, const void *, int, const void *, int,
                                   int, void *, int) noexcept nogil
@@ -41,8 +41,16 @@ cdef extern from "fastrnn.h" nogil:
     ctypedef struct fastrnn_layer:
         int D, Wc
         int *tensors
+    ctypedef struct fastrnn_stage:
+        int64_t rounds, jobs
+        double seconds, longest
+    ctypedef struct fastrnn_meter:
+        double (*now)() noexcept nogil
+        fastrnn_stage *stages
     ctypedef struct fastrnn_network:
         int cell, loss, K, E, H, L, V, D, C, T, N, dropout, packed, embedding, head_W, head_b, size
+        int cut_for
+        fastrnn_meter *meter
         fastrnn_layer *layers
         const fastrnn_reservoir *reservoir
         fastrnn_gemm gemm
@@ -80,7 +88,9 @@ cdef extern from "fastrnn.h" nogil:
         int lanes
         const fastrnn_cell *(*cell)(int) noexcept nogil
         int (*slices)(int, int) noexcept nogil
+        int (*useful_threads)(fastrnn_network *, int) noexcept nogil
         int64_t (*workspace_size)(fastrnn_network *) noexcept nogil
+        const char *(*stage_name)(int) noexcept nogil
         void (*unroll)(fastrnn_network *, fastrnn_team *, address, address, address,
                        fastrnn_batch *, address, address, address, address,
                        address) noexcept nogil

@@ -1,4 +1,4 @@
-from fastrnn.kernels.c cimport address, fastrnn_batch, fastrnn_kernels, fastrnn_network
+from fastrnn.kernels.c cimport address, fastrnn_batch, fastrnn_kernels, fastrnn_meter, fastrnn_network
 from fastrnn.kernels.reservoir cimport Reservoir
 
 cdef class Network:
@@ -10,6 +10,7 @@ cdef class Network:
     cdef address workspace      # of work
     cdef object lock            # one thread at a time may use the workspace
     cdef Reservoir reservoir
+    cdef fastrnn_meter meter
     cdef int forwarded          # time steps whose forward() the workspace holds; 0: none
     cdef address ids(self, array, int T, int count, name) except NULL
     cdef address probabilities(self, labels) except? NULL

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from .reservoir import Reservoir
 
 class Network:
+    cut_for: int
     dtype: Final[np.dtype[Any]]
     P: Final[int]
     @property
@@ -15,6 +16,10 @@ class Network:
                  offsets: Mapping[str, int], size: int, T: int, N: int, packed: bool | None = None,
                  reservoir: Reservoir | None = None, lock: Any = None,
                  isa: str | None = None) -> None: ...
+    def useful_threads(self, threads: int) -> int: ...
+    def measure(self) -> None: ...
+    @property
+    def stages(self) -> dict[str, tuple[int, int, float, float]]: ...
     @property
     def nbytes(self) -> int: ...
     @property

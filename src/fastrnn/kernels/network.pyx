@@ -5,8 +5,8 @@ from libc.string cimport memset
 
 from fastrnn.kernels.border cimport data, select
 from fastrnn.kernels.c cimport (
-    FASTRNN_MOST_LAYERS, address, bitgen_t, fastrnn_batch, fastrnn_bits, fastrnn_choice,
-    fastrnn_network,
+    FASTRNN_MOST_LAYERS, FASTRNN_STAGES, address, bitgen_t, fastrnn_batch, fastrnn_bits, fastrnn_choice,
+    fastrnn_network, fastrnn_stage,
 )
 from fastrnn.kernels.gemm cimport gemm_double, gemm_float
 from fastrnn.kernels.reservoir cimport Reservoir
@@ -20,6 +20,19 @@ import numpy as np
 from . import precision
 from .border import CELL_TABLE, CELLS, LOSSES, aligned_zeros
 from .memory import check_memory
+
+
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long tv_sec, tv_nsec
+    int TIME_UTC
+    int timespec_get(timespec *, int)
+
+
+cdef double now() noexcept nogil:
+    cdef timespec t
+    timespec_get(&t, TIME_UTC)
+    return t.tv_sec + 1e-9 * t.tv_nsec
 
 
 @contextmanager
@@ -73,8 +86,8 @@ cdef class Network:
         if <int64_t> T * N >= 2**30 or T < 1 or N < 1:
             raise ValueError(f"{T} time steps of {N} sequences are too many for one unroll: give a "
                              "smaller batch_size, or shorter sequences")
-        if packed is None:  # one stream uses a large matrix too seldom to pay for packing
-            packed = (N > 1 or net.H < 200 or config["cell"] not in ("rnn", "relu")
+        if packed is None:  # one stream uses some matrices too seldom to pay for packing
+            packed = (N > 1 or not 200 <= net.H < 400 or config["cell"] not in ("rnn", "relu")
                       or config["dtype"] == precision.MIXED)
         if config["dtype"] == precision.MIXED:  # BLAS does not round
             if not packed or reservoir is not None:
@@ -120,6 +133,35 @@ cdef class Network:
         cdef int count = self.kernels.slices(self.net.N, self.net.H)
         starts = [self.net.N * s // count for s in range(count + 1)]
         return [(start, end - start) for start, end in zip(starts, starts[1:])]
+
+    def useful_threads(self, int threads):
+        """How many of so many threads an unroll uses: more than there are slices only where they
+        share the work of each slice."""
+        return self.kernels.useful_threads(&self.net, threads)
+
+    @property
+    def cut_for(self):
+        """The number of threads that work is cut for, however small it is; 0: those of each call,
+        where it pays. Results do not depend on it."""
+        return self.net.cut_for
+
+    @cut_for.setter
+    def cut_for(self, int threads):
+        self.net.cut_for = threads
+
+    def measure(self):
+        """Count, from now on, what `stages` says; calls then do all their work in one thread."""
+        memset(&self.meter, 0, sizeof(self.meter))
+        self.meter.now, self.net.meter = now, &self.meter
+
+    @property
+    def stages(self):
+        """What has been measured: name of a stage -> times that its jobs were shared out, jobs, their
+        seconds, and the sum of the longest job of each time."""
+        cdef fastrnn_stage *s = self.meter.stages
+        return {self.kernels.stage_name(i).decode(): (s[i].rounds, s[i].jobs, s[i].seconds,
+                                                      s[i].longest)
+                for i in range(FASTRNN_STAGES)}
 
     cdef address ids(self, array, int T, int count, name) except NULL:
         """The address of int32 ids [T][N] below count."""
@@ -222,7 +264,7 @@ cdef class Network:
                 hits = data(right, np.uint8, rows, "right")
         elif out is not None:
             y = data(out, self.dtype, rows * (net.K or net.H), "out")
-        cdef Team team = Team(len(self.slices), threads)
+        cdef Team team = Team(self.useful_threads(threads), threads)
         with NoFork(), self.lock, held(generators), team, nogil:
             self.kernels.unroll(net, team.team, p, g, self.workspace, &batch, h, each, hits, y,
                                 bits)
@@ -250,7 +292,7 @@ cdef class Network:
         cdef address dy = data(dout, self.dtype, <int64_t> self.net.N * T * self.net.H, "dout")
         cdef address dh = data(dstate, self.dtype, <int64_t> self.net.N * self.P, "dstate")
         cdef address d = data(dx, self.dtype, dx.size, "dx")
-        cdef Team team = Team(len(self.slices), threads)
+        cdef Team team = Team(self.useful_threads(threads), threads)
         with NoFork(), self.lock, team:
             if T < 1 or T != self.forwarded:
                 raise ValueError(f"there is no forward of {T} time steps to go back through")

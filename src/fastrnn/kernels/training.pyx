@@ -167,7 +167,7 @@ cdef class Training:
         cdef address r = data(rates, np.float64, updates, "rates", written=False)
         cdef address each = data(loss, np.float64, updates, "loss")
         cdef address smoothed = data(smooth, np.float64, updates, "smooth")
-        cdef Team team = Team(len(self.network.slices), self.threads)
+        cdef Team team = Team(self.network.useful_threads(self.threads), self.threads)
         with NoFork(), self.network.lock, held(self.generators), team:
             # from here to the end of the call nothing of Python runs, no handler of a signal either
             self.t.rates, self.t.loss, self.t.smooth, self.t.team = r, each, smoothed, team.team
@@ -181,7 +181,7 @@ cdef class Training:
         """The mean loss of a prediction in the next update, with the arguments that `run` would get
         for it alone. There is no dropout, and nothing changes."""
         cdef address rows[3]
-        cdef Team team = Team(len(self.network.slices), self.threads)
+        cdef Team team = Team(self.network.useful_threads(self.threads), self.threads)
         self.rows(1, starts, lengths, labels, rows)
         with NoFork(), self.network.lock, team:
             self.t.starts, self.t.lengths, self.t.labels = rows[0], rows[1], rows[2]

@@ -21,7 +21,7 @@ def describe(trainer: Trainer, note: str) -> str:
     held, own = config["valid_fraction"], trainer.validated_on
     part = "a random " * (config["valid_split"] == "random") + f"{100 * held:g} % of it"
     valid = f"; {own or part} for validation" if held or own else "; no validation"
-    threads = min(trainer.threads, len(model.network(1, config["batch_size"]).slices))
+    threads = model.network(1, config["batch_size"]).useful_threads(trainer.threads)
     lines = {
         "data": trainer.corpus.describe() + valid,
         **_ambiguous(trainer),
