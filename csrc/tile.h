@@ -275,7 +275,7 @@ INLINE void add_picked(const picks *p, int k, const real *d, int width, int colu
     for (; width > 0; width -= LANES, d += LANES, at += LANES) {
         real *c = p->C + at;
         const vec x = first_lanes(load(d), width);
-        if (at + LANES <= p->size) store(c, load(c) + x);    /* 0 to what follows */
+        if (width >= LANES || at + LANES <= p->size) store(c, load(c) + x);  /* 0 to what follows */
         else store_part(c, load_part(c, width) + x, width);
     }
 }

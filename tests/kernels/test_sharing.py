@@ -42,7 +42,7 @@ def assert_same(run):
 
 
 @pytest.mark.parametrize(("N", "T"), SHAPES)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [*DTYPES, "mixed_bfloat16"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_unroll_gives_the_same_bits(isa, kind, dtype, N, T):
     """H of partial panels, of several, and so large that gradients of few rows are tiled too."""
