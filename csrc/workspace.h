@@ -15,7 +15,7 @@ typedef fastrnn_network network;
  * even number serves two threads equally; products in bfloat16 are so fast that large weights had
  * better be divided among threads (parts), each of which then keeps its part in its own cache. */
 static int slices(int N, int H) {
-    const int most = H > 256 ? MOST_STREAMS : 16, two = 2 * most;
+    const int most = MOST_STREAMS / (H > 256 ? 1 : 2), two = 2 * most;
     if (N < 8) return 1;
     return ROUNDED && H > 256 ? (N + most - 1) / most : 2 * ((N + two - 1) / two);
 }
