@@ -81,7 +81,8 @@ static int useful_threads(const network *net, int threads) {
 /* ---- the layout: where each array starts, in elements ---- */
 
 typedef struct {
-    int row, wide, xrow;         /* H, K and input_size rounded up to multiples of ROW_STEP */
+    int row, wide, xrow;         /* of H (spread_row()), and K and input_size rounded up to multiples
+                                  * of ROW_STEP */
     const cell *cell;
     int G, zrow;
     int b_row;                   /* G H rounded up, and a step more, which may be read */
@@ -105,10 +106,17 @@ typedef struct {
     int64_t slice_size, size;
 } layout;
 
+/* Numbers from one row of H to the next. Rows a multiple of 1,024 bytes apart would share a few
+ * places of the nearest cache, and gradient() reads some columns of many rows. */
+static int spread_row(int H) {
+    const int row = round_up(H, ROW_STEP);
+    return row * REAL_BYTES % 1024 ? row : row + ROW_STEP;
+}
+
 static layout lay_out(const network *net) {
     const cell *cell = cell_of(net);
     layout at = {.cell = cell, .G = cell->is.gates, .slices = slices(net->N, net->H),
-                 .row = round_up(net->H, ROW_STEP), .wide = round_up(net->K, ROW_STEP),
+                 .row = spread_row(net->H), .wide = round_up(net->K, ROW_STEP),
                  .xrow = round_up(input_size(net), ROW_STEP)};
     at.zrow = cell->slots * at.row;
     at.b_row = net->C ? round_up(at.G * net->H, ROW_STEP) + ROW_STEP : 0;

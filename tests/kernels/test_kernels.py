@@ -849,6 +849,22 @@ def test_every_draw_is_the_one_that_its_number_asks_for(isa, kind, dtype):
         assert undecided <= 0.2 * uniforms.size
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_where_rows_are_longer_than_the_units(isa, kind):
+    """Rows of 1,024 bytes lie a line further apart (spread_row() of csrc/workspace.h)."""
+    N, T, K, H = 9, 3, 5, 128
+    model = writer(kind, K, H, 2)
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(K, size=(2, N, T))
+    state = rng.uniform(-1, 1, model.zero_state(N).shape)
+    loss, grads, last = model.loss_and_gradients(x, y, state)
+    expected = reference.loss_and_gradients(model.params, x, y, state, model.config["cell"])
+    assert loss == pytest.approx(expected[0], rel=1e-13)
+    for name, g in grads.items():
+        assert_close(g, expected[1][name], 1e-12, name)
+    assert_close(last, expected[2], 1e-12, "state")
+
+
 @DTYPES
 @pytest.mark.parametrize("K", [2, 15, 16, 17, 31, 100, 257, 778])
 def test_of_equal_weights_the_first_stay_wherever_the_limit_falls(isa, dtype, K):
