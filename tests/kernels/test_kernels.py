@@ -1363,7 +1363,8 @@ def fading_model(kind, dtype):
         model.params["layer0.Wh"][:] = np.eye(6)
         model.params["layer0.Wm"][:] = -0.75 * np.eye(6)
         factor = 0.25
-    return model, factor, np.full_like(model.zero_state(), 1.6 / factor**2 * np.finfo(dtype).tiny)
+    tiny = np.finfo(model.block.dtype).tiny
+    return model, factor, np.full_like(model.zero_state(), 1.6 / factor**2 * tiny)
 
 
 @DTYPES

@@ -402,6 +402,27 @@ def test_each_update_is_an_unroll_and_a_step_of_float32(mixed_isa, kind):
     assert (round_to_bfloat16(model.block) != model.block).mean() > 0.9
 
 
+def test_subnormals_are_zero_as_operands(mixed_isa):
+    """As in float32; and results below the smallest normal number too."""
+    model = fastrnn.Model(vocabulary(5), cell="relu", hidden_size=6, dtype=MIXED, init_scale=0)
+    tiny = np.finfo(np.float32).tiny
+    for weight, start, end in ((1e6, tiny / 8, 0), (2.0**-9, 256 * tiny, 0), (4, 2 * tiny, 8)):
+        model.params["layer0.Wh"][:] = weight * np.eye(6)
+        state = np.full((1, 6), start, np.float32)
+        _, _, state = model.loss_and_gradients([[0]], [[1]], state)
+        assert np.array_equal(state, np.full((1, 6), end * tiny, np.float32))
+
+
+def test_numbers_that_are_not_finite_stay_so(mixed_isa):
+    """What has overflowed is not rounded to a number: training stops there, as in float32."""
+    for value in (np.nan, np.inf, np.float32(3.4e38)):  # the last is infinite in bfloat16
+        model = fastrnn.Model(vocabulary(5), cell="relu", hidden_size=40, dtype=MIXED)
+        model.params["layer0.b"][:] = 1
+        model.params["layer0.Wh"][3, :] = value
+        losses = model.losses([[0, 1, 2]], [[1, 2, 0]], np.ones((1, 40), np.float32))
+        assert np.isfinite(losses).sum() == 0, value
+
+
 @pytest.mark.parametrize("L", [1, 2])
 @kinds
 def test_samples_equal_the_rounded_twin(mixed_isa, kind, L):

@@ -21,6 +21,7 @@ from networks import KINDS, Run, generators_of, network_of, random_model, random
 import fastrnn
 from fastrnn import nn, optim
 from fastrnn.data.source import time_major
+from fastrnn.kernels import MIXED
 from fastrnn.kernels.blas import cores
 from fastrnn.kernels.team import end_helpers, helpers
 
@@ -67,7 +68,8 @@ def alone(kind, N, dtype):
 
 
 @pytest.mark.parametrize("threads", THREADS[1:])
-@pytest.mark.parametrize(("N", "dtype"), [*zip(BATCHES, ["float32", "float64"] * 4, strict=True)])
+@pytest.mark.parametrize(("N", "dtype"), [*zip(BATCHES, ["float32", "float64"] * 4, strict=True),
+                                          (1, MIXED), (9, MIXED), (50, MIXED)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_gives_the_same_bits(kind, N, dtype, threads):
     """Losses, parameters, the optimizer's memories, states, the best parameters and what the
@@ -110,6 +112,20 @@ def test_an_unroll_gives_the_same_bits(isa, kind, packed):
             losses, grads, last = unroll(model, network, *window, generators, threads)
             results.append([losses.tobytes(), last.tobytes(), [g.tobytes() for g in grads.values()],
                             [g.bit_generator.state for g in generators]])
+        assert all(result == results[0] for result in results)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_products_of_bfloat16_give_the_same_bits(mixed_isa, kind):
+    """Of every way to compute them, at sizes with whole tiles and parts of them."""
+    for N, T, H in ((1, 4, 17), (9, 4, 33), (50, 3, 64), (65, 2, 40)):
+        model = random_model(kind, MIXED, 12, H, num_layers=2, dropout=0.2)
+        network, window = network_of(model, T, N), random_window(model, T, N)
+        results = []
+        for threads in (*THREADS, 100):
+            generators = generators_of(model, network)
+            losses, grads, last = unroll(model, network, *window, generators, threads)
+            results.append([a.tobytes() for a in (losses, last, *grads.values())])
         assert all(result == results[0] for result in results)
 
 
@@ -492,7 +508,7 @@ def test_the_pool_has_the_helpers_that_were_needed(isa, dtype):
     assert helpers() == 0 and os_threads() == before and subnormals_live()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", MIXED])
 def test_subnormals_are_zero_in_helpers(isa, dtype):
     """States that halve at each step end as zeros in every slice, whoever takes it."""
     from test_kernels import fading_model
