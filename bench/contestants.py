@@ -34,7 +34,7 @@ from works import (
 )
 
 import fastrnn
-from fastrnn import nn
+from fastrnn import kernels, nn
 
 try:
     from fastrnn import kernels
@@ -113,9 +113,8 @@ def update_race(work: Work, dtype: str) -> Race:
     # one stream is not divided among threads
     contestants = {"fastrnn": Contestant(make)} if work.N == 1 else one_and_more_threads(make)
     if work == CLASSIC:
-        running, isas = (fastrnn.build_info()[key] for key in ("isa", "isas"))
-        contestants |= {f"fastrnn, {isa}": Contestant(partial(make_isa, isa))
-                        for isa in isas if isa != running}
+        others = [isa for isa in kernels.available_isas(dtype) if isa != kernels.running_isa(dtype)]
+        contestants |= {f"fastrnn, {isa}": Contestant(partial(make_isa, isa)) for isa in others}
     return Race("update", dtype, contestants, flops(work))
 
 

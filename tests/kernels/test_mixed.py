@@ -78,6 +78,40 @@ def test_rounding_of_what_is_no_number():
     assert round_to_bfloat16(np.zeros((0, 3))).shape == (0, 3)
 
 
+def middles(rng, *shape):
+    """Positive numbers of many sizes: middles of two bfloat16 numbers, those beside them, any."""
+    bits = rng.integers(0x30000000, 0x50000000, shape, dtype=np.uint32)
+    ends = rng.choice(np.array([0x8000, 0x8001, 0x7FFF, 0, 0xFFFF], np.uint32), shape)
+    return np.where(rng.random(shape) < 0.7, bits & 0xFFFF0000 | ends, bits).view(np.float32)
+
+
+@pytest.mark.parametrize(("N", "D"), [(1, 3), (5, 20), (20, 32), (33, 70)])
+def test_the_kernels_round_to_the_nearest_and_to_even(mixed_isa, N, D):
+    """Each operand of each product, seen through the identity matrix or ones: h = max(0, x Wx),
+    dx = dh Wx^T, dWx = x^T dh."""
+    rng, layer = np.random.default_rng(D), nn.RNN(D, D, nonlinearity="relu", dtype=MIXED)
+    x, dh, ones = middles(rng, N, 1, D), middles(rng, N, 1, D), np.ones((N, 1, D), np.float32)
+    layer.params["Wh"][:] = 0
+    layer.params["Wx"][:] = np.eye(D)
+    assert np.array_equal(layer.forward(x), round_to_bfloat16(x))
+    dx, _ = layer.backward(dh)
+    assert np.array_equal(dx, round_to_bfloat16(dh))
+    assert np.array_equal(layer.grads["b"], dh[0, 0]) or N > 1
+    layer.forward(x[:1])
+    layer.backward(dh[:1])
+    assert np.array_equal(layer.grads["Wx"], np.outer(
+        round_to_bfloat16(x[0, 0]), round_to_bfloat16(dh[0, 0])))
+    weights = middles(rng, D)
+    layer.params["Wx"][:] = np.diag(weights)
+    assert np.array_equal(layer.forward(ones), round_to_bfloat16(weights) * ones)
+    assert np.array_equal(layer.backward(ones)[0], round_to_bfloat16(weights) * ones)
+    layer.params["Wx"][:] = 0
+    layer.params["Wh"][:] = np.eye(D)
+    h0 = middles(rng, N, D)
+    assert np.array_equal(layer.forward(ones, h0)[:, 0], round_to_bfloat16(h0))
+    assert np.array_equal(layer.backward(dh)[1], round_to_bfloat16(dh[:, 0]))
+
+
 def test_arrays_of_a_precision():
     assert kernels.PRECISIONS == ("float32", "float64", MIXED)
     assert [kernels.array_dtype(name) for name in kernels.PRECISIONS] == [
