@@ -64,27 +64,39 @@ def races() -> Iterator[tuple[str, Callable[..., Race], tuple]]:
     """The name of each race, and the function and arguments that make it."""
     for work in WORKS.values():
         for dtype in DTYPES if work == CLASSIC else DTYPES[:1]:
-            yield f"{work.name}, {dtype}", update_race, (work, dtype)
+            yield title(work.name, dtype), update_race, (work, dtype)
     for task in TASKS.values():
-        yield f"{task.name}, float32", task_race, (task,)
+        yield task.name, task_race, (task,)
     for records in RECORD_TASKS.values():
-        yield f"{records.name}, float32", record_race, (records,)
+        yield records.name, record_race, (records,)
     for name, reservoir in RESERVOIRS.items():
         for dtype in DTYPES:
-            yield f"{name}, {dtype}", reservoir_race, (reservoir, dtype)
+            yield title(name, dtype), reservoir_race, (reservoir, dtype)
     yield "reservoir-500 search, float64", search_race, (RESERVOIRS["reservoir-500"], "float64")
     for cell in ("rnn", "lstm", "gru"):
         for dtype in DTYPES:
-            yield f"nn layer {cell}, {dtype}", layer_race, (cell, dtype)
+            yield title(f"nn layer {cell}", dtype), layer_race, (cell, dtype)
     for dtype in DTYPES:
-        yield f"sample, {dtype}", sample_race, (dtype,)
+        yield title("sample", dtype), sample_race, (dtype,)
     for dtype in DTYPES:
-        yield f"AdaGrad with clip, {dtype}", adagrad_race, (dtype,)
+        yield title("AdaGrad with clip", dtype), adagrad_race, (dtype,)
 
 
-def one_and_more_threads(make: Callable[[int], Units]) -> dict[str, Contestant]:
-    return {"fastrnn": Contestant(partial(make, THREADS), THREADS),
-            "fastrnn, 1 thread": Contestant(partial(make, 1))}
+def title(name: str, dtype: str) -> str:
+    """The name of a race; without more it is one in float32."""
+    return name if dtype == "float32" else f"{name}, {dtype}"
+
+
+def one_and_more_threads(make: Callable[..., Units], bfloat16: bool = False,
+                         most: int = THREADS) -> dict[str, Contestant]:
+    """make(threads), and where there is `bfloat16` also make(threads, dtype="mixed_bfloat16")."""
+    found = {}
+    for name, more in [("fastrnn", {})] + bfloat16 * [
+            ("fastrnn, bfloat16", {"dtype": "mixed_bfloat16"})]:
+        for threads in range(most, 0, -1):
+            found[name + ", 1 thread" * (threads < most)] = Contestant(
+                partial(make, threads, **more), threads)
+    return found
 
 
 @cache
@@ -103,18 +115,26 @@ def updates(work: Work, corpus: fastrnn.Corpus, dtype: str, threads: int) -> Uni
 
 
 def update_race(work: Work, dtype: str) -> Race:
-    def make(threads: int = 1) -> Units:
+    def make(threads: int = 1, dtype: str = dtype) -> Units:
         return updates(work, corpus_of(work.K), dtype, threads)
 
     def make_isa(isa: str) -> Units:
         with patch.dict(os.environ, FASTRNN_ISA=isa):  # read when the network is made
             return make()
 
-    # one stream is not divided among threads
-    contestants = {"fastrnn": Contestant(make)} if work.N == 1 else one_and_more_threads(make)
+    def make_plain() -> Units:
+        """On BLAS alone, as SciPy has it, in place of packed weights."""
+        with patch.object(kernels, "Network", partial(kernels.Network, packed=False)):
+            return make(most)
+
+    # one stream of a small network is not divided among threads
+    most = 1 if work.N == 1 and work.H < 512 else THREADS
+    contestants = one_and_more_threads(make, dtype == "float32", most)
+    contestants["fastrnn, plain BLAS"] = Contestant(make_plain, most)
     if work == CLASSIC:
-        others = [isa for isa in kernels.available_isas(dtype) if isa != kernels.running_isa(dtype)]
-        contestants |= {f"fastrnn, {isa}": Contestant(partial(make_isa, isa)) for isa in others}
+        running, isas = (fastrnn.build_info()[key] for key in ("isa", "isas"))
+        contestants |= {f"fastrnn, {isa}": Contestant(partial(make_isa, isa))
+                        for isa in isas[: isas.index(running)]}
     return Race("update", dtype, contestants, flops(work))
 
 
@@ -123,17 +143,17 @@ def sequences_of(task: Task) -> fastrnn.Sequences:
     return task.sequences()
 
 
-def task_model(task: Task) -> fastrnn.Model:
+def task_model(task: Task, dtype: str = "float32") -> fastrnn.Model:
     return fastrnn.Model(sequences_of(task).sizes, cell=task.cell, hidden_size=task.H,
-                         init="xavier")
+                         init="xavier", dtype=dtype)
 
 
 def task_race(task: Task) -> Race:
-    def make(threads: int) -> Units:
-        return fastrnn.Trainer(task_model(task), sequences_of(task), **task.training,
+    def make(threads: int, dtype: str = "float32") -> Units:
+        return fastrnn.Trainer(task_model(task, dtype), sequences_of(task), **task.training,
                                clip_value=None, threads=threads, progress=False).run
 
-    return Race("update", "float32", one_and_more_threads(make),
+    return Race("update", "float32", one_and_more_threads(make, bfloat16=True),
                 task_flops(task, sequences_of(task)))
 
 
@@ -142,19 +162,19 @@ def records_of(task: RecordTask) -> fastrnn.Corpus:
     return fastrnn.Corpus.from_records(task.records())
 
 
-def record_model(task: RecordTask) -> fastrnn.Model:
-    return fastrnn.Model(records_of(task).vocabulary, cell="lstm", hidden_size=task.H)
+def record_model(task: RecordTask, dtype: str = "float32") -> fastrnn.Model:
+    return fastrnn.Model(records_of(task).vocabulary, cell="lstm", hidden_size=task.H, dtype=dtype)
 
 
 def record_race(task: RecordTask) -> Race:
     """Epochs of all records: fastrnn puts records of about the same length into a batch."""
-    def make(threads: int) -> Units:
-        trainer = fastrnn.Trainer(record_model(task), records_of(task), **task.training,
+    def make(threads: int, dtype: str = "float32") -> Units:
+        trainer = fastrnn.Trainer(record_model(task, dtype), records_of(task), **task.training,
                                   clip_value=None, threads=threads, progress=False)
         return lambda n: trainer.run(n * trainer.updates_per_epoch)
 
     steps = sum(len(record) + 1 for record in task.records())  # each with its stop symbol
-    return Race("epoch", "float32", one_and_more_threads(make),
+    return Race("epoch", "float32", one_and_more_threads(make, bfloat16=True),
                 record_flops(task, steps, len(records_of(task).vocabulary)))
 
 
@@ -209,8 +229,10 @@ def layer_data(dtype: str) -> tuple[np.ndarray, np.ndarray]:
 
 def layer_race(cell: str, dtype: str) -> Race:
     """Passes of a layer, forward and backward."""
-    def make(threads: int) -> Units:
-        layer, (x, dh) = make_layer(cell, dtype, threads), layer_data(dtype)
+    x, dh = layer_data(dtype)
+
+    def make(threads: int, dtype: str = dtype) -> Units:
+        layer = make_layer(cell, dtype, threads)
 
         def run() -> None:
             layer.forward(x)
@@ -219,7 +241,7 @@ def layer_race(cell: str, dtype: str) -> Race:
         return repeated(run)
 
     weights = sum(make_layer(cell, dtype).params[name].size for name in ("Wx", "Wh"))
-    return Race("pass", dtype, one_and_more_threads(make),
+    return Race("pass", dtype, one_and_more_threads(make, dtype == "float32"),
                 3 * 2 * weights * LAYER["N"] * LAYER["T"])
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 Units = Callable[[int], object]  # does so many units of work
 
 ROUND = 0.1  # seconds of a contestant's turn, or one unit of its work where that takes longer
-SECONDS = 30.0  # of all rounds of a race
+SECONDS = 22.0  # of all rounds of a race
 ROUNDS = 5, 25  # at least and at most
 PAUSE = 0.02  # seconds before each turn: OpenMP's threads spin for 10 ms after their last work
 

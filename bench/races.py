@@ -43,11 +43,14 @@ from works import CLASSIC, CLIP, RecordTask, Reservoir, Task, Work
 Contestants = dict[str, Contestant]
 
 
-def torch_contestants(make: Callable[..., Units]) -> Contestants:
-    """One for each number of threads; none where PyTorch is not installed."""
+def torch_contestants(make: Callable[..., Units], bfloat16: bool = False) -> Contestants:
+    """One for each number of threads, and where there is `bfloat16` as many under autocast; none
+    where PyTorch is not installed."""
     if not torch_peer.available():
         return {}
-    return {f"PyTorch, {n} thread{'s' * (n > 1)}": Contestant(partial(make, threads=n), n)
+    return {f"PyTorch, {precision}{n} thread{'s' * (n > 1)}":
+            Contestant(partial(make, threads=n, **more), n)
+            for precision, more in [("", {})] + bfloat16 * [("bfloat16, ", {"bfloat16": True})]
             for n in range(1, THREADS + 1)}
 
 
@@ -62,7 +65,7 @@ def update_peers(work: Work, dtype: str) -> Contestants:
         return repeated(kind(*start_of(work), work.K, **arguments).update)
 
     settings = {"cell": work.cell, "dtype": dtype, **work.training}
-    torch = torch_contestants(partial(one, TorchPeer, **settings))
+    torch = torch_contestants(partial(one, TorchPeer, **settings), dtype == "float32")
     if work == CLASSIC:
         return {"NumPy, step by step, float64": Contestant(partial(one, NumpyStep)),
                 "NumPy, hoisted": Contestant(partial(one, NumpyHoisted, dtype=dtype))} | torch
@@ -76,15 +79,15 @@ def task_peers(task: Task) -> Contestants:
                              **task.training, **arguments).update)
 
     return {"NumPy": Contestant(partial(one, numpy_reference.ReferenceSequences))
-            } | torch_contestants(partial(one, TorchSequences))
+            } | torch_contestants(partial(one, TorchSequences), bfloat16=True)
 
 
 def record_peers(task: RecordTask) -> Contestants:
-    def torch(threads: int) -> Units:
+    def torch(**arguments) -> Units:
         return repeated(TorchRecords(record_model(task).params, records_of(task).pieces(),
-                                     cell="lstm", threads=threads, **task.training).epoch)
+                                     cell="lstm", **task.training, **arguments).epoch)
 
-    return torch_contestants(torch)
+    return torch_contestants(torch, bfloat16=True)
 
 
 def reservoir_peers(work: Reservoir, dtype: str) -> Contestants:
@@ -104,12 +107,12 @@ def search_peers(work: Reservoir, dtype: str) -> Contestants:
 def layer_peers(cell: str, dtype: str) -> Contestants:
     layer, (x, dh) = make_layer(cell, dtype), layer_data(dtype)
 
-    def torch(threads: int) -> Units:
-        return repeated(torch_peer.layer_pass(cell, x, dh, threads))
+    def torch(**arguments) -> Units:
+        return repeated(torch_peer.layer_pass(cell, x, dh, **arguments))
 
     return {"NumPy": Contestant(
         lambda: repeated(numpy_reference.layer_pass(cell, x, dh, layer.params)))
-        } | torch_contestants(torch)
+        } | torch_contestants(torch, dtype == "float32")
 
 
 def sample_peers(dtype: str) -> Contestants:

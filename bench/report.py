@@ -1,14 +1,15 @@
-"""Write the tables of a benchmark run: all rows into docs/speed.md, a dozen into README.md.
+"""Write the tables of a benchmark run: all rows into bench/RESULTS.md, a dozen into README.md.
 
     pytest bench --benchmark-json=bench.json && python bench/report.py bench.json
 
-A row of docs/speed.md is the median time of one update, character or step (or the peak memory of a
+A row of RESULTS.md is the median time of one update, character or step (or the peak memory of a
 process), how many times fastrnn's that is, below 1 where fastrnn is slower, and for updates which
 fraction of the processor's peak speed their matrix products reach. The contestants took turns, so
 ratios and fractions are taken within each round, and their median is shown. A row of README.md is
-fastrnn's time at one work, and how many times that the fastest NumPy and the fastest PyTorch need;
+fastrnn's time at one work, those of the fastest NumPy and the fastest PyTorch, of whatever
+precision and number of threads, and how many times fastrnn's the fastest of all others needs;
 besides the works of SHORT it has all where fastrnn is slower than one of them. With --check nothing
-is written; the exit code tells whether the table of docs/speed.md has the same rows as the run.
+is written; the exit code tells whether the table of RESULTS.md has the same rows as the run.
 """
 
 import argparse
@@ -21,23 +22,25 @@ from typing import NamedTuple
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 HEAD = ("| work | contestant | median time or memory | times fastrnn's | fraction of peak |\n"
         "|---|---|--:|--:|--:|\n")
-SHORT_HEAD = ("| work | fastrnn | NumPy, times as long | PyTorch, times as long |\n"
-              "|---|--:|--:|--:|\n")
-SHORT = {  # the works of README's table
-    "rnn-1, float32": "tanh RNN, 100 units, one stream",
-    "lstm-1, float32": "LSTM, 100 units, one stream",
-    "gru-1, float32": "GRU, 100 units, one stream",
-    "lstm-50, float32": "LSTM, 2 layers of 128 units, batches of 50",
-    "gru-50, float32": "GRU, 2 layers of 128 units, batches of 50",
-    "word-30, float32": "LSTM over words, 100 units, batches of 30",
-    "lstm-512, float32": "LSTM, 512 units, batches of 64",
-    "memorization-500 lstm, float32": "LSTM, 128 units, 500 sequences of 22 symbols",
-    "sine-500 rnn, float32": "tanh RNN, 64 units, 500 series of 100 numbers",
-    "messages lstm, float32": "LSTM, 256 units, 640 messages of 20 to 140 characters",
-    "nn layer lstm, float32": "one LSTM layer alone, 100 units, batches of 30",
-    "sample, float32": "sampling from a tanh RNN, 100 units",
-    "reservoir-500, float64": "echo state network, 500 units",
+SHORT_HEAD = ("| work | unit | fastrnn | NumPy | PyTorch, the fastest | fastest other / fastrnn |\n"
+              "|---|---|--:|--:|--:|--:|\n")
+SHORT = {  # (work, contestant) of README's rows, in float32 where it does not say otherwise
+    ("rnn-1", "fastrnn"): "tanh RNN, 100 units, one stream",
+    ("lstm-1", "fastrnn"): "LSTM, 100 units, one stream",
+    ("lstm-50", "fastrnn"): "LSTM, 2 layers of 128 units, batches of 50",
+    ("lstm-50", "fastrnn, bfloat16"): "the same, fastrnn in mixed_bfloat16",
+    ("gru-50", "fastrnn"): "GRU, 2 layers of 128 units, batches of 50",
+    ("word-30", "fastrnn"): "LSTM over words, 100 units, batches of 30",
+    ("lstm-512", "fastrnn"): "LSTM, 512 units, batches of 64",
+    ("lstm-512", "fastrnn, bfloat16"): "the same, fastrnn in mixed_bfloat16",
+    ("lstm-512-1", "fastrnn"): "LSTM, 512 units, one stream",
+    ("lstm-2x1024", "fastrnn"): "LSTM, 2 layers of 1,024 units, batches of 32",
+    ("lstm-2x1024", "fastrnn, bfloat16"): "the same, fastrnn in mixed_bfloat16",
+    ("messages lstm", "fastrnn"): "LSTM, 256 units, 192 messages of 20 to 140 characters",
+    ("sample", "fastrnn"): "sampling from a tanh RNN, 100 units",
+    ("reservoir-500, float64", "fastrnn"): "echo state network, 500 units, float64",
 }
+UNITS = (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0))
 
 
 class Row(NamedTuple):
@@ -52,8 +55,8 @@ def main() -> int:
     root = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description="Write the tables of a benchmark run.")
     parser.add_argument("json", metavar="JSON", type=Path, help="from pytest --benchmark-json=JSON")
-    parser.add_argument("--page", type=Path, metavar="FILE", default=root / "docs" / "speed.md",
-                        help="the page with all rows (default: docs/speed.md)")
+    parser.add_argument("--page", type=Path, metavar="FILE", default=root / "bench" / "RESULTS.md",
+                        help="the page with all rows (default: bench/RESULTS.md)")
     parser.add_argument("--readme", type=Path, metavar="FILE", default=root / "README.md",
                         help="the page with a dozen rows (default: README.md)")
     parser.add_argument("--check", action="store_true",
@@ -68,7 +71,7 @@ def main() -> int:
             raise ValueError(f"{options.json} was made with FASTRNN_BENCH_QUICK, so its times mean "
                              "nothing: run the benchmarks without it")
         readme_before, _, readme_after = around(options.readme)
-        table, short = render(run), render_short(processor(run), rows(run))
+        table, short = render(run), render_short(run)
         options.page.write_text(f"{before}\n{table}{after}", encoding="utf-8")
         options.readme.write_text(f"{readme_before}\n{short}{readme_after}", encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -92,29 +95,39 @@ def read_run(path: Path) -> dict:
         raise ValueError(f"{path} is not a run of these benchmarks ({error!r}): {how}") from None
 
 
+def groups(run: dict) -> dict[str, dict[str, dict]]:
+    """The benchmarks of each work by contestant."""
+    found: dict[str, dict] = {}
+    for benchmark in run["benchmarks"]:
+        group = found.setdefault(benchmark["group"], {})
+        group[benchmark["extra_info"]["contestant"]] = benchmark
+    for name, group in found.items():
+        if "fastrnn" not in group:
+            raise ValueError(f"the group {name!r} has no row of fastrnn")
+    return found
+
+
+def times(theirs: dict, ours: dict) -> float:
+    """How many times ours theirs is, the median of the rounds."""
+    return median(a / b for a, b in zip(rounds(theirs), rounds(ours), strict=True))
+
+
 def rows(run: dict) -> list[Row]:
     """The rows of the full table, those of a work together."""
-    groups: dict[str, list] = {}
-    for benchmark in run["benchmarks"]:
-        groups.setdefault(benchmark["group"], []).append(benchmark)
     result = []
-    for group, benchmarks in groups.items():
-        ours = [b for b in benchmarks if b["extra_info"]["contestant"] == "fastrnn"]
-        if len(ours) != 1:
-            raise ValueError(f"the group {group!r} has {len(ours)} rows of fastrnn, not 1")
-        for benchmark in benchmarks:
+    for group, benchmarks in groups(run).items():
+        for contestant, benchmark in benchmarks.items():
             extra = benchmark["extra_info"]
             if "megabytes" in extra:
                 amount = f"{extra['megabytes']:.0f} MB"
             else:
                 amount = f"{show_time(median(rounds(benchmark)))} per {extra['unit']}"
-            ratio = median(theirs / our for theirs, our in
-                           zip(rounds(benchmark), rounds(ours[0]), strict=True))
             fraction = None
             if "peaks" in extra:
                 fraction = median(extra["flops"] / seconds / peak for seconds, peak in
-                               zip(rounds(benchmark), extra["peaks"], strict=True))
-            result.append(Row(group, extra["contestant"], amount, ratio, fraction))
+                                  zip(rounds(benchmark), extra["peaks"], strict=True))
+            result.append(Row(group, contestant, amount, times(benchmark, benchmarks["fastrnn"]),
+                              fraction))
     return result
 
 
@@ -128,7 +141,7 @@ def processor(run: dict) -> str:
     """The processor, its cores and the instruction set, in one line."""
     ours, cpu = run["machine_info"]["fastrnn"], run["machine_info"]["cpu"]
     return (f"{cpu.get('brand_raw', ours['machine'])}, {cpu['count']} cores, {ours['isa']} in "
-            "use.\n")
+            f"use, for bfloat16 {ours['mixed_bfloat16']}.\n")
 
 
 def machine(run: dict) -> str:
@@ -150,37 +163,54 @@ def machine(run: dict) -> str:
 
 def render(run: dict) -> str:
     """All rows, and what they were measured on, as Markdown."""
-    lines = [f"| {row.work} | {row.contestant} | {row.amount} | {show_ratio(row.ratio)} | "
+    lines = [f"| {row.work} | {row.contestant} | {row.amount} | {three_digits(row.ratio)} | "
              f"{show_fraction(row.fraction)} |\n" for row in rows(run)]
     return machine(run) + "\n" + HEAD + "".join(lines)
 
 
-def render_short(processor: str, rows: list[Row]) -> str:
-    """A row for each work of SHORT and for each where a peer is faster, as Markdown."""
+def render_short(run: dict) -> str:
+    """The rows of SHORT, and one for each other work where fastrnn is slower, as Markdown."""
     lines = []
-    for work in dict.fromkeys(row.work for row in rows):
-        ratios = {name: min((row.ratio for row in rows if row.work == work
-                             and row.contestant.startswith(name)), default=None)
-                  for name in ("NumPy", "PyTorch")}
-        ours = next(row.amount for row in rows if row[:2] == (work, "fastrnn"))
-        if work in SHORT or any(ratio is not None and ratio < 1 for ratio in ratios.values()):
-            cells = [SHORT.get(work, work), ours,
-                     *("" if ratio is None else show_ratio(ratio) for ratio in ratios.values())]
-            lines.append(f"| {' | '.join(cells)} |\n")
-    return processor + "\n" + SHORT_HEAD + "".join(lines)
+    for work, benchmarks in groups(run).items():
+        for ours in [name for name in benchmarks if name.startswith("fastrnn")]:
+            others = {name: times(benchmark, benchmarks[ours])
+                      for name, benchmark in benchmarks.items() if not name.startswith("fastrnn")}
+            if (work, ours) in SHORT or (
+                    ours == "fastrnn" and min(others.values(), default=1) < 1
+                    and "megabytes" not in benchmarks[ours]["extra_info"]):
+                lines.append(short_line(SHORT.get((work, ours), work), benchmarks, ours, others))
+    return processor(run) + "\n" + SHORT_HEAD + "".join(lines)
+
+
+def short_line(words: str, benchmarks: dict, ours: str, others: dict[str, float]) -> str:
+    """All its times are in one unit, that of fastrnn's."""
+    extra, seconds = benchmarks[ours]["extra_info"], median(rounds(benchmarks[ours]))
+    unit, size = unit_of(seconds)
+    cells = [words, f"{unit} per {extra['unit']}", three_digits(seconds / size)]
+    for kind in ("NumPy", "PyTorch"):
+        name = min((name for name in others if name.startswith(kind)), key=others.get, default="")
+        cell = name and three_digits(median(rounds(benchmarks[name])) / size)
+        if kind == "PyTorch" and name:
+            precision = "" if "bfloat16" in name else f"{extra['dtype']}, "
+            cell += f" ({precision}{name.removeprefix('PyTorch, ')})"
+        cells.append(cell)
+    cells.append(three_digits(min(others.values())) if others else "")
+    return f"| {' | '.join(cells)} |\n"
+
+
+def unit_of(seconds: float) -> tuple[str, float]:
+    """The unit in which a time is below 1,000, and its seconds."""
+    return next(unit for unit in UNITS if seconds / unit[1] < 999.5 or unit == UNITS[-1])
+
+
+def three_digits(value: float) -> str:
+    return f"{value:,.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}"
 
 
 def show_time(seconds: float) -> str:
     """Three digits, in ns, µs, ms or s."""
-    for unit, size in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0)):
-        value = seconds / size
-        if value < 999.5 or unit == "s":
-            return f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f} {unit}"
-    raise AssertionError
-
-
-def show_ratio(ratio: float) -> str:
-    return f"{ratio:.{0 if ratio >= 99.95 else 1 if ratio >= 9.995 else 2}f}"
+    unit, size = unit_of(seconds)
+    return f"{three_digits(seconds / size)} {unit}"
 
 
 def show_fraction(fraction: float | None) -> str:

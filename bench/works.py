@@ -50,6 +50,9 @@ WORKS = {work.name: work for work in (
          learning_rate=2e-3),
     Work("word-30", "lstm", K=778, H=100, T=50, N=30, E=15, optimizer="adam", learning_rate=1e-3),
     Work("lstm-512", "lstm", K=65, H=512, T=64, N=64, optimizer="adam", learning_rate=1e-3),
+    Work("lstm-512-1", "lstm", K=65, H=512, T=64, optimizer="adam", learning_rate=1e-3),
+    Work("lstm-2x1024", "lstm", K=65, H=1024, T=50, N=32, layers=2, optimizer="adam",
+         learning_rate=1e-3),
 )}
 
 CLASSIC = WORKS["rnn-1"]  # all its settings are defaults of fastrnn and of the peers
@@ -112,7 +115,7 @@ class RecordTask:
 
 RECORD_TASKS = {task.name: task for task in (
     RecordTask("names lstm", K=50, H=128, count=3200, lengths=(3, 12)),
-    RecordTask("messages lstm", K=80, H=256, count=640, lengths=(20, 140)),
+    RecordTask("messages lstm", K=80, H=256, count=192, lengths=(20, 140)),
 )}
 
 

@@ -5,6 +5,7 @@ torch is imported only when a `TorchPeer` is made, so that this module can alway
 
 import importlib.util
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -64,6 +65,10 @@ class TorchPeer(CharacterPeer):
         As fastrnn's, but for the above.
     dtype : {"float32", "float64"}
         Precision of everything.
+    bfloat16 : bool
+        Forward and loss under ``torch.autocast("cpu", torch.bfloat16)``, the backward pass outside
+        as PyTorch's documentation says. The parameters stay as they are, their copies in bfloat16
+        are made once an update (autocast's cache).
     threads : int
         PyTorch's own threads. This is a setting of the process: it is in force during this
         peer's calls and stays afterwards.
@@ -94,12 +99,13 @@ class TorchPeer(CharacterPeer):
         clip_value: float = 5.0,
         dtype: str = "float32",
         threads: int = 1,
+        bfloat16: bool = False,
     ) -> None:
         self.clip_value = clip_value
-        self.build(params, cell, optimizer, learning_rate, dtype, threads)
+        self.build(params, cell, optimizer, learning_rate, dtype, threads, bfloat16)
         super().__init__(ids, K, seq_length, batch_size)
 
-    def build(self, params, cell, optimizer, learning_rate, dtype, threads) -> None:
+    def build(self, params, cell, optimizer, learning_rate, dtype, threads, bfloat16) -> None:
         """The modules and their optimizer."""
         import torch
 
@@ -108,6 +114,7 @@ class TorchPeer(CharacterPeer):
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
         self.torch = torch
         self.threads = threads
+        self.autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=bfloat16)
         kind = getattr(torch, dtype)
         H, K = params["head.W"].shape
         layers = sum(name.endswith(".Wh") for name in params)
@@ -177,10 +184,12 @@ class TorchPeer(CharacterPeer):
     def learn(self, inputs: np.ndarray, targets: np.ndarray) -> float:
         torch = self.torch
         self._use_threads()
-        hs, h = self.recurrent(self._read(torch.from_numpy(inputs)), self.h)  # hs (T, N, H)
-        scores = self.head(hs.flatten(0, 1))  # (TN, K)
         targets = torch.from_numpy(targets).flatten()
-        loss = torch.nn.functional.cross_entropy(scores, targets, reduction="sum") / hs.shape[1]
+        with self.autocast():
+            hs, h = self.recurrent(self._read(torch.from_numpy(inputs)), self.h)  # hs (T, N, H)
+            scores = self.head(hs.flatten(0, 1))  # (TN, K)
+            loss = torch.nn.functional.cross_entropy(scores, targets, reduction="sum")
+        loss = loss / hs.shape[1]
         self.optimizer.zero_grad()
         loss.backward()
         for bias in self._held:
@@ -223,7 +232,7 @@ class TorchSequences(TorchPeer):
 
     Parameters
     ----------
-    params, cell, optimizer, learning_rate, dtype, threads
+    params, cell, optimizer, learning_rate, dtype, threads, bfloat16
         See `TorchPeer`.
     sequences : fastrnn.Sequences
     batch_size : int
@@ -232,8 +241,8 @@ class TorchSequences(TorchPeer):
     """
 
     def __init__(self, params, sequences, batch_size, cell, optimizer, learning_rate, clip_norm,
-                 dtype="float32", threads=1) -> None:
-        self.build(params, cell, optimizer, learning_rate, dtype, threads)
+                 dtype="float32", threads=1, bfloat16=False) -> None:
+        self.build(params, cell, optimizer, learning_rate, dtype, threads, bfloat16)
         torch = self.torch
         self.clip_norm, self.batch_size, self.position = clip_norm, batch_size, 0
         # time-major, so that nothing needs to be turned
@@ -247,11 +256,12 @@ class TorchSequences(TorchPeer):
         part = slice(self.position, self.position + N)
         x, y = self.inputs[:, part].contiguous(), self.targets[:, part].contiguous()
         self.position = self.position + N if self.position + 2 * N <= self.inputs.shape[1] else 0
-        hs, _ = self.recurrent(self._read(x) if x.dim() == 2 else x)  # (T, N, H)
-        outputs = self.head(hs.flatten(0, 1))  # (TN, K)
         functional, y = torch.nn.functional, y.flatten(0, 1)
-        loss = (functional.cross_entropy(outputs, y, reduction="sum") if y.dim() == 1
-                else functional.mse_loss(outputs, y, reduction="sum") / y.shape[1]) / N
+        with self.autocast():
+            hs, _ = self.recurrent(self._read(x) if x.dim() == 2 else x)  # (T, N, H)
+            outputs = self.head(hs.flatten(0, 1))  # (TN, K)
+            loss = (functional.cross_entropy(outputs, y, reduction="sum") if y.dim() == 1
+                    else functional.mse_loss(outputs, y, reduction="sum") / y.shape[1]) / N
         self.optimizer.zero_grad()
         loss.backward()
         for bias in self._held:
@@ -267,7 +277,7 @@ class TorchRecords(TorchPeer):
 
     Parameters
     ----------
-    params, cell, optimizer, learning_rate, dtype, threads
+    params, cell, optimizer, learning_rate, dtype, threads, bfloat16
         See `TorchPeer`.
     records : list of ndarray of int
         The ids of each, with its start and stop symbol.
@@ -276,8 +286,8 @@ class TorchRecords(TorchPeer):
     """
 
     def __init__(self, params, records, batch_size, cell, optimizer, learning_rate, clip_norm,
-                 dtype="float32", threads=1) -> None:
-        self.build(params, cell, optimizer, learning_rate, dtype, threads)
+                 dtype="float32", threads=1, bfloat16=False) -> None:
+        self.build(params, cell, optimizer, learning_rate, dtype, threads, bfloat16)
         self.clip_norm, self.batch_size = clip_norm, batch_size
         self.records = [self.torch.from_numpy(ids.astype(np.int64)) for ids in records]
         self.rng = np.random.default_rng(0)
@@ -293,9 +303,10 @@ class TorchRecords(TorchPeer):
         pack = torch.nn.utils.rnn.pack_sequence
         x = pack([self.records[i][:-1] for i in rows], enforce_sorted=False)
         y = pack([self.records[i][1:] for i in rows], enforce_sorted=False)
-        hs, _ = self.recurrent(x._replace(data=self.one_hot.index_select(0, x.data)))
-        loss = torch.nn.functional.cross_entropy(
-            self.head(hs.data), y.data, reduction="sum") / len(rows)
+        with self.autocast():
+            hs, _ = self.recurrent(x._replace(data=self.one_hot.index_select(0, x.data)))
+            loss = torch.nn.functional.cross_entropy(
+                self.head(hs.data), y.data, reduction="sum") / len(rows)
         self.optimizer.zero_grad()
         loss.backward()
         for bias in self._held:
@@ -305,7 +316,8 @@ class TorchRecords(TorchPeer):
         return loss.item()
 
 
-def layer_pass(cell: str, x: np.ndarray, dh: np.ndarray, threads: int) -> Callable[[], object]:
+def layer_pass(cell: str, x: np.ndarray, dh: np.ndarray, threads: int,
+               bfloat16: bool = False) -> Callable[[], object]:
     """A function that takes x (N, T, D) forward and the gradient dh (N, T, H) backward."""
     import torch
 
@@ -320,6 +332,8 @@ def layer_pass(cell: str, x: np.ndarray, dh: np.ndarray, threads: int) -> Callab
             torch.set_num_threads(threads)
         x.grad = None
         layer.zero_grad()
-        layer(x)[0].backward(dh)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            h = layer(x)[0]
+        h.backward(dh.to(h.dtype))
 
     return run

@@ -28,7 +28,8 @@ RUN = {
     "machine_info": {
         "cpu": {"brand_raw": "A Processor", "count": 4},
         "fastrnn": {"version": "9.8", "isa": "avx2", "python": "3.12.1", "numpy": "2.1",
-                    "scipy": "1.14", "compiler": "gcc 13", "machine": "x86_64"},
+                    "scipy": "1.14", "compiler": "gcc 13", "machine": "x86_64",
+                    "mixed_bfloat16": "amx"},
         "torch": None,
         "quick": False,
     },
@@ -60,16 +61,16 @@ def report(tmp_path):
     """report(run, *flags, page=...): the finished process, and the full page it has written."""
 
     def call(run, *flags, page=PAGE):
-        stored, speed = tmp_path / "bench.json", tmp_path / "speed.md"
+        stored, results = tmp_path / "bench.json", tmp_path / "RESULTS.md"
         if run is not None:
             stored.write_text(run if isinstance(run, str) else json.dumps(run))
-        speed.write_text(page, encoding="utf-8")
+        results.write_text(page, encoding="utf-8")
         (tmp_path / "README.md").write_text(PAGE, encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, BENCH / "report.py", stored, "--page", speed,
+            [sys.executable, BENCH / "report.py", stored, "--page", results,
              "--readme", tmp_path / "README.md", *flags],
             capture_output=True, encoding="utf-8", env=os.environ | {"PYTHONUTF8": "1"})
-        return done, speed.read_text(encoding="utf-8")
+        return done, results.read_text(encoding="utf-8")
 
     return call
 
@@ -88,7 +89,7 @@ def test_table_stands_between_the_markers(report):
     assert (head, tail) == ("before\n", "after µ\n")
     assert table == done.stdout
     machine, _, lines = table.partition("\n\n")
-    assert machine == ("A Processor, 4 cores, avx2 in use.\n"
+    assert machine == ("A Processor, 4 cores, avx2 in use, for bfloat16 amx.\n"
                        "Peak of one core in GFLOP/s, the median of all rounds: 550 in float32.\n"
                        "Python 3.12.1, NumPy 2.1, SciPy 1.14, fastrnn 9.8 built by gcc 13.")
     assert lines.split("\n", 2)[2] == ROWS
@@ -101,30 +102,43 @@ def test_table_stands_between_the_markers(report):
     assert "7 rows" in checked.stdout
 
 
-def test_readme_has_a_row_for_each_work_of_a_dozen_and_where_fastrnn_is_slower(report, tmp_path):
-    group, name = "lstm-50, float32", bench_report.SHORT["lstm-50, float32"]
+def test_readme_has_a_dozen_rows_and_those_where_fastrnn_is_slower(report, tmp_path):
+    """Beside each work's row the fastest NumPy and PyTorch, all in the unit of fastrnn's time."""
     run = changed(lambda run: run["benchmarks"].extend([
-        row(group, "fastrnn", [1e-3] * 3), row(group, "fastrnn, 1 thread", [9e-4] * 3),
-        row(group, "NumPy, step by step, float64", [9e-3] * 3),
-        row(group, "NumPy, hoisted", [3e-3] * 3), row(group, "PyTorch, 1 thread", [2e-3] * 3),
-        row(group, "PyTorch, 2 threads", [1.5e-3] * 3),
+        row("lstm-50", "fastrnn", [1e-3] * 3), row("lstm-50", "fastrnn, 1 thread", [9e-4] * 3),
+        row("lstm-50", "fastrnn, bfloat16", [0.5e-3] * 3),
+        row("lstm-50", "NumPy, step by step, float64", [9e-3] * 3),
+        row("lstm-50", "NumPy, hoisted", [3e-3] * 3),
+        row("lstm-50", "PyTorch, 1 thread", [2e-3] * 3),
+        row("lstm-50", "PyTorch, 2 threads", [1.5e-3] * 3),
+        row("lstm-50", "PyTorch, bfloat16, 1 thread", [1.25e-3, 1.25e-3, 2e-3]),
+        row("gru-50", "fastrnn", [900e-6] * 3), row("gru-50", "fastrnn, bfloat16", [900e-6] * 3),
+        row("gru-50", "PyTorch, 2 threads", [1.8e-3] * 3),
         row("losing", "fastrnn", [1e-3] * 3), row("losing", "PyTorch, fused", [8e-4] * 3)]))
     done, _ = report(run)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert page.startswith("before\n") and page.endswith("<!-- bench:end -->\nafter µ\n")
-    assert page.splitlines()[2] == "A Processor, 4 cores, avx2 in use."
-    assert page.splitlines()[6:-2] == [f"| {name} | 1.00 ms per update | 3.00 | 1.50 |",
-                                       "| losing | 1.00 ms per update |  | 0.80 |"]
+    assert page.splitlines()[2] == "A Processor, 4 cores, avx2 in use, for bfloat16 amx."
+    lstm, mixed = (bench_report.SHORT["lstm-50", name] for name in ("fastrnn", "fastrnn, bfloat16"))
+    gru = bench_report.SHORT["gru-50", "fastrnn"]
+    assert page.splitlines()[6:-2] == [
+        "| work | µs per update | 60.0 |  |  | 0.40 |",
+        f"| {lstm} | ms per update | 1.00 | 3.00 | 1.25 (bfloat16, 1 thread) | 1.25 |",
+        f"| {mixed} | µs per update | 500 | 3,000 | 1,250 (bfloat16, 1 thread) | 2.50 |",
+        f"| {gru} | µs per update | 900 |  | 1,800 (float32, 2 threads) | 2.00 |",
+        "| losing | ms per update | 1.00 |  | 0.80 (float32, fused) | 0.80 |"]
 
 
-def test_pages_have_the_table_s_works():
+def test_pages_have_the_same_works():
     root = BENCH.parent
-    _, table, _ = bench_report.around(root / "docs" / "speed.md")
-    assert set(bench_report.SHORT) <= {work for work, _ in bench_report.row_names(table)}
+    _, table, _ = bench_report.around(root / "bench" / "RESULTS.md")
     _, short, _ = bench_report.around(root / "README.md")
-    for name in bench_report.SHORT.values():
-        assert f"\n| {name} | " in short
+    shown = [words for words, _ in bench_report.row_names(short)]
+    there = set(bench_report.row_names(table))
+    assert len(shown) >= 8
+    assert [words for row, words in bench_report.SHORT.items() if row in there] == [
+        words for words in shown if words in bench_report.SHORT.values()]
 
 
 def test_torch_is_named_where_it_ran(report):
@@ -150,7 +164,7 @@ def test_check_names_the_rows_that_differ(report):
     ("{", PAGE, "is not a run of these benchmarks"),
     ({}, PAGE, "is not a run of these benchmarks"),
     (changed(lambda run: run["benchmarks"].clear()), PAGE, "no benchmarks"),
-    (changed(lambda run: run["benchmarks"].pop(1)), PAGE, "'work' has 0 rows of fastrnn"),
+    (changed(lambda run: run["benchmarks"].pop(1)), PAGE, "'work' has no row of fastrnn"),
     (changed(lambda run: run["benchmarks"][0]["extra_info"].clear()), PAGE, "contestant"),
     (changed(lambda run: run["benchmarks"][0]["stats"]["data"].pop()), PAGE, "2 is longer"),
     (changed(lambda run: run["machine_info"].update(quick=True)), PAGE, "FASTRNN_BENCH_QUICK"),
@@ -168,7 +182,7 @@ def test_bad_input_is_one_clear_error(report, tmp_path, run, page, message):
 
 @pytest.mark.parametrize(("seconds", "shown"), [
     (9.994e-9, "9.99 ns"), (9.996e-7, "1.00 µs"), (57.06e-6, "57.1 µs"), (99.96e-6, "100 µs"),
-    (1.5e-3, "1.50 ms"), (0.43, "430 ms"), (2.0, "2.00 s"), (1234.0, "1234 s"),
+    (1.5e-3, "1.50 ms"), (0.43, "430 ms"), (2.0, "2.00 s"), (1234.0, "1,234 s"),
 ])
 def test_times_have_three_digits(seconds, shown):
     assert bench_report.show_time(seconds) == shown
@@ -177,13 +191,13 @@ def test_times_have_three_digits(seconds, shown):
 def test_benchmarks_make_what_the_report_reads(tmp_path):
     """A few rows of a real run, each done once."""
     pytest.importorskip("pytest_benchmark")
-    stored, page = tmp_path / "bench.json", tmp_path / "speed.md"
+    stored, page = tmp_path / "bench.json", tmp_path / "RESULTS.md"
     # where tests run in several processes, pytest-benchmark measures nothing
     environment = {name: value for name, value in os.environ.items() if "XDIST" not in name}
     run = subprocess.run(
         [sys.executable, "-m", "pytest", BENCH, "-q", "-p", "no:cacheprovider",
          "-o", "python_files=bench_*.py", "-k",
-         "not PyTorch and (memory or float32 and (rnn-1 or word-30 or sample or AdaGrad))",
+         "not PyTorch and not float64 and (memory or rnn-1 or word-30 or sample or AdaGrad)",
          f"--benchmark-json={stored}"],
         capture_output=True, encoding="utf-8", env=environment | {"FASTRNN_BENCH_QUICK": "1"})
     assert run.returncode == 0, run.stdout + run.stderr
@@ -192,8 +206,9 @@ def test_benchmarks_make_what_the_report_reads(tmp_path):
         [sys.executable, BENCH / "report.py", stored, "--page", page, "--check"],
         capture_output=True, encoding="utf-8")
     assert done.returncode == 1, done.stderr  # all its rows are missing from this page
-    for missing in ("rnn-1, float32, fastrnn", "rnn-1, float32, NumPy, step by step, float64",
-                    "word-30, float32, fastrnn, 1 thread", "word-30, float32, NumPy, hoisted",
-                    "sample, float32, fastrnn", "AdaGrad with clip, float32, NumPy, in place",
+    for missing in ("rnn-1, fastrnn", "rnn-1, NumPy, hoisted", "rnn-1, fastrnn, plain BLAS",
+                    "word-30, fastrnn, 1 thread", "word-30, fastrnn, bfloat16, 1 thread",
+                    "word-30, NumPy, hoisted", "sample, fastrnn",
+                    "AdaGrad with clip, NumPy, in place",
                     "lstm-512, peak memory, fastrnn"):
         assert f"{missing}: is missing" in done.stdout
