@@ -239,9 +239,9 @@ typedef struct {
      * uniform number in [0, 1) ([n][N]), after reading ids [N] in `state` [N][P], in and out; the
      * streams have the probabilities `labels` [N][C] of labels, where there are any. Temperature 0
      * takes the likeliest symbol. out [n][N] */
-    void (*sample)(const fastrnn_network *net, const void *params, void *work, void *state,
-                   const int32_t *ids, const void *labels, const fastrnn_choice *choice,
-                   const double *uniforms, int64_t n, int32_t *out);
+    void (*sample)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *work,
+                   void *state, const int32_t *ids, const void *labels,
+                   const fastrnn_choice *choice, const double *uniforms, int64_t n, int32_t *out);
     /* Drive a reservoir with a series, from `state` and `last` on. */
     int64_t (*series_work)(const fastrnn_reservoir *reservoir);
     void (*run_series)(const fastrnn_reservoir *reservoir, fastrnn_team *team, fastrnn_series *s);

@@ -94,47 +94,66 @@ static int draw(int K, double rest, const real *weights) {
     return id;
 }
 
-static void sample(const network *net, const void *params, void *work, void *state,
-                   const int32_t *ids, const void *labels, const fastrnn_choice *how,
+typedef struct {
+    const unrolled *u;           /* T is 1; its inputs are the ids before the first step */
+    const fastrnn_choice *how;
+    const double *uniforms;      /* [n][N] */
+    int64_t n;
+    int32_t *out;                /* [n][N] */
+} sampled;
+
+/* The symbol of a stream, from its scores [K], which become weights. */
+static int choose_symbol(const sampled *c, int64_t step, int stream, real *scores) {
+    const fastrnn_choice *how = c->how;
+    const real *bias = c->u->work + c->u->at->head_b;
+    const int K = c->u->net->K;
+    uint8_t *seen = how->seen ? how->seen + (int64_t)stream * K : NULL;
+    /* beyond these temperatures one symbol has all the probability, or all have the same */
+    const real sharpness = (real)(1 / fmin(fmax(how->temperature, 1e-30), 1e9));
+    real top;
+    /* so that neither the penalty nor a score times it becomes 0 or infinite in float32 */
+    if (seen) punish(K, (real)fmin(fmax(how->penalty, 1e-8), 1e8), seen, bias, scores);
+    double total = (double)exponentials(vectors(K) * LANES, sharpness, bias, scores, &top);
+    if (how->top_k < K || how->top_p < 1 || how->min_p > 0) {
+        total = keep_likely(K, how->top_k, how->top_p, how->min_p, scores);
+    }
+    const double uniform = c->uniforms[step * c->u->net->N + stream];
+    const int id = draw(K, how->temperature == 0 ? 0 : uniform * total, scores);
+    if (seen) seen[id] = 1;
+    return id;
+}
+
+/* Job: all steps of the streams of a slice. */
+static void sample_slice(void *context, int slice) {
+    const sampled *c = context;
+    const network *net = c->u->net;
+    const int first = first_row(net, slice), end = first_row(net, slice + 1);
+    unrolled u = *c->u;
+    for (int64_t i = 0; i < c->n; i++) {
+        int32_t *out = c->out + i * net->N;
+        layer mine;
+        crew alone_here = alone(&u, slice, &mine);
+        forward(&alone_here);
+        real *scores = head(&u, slice, WHOLE);
+        for (int stream = first; stream < end; stream++, scores += u.at->wide) {
+            out[stream] = choose_symbol(c, i, stream, scores);
+        }
+        state_on(&u, slice);
+        u.in.inputs = out;
+    }
+}
+
+static void sample(const network *net, fastrnn_team *team, const void *params, void *work,
+                   void *state, const int32_t *ids, const void *labels, const fastrnn_choice *how,
                    const double *uniforms, int64_t n, int32_t *out) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
-    unrolled u = {.net = net, .at = &at, .params = params, .work = work,
-                  .in = {.T = 1, .inputs = ids, .labels = labels}};
-    const int K = net->K;
-    /* beyond these temperatures one symbol has all the probability, or all have the same */
-    const real sharpness = (real)(1 / fmin(fmax(how->temperature, 1e-30), 1e9));
-    /* so that neither it nor a score times it becomes 0 or infinite in float32 */
-    const real penalty = (real)fmin(fmax(how->penalty, 1e-8), 1e8);
-    const int limited = how->top_k < K || how->top_p < 1 || how->min_p > 0;
+    const unrolled u = {.net = net, .at = &at, .team = team, .params = params, .work = work,
+                        .in = {.T = 1, .inputs = ids, .labels = labels}};
+    sampled c = {.u = &u, .how = how, .uniforms = uniforms, .n = n, .out = out};
     pack_weights(&u);
     state_in(&u, state);
-    for (int64_t i = 0; i < n; i++, uniforms += net->N, out += net->N) {
-        for (int s = 0; s < at.slices; s++) {
-            layer mine;
-            crew c = alone(&u, s, &mine);
-            forward(&c);
-            real *scores = head(&u, s, WHOLE);
-            for (int stream = first_row(net, s); stream < first_row(net, s + 1); stream++) {
-                real top;
-                if (how->seen) {
-                    punish(K, penalty, how->seen + (int64_t)stream * K,
-                           u.work + at.head_b, scores);
-                }
-                double total = (double)exponentials(vectors(K) * LANES, sharpness,
-                                                    u.work + at.head_b, scores, &top);
-                if (limited) {
-                    total = keep_likely(K, how->top_k, how->top_p, how->min_p, scores);
-                }
-                const double rest = how->temperature == 0 ? 0 : uniforms[stream] * total;
-                out[stream] = draw(K, rest, scores);
-                if (how->seen) how->seen[(int64_t)stream * K + out[stream]] = 1;
-                scores += at.wide;
-            }
-            state_on(&u, s);
-        }
-        u.in.inputs = out;
-    }
+    share_out(team, sample_slice, &c, at.slices);
     state_out(&u, 0, state);
     restore(before);
 }

@@ -169,7 +169,7 @@ static void sample(void) {
     const double *uniforms = take();
     const int64_t n = taken / 8 / net.N;
     int32_t *out = new(taken / 2);
-    table->sample(&net, params, work, state, ids, NULL, &choice, uniforms, n, out);
+    table->sample(&net, NULL, params, work, state, ids, NULL, &choice, uniforms, n, out);
     give(out, n * net.N * 4);
     give(state, states);
 }

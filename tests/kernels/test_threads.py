@@ -155,6 +155,22 @@ def test_the_gradients_of_slices_are_added_in_a_tree(threads):
     assert not np.array_equal(found, functools.reduce(np.add, alone))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_samples_are_the_same(isa, kind):
+    """Of many texts at once, with marks of the symbols that were seen, and the last states."""
+    for N, dtype in zip(BATCHES, ["float64", "float32"] * 4, strict=True):
+        model = random_model(kind, dtype, 12, 17, num_layers=2)
+        network, results = network_of(model, 1, N), []
+        for threads in (*THREADS, 16):
+            rng = np.random.default_rng(N)
+            state = random_window(model, 1, N)[2].copy()
+            seen = np.zeros((N, 12), np.uint8)
+            ids = network.sample(model.block, state, rng.integers(0, 12, N, np.int32), 1.3,
+                                 rng.random((20, N)), penalty=1.5, seen=seen, threads=threads)
+            results.append([ids.tobytes(), state.tobytes(), seen.tobytes()])
+        assert len(np.unique(ids)) > 4 and all(result == results[0] for result in results)
+
+
 @pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
 def test_a_trainer_gives_the_same_bits(optimizer):
     corpus = fastrnn.Corpus.from_text("".join(

@@ -40,5 +40,5 @@ class Network:
     def sample(self, params: NDArray[Any], state: NDArray[Any], ids: NDArray[np.int32],
                temperature: float, uniforms: NDArray[np.float64], top_k: int = 0,
                top_p: float = 1.0, labels: NDArray[Any] | None = None, min_p: float = 0.0,
-               penalty: float = 1.0,
-               seen: NDArray[np.uint8] | None = None) -> NDArray[np.int32]: ...
+               penalty: float = 1.0, seen: NDArray[np.uint8] | None = None,
+               threads: int = 1) -> NDArray[np.int32]: ...

@@ -302,7 +302,8 @@ cdef class Network:
         return dx
 
     def sample(self, params, state, ids, double temperature, uniforms, int top_k=0,
-               double top_p=1, labels=None, double min_p=0, double penalty=1, seen=None):
+               double top_p=1, labels=None, double min_p=0, double penalty=1, seen=None,
+               int threads=1):
         """Sample n ids for each of N streams after reading ids [N] in state [N][P], which becomes
         the last; each of the uniform numbers [n][N] in [0, 1) decides one. Only the top_k likeliest
         symbols can come (0: all), of those the likeliest whose probabilities sum to top_p, and of
@@ -326,6 +327,8 @@ cdef class Network:
         cdef fastrnn_choice choice = [temperature, top_k or self.net.K, top_p, min_p, penalty, NULL]
         if seen is not None:
             choice.seen = <uint8_t *> data(seen, np.uint8, <int64_t> self.net.N * self.net.K, "seen")
-        with NoFork(), self.lock, nogil:
-            self.kernels.sample(&self.net, p, self.workspace, h, x, weights, &choice, u, n, y)
+        cdef Team team = Team(len(self.slices), threads)
+        with NoFork(), self.lock, team, nogil:
+            self.kernels.sample(&self.net, team.team, p, self.workspace, h, x, weights, &choice, u,
+                                n, y)
         return out

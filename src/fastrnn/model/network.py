@@ -16,7 +16,7 @@ from ..data.scaling import Scaling
 from ..data.sequences import Sequences
 from ..data.source import Sizes
 from ..echo.reservoir import Reservoir, draw
-from ..kernels.blas import one_thread
+from ..kernels.blas import cores, one_thread
 from ..kernels.memory import check_memory
 from ..settings import (
     INIT_SCALES,
@@ -261,7 +261,8 @@ class Network:
         with one_thread():
             return self.network(1, len(state)).sample(
                 block, state, np.array(symbols, np.int32), temperature,
-                rng.random((length, len(state))), top_k, top_p, labels, min_p, penalty, seen)
+                rng.random((length, len(state))), top_k, top_p, labels, min_p, penalty, seen,
+                threads=cores())
 
     def _checked_ids(self, ids: ArrayLike) -> ArrayLike:
         """A model with a vocabulary checks the ids here."""
