@@ -111,6 +111,8 @@ def test_names_of_the_dtype(corpus):
                  lambda d: nn.Linear(2, 3, dtype=d), lambda d: nn.Dropout(0.1, dtype=d)):
         with pytest.raises(ValueError, match=KNOWN):
             make("bf16")
+    with pytest.raises(ValueError, match="not 'bfloat16': did you mean 'mixed_bfloat16'"):
+        fastrnn.Model(corpus.vocabulary, dtype="bfloat16")
     for given in ("float32", np.float32, np.dtype("f4")):
         assert fastrnn.Model(corpus.vocabulary, dtype=given).config["dtype"] == "float32"
     assert nn.GRU(2, 3, dtype=MIXED).precision == MIXED

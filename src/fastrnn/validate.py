@@ -70,8 +70,11 @@ def boolean(name: str, value: Any) -> bool:
 
 
 def suggestion(name: Any, known: Iterable[str]) -> str:
-    """The end of an error about an unknown name: "did you mean" the nearest one, or nothing."""
-    near = difflib.get_close_matches(str(name)[:50], known, n=1)  # its time grows with the length
+    """The end of an error about an unknown name: "did you mean" one that ends like it, such as
+    mixed_bfloat16 for bfloat16, or the nearest one, or nothing."""
+    start, known = str(name)[:50], list(known)  # the time for the nearest grows with the length
+    near = ([one for one in known if start and one.endswith(f"_{start}")]
+            or difflib.get_close_matches(start, known, n=1))
     return f"did you mean {near[0]!r}?" if near else ""
 
 
