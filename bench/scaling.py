@@ -30,8 +30,8 @@ import fastrnn
 
 CORES = 2, 4, 8, 16
 MEETING = 2e-6  # seconds; bench/NOTES.md
-TURN = 0.1  # seconds of updates between two looks at the clock
-ROUNDS = 9
+TURN = 0.5  # seconds of updates in a call of `run`, whose end has a cost of its own
+ROUNDS = 5
 
 
 class Stage(NamedTuple):

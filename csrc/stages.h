@@ -28,13 +28,13 @@ static void share(const fastrnn_network *net, int stage, fastrnn_team *team,
         return;
     }
     fastrnn_stage *s = meter->stages + stage;
-    double longest = 0;
+    double longest = 0, start = meter->now();
     for (int i = 0; i < count; i++) {
-        const double start = meter->now();
         job(context, i);
-        const double spent = meter->now() - start;
+        const double end = meter->now(), spent = end - start;
         s->seconds += spent;
         if (spent > longest) longest = spent;
+        start = end;
     }
     s->longest += longest;
     s->rounds++;
