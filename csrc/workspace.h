@@ -55,9 +55,13 @@ static int worth_sharing(const network *net) {
     return weights * (n + 3) >= 500000;
 }
 
-/* Most portions of a stage that needs much scratch for each. */
+/* Most portions of a stage that needs much scratch for each: no more than it has panels. */
 static int gradient_portions(const network *net) {
-    return can_share(net) ? MOST_PORTIONS / slices(net->N, net->H) : 1;
+    const int of_gate = (vectors(net->H) + PANEL - 1) / PANEL;
+    const int of_layer = cell_of(net)->is.gates * of_gate;
+    const int of_head = (vectors(net->K) + PANEL - 1) / PANEL;
+    if (!can_share(net)) return 1;
+    return least(MOST_PORTIONS / slices(net->N, net->H), of_layer > of_head ? of_layer : of_head);
 }
 
 /* Parts that each slice is cut in for so many threads, so that they all get as many. */

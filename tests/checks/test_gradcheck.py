@@ -248,10 +248,10 @@ def test_other_mistakes_fail(monkeypatch, change):
 
 
 def test_a_tolerance_that_rounding_hides_is_never_passed():
-    report = check(random_model(), tolerance=1e-12)
-    assert report.passed is None and report.max_error > 1e-12
+    report = check(random_model(), tolerance=1e-11)
+    assert report.passed is None and report.max_error > 1e-11
     assert report.verdict.startswith("not conclusive: most gradients of layer0.")
-    assert "so small that rounding could hide an error of the tolerance 1e-12" in report.verdict
+    assert "so small that rounding could hide an error of the tolerance 1e-11" in report.verdict
     assert report.worst["head.W"].too_small > 20
 
 

@@ -27,7 +27,7 @@ def test_the_seeds_are_of_all_kinds(good):
     models = [a["model"] for a in about.values() if "model" in a]
     runs = [a["trainer"] for a in about.values() if "trainer" in a]
     assert {m["cell"] for m in models} == {"rnn", "relu", "lstm", "gru", "mgu", "memory", "esn"}
-    assert {m["dtype"] for m in models} == {"float32", "float64"}
+    assert {m["dtype"] for m in models} == {"float32", "float64", "mixed_bfloat16"}
     assert {r["config"]["optimizer"] for r in runs} == {"adagrad", "adam", "rmsprop", "sgd"}
     assert {r["config"]["order"] for r in runs} == {"stream", "shuffled"}
     assert sorted({len(r["generators"]) for r in runs}) == [0, 1, 2]
