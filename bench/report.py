@@ -37,8 +37,8 @@ SHORT = {  # (work, contestant) of README's rows, in float32 where it does not s
     ("lstm-2x1024", "fastrnn"): "LSTM, 2 layers of 1,024 units, batches of 32",
     ("lstm-2x1024", "fastrnn, bfloat16"): "the same, fastrnn in mixed_bfloat16",
     ("messages lstm", "fastrnn"): "LSTM, 256 units, 192 messages of 20 to 140 characters",
-    ("sample", "fastrnn"): "sampling from a tanh RNN, 100 units",
     ("reservoir-500, float64", "fastrnn"): "echo state network, 500 units, float64",
+    ("sample", "fastrnn"): "sampling from a tanh RNN, 100 units",
 }
 UNITS = (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0))
 
