@@ -251,7 +251,8 @@ INLINE void tile(const int R, const int V, int more, int pieces, const real *A, 
                 const words pair = a - (words){0};
                 EACH(v, V) {
 #ifdef __AVX512BF16__
-                    s[r][v] = (vec)_mm512_dpbf16_ps((__m512)s[r][v], (__m512bh)pair, (__m512bh)b[v]);
+                    s[r][v] = (vec)_mm512_dpbf16_ps((__m512)s[r][v], (__m512bh)pair,
+                                                    (__m512bh)b[v]);
 #else
                     s[r][v] += from_bits((ivec)(pair << 16)) * from_bits((ivec)(b[v] << 16));
                     s[r][v] += from_bits((ivec)(pair & 0xffff0000u))
