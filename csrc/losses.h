@@ -137,26 +137,30 @@ INLINE void cross_entropy(const int binary, const fastrnn_batch *b, int first, i
     }
 }
 
-/* o becomes 2 (o - y) / (K rows), losses are the mean of units (o - y)^2 over the K numbers. */
+/* o becomes 2 (o - y) / (known rows), or 0 where y is NaN, losses are the mean of units (o - y)^2
+ * over the `known` of the K numbers that are not NaN. */
 static void squared_error(const fastrnn_batch *b, int first, int n, int from, int to, int N, int K,
                           int row, const real *bias, real *o, double *losses) {
-    const real scale = (real)2 / ((real)K * (real)rows_that_count(b, N));
+    const real rows = (real)rows_that_count(b, N);
     o += (ptrdiff_t)from * row;
     for (int i = from; i < to; i++, o += row) {
         const int at = i / n * N + first + i % n;
         const double weight = weight_of(b->mask, b->weights, at);
         double sum = 0;
+        int known = 0;
         if (weight == 0) {
             memset(o, 0, (size_t)K * sizeof(real));
         } else {
             const real *y = (const real *)b->y + step_of(b, first + i % n, i / n) * K;
+            for (int k = 0; k < K; k++) known += y[k] == y[k];
+            const real scale = (real)2 / ((real)(known ? known : 1) * rows);
             for (int k = 0; k < K; k++) {
-                const real error = o[k] + bias[k] - y[k];
+                const real error = y[k] == y[k] ? o[k] + bias[k] - y[k] : 0;
                 sum += (b->units ? b->units[k] : 1) * ((double)error * (double)error);
                 o[k] = (real)weight * scale * error;
             }
         }
         memset(o + K, 0, (size_t)(row - K) * sizeof(real));
-        losses[at] = weight * sum / K;
+        losses[at] = known ? weight * sum / known : 0;
     }
 }

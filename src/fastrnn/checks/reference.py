@@ -332,12 +332,15 @@ def binary_cross_entropy(scores: Array, targets: Array,
 
 def mean_squared_error(outputs: Array, targets: Array,
                        mask: Array | None = None) -> tuple[Any, Array]:
-    """The mean of (output - target)^2 over the K numbers, summed over time and averaged over the
-    batch: outputs, targets (N, T, K), mask (N, T) -> loss, doutputs (N, T, K)"""
-    N, T, K = outputs.shape
+    """The mean of (output - target)^2 over the numbers of a step that are not NaN, summed over time
+    and averaged over the batch: outputs, targets (N, T, K), mask (N, T) -> loss, doutputs
+    (N, T, K)"""
+    N, T, _ = outputs.shape
+    known = ~np.isnan(targets)
     weights = np.ones((N, T, 1)) if mask is None else mask[:, :, None]
-    errors = outputs - targets
-    return (weights * errors**2).sum() / (K * N), 2 * weights * errors / (K * N)
+    weights = weights / np.maximum(1, known.sum(axis=2, keepdims=True)) / N
+    errors = np.where(known, outputs - targets, 0)
+    return (weights * errors**2).sum(), 2 * weights * errors
 
 
 def number_of_layers(params: Tensors) -> int:

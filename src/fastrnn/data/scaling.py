@@ -39,9 +39,15 @@ class Scaling:
                 if array is not None}
 
 
-def statistics(name: str, rows: Numbers) -> NDArray[np.float64]:
-    """The mean and the standard deviation (2, D) of the columns of rows (n, D), in float64; 1 as
-    the deviation of a column of equal numbers. ValueError for a deviation beyond float64."""
+def statistics(name: str, rows: Numbers, first: int = 0) -> NDArray[np.float64]:
+    """The mean and the standard deviation (2, D) of the columns of rows (n, D), in float64, NaN
+    left out; 1 as the deviation of a column of equal numbers, and 0 as the mean of one without any.
+    ValueError for a deviation beyond float64, where the message counts columns from `first`."""
+    known = ~np.isnan(rows)
+    if not known.all():
+        columns = (rows[known[:, d], d, None] for d in range(rows.shape[1]))
+        return np.concatenate([statistics(name, column if column.size else np.zeros((1, 1)), d)
+                               for d, column in enumerate(columns)], axis=1)
     least, most = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
     same = least == most
     # sums and squares of numbers that are at most 1
@@ -50,8 +56,8 @@ def statistics(name: str, rows: Numbers) -> NDArray[np.float64]:
     spread = np.where(same, 1.0, np.maximum(most - mean, mean - least))
     deviation = np.where(same, 1.0, spread * np.sqrt((((rows - mean) / spread) ** 2).mean(axis=0)))
     for d in np.flatnonzero(~((deviation >= 1 / MOST) & (deviation <= MOST))):
-        raise ValueError(f"number {d} of the {name} has a deviation of {deviation[d]:.3g}, which "
-                         "cannot be squared: give it in another unit")
+        raise ValueError(f"number {first + d} of the {name} has a deviation of {deviation[d]:.3g}, "
+                         "which cannot be squared: give it in another unit")
     return np.stack([mean, deviation])
 
 

@@ -49,8 +49,9 @@ class Sequences(Source):
         the masked steps at the end of a sequence are padding; elsewhere none may be masked.
     targets : array_like
         Symbols, int of shape (N, T): the loss is the cross-entropy in nats. Or numbers, float of
-        shape (N, T, K): the loss is the squared error, the mean over a step's K numbers. Masked
-        steps of a NumPy masked array do not count.
+        shape (N, T, K): the loss is the squared error, the mean over a step's K numbers. Numbers
+        that are NaN, and what a NumPy masked array hides, are not known: the step is read, and its
+        loss is the mean over the numbers that are known; a step without any does not count.
     mask : array_like of bool, shape (N, T), optional
         Which steps count in the loss; all by default. The targets of the others are ignored.
     lengths : array_like of int, shape (N,), optional
@@ -71,7 +72,8 @@ class Sequences(Source):
     Attributes
     ----------
     inputs, targets : ndarray
-        Symbols of an unsigned type, numbers as float32 or float64; 0 where they are ignored.
+        Symbols of an unsigned type, numbers as float32 or float64; 0 where they are ignored, and
+        NaN for a target that is not known at a step that counts.
     mask : bool ndarray, shape (N, T)
         Which steps count in the loss: none in padding.
     weights : float64 ndarray, shape (N, T), or None
@@ -90,8 +92,8 @@ class Sequences(Source):
     TypeError
         Inputs or targets that are neither whole numbers nor floats.
     ValueError
-        Shapes that do not fit (the message has both), NaN or infinity, a negative or too large
-        symbol (with its place), lengths beyond T, a mask without any step of a sequence.
+        Shapes that do not fit (the message has both), infinity, NaN in inputs, a negative or too
+        large symbol (with its place), lengths beyond T, a sequence of which no step counts.
 
     Notes
     -----
@@ -117,11 +119,12 @@ class Sequences(Source):
         self.lengths = _lengths(lengths, N, T, x_hidden)
         inside = np.arange(T) < self.lengths[:, None]  # (N, T)
         self.mask = inside & _mask(mask, (N, T))
-        if y_hidden is not None:
-            self.mask &= ~_hidden_steps("targets", y_hidden, self.mask)
+        y, known = _known(y, y_hidden)
+        if known is not None:
+            self.mask &= known
         for row in np.flatnonzero(~self.mask.any(axis=1)):
-            raise ValueError(f"mask hides every step of sequence {row}: leave at least one, or "
-                             "leave the sequence out")
+            raise ValueError(f"mask hides every step of sequence {row}, or no target of it is "
+                             "known: leave at least one, or leave the sequence out")
         self.ends = T - np.argmax(self.mask[:, ::-1], axis=1)
         if x_hidden is not None:
             for n, t in np.argwhere(x_hidden.reshape(N, T, -1).any(axis=2) & inside):
@@ -267,10 +270,13 @@ class Sequences(Source):
         if self.targets.ndim != 3:
             return None
         weights = self.mask if self.weights is None else self.weights
-        return np.average(self.targets[self.mask], axis=0, weights=weights[self.mask])
+        targets, by = self.targets[self.mask], weights[self.mask][:, None]
+        by = by * ~np.isnan(targets)
+        total = (by * np.nan_to_num(targets)).sum(axis=0)
+        return np.asarray(total / np.where(by.any(axis=0), by.sum(axis=0), 1.0))
 
     def error_of(self, prediction: NDArray[np.float64]) -> float:
-        errors = ((self.targets - prediction) ** 2).mean(axis=2)
+        errors = np.nanmean((self.targets - prediction) ** 2, axis=2)
         weights = self.mask if self.weights is None else self.weights
         return float(np.average(errors[self.mask], weights=weights[self.mask]))
 
@@ -343,16 +349,18 @@ def _array(name: str, value: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]
     return array, hidden
 
 
-def _hidden_steps(name: str, hidden: NDArray[np.bool_], matters: NDArray[np.bool_]
-                  ) -> NDArray[np.bool_]:
-    """Which steps (N, T) a masked array hides; ValueError where it hides some of the numbers of a
-    step that matters and not the others."""
-    each = hidden.reshape(*hidden.shape[:2], -1)
-    steps = np.asarray(each.any(axis=2))
-    for n, t in np.argwhere(steps & ~each.all(axis=2) & matters):
-        raise ValueError(f"{name} are masked in part in sequence {n} at step {t}, and a step "
-                         f"counts whole or not: give mask=~{name}.mask.any(axis=2) to leave it out")
-    return steps
+def _known(targets: NDArray[Any], hidden: NDArray[np.bool_] | None
+           ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """The targets with NaN for every number that is not known, and the steps (N, T) of which
+    something is known (None: all)."""
+    if targets.ndim == 2:  # symbols
+        return targets, None if hidden is None else ~hidden
+    missing = np.isnan(targets)
+    if hidden is not None:
+        missing |= hidden
+    if not missing.any():
+        return targets, None
+    return np.where(missing, np.nan, targets).astype(targets.dtype), ~missing.all(axis=2)
 
 
 def _lengths(lengths: ArrayLike | None, N: int, T: int, hidden: NDArray[np.bool_] | None
@@ -388,10 +396,11 @@ def _mask(mask: ArrayLike | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
 def _kept(name: str, array: NDArray[Any], matters: NDArray[np.bool_], symbols: int) -> NDArray[Any]:
     """A copy with 0 where `matters` is false; ValueError for a wrong value elsewhere."""
     numbers = array.ndim == 3
-    wrong = ~np.isfinite(array).all(axis=2) if numbers else (array < 0) | (array >= symbols)
+    strange = np.isinf if name == "targets" else lambda x: ~np.isfinite(x)  # NaN: not known
+    wrong = strange(array).any(axis=2) if numbers else (array < 0) | (array >= symbols)
     for n, t in np.argwhere(matters & wrong):
         if numbers:
-            bad = array[n, t][~np.isfinite(array[n, t])][0]
+            bad = array[n, t][strange(array[n, t])][0]
             raise ValueError(f"{name} have {bad} in sequence {n} at step {t}: mend or leave out "
                              "what is not finite")
         raise ValueError(f"{name} have the symbol {array[n, t]} in sequence {n} at step {t}: they "

@@ -138,6 +138,7 @@ class Network:
         ----------
         inputs : array_like of int, shape (N, T), or of float, shape (N, T, D)
         targets : array_like of int, shape (N, T), or of float, shape (N, T, K)
+            Numbers that are NaN are not known and do not count, as in `Sequences`.
         state : array_like, shape (N, P), optional
             The state before the first step, by default zeros.
         mask : array_like of bool, shape (N, T), optional

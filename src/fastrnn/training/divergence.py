@@ -58,7 +58,8 @@ def loss_of_guessing(model: Model, reading: Reading) -> float:
     largest number to predict; the largest where losses are weighted."""
     K, most = model.sizes.outputs, float(reading.arrays.get("weights", np.ones(1)).max())
     if model.config["loss"] == "mean_squared_error":
-        largest = np.abs(reading.arrays["targets"]).reshape(-1, K).max(axis=0).astype(np.float64)
+        targets = np.nan_to_num(reading.arrays["targets"].reshape(-1, K))  # NaN: not known
+        largest = np.abs(targets).max(axis=0).astype(np.float64)
         return float((largest**2 * reading.arrays.get("units", 1.0)).max()) * most
     others = (K - 1) * math.log(K / (K - 1)) if model.config["loss"][0] == "b" else 0.0
     return (math.log(K) + others) * most
