@@ -32,7 +32,8 @@ def worst_error(output):
 
 def test_readme_lists_every_example():
     listed = re.findall(r"^\| `(\w+\.py)` \|", (EXAMPLES / "README.md").read_text(), re.M)
-    assert sorted([*listed, "common.py"]) == sorted(path.name for path in EXAMPLES.glob("*.py"))
+    assert sorted([*listed, "common.py", "series.py"]) == sorted(
+        path.name for path in EXAMPLES.glob("*.py"))
     for name in listed:
         text = (EXAMPLES / name).read_text()
         assert f"python examples/{name}" in text.split('"""')[1], name  # how it is run
