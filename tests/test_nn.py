@@ -608,3 +608,19 @@ def test_linear_without_a_bias():
     assert np.array_equal(layer.forward(x), usual.forward(x))
     assert np.array_equal(layer.backward(dout), usual.backward(dout))
     assert list(layer.grads) == ["W"] and np.array_equal(layer.grads["W"], usual.grads["W"])
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_backward_reads_gradients_that_may_not_be_written(kind):
+    rng = np.random.default_rng(3)
+    layer, x, dh = kind(3, 5), rng.normal(size=(2, 4, 3)), rng.normal(size=(2, 4, 5))
+    layer.forward(x)
+    of_a_copy, grads = layer.backward(dh.copy()), layer.grads
+    before = dh.copy()
+    dh.flags.writeable = False
+    layer.forward(x)
+    for one, other in zip(of_a_copy, layer.backward(dh), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for name, one in grads.items():
+        np.testing.assert_array_equal(one, layer.grads[name])
+    np.testing.assert_array_equal(dh, before)

@@ -236,12 +236,11 @@ class _Recurrent(Layer):
     def _backward(self, block: Array, x: Array, start: Array, dh: Array, dstate: Array
                   ) -> tuple[Array, tuple[Array, ...], dict[str, Array]]:
         """The gradients with respect to x, the first state and the parameters, from those with
-        respect to h and the last state; overwrites both."""
+        respect to h and, besides, the last c, which is overwritten."""
         block = self._aligned(block)
         if self._own.inside is not x:  # a backward or another forward came in between
             self._forward(block, x, start)
         self._own.inside = None  # the kernels overwrite the values of forward with gradients
-        dh[:, -1] += dstate[:, : self.H]
         N, T, _ = dh.shape
         grads = np.empty_like(block)
         with one_thread():
@@ -268,7 +267,7 @@ class _Recurrent(Layer):
             Before `forward`.
         """
         block, x, start, _ = self._last()
-        dh = float_array("dh", dh, (*x.shape[:2], self.H), self.dtype).copy()
+        dh = float_array("dh", dh, (*x.shape[:2], self.H), self.dtype)
         dx, dstates, self.grads = self._backward(block, x, start, dh, np.zeros_like(start))
         return dx, *dstates
 
@@ -281,8 +280,8 @@ class _Recurrent(Layer):
     def _one_back(self, gradients: States, cache: Any) -> tuple[Array, ...]:
         if not (isinstance(cache, tuple) and len(cache) == 3):
             raise TypeError("cache must be the one that step returned")
-        N = len(cache[1])
-        dh, dstate = np.zeros((N, 1, self.H), self.dtype), self._state(N, gradients)
+        dstate = self._state(len(cache[1]), gradients)
+        dh = dstate[:, None, : self.H].copy()
         dx, dstates, grads = self._backward(*cache, dh, dstate)
         return dx[:, 0], *dstates, *grads.values()
 

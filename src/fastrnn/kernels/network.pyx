@@ -289,7 +289,8 @@ cdef class Network:
         dx = np.empty((self.net.N, T, self.net.D), self.dtype)
         cdef address p = data(params, self.dtype, self.net.size, "params")
         cdef address g = data(grads, self.dtype, self.net.size, "grads")
-        cdef address dy = data(dout, self.dtype, <int64_t> self.net.N * T * self.net.H, "dout")
+        cdef int64_t outputs = <int64_t> self.net.N * T * self.net.H
+        cdef address dy = data(dout, self.dtype, outputs, "dout", written=False)
         cdef address dh = data(dstate, self.dtype, <int64_t> self.net.N * self.P, "dstate")
         cdef address d = data(dx, self.dtype, dx.size, "dx")
         cdef Team team = Team(self.useful_threads(threads), threads)
