@@ -94,6 +94,15 @@ def checked_dtype(name: str, value: Any, refused: str = "") -> str:
     return choice(name, known, EXACT_DTYPES if refused else DTYPES)
 
 
+def _ridge(name: str, value: Any) -> float | str:
+    if isinstance(value, str) and value == "auto":
+        return value
+    try:
+        return positive_float(name, value, zero=True)
+    except TypeError:
+        raise TypeError(f'{name} must be a number or "auto", not {value!r}') from None
+
+
 def _labels(name: str, value: Any) -> tuple[str, ...]:
     names = (value,) if isinstance(value, str) else tuple(value)
     if not names or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
@@ -225,9 +234,9 @@ class EchoSettings:
         "The biases are uniform between -bias_scale and bias_scale."))
     feedback: bool = _field(Setting(
         False, boolean, "Whether the outputs are fed back into the reservoir."))
-    ridge: float = _field(Setting(1e-6, partial(positive_float, zero=True), "Penalty on the sum of "
-        "the squared output weights, beside the squared errors of all fitted steps. The bias of "
-        "the output is penalized too: subtract the mean from targets that lie far from 0."))
+    ridge: float | str = _field(Setting(1e-6, _ridge, "Penalty on the sum of the squared output "
+        "weights but for the bias, beside the squared errors of all fitted steps. \"auto\": the "
+        "one with the least error of leave-one-out, for which the series is read twice."))
     seed: int | None = _field(whole(
         0, "Seed of the random weights; None: different ones in each fit.", least=0))
     dtype: str = _field(Setting(

@@ -9,14 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import fastrnn
 from fastrnn import EchoStateNetwork
 from fastrnn.checks import reference
-from fastrnn.echo.ridge import Ridge
 
 DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 5e-3)])
 SMALL = {"units": 45, "leak_rate": 0.6, "bias_scale": 0.3, "density": 0.2, "ridge": 1e-3}
@@ -74,8 +71,9 @@ def test_the_readout_is_ridge_regression(dtype, tolerance, several):
             rows.append(features_of(network, X, back)[50:])
             wanted.append(Y[50:])
         F, Y = np.concatenate(rows), np.concatenate(wanted)
-        stacked = np.vstack([F, np.sqrt(1e-3) * np.eye(F.shape[1])])  # as least squares
-        zeros = np.zeros((F.shape[1], 3))
+        penalty = np.sqrt(1e-3) * np.eye(F.shape[1])[1:]  # of all but the constant
+        stacked = np.vstack([F, penalty])  # as least squares
+        zeros = np.zeros((len(penalty), 3))
         expected = np.linalg.lstsq(stacked, np.vstack([Y, zeros]), rcond=None)[0].T
         assert network.Wout_.shape == (3, 1 + 2 + 45) and network.Wout_.dtype == dtype
         assert np.linalg.norm(network.Wout_ - expected) < tolerance * np.linalg.norm(expected)
@@ -240,8 +238,55 @@ def test_score_of_what_never_moves():
 
     X = series()
     network = EchoStateNetwork(**SMALL).fit(X, np.ones(300))
-    expected = r2_score(np.ones(200), network.predict(X)[100:])
-    assert network.score(X, np.ones(300)) == expected == 0  # not -inf
+    for value, expected in ((1, 1), (2, 0)):  # not -inf
+        y = np.full(300, value)
+        assert network.score(X, y) == r2_score(y[100:], network.predict(X)[100:]) == expected
+
+
+def test_missing_targets():
+    """NaN, or masked: read, but neither fitted nor scored, for each output by itself."""
+    X, Y = series(), targets_of(series())
+    gaps = Y.copy()
+    gaps[120:150], gaps[200:260, 1] = np.nan, np.nan
+    masked = np.ma.array(np.where(np.isnan(gaps), 1e9, Y), mask=np.isnan(gaps))
+    network = EchoStateNetwork(**SMALL).fit(X, gaps)
+    F = features_of(network, X)
+    for k in range(3):
+        rows = np.flatnonzero(~np.isnan(gaps[:, k]))[100:]
+        f = F[rows] - F[rows].mean(axis=0)
+        W = np.linalg.solve(f.T @ f + 1e-3 * np.eye(48), f.T @ (Y[rows, k] - Y[rows, k].mean()))
+        np.testing.assert_allclose(network.predict(X)[:, k],
+                                   Y[rows, k].mean() + (F - F[rows].mean(axis=0)) @ W, atol=1e-8)
+    for other in (masked, list(masked)):
+        np.testing.assert_array_equal(
+            EchoStateNetwork(**SMALL).fit(X, other).Wout_, network.Wout_)
+    both = EchoStateNetwork(**SMALL).fit([X, X[:130]], [masked, masked[:130]])
+    np.testing.assert_array_equal(
+        both.Wout_, EchoStateNetwork(**SMALL).fit([X, X[:130]], [gaps, gaps[:130]]).Wout_)
+    ratio = [np.nansum((gaps - network.predict(X))[100:, k] ** 2)
+             / np.nansum((gaps - np.nanmean(gaps[100:], axis=0))[100:, k] ** 2) for k in range(3)]
+    assert network.score(X, gaps) == pytest.approx(1 - np.mean(ratio), rel=1e-12)
+    assert network.score(X, masked) == network.score(X, gaps)
+    with pytest.raises(ValueError, match="no known target"):
+        network.score(X, np.full((300, 3), np.nan))
+    with pytest.raises(ValueError, match="X has masked entries .1 of 600."):
+        network.fit(np.ma.array(X, mask=np.arange(600).reshape(300, 2) == 7), Y)
+
+
+def test_missing_targets_are_no_feedback():
+    """Where one is missing the last known one is fed back, and 0 before the first."""
+    X, Y = series(), targets_of(series())
+    gaps = Y.copy()
+    gaps[:9], gaps[120:150, 1] = np.nan, np.nan
+    filled = gaps.copy()
+    filled[:9], filled[120:150, 1] = 0, gaps[119, 1]
+    network = EchoStateNetwork(**SMALL, feedback=True).fit(X, gaps)
+    F = features_of(network, X, np.concatenate([np.zeros((1, 3)), filled[:-1]]))
+    rows = ~np.isnan(gaps[:, 1])
+    rows[:100] = False
+    f, y = F[rows] - F[rows].mean(axis=0), Y[rows, 1] - Y[rows, 1].mean()
+    W = np.linalg.solve(f.T @ f + 1e-3 * np.eye(48), f.T @ y)
+    np.testing.assert_allclose(network.Wout_[1, 1:], W[1:], atol=1e-8)
 
 
 def test_both_precisions_agree():
@@ -262,22 +307,6 @@ def test_it_learns():
 
     network = EchoStateNetwork(200, input_scale=0.5, bias_scale=0.5).fit(X, memory(X))
     assert network.score(fresh, memory(fresh)) > 0.95
-
-
-@given(st.integers(1, 40), st.integers(1, 6), st.integers(1, 4), st.floats(1e-6, 1e3),
-       st.lists(st.integers(1, 20), min_size=1, max_size=4), st.integers(0, 2**32 - 1))
-@settings(max_examples=50, deadline=None)
-def test_ridge_regression_in_parts(M, K, scale, ridge, parts, seed):
-    rng = np.random.default_rng(seed)
-    F, Y = scale * rng.normal(size=(sum(parts), M)), rng.normal(size=(sum(parts), K))
-    sums, start = Ridge(M, K), 0
-    for n in parts:
-        sums.add(F[start : start + n], Y[start : start + n])
-        start += n
-    W = sums.solve(ridge)
-    # where the gradient of |Y - F W^T|^2 + ridge |W|^2 is zero
-    left = F.T @ (F @ W.T - Y) + ridge * W.T
-    assert np.abs(left).max() < 1e-8 * max(1, np.abs(F.T @ Y).max())
 
 
 # ---- memory, threads ----
@@ -495,6 +524,7 @@ def test_bad_series():
             (nan, Y, {}, "X has nan at step 17: mend"),
             ([X, nan], [Y, Y], {}, r"X\[1\] has nan at step 17"),
             (X, infinite, {}, "Y has -inf at step 200"),
+            (X, nan[:, 1:] * np.nan, {}, "output 0 has no known target behind the warm-up"),
             (X, Y[:-1], {}, "Y has 299 steps and its series 300: give one target for each"),
             ([X, X], [Y, Y[1:]], {}, r"Y\[1\] has 299 steps"),
             ([X, X], [Y], {}, "X has 2 series and Y 1"),

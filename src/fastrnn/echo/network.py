@@ -1,6 +1,7 @@
 """Echo state networks: a recurrent layer that is not trained, and a linear readout that is."""
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,17 @@ from scipy.sparse import csr_array
 from ..files.store import DAMAGE, damaged, expect, read, write
 from ..kernels.blas import one_thread
 from ..settings import EchoSettings, ReservoirSettings, declared, documented, given_to
-from ..validate import boolean, choice, float_array, generator, positive_int, read_array
+from ..validate import (
+    boolean,
+    choice,
+    float_array,
+    generator,
+    positive_int,
+    read_array,
+    read_masked,
+)
 from .reservoir import Reservoir, draw
-from .ridge import Ridge
+from .ridge import Block, Ridge
 
 PARAMETERS = declared(EchoSettings)
 Arrays = list[NDArray[Any]]
@@ -83,16 +92,24 @@ class EchoStateNetwork(EchoSettings):
         warmup = _checked_warmup(warmup, inputs)
         D, K = inputs[0].shape[1], targets[0].shape[1]
         reservoir = _draw(params, D, K if params["feedback"] else 0)
-        sums = Ridge(1 + D + params["units"], K)
-        with one_thread():
+        with np.errstate(over="ignore"):
+            centre = np.mean([u.mean(axis=0, dtype=float) for u in inputs], axis=0)
+        sums = Ridge(1 + D + params["units"], K, centre)
+
+        def blocks() -> Iterator[Block]:
             for u, y in zip(inputs, targets, strict=True):
-                for start, features in reservoir.features(u, y, warmup):
-                    sums.add(features, y[start : start + len(features)])
-            Wout = sums.solve(params["ridge"])
+                for start, features in reservoir.features(u, _filled(y), warmup, sums.centre):
+                    yield features, y[start : start + len(features)], None
+
+        with one_thread():
+            for block in blocks():
+                sums.add(*block)
+            ridge = sums.choose(blocks()) if params["ridge"] == "auto" else params["ridge"]
+            Wout = sums.solve(ridge)
         self._fitted_params, self._reservoir = params, reservoir
         self._warmup, self._flat = warmup, flat
         self._continues = _are_next_inputs(inputs, targets)
-        self.Wout_ = Wout.astype(params["dtype"])
+        self.Wout_, self.ridge_ = Wout.astype(params["dtype"]), ridge
         return self
 
     def states(self, X: Any) -> Any:
@@ -227,7 +244,12 @@ class EchoStateNetwork(EchoSettings):
         y = np.concatenate([part[warmup:] for part in targets])
         found = np.concatenate([part.reshape(len(u), -1)[warmup:]
                                 for u, part in zip(inputs, self.predict(inputs), strict=True)])
-        left, spread = ((y - found) ** 2).sum(axis=0), ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+        known = ~np.isnan(y)
+        if not known.any():
+            raise ValueError("Y has no known target behind the warm-up: there is nothing to score")
+        y, found = (part[:, known.any(axis=0)] for part in (y, found))
+        mean = np.nanmean(y, axis=0)
+        left, spread = (np.nansum((y - z) ** 2, axis=0) for z in (found, mean))
         ratio = np.divide(left, spread, out=(left > 0).astype(float), where=spread > 0)
         return float(1 - ratio.mean())
 
@@ -417,11 +439,12 @@ def _targets(Y: Any, X: Any, inputs: Arrays, dtype: Any,
         raise ValueError(f"X is a list of {len(inputs)} series: give {name} as a list of as many "
                          f"targets, not as {type(Y).__name__}")
     given = {name: Y} if one else {f"{name}[{i}]": y for i, y in enumerate(_listed(Y))}
-    named = {what: read_array(what, y) for what, y in given.items()}
+    read = read_array if name == "teacher" else _with_nan
+    named = {what: read(what, y) for what, y in given.items()}
     if len(named) != len(inputs):
         raise ValueError(f"X has {len(inputs)} series and {name} {len(named)}: give one for each")
     columns = {what: y[:, None] if y.ndim == 1 else y for what, y in named.items()}
-    targets = _arrays(columns, ("T", "K"), dtype)
+    targets = _arrays(columns, ("T", "K"), dtype, missing=name != "teacher")
     for what, y, u in zip(named, targets, inputs, strict=True):
         if name == "teacher" and len(y) > len(u):
             raise ValueError(f"{what} has {len(y)} steps and its series {len(u)}: give at most as "
@@ -437,20 +460,41 @@ def _are_next_inputs(inputs: Arrays, targets: Arrays) -> bool:
     them than to their own mean."""
     if inputs[0].shape != targets[0].shape:
         return False
-    pairs = list(zip(inputs, targets, strict=True))
-    y = np.concatenate(targets)
+    y = np.concatenate(targets).astype(float)
+    mean = np.nansum(y, axis=0) / np.maximum(1, (~np.isnan(y)).sum(axis=0))
     with np.errstate(over="ignore"):
-        apart = sum(float(((u[1:].astype(float) - y[:-1]) ** 2).sum()) for u, y in pairs)
-        return apart <= float(((y - y.mean(axis=0, dtype=float)) ** 2).sum())
+        apart = sum(float(np.nansum((u[1:].astype(float) - y[:-1]) ** 2))
+                    for u, y in zip(inputs, targets, strict=True))
+        return apart <= float(np.nansum((y - mean) ** 2))
 
 
-def _arrays(named: dict[str, Any], shape: tuple[str, str], dtype: Any) -> Arrays:
-    """The values as finite arrays with as many columns as the first."""
+def _filled(y: NDArray[Any]) -> NDArray[Any]:
+    """The targets that are fed back: the last known one where it is missing, 0 before the first."""
+    missing = np.isnan(y)
+    if not missing.any():
+        return y
+    steps = np.where(missing, -1, np.arange(len(y))[:, None])
+    last = np.maximum.accumulate(steps, axis=0)
+    filled: NDArray[Any] = np.where(last < 0, 0, np.take_along_axis(y, last, axis=0))
+    return filled.astype(y.dtype, copy=False)
+
+
+def _with_nan(name: str, value: Any) -> NDArray[Any]:
+    """The array, with NaN in place of what is masked."""
+    array, hidden = read_masked(name, value)
+    return array if hidden is None else np.where(hidden, np.nan, array)
+
+
+def _arrays(named: dict[str, Any], shape: tuple[str, str], dtype: Any,
+            missing: bool = False) -> Arrays:
+    """The values as arrays with as many columns as the first, which are finite, or where some may
+    be missing NaN."""
     out: Arrays = []
     for name, value in named.items():
         array = float_array(name, value, shape, dtype)
-        if not np.isfinite(array).all():
-            t, d = map(int, np.argwhere(~np.isfinite(array))[0])
+        wrong = np.isinf(array) if missing else ~np.isfinite(array)
+        if wrong.any():
+            t, d = map(int, np.argwhere(wrong)[0])
             raise ValueError(f"{name} has {array[t, d]} at step {t}: mend or leave out what is not "
                              "finite")
         if out and array.shape[1] != out[0].shape[1]:

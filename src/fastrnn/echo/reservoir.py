@@ -91,12 +91,12 @@ class Reservoir:
                                          threads=self.threads()))
         return None if Wout is None else np.concatenate(out)
 
-    def features(self, u: NDArray[Any], y: NDArray[Any] | None = None,
-                 warmup: int = 0) -> Iterator[tuple[int, NDArray[Any]]]:
+    def features(self, u: NDArray[Any], y: NDArray[Any] | None = None, warmup: int = 0,
+                 centre: NDArray[Any] | float = 0.0) -> Iterator[tuple[int, NDArray[Any]]]:
         """The features of a readout after the warm-up, in blocks: the number of a block's first
-        step, and [1; u; x] (steps, 1 + D + H) for numbers u (T, D), or [1; x] (steps, 1 + H) for
-        symbols u (T,). y (T, K) are the outputs that are fed back. Each block overwrites the last.
-        """
+        step, and [1; u - centre; x] (steps, 1 + D + H) for numbers u (T, D), or [1; x] (steps,
+        1 + H) for symbols u (T,). y (T, K) are the outputs that are fed back. Each block overwrites
+        the last."""
         T, H = len(u), len(self.b)
         D = 0 if u.ndim == 1 else u.shape[1]
         state, last = self.start()
@@ -108,7 +108,7 @@ class Reservoir:
             features = block[: part.stop - start]
             inputs = u[part] if symbols is None else symbols[u[part]]
             if D:
-                features[:, 1 : 1 + D] = inputs
+                np.subtract(inputs, centre, out=features[:, 1 : 1 + D])
             self.compiled.run(len(features), state, last, u=inputs,
                              y=y[part] if y is not None and last.size else None,
                              states=features[:, 1 + D :], threads=self.threads())

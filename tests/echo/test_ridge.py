@@ -1,0 +1,244 @@
+"""The readout's regression against scikit-learn and against refits one by one."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge as Peer
+from sklearn.linear_model import RidgeCV
+from test_echo_state import SMALL, features_of, series, targets_of
+
+from fastrnn import EchoStateNetwork
+from fastrnn.echo.ridge import Ridge
+
+
+def rows(n, M=4, K=2, seed=0):
+    """Features with a constant, and targets far from 0."""
+    rng = np.random.default_rng(seed)
+    F = np.hstack([np.ones((n, 1)), rng.normal(size=(n, M))])
+    return F, F @ rng.normal(size=(M + 1, K)) + 0.3 * rng.normal(size=(n, K)) + [10, -1000][:K]
+
+
+def peer(F, Y, ridge, weights=None):
+    """W (K, M) of scikit-learn, which has the intercept apart."""
+    found = Peer(ridge, solver="svd").fit(F[:, 1:], Y, sample_weight=weights)
+    return np.column_stack([np.ravel(found.intercept_), np.atleast_2d(found.coef_)])
+
+
+@given(st.integers(1, 40), st.integers(1, 6), st.integers(1, 4), st.floats(1e-6, 1e3),
+       st.lists(st.integers(1, 20), min_size=1, max_size=4), st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None)
+def test_in_parts(M, K, scale, ridge, parts, seed):
+    rng = np.random.default_rng(seed)
+    F, Y = scale * rng.normal(size=(sum(parts), M)), rng.normal(size=(sum(parts), K))
+    F[:, 0] = 1
+    sums, start = Ridge(M, K), 0
+    for n in parts:
+        sums.add(F[start : start + n], Y[start : start + n])
+        start += n
+    W = sums.solve(ridge)
+    # where the gradient of |Y - F W^T|^2 + ridge |W|^2, without the intercept, is zero
+    left = F.T @ (F @ W.T - Y) + ridge * W.T * (np.arange(M) > 0)[:, None]
+    assert np.abs(left).max() < 1e-8 * max(1, np.abs(F.T @ Y).max())
+
+
+@pytest.mark.parametrize("ridge", [1e-9, 0.1, 100.0, 1e9])
+def test_the_intercept_is_not_penalized(ridge):
+    """Targets about 1,000: the same as scikit-learn's on the same states."""
+    X = series()
+    Y = targets_of(X) + [1000, 0, -1e6]
+    network = EchoStateNetwork(**(SMALL | {"ridge": ridge})).fit(X, Y, warmup=50)
+    F = features_of(network, X)
+    expected = F @ peer(F[50:], Y[50:], ridge).T
+    np.testing.assert_allclose(network.predict(X), expected, rtol=1e-9, atol=1e-6)
+    assert network.ridge_ == ridge
+
+
+def test_inputs_far_from_zero():
+    """Their squares are no larger than those of what moves; a constant one changes nothing."""
+    X, Y = series(), targets_of(series())
+    far = EchoStateNetwork(**(SMALL | {"input_scale": 1e-9}))
+    offset = np.array([1e7, -3e6])
+    far.fit(X + offset, Y)
+    plain = EchoStateNetwork(**(SMALL | {"input_scale": 1e-9})).fit(X, Y)
+    np.testing.assert_allclose(far.Wout_[:, 1:3], plain.Wout_[:, 1:3], rtol=1e-3, atol=1e-4)
+    constant = np.hstack([X, np.full((300, 1), 1e5)])
+    moved = EchoStateNetwork(**SMALL).fit(constant, Y)
+    assert np.abs(moved.Wout_[:, 3]).max() == 0
+
+
+@pytest.mark.parametrize("ridge", [1e-3, 5.0])
+def test_missing_targets_are_left_out_for_each_output(ridge):
+    F, Y = rows(60)
+    gaps = Y.copy()
+    gaps[5:15], gaps[30:40, 0], gaps[50:, 1] = np.nan, np.nan, np.nan
+    sums = Ridge(5, 2)
+    for start in range(0, 60, 13):
+        sums.add(F[start : start + 13], gaps[start : start + 13])
+    found = sums.solve(ridge)
+    for k in range(2):
+        known = ~np.isnan(gaps[:, k])
+        np.testing.assert_allclose(found[k], peer(F[known], Y[known, k : k + 1], ridge)[0],
+                                   rtol=1e-9)
+
+
+def test_rows_without_a_target_are_no_rows():
+    """The same bits."""
+    F, Y = rows(60)
+    Y[20:33] = np.nan
+    one, other, weighted = Ridge(5, 2), Ridge(5, 2), Ridge(5, 2)
+    one.add(F, Y)
+    known = ~np.isnan(Y[:, 0])
+    other.add(F[known], Y[known])
+    weighted.add(F, np.nan_to_num(Y), known.astype(float))
+    np.testing.assert_array_equal(one.solve(0.1), other.solve(0.1))
+    np.testing.assert_allclose(weighted.solve(0.1), other.solve(0.1), rtol=1e-9)
+
+
+def test_weights_of_rows():
+    F, Y = rows(60)
+    weights = np.random.default_rng(2).uniform(0, 3, 60)
+    weights[::7] = 0
+    sums = Ridge(5, 2)
+    for part in (slice(0, 23), slice(23, 60)):
+        sums.add(F[part], Y[part], weights[part])
+    np.testing.assert_allclose(sums.solve(2.0), peer(F, Y, 2.0, weights), rtol=1e-9)
+    gaps = Y.copy()
+    gaps[10:20, 1] = np.nan
+    sums = Ridge(5, 2)
+    sums.add(F, gaps, weights)
+    known = ~np.isnan(gaps[:, 1])
+    np.testing.assert_allclose(sums.solve(2.0)[1:], peer(
+        F[known], Y[known, 1:], 2.0, weights[known]), rtol=1e-9)
+
+
+def test_sums_go_on():
+    """Solved, added to, and solved again."""
+    F, Y = rows(60)
+    sums = Ridge(5, 2)
+    sums.add(F[:40], Y[:40])
+    np.testing.assert_allclose(sums.solve(0.5), peer(F[:40], Y[:40], 0.5), rtol=1e-9)
+    sums.add(F[40:], Y[40:])
+    np.testing.assert_allclose(sums.solve(0.5), peer(F, Y, 0.5), rtol=1e-9)
+
+
+# ---- leave-one-out ----
+
+
+def left_out(F, Y, ridge, weights=None):
+    """The weighted squared errors of each row in a fit on all others, as fractions of the spread of
+    the targets, averaged over outputs; refitted for each row."""
+    total = 0
+    for k in range(Y.shape[1]):
+        known = np.flatnonzero(~np.isnan(Y[:, k]))
+        w = np.ones(len(Y)) if weights is None else weights
+        mean = np.average(Y[known, k], weights=w[known])
+        spread = (w[known] * (Y[known, k] - mean) ** 2).sum()
+        for t in known:
+            others = known[known != t]
+            W = peer(F[others], Y[others, k : k + 1], ridge, w[others])[0]
+            total += w[t] * (Y[t, k] - F[t] @ W) ** 2 / spread
+    return total
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("gaps", [False, True])
+def test_leave_one_out_is_what_refits_say(gaps, weighted):
+    F, Y = rows(24, M=9)
+    Y += 2 * np.random.default_rng(1).normal(size=(24, 2))
+    weights = np.random.default_rng(2).uniform(0.1, 3, 24) if weighted else None
+    if gaps:
+        Y[3:6], Y[10:14, 0] = np.nan, np.nan
+    sums = Ridge(10, 2)
+    blocks = [(F[part], Y[part], weights if weights is None else weights[part])
+              for part in (slice(0, 11), slice(11, 24))]
+    for block in blocks:
+        sums.add(*block)
+    found = sums.choose(blocks)
+    errors = {factor: left_out(F, Y, found * factor, weights)
+              for factor in (10 ** (-1 / 3), 1, 10 ** (1 / 3))}
+    assert min(errors, key=errors.get) == 1 and 1e-3 < found < 1e3
+    # the errors themselves
+    from fastrnn.echo.ridge import Spectrum
+
+    ridges, total = np.array([0.01, 1.0, 30.0]), 0
+    for outputs, group in sums._by_outputs():
+        spectrum = Spectrum(group)
+        for f, y, w in blocks:
+            rows_ = ~np.isnan(y[:, outputs[0]])
+            total = total + spectrum.errors(
+                f[rows_], (y - sums._shift)[:, outputs][rows_], None if w is None else w[rows_],
+                ridges)
+    expected = [left_out(F, Y, ridge, weights) for ridge in ridges]
+    np.testing.assert_allclose(total, expected, rtol=1e-8)
+
+
+def test_the_same_ridge_as_scikit_learn_s():
+    """RidgeCV leaves one out too, with one output; the network's states."""
+    X = series(400)
+    y = targets_of(X)[:, 0] + 0.3 * np.random.default_rng(1).normal(size=400)
+    network = EchoStateNetwork(**(SMALL | {"ridge": "auto"})).fit(X, y)
+    F = features_of(network, X)[100:, 1:]
+    near = network.ridge_ * 10 ** (np.arange(-9, 10) / 3)
+    assert RidgeCV(near).fit(F, y[100:]).alpha_ == pytest.approx(network.ridge_)
+    by_hand = EchoStateNetwork(**(SMALL | {"ridge": network.ridge_})).fit(X, y)
+    np.testing.assert_array_equal(network.Wout_, by_hand.Wout_)
+
+
+def test_a_chosen_ridge_helps():
+    """Noise: more of it takes a larger ridge, and the chosen one errs less than the default."""
+    X, fresh = series(400), series(2000, seed=5)
+    noise = np.random.default_rng(1).normal(size=(400, 3))
+    chosen, scores = [], []
+    for size in (0.0, 0.1, 1.0):
+        Y = targets_of(X) + size * noise
+        network = EchoStateNetwork(**(SMALL | {"units": 150, "ridge": "auto"})).fit(X, Y)
+        plain = EchoStateNetwork(**(SMALL | {"units": 150, "ridge": 1e-6})).fit(X, Y)
+        chosen.append(network.ridge_)
+        scores.append([n.score(fresh, targets_of(fresh)) for n in (network, plain)])
+    assert chosen[0] < chosen[1] < chosen[2]
+    assert scores[2][0] > scores[2][1] + 0.1 and scores[0][0] > scores[0][1] - 0.01
+
+
+def test_features_that_never_move():
+    X = np.ones((200, 1))
+    network = EchoStateNetwork(20, density=0.5, ridge="auto", spectral_radius=0.0)
+    network.fit(X, np.arange(200.0))
+    assert network.predict(X)[150] == pytest.approx(149.5)  # the mean behind the warm-up
+
+
+# ---- bad input ----
+
+
+@pytest.mark.parametrize("kind", ["twice", "sum", "short", "constant"])
+def test_a_ridge_of_zero_on_a_singular_sum(kind):
+    F, Y = rows(50, M=9)
+    if kind == "twice":
+        F = np.hstack([F, F[:, 3:4] * 7])
+    elif kind == "sum":
+        F = np.hstack([F, F.sum(axis=1, keepdims=True)])
+    elif kind == "short":
+        F, Y = F[:7], Y[:7]
+    else:
+        F = np.hstack([F, np.full((50, 1), 0.37)])
+    sums = Ridge(F.shape[1], 2)
+    sums.add(F, Y)
+    with pytest.raises(ValueError, match="ridge=0 is too small.*a larger one, such as") as error:
+        sums.solve(0)
+    larger = float(str(error.value).split()[-1])
+    np.testing.assert_allclose(sums.solve(larger), peer(F, Y, larger), rtol=1e-2, atol=1e-2)
+
+
+def test_a_ridge_of_zero_where_it_is_enough():
+    F, Y = rows(50, M=9)
+    sums = Ridge(10, 2)
+    sums.add(F, Y)
+    np.testing.assert_allclose(sums.solve(0), np.linalg.lstsq(F, Y, rcond=None)[0].T, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("ridge", "error", "message"), [
+    ("atuo", TypeError, 'ridge must be a number or "auto", not \'atuo\''),
+    (None, TypeError, "ridge must be a number"), (-1, ValueError, "ridge")])
+def test_bad_ridges(ridge, error, message):
+    with pytest.raises(error, match=message):
+        EchoStateNetwork(20, ridge=ridge).fit(series(), series())
