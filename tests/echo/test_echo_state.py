@@ -459,6 +459,7 @@ def test_files(tmp_path, dtype, feedback):
     np.testing.assert_array_equal(other.generate(9, X[:50, :1]), network.generate(9, X[:50, :1]))
     assert other.score(X[:-1, :1], X[1:, 0]) == network.score(X[:-1, :1], X[1:, 0])
     assert (other.W_ != network.W_).nnz == 0 and other.leak_rate == 0.6
+    assert other.ridge_ == 1e-3
 
 
 def test_other_files(tmp_path):
@@ -503,9 +504,10 @@ def test_damaged_files(tmp_path):
     network = about["echo_state_network"]
     for name in network:
         for value in (None, "x", -1, 10**12, {}):
-            if not (name == "flat" or (name, value) in (("parameters", {}), ("warmup", 10**12))):
+            if not (name == "flat" or (name, value) in (
+                    ("parameters", {}), ("warmup", 10**12), ("ridge", 10**12))):
                 refuses(tensors, about | {"echo_state_network": network | {name: value}})
-        if name != "continues":  # which files of fastrnn 0.1 do not have
+        if name not in ("continues", "ridge"):  # which files of fastrnn 0.1 do not have
             refuses(tensors, about | {"echo_state_network": {
                 key: value for key, value in network.items() if key != name}})
 

@@ -16,6 +16,7 @@ from ..validate import (
     choice,
     float_array,
     generator,
+    positive_float,
     positive_int,
     read_array,
     read_masked,
@@ -37,7 +38,8 @@ class EchoStateNetwork(EchoSettings):
         x_t = (1 - a) x_{t-1} + a tanh(Win u_t + W x_{t-1} + b), from x = 0 on,
 
     with `feedback` also + Wfb y_{t-1} inside the tanh, y being the outputs, or in `fit` the
-    targets. The readout y_t = Wout [1; u_t; x_t] is fitted by ridge regression in one pass.
+    targets. The readout y_t = Wout [1; u_t; x_t] is fitted by ridge regression in one pass, in
+    which the weight of the 1 is not penalized, as in scikit-learn's Ridge.
 
     Parameters
     ----------
@@ -51,6 +53,8 @@ class EchoStateNetwork(EchoSettings):
     Wout_ : ndarray, shape (K, 1 + D + units)
     n_features_in_ : int
         D.
+    ridge_ : float
+        The ridge of the fit, which ``ridge="auto"`` chose.
 
     The attributes exist after `fit`. A series is an array (T, D) of T steps; several series are a
     list of such arrays, and each is read from the zero state. Targets are (T, K), or (T,) for one
@@ -75,7 +79,8 @@ class EchoStateNetwork(EchoSettings):
         ----------
         X : array_like, shape (T, D), or list of such
         Y : array_like, shape (T, K) or (T,), or list of such
-            The target of each step.
+            The target of each step. One that is NaN or masked is not fitted, and each output is
+            fitted on the steps where it is known; fed back is its last known value.
         warmup : int
             Steps at the start of each series that are not fitted, while the state still depends on
             where it started; `score` leaves out as many.
@@ -227,6 +232,7 @@ class EchoStateNetwork(EchoSettings):
         ----------
         X : array_like, shape (T, D), or list of such
         Y : array_like, shape (T, K) or (T,), or list of such
+            What is NaN or masked does not count.
         warmup : int, optional
             Steps at the start of each series that do not count; by default as many as in `fit`.
 
@@ -274,7 +280,7 @@ class EchoStateNetwork(EchoSettings):
         write(path, {"Wout": self.Wout_} | reservoir.tensors, {"echo_state_network": {
             "parameters": self._fitted_params, "inputs": self.n_features_in_,
             "fed_back": reservoir.Wfb.shape[1], "warmup": self._warmup, "flat": self._flat,
-            "continues": self._continues}},
+            "continues": self._continues, "ridge": self.ridge_}},
             overwrite=overwrite)
 
     @classmethod
@@ -307,8 +313,9 @@ class EchoStateNetwork(EchoSettings):
             network.Wout_ = Wout
             network._warmup = positive_int("warmup", about["warmup"], least=0)
             network._flat = boolean("flat", about["flat"])
-            # files of fastrnn 0.1 do not say it
+            # files of fastrnn 0.1 do not say these
             network._continues = boolean("continues", about.get("continues", True))
+            network.ridge_ = positive_float("ridge", about.get("ridge", params["ridge"]), zero=True)
             if network._flat and K > 1:
                 raise ValueError(f"flat is for one output, and there are {K}")
         except DAMAGE as error:
