@@ -179,6 +179,8 @@ typedef struct {
     const int64_t *lengths;      /* [updates][N] of the sequences or records, 0 where there is none;
                                   * NULL: windows of T steps */
     const int32_t *labels;       /* of the records, [updates][N], below C, where there are labels */
+    const uint8_t *carried;      /* [updates][N]: whether a row goes on from its state after the
+                                  * update before, not from zero; NULL: none does. Needs lengths */
     int64_t epoch_updates;       /* of an epoch with starts */
     int64_t epoch, update;       /* completed */
     double smooth_loss;          /* nats per unroll; read when update > 0 */

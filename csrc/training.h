@@ -176,12 +176,31 @@ static void move_on(training *t, int T) {
     }
 }
 
+/* The states before an update: those after the update before it in rows that go on, and zero in the
+ * others. Streams of a text go on by themselves, but for the first window. */
+static void states_before(unrolled *u, const training *t, int64_t update) {
+    const int row = u->at->row;
+    if (!t->carried) {
+        if (t->starts || t->position == 0) state_in(u, NULL);
+        return;
+    }
+    state_in(u, t->state);
+    for (int i = 0; i < carried_arrays(u); i++) {
+        const carried a = carried_array(u, i);
+        for (int r = 0; r < a.n; r++) {
+            if (t->carried[update * t->net->N + a.first + r]) continue;
+            memset(a.x + (ptrdiff_t)r * row, 0, (size_t)row * sizeof(real));
+        }
+    }
+}
+
 static void next_losses(training *t) {
     const control before = flush_subnormals();
     const layout at = lay_out(t->net);
     unrolled u = {.net = t->net, .at = &at, .team = t->team, .params = t->params, .work = t->work,
                   .losses = t->losses};
-    state_in(&u, t->starts || t->position == 0 ? NULL : t->state);
+    if (!t->starts) state_in(&u, t->state);
+    states_before(&u, t, 0);
     u.in = read_batch(t, 0);
     pack_weights(&u);
     unroll_slices(&u);
@@ -199,7 +218,7 @@ static int64_t run(training *t, int64_t updates) {
     int64_t done = 0;
     state_in(&u, t->state);
     for (; done < updates; done++) {
-        if (t->starts || t->position == 0) state_in(&u, NULL);
+        states_before(&u, t, done);
         u.in = read_batch(t, done);
         s.rate = t->rates[done];
         if (s.skip) s.count = distinct_rows(u.in.inputs, u.in.T * net->N, s.rows, s.rows + net->V);
@@ -219,10 +238,11 @@ static int64_t run(training *t, int64_t updates) {
         share(net, FASTRNN_STEP, t->team, step_chunk, &s, jobs);
         note(t, done, loss);
         for (int s = 0; !t->starts && s < at.slices; s++) state_on(&u, s);
+        if (t->carried) state_out(&u, 0, t->state);
         move_on(t, u.in.T);
     }
     if (!t->starts) state_out(&u, 0, t->state);
-    else memset(t->state, 0, (size_t)net->N * state_size(net) * sizeof(real));  /* not carried */
+    else if (!t->carried) memset(t->state, 0, (size_t)net->N * state_size(net) * sizeof(real));  /* not carried */
     restore(before);
     return done;
 }

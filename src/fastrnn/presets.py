@@ -33,11 +33,13 @@ class Preset:
     settings: Mapping[str, Any]
     reading: Mapping[str, Any] = field(default_factory=dict)
 
-    def beside(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def beside(self, given: Mapping[str, Any], kind: str = "text") -> dict[str, Any]:
         """The preset's settings and the given ones, which win. A given optimizer takes its own
         default learning rate, and a given length of the run replaces the preset's, as given
         validation data do a part of the training data."""
         settings = dict(self.settings)
+        if kind != "text":  # other kinds are read whole unless seq_length is given
+            settings.pop("seq_length", None)
         if given.get("optimizer", settings.get("optimizer")) != settings.get("optimizer"):
             for name in ("learning_rate", *OWNERS):
                 settings.pop(name, None)

@@ -59,12 +59,14 @@ RECORDS = (
     Scale(0, 9, 11, 256, 16, 0.6),
 )
 SEQUENCES = (Scale(0, 10, 400, 128, 64, 0.0),)
+SERIES = (Scale(0, 10, 400, 128, 16, 0.0),)  # that are read in windows
 
 
 def choose(source: Source, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Keywords of `fastrnn.train` for a source, the given ones among them, and a sentence that says
     what was chosen and why."""
-    kind, scale = _scale(source)
+    source = source.in_windows(given.get("seq_length"))
+    scale = _scale(source)
     settings: dict[str, Any] = {
         "cell": "lstm", "batch_size": scale.batch_size,
         "valid_fraction": _valid_fraction(source) if given.get("valid") is None else 0.0}
@@ -82,7 +84,7 @@ def choose(source: Source, given: Mapping[str, Any]) -> tuple[dict[str, Any], st
     if settings["cell"] == "esn":
         settings["dropout"] = given.get("dropout", 0.0)
         settings.pop("embedding_size", None)
-    if kind == "text":
+    if source.steps is None:
         settings |= _windows(source, settings, given, scale)
     elif source.rows is not None and "batch_size" not in given:
         left = int(source.rows * (1 - settings["valid_fraction"]))
@@ -90,10 +92,10 @@ def choose(source: Source, given: Mapping[str, Any]) -> tuple[dict[str, Any], st
     return _sized(source, settings, given, scale)
 
 
-def _scale(source: Source) -> tuple[str, Scale]:
-    kind, scales = (("text", TEXT) if source.steps is None else
-                    ("records", RECORDS) if source.vocabulary else ("sequences", SEQUENCES))
-    return kind, next(scale for scale in scales if source.predictions >= scale.predictions)
+def _scale(source: Source) -> Scale:
+    whole, other = (RECORDS, TEXT) if source.vocabulary else (SEQUENCES, SERIES)
+    scales = other if source.steps is None else whole
+    return next(scale for scale in scales if source.predictions >= scale.predictions)
 
 
 def _valid_fraction(source: Source) -> float:
@@ -104,7 +106,8 @@ def _valid_fraction(source: Source) -> float:
 
 def _windows(source: Source, settings: Mapping[str, Any],
              given: Mapping[str, Any], scale: Scale) -> dict[str, Any]:
-    """seq_length and batch_size that a text is long enough for, with some windows to each epoch."""
+    """seq_length and batch_size that a text or a series is long enough for, with some windows to
+    each epoch."""
     length = source.predictions * (1 - settings["valid_fraction"])
     T = given.get("seq_length", max(1, min(scale.seq_length, int(length / 20))))
     N = given.get("batch_size", max(1, min(settings["batch_size"], int(length / (8 * (T + 2))))))

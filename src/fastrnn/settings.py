@@ -250,11 +250,13 @@ class EchoSettings:
 class LoopSettings(TypedDict, total=False):
     """All settings of a training run except its seed."""
 
-    seq_length: Annotated[int, whole(25, "Number of symbols of a text in one window, through which "
-        "the gradient is propagated back in time; records and sequences are read whole.")]
+    seq_length: Annotated[int, whole(25, "Number of symbols of a text, or of steps of long "
+        "sequences, in one window, through which the gradient is propagated back in time. Records "
+        "are read whole, and sequences too where it is not given.")]
     batch_size: Annotated[int, whole(
-        1, "Number of streams of a text, or of records or sequences, in one update.")]
-    order: Annotated[str, one_of("stream", ORDERS, 'How a text is read. "stream": windows from '
+        1, "Number of streams of a text or of windows, or of records or sequences, in one "
+        "update.")]
+    order: Annotated[str, one_of("stream", ORDERS, 'How windows are read. "stream": windows from '
         'left to right, the hidden state carried over from one to the next. "shuffled": windows '
         "that begin at every offset, in random order, each from the zero state.")]
     long_rows: Annotated[str, one_of("alone", ("alone", "together"), 'For records and sequences: '
@@ -311,8 +313,8 @@ class LoopSettings(TypedDict, total=False):
         "the lowest is kept as the best.")]
     valid_split: Annotated[str | None, one_of(None, SPLITS_OFF, 'Which part valid_fraction holds '
         'out: "end", or "random" records or sequences, in proportion of each class where every '
-        "sequence has one symbol as its target. Where not given the end of a text and random "
-        "records and sequences.")]
+        "sequence has one symbol as its target. Where not given the end of a text, random records "
+        "and sequences, and of sequences that are read in windows the last steps of each.")]
     valid: Annotated[Any, Setting(None, anything, "Validation data of one's own, in place of "
         "valid_fraction: a text file, read as the training data, or in Python also a Corpus or "
         "Sequences. Its symbols must be among those of the training data.")]

@@ -57,7 +57,8 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
         A UTF-8 text file; several, or a folder of .txt files, as one text; "-", standard input (see
         `Corpus.from_file`); or a corpus of a text or of records; or sequences of symbols or numbers
         with their targets. An epoch reads records and sequences whole, each from the zero state, in
-        a new random order.
+        a new random order; long sequences with a `seq_length` below their steps as a text, in
+        windows from left to right with the state carried from one to the next.
     **settings
         `TrainSettings`.
 
@@ -129,7 +130,7 @@ def _started(source: str | os.PathLike[str] | Source, name: str | None,
         warnings.warn(strange, stacklevel=3)
     if preset:
         preset.check(corpus.kind)
-        settings, why = preset.beside(given), f"preset {name}: {preset.source}"
+        settings, why = preset.beside(given, corpus.kind), f"preset {name}: {preset.source}"
     else:
         settings, why = recipe.choose(corpus, given)
     if earlier is None:

@@ -100,6 +100,9 @@ class Sequences(Source):
     ``sequences[:100]``, or an array of rows as index, selects some of them. Sequences of different
     lengths train exactly as if each were alone: padding adds nothing to loss or gradient.
 
+    With a `seq_length` below T training reads them in windows of so many steps, from left to right
+    with the state carried from each to the next (truncated back-propagation through time).
+
     >>> curves = fastrnn.Sequences(x[:, :-1, None], x[:, 1:, None])
     """
 
@@ -174,6 +177,10 @@ class Sequences(Source):
     def hold_out(self, valid_fraction: float, seed: int,
                  split: str = "random") -> "tuple[Sequences, Sequences]":
         n = len(self)
+        if n == 1:
+            raise ValueError(f"{self.name} is one sequence, and a fraction of it is held out only "
+                             f"where seq_length is below its {self.mask.shape[1]} steps: give one, "
+                             "or other sequences as valid")
         count = held_out_count(n, valid_fraction, 1, f"sequences of {self.name}")
         train, valid = split_rows(n, count, split, seed, self._classes())
         return self[train], self[valid]
@@ -193,7 +200,6 @@ class Sequences(Source):
         updates = self.updates(n, N, "sequences", len(alone))
         lengths = np.append(self.ends, 0)  # the last one is for row -1: no sequence
 
-
         def order(rng: np.random.Generator) -> Order:
             batches = in_batches(usual[rng.permutation(len(usual))], alone, N)
             if len(alone):
@@ -201,6 +207,11 @@ class Sequences(Source):
             rows = batches.ravel()
             return np.maximum(rows, 0) * T, lengths[rows], None
 
+        return Reading(self._arrays(dtype), updates, self.predictions / n, order,
+                       *longest(self.ends, usual, alone))
+
+    def _arrays(self, dtype: np.dtype[Any]) -> dict[str, NDArray[Any]]:
+        """What the compiled loop reads, step by step: `arrays` of a Reading."""
         x, y = (a.ravel() if a.ndim == 2 else converted(name, a, dtype)
                 for name, a in (("inputs", self.inputs), ("targets", self.targets)))
         arrays = {"x" if x.ndim == 3 else "ids": x, "targets": y, "mask": self.mask}
@@ -208,8 +219,12 @@ class Sequences(Source):
             arrays["weights"] = self.weights
         if self._units is not None:
             arrays["units"] = self._units
-        return Reading(arrays, updates, self.predictions / n, order,
-                       *longest(self.ends, usual, alone))
+        return arrays
+
+    def in_windows(self, seq_length: int | None) -> Source:
+        if self.steps is not None and seq_length is not None and seq_length < self.steps:
+            return Windows(self)
+        return super().in_windows(seq_length)
 
     def long_rows(self, config: Mapping[str, Any]) -> dict[str, int]:
         return {f"sequence {row}": int(self.ends[row])
@@ -321,6 +336,90 @@ class Sequences(Source):
         N, T = self.mask.shape
         return (f"<Sequences {self.name!r}: {N} of {T} steps, {self.sizes}, "
                 f"{self.predictions} steps count>")
+
+
+class Windows(Sequences):
+    """Long sequences that are read as a text is, in windows of seq_length steps from left to right,
+    the state carried from each to the next: what `Sequences.in_windows` makes.
+
+    The windows of all sequences, one sequence after the other, are cut into batch_size streams of
+    equally many windows, which are read side by side. The first window of a sequence or a stream
+    starts from the zero state; the last one of a sequence may be shorter."""
+
+    splits = ("end", "random")
+
+    def __init__(self, sequences: Sequences) -> None:
+        vars(self).update(vars(sequences))
+        self.steps = self.rows = None
+
+    def __getitem__(self, rows: Any) -> "Windows":
+        return Windows(super().__getitem__(rows))
+
+    def hold_out(self, valid_fraction: float, seed: int,
+                 split: str = "end") -> tuple[Sequences, Sequences]:
+        """With "end" the last steps of each sequence are validation data. As many steps before them
+        are read too, and not counted, so that the state is not that of a beginning."""
+        if split == "random":
+            return super().hold_out(valid_fraction, seed, split)
+        held_out_count(int(self.ends.max()), valid_fraction, 1, f"steps of {self.name}")
+        held = np.rint(self.ends * valid_fraction).astype(np.int64)  # (N,)
+        after = np.arange(self.mask.shape[1]) >= (self.ends - held)[:, None]  # (N, T)
+        return (self._part(np.zeros_like(held), self.mask & ~after),
+                self._part(np.maximum(self.ends - 2 * held, 0), self.mask & after))
+
+    def _part(self, first: NDArray[np.int64], mask: NDArray[np.bool_]) -> "Windows":
+        """The sequences from step first (N,) on, up to the last step that counts in this mask
+        (N, T); those without any are left out."""
+        rows, T = np.flatnonzero(mask.any(axis=1)), mask.shape[1]
+        if not len(rows):
+            raise ValueError(f"no step of {self.name} that counts is left in one of the two parts "
+                             "that valid_fraction makes: give another one")
+        lengths = (T - np.argmax(mask[:, ::-1], axis=1) - first)[rows]
+        at = rows[:, None], np.minimum(first[rows, None] + np.arange(lengths.max()), T - 1)
+        return Windows(Sequences(
+            self.inputs[at], self.targets[at], mask[at], lengths, name=self.name,
+            weights=None if self.weights is None else self.weights[at],
+            symbols=self.sizes.input_symbols or self.sizes.output_symbols or None))
+
+    def reading(self, config: Mapping[str, Any], labels: OneOf[str] | None,
+                dtype: np.dtype[Any]) -> Reading:
+        T, N, S = config["seq_length"], config["batch_size"], self.mask.shape[1]
+        shuffled = config["order"] == "shuffled"
+        # windows of each sequence
+        counts = np.maximum(self.ends - T, 0) + 1 if shuffled else -(-self.ends // T)
+        n = int(counts.sum())
+        updates = self.updates(n, N, f"windows of {T} steps")
+
+        def windows(rows: NDArray[np.intp]) -> tuple[NDArray[np.int64], ...]:
+            """The starts, lengths, and places in their sequence of all windows of the sequences in
+            this order."""
+            before = np.cumsum(counts[rows]) - counts[rows]
+            place = np.arange(n) - np.repeat(before, counts[rows])
+            row, first = np.repeat(rows, counts[rows]), place * (1 if shuffled else T)
+            return row * S + first, np.minimum(T, self.ends[row] - first), place
+
+        def anywhere(rng: np.random.Generator) -> Order:
+            chosen = rng.permutation(n)[: n // N * N]
+            starts, lengths, _ = windows(np.arange(len(self)))
+            return starts[chosen], lengths[chosen], None
+
+        def streams(rng: np.random.Generator) -> Order:
+            starts, lengths, place = windows(rng.permutation(len(self)))
+            ends = np.arange(N + 1) * n // N  # of the streams, in windows
+            at = ends[:-1] + np.arange(updates)[:, None]  # (updates, N)
+            inside, at = at < ends[1:], np.minimum(at, n - 1)
+            carried = inside & (place[at] > 0) & (np.arange(updates)[:, None] > 0)
+            return (np.where(inside, starts[at], 0).ravel(),
+                    np.where(inside, lengths[at], 0).ravel(), None, carried.ravel())
+
+        starts, lengths, _ = windows(np.arange(len(self)))
+        before = np.append(0, np.cumsum(self.mask))  # predictions before each step
+        read = int((before[starts + lengths] - before[starts]).sum())
+        return Reading(self._arrays(dtype), n // N if shuffled else updates, read / n,
+                       anywhere if shuffled else streams)
+
+    def long_rows(self, config: Mapping[str, Any]) -> dict[str, int]:
+        return {}
 
 
 def _array(name: str, value: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:

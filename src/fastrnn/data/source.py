@@ -17,6 +17,7 @@ from ..validate import all_frozen, choice, positive_int, suggestion, weights_of
 from .scaling import Scaling
 from .vocabulary import Vocabulary
 
+SEQ_LENGTH = 25  # the default of the setting
 READ_STEPS = 256  # time steps of a text that a network reads in one call
 ROWS = 2**14  # time steps of all rows together that a network reads in one call
 
@@ -25,9 +26,9 @@ ROWS = 2**14  # time steps of all rows together that a network reads in one call
 # length would have more than ALONE.
 LONG, ALONE = 4, 2**16
 
-# starts, lengths (None: all the same) and labels of an epoch's rows, arrays (updates * N,); an
-# empty row has length 0
-Order = tuple[NDArray[np.int64], NDArray[np.int64] | None, NDArray[np.int32] | None]
+# starts, lengths (None: all the same) and labels of an epoch's rows, and whether a row goes on from
+# the state of this row after the update before, arrays (updates * N,); an empty row has length 0
+Order = tuple[NDArray[Any] | None, ...]
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,10 @@ class Reading:
     alone : int
         Steps of the longest row that has an update of its own; 0, if there is none.
     order : callable or None
-        order(rng) draws the rows of an epoch, each read from the zero state. None: the ids are cut
-        into equal streams, read from left to right with the state carried on.
+        order(rng) draws the rows of an epoch, as kernels.Training.run takes them: starts, lengths,
+        labels and carried, of which the last may be left out. Rows are read from the zero state,
+        or where they are carried from that of the same row in the update before. None: the ids are
+        cut into equal streams, read from left to right with the state carried on.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -208,6 +211,14 @@ class Source(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all data that a model learns from."""
+
+    def in_windows(self, seq_length: int | None) -> "Source":
+        """The data as training reads them with this seq_length, None where it is not given;
+        ValueError for rows that are always read whole."""
+        if self.steps is not None and seq_length not in (None, SEQ_LENGTH, self.steps):
+            raise ValueError(f"seq_length is for a text or long sequences: {self.name} are read "
+                             f"whole, all {self.steps} steps: leave it out")
+        return self
 
     @abstractmethod
     def hold_out(self, valid_fraction: float, seed: int) -> "tuple[Source, Source]":

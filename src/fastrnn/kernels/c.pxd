@@ -72,7 +72,7 @@ cdef extern from "fastrnn.h" nogil:
         double smooth_loss, best_loss, most_loss
         address params, grads, memory, memory2, work, window, marks, label_weights, factors
         address state, best, ids, target_ids, x, y, mask, weights, units, bits
-        address starts, lengths, labels
+        address starts, lengths, labels, carried
         address losses, norms, rates, loss, smooth
 
     ctypedef struct fastrnn_choice:

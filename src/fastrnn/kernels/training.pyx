@@ -125,13 +125,16 @@ cdef class Training:
                              f"below {count}")
         return <address> <uintptr_t> ids.ctypes.data
 
-    cdef int rows(self, int64_t updates, starts, lengths, labels, address *out) except -1:
-        """The addresses of starts, lengths and labels, checked; NULL where they are None."""
+    cdef int rows(self, int64_t updates, starts, lengths, labels, carried,
+                  address *out) except -1:
+        """The addresses of starts, lengths, labels and carried, checked; NULL where they are None.
+        """
         cdef fastrnn_network *net = &self.network.net
         cdef int64_t rows = updates * net.N
-        out[0] = out[1] = out[2] = NULL
+        out[0] = out[1] = out[2] = out[3] = NULL
         if ((starts is None) != (self.t.epoch_updates == 0) or (labels is None) != (net.C == 0)
-                or (lengths is None and (labels is not None or not self.text))):
+                or (lengths is None and (labels is not None or carried is not None
+                                         or not self.text))):
             raise ValueError("starts belong to a training with epoch_updates, lengths to records "
                              "and sequences, labels to a network that has some")
         if starts is not None and updates:
@@ -151,18 +154,21 @@ cdef class Training:
             out[2] = data(labels, np.int32, rows, "labels", written=False)
             if updates and (labels.min() < 0 or labels.max() >= net.C):
                 raise ValueError(f"labels go from 0 to {net.C - 1}")
+        if carried is not None:
+            out[3] = data(carried, np.bool_, rows, "carried", written=False)
         return 0
 
-    def run(self, rates, starts=None, lengths=None, labels=None):
+    def run(self, rates, starts=None, lengths=None, labels=None, carried=None):
         """Make an update with each of the learning rates; returns their losses and smoothed losses,
         which are shorter where the next loss is above `most_loss` or its gradient not finite.
 
         With epoch_updates starts [updates][N] are the positions of windows of T steps, or of
         records or sequences, whose lengths [updates][N] may be 0; labels [updates][N] belong to the
-        records."""
+        records. Where carried, bool [updates][N], is True a row goes on from its state after the
+        update before."""
         cdef int64_t updates = len(rates), done = 0
-        cdef address rows[3]
-        self.rows(updates, starts, lengths, labels, rows)
+        cdef address rows[4]
+        self.rows(updates, starts, lengths, labels, carried, rows)
         loss, smooth = np.empty(updates), np.empty(updates)
         cdef address r = data(rates, np.float64, updates, "rates", written=False)
         cdef address each = data(loss, np.float64, updates, "loss")
@@ -172,20 +178,21 @@ cdef class Training:
             # from here to the end of the call nothing of Python runs, no handler of a signal either
             self.t.rates, self.t.loss, self.t.smooth, self.t.team = r, each, smoothed, team.team
             self.t.starts, self.t.lengths, self.t.labels = rows[0], rows[1], rows[2]
+            self.t.carried = rows[3]
             with nogil:
                 done = self.network.kernels.run(&self.t, updates)
             self.note()
         return loss[:done], smooth[:done]
 
-    def next_loss(self, starts=None, lengths=None, labels=None):
+    def next_loss(self, starts=None, lengths=None, labels=None, carried=None):
         """The mean loss of a prediction in the next update, with the arguments that `run` would get
         for it alone. There is no dropout, and nothing changes."""
-        cdef address rows[3]
+        cdef address rows[4]
         cdef Team team = Team(self.network.useful_threads(self.threads), self.threads)
-        self.rows(1, starts, lengths, labels, rows)
+        self.rows(1, starts, lengths, labels, carried, rows)
         with NoFork(), self.network.lock, team:
             self.t.starts, self.t.lengths, self.t.labels = rows[0], rows[1], rows[2]
-            self.t.team = team.team
+            self.t.carried, self.t.team = rows[3], team.team
             self.losses[:] = 0      # and it stays 0 where nothing is predicted
             with nogil:
                 self.network.kernels.next_losses(&self.t)

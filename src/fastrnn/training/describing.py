@@ -60,8 +60,8 @@ def block(lines: dict[str, str]) -> str:
 
 def _training(config: dict[str, Any], dropout: float, trainer: Trainer) -> str:
     source, N = trainer.corpus, config["batch_size"]
-    rows = (f"{N} x {config['seq_length']} {source.unit}s" if source.steps is None
-            else f"{N} {source.kind}")
+    rows = (f"{N} x {config['seq_length']} {source.unit}s"
+            if config["seq_length"] != source.steps else f"{N} {source.kind}")
     rate = f"learning rate {config['learning_rate']:g}"
     if config["schedule"] == "cosine":
         rate += " falling to 0"

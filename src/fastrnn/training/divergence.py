@@ -77,7 +77,8 @@ def diagnose(model: Model, update: int, grads: NDArray[Any], losses: NDArray[np.
         steps = losses.sum(axis=1)
         wrong = np.flatnonzero(~np.isfinite(steps))
         step = int(wrong[0] if len(wrong) else steps.argmax())
-        count = losses.size if source.steps is None else np.count_nonzero(losses)
+        text = source.steps is None and source.vocabulary is not None  # windows are full
+        count = losses.size if text else np.count_nonzero(losses)
         loss = float(losses.sum() / max(1, count))
         norm = math.sqrt(sum(n * n for n in norms.values()))
     kind = ("squared error" if model.config["loss"] == "mean_squared_error" else

@@ -31,8 +31,6 @@ from .schedule import learning_rates
 from .updates import Updates
 from .validation import Validation, divided, same_validation
 
-SEQ_LENGTH = declared(TrainerSettings)["seq_length"].setting.default
-
 
 @documented(TrainerSettings)
 class Trainer:
@@ -49,9 +47,15 @@ class Trainer:
     Numbers are scaled by their means and standard deviations in the training data, unless the model
     was trained before: then its `Model.scaling`, or none, stays.
 
-    An epoch of records or sequences has all of them, in a new random order, each from the zero
-    state; one batch is smaller where they cannot be divided evenly, and the loss is the mean over
-    the batch. The records of a batch have about the same length, so that there is little padding.
+    Long sequences with a seq_length below their number of steps are read in the same manner, in
+    windows of that length: batch_size streams side by side, each with equally many windows of one
+    sequence after the other, the state carried within a sequence. The last window of a sequence may
+    be shorter, and the order of the sequences is a new one in each epoch.
+
+    An epoch of records, or of sequences that are read whole, has all of them, in a new random
+    order, each from the zero state; one batch is smaller where they cannot be divided evenly, and
+    the loss is the mean over the batch. The records of a batch have about the same length, so that
+    there is little padding.
 
     Parameters
     ----------
@@ -66,7 +70,8 @@ class Trainer:
     ----------
     model, corpus
     config : dict
-        All settings, defaults filled in.
+        All settings, defaults filled in. Of records, and of sequences that are read whole,
+        seq_length is the number of steps of the longest.
     threads : int
         The most threads that share a batch.
     history : History
@@ -74,7 +79,7 @@ class Trainer:
         every validation.
     update, epoch, position : int
         Updates and epochs completed; where in each stream the next window starts (symbols) or, for
-        a shuffled text, records or sequences, updates made in this epoch.
+        a shuffled text, records or sequences, also in windows, updates made in this epoch.
     updates_per_epoch : int
     seconds : float
         How much of `minutes` is spent, in seconds; 0 without them.
@@ -105,12 +110,13 @@ class Trainer:
         given = checked(TrainerSettings, dict(settings), "Trainer")
         model.check(corpus)
         self.model, self.corpus = model, corpus
-        self.config = _configuration(given, corpus)
+        source = corpus.in_windows(settings.get("seq_length"))
+        self.config = _configuration(given, source)
         self.progress, self.checkpoint = given["progress"], given["checkpoint"]
         self.overwrite: bool = given["overwrite"]
         self.callback: Callable[[Trainer], Any] | None = given["callback"]
         self.threads: int = given["threads"] or cores()
-        self._source, held_out = divided(corpus, model, self.config, given["valid"])
+        self._source, held_out = divided(source, model, self.config, given["valid"])
         scaling = scaling_of(model, self._source, self.config)
         self._reading = self._source.scaled(scaling).reading(
             self.config, model.config["labels"], model.block.dtype)
@@ -135,7 +141,7 @@ class Trainer:
         self._rates: NDArray[np.float64] | None = None  # of the updates of a run that is repeated
         self._running, self._process = threading.Lock(), os.getpid()
         self._rate_factor = 1.0  # of the learning rates, after runs that diverged
-        note_long_rows(corpus, self.config)
+        note_long_rows(source, self.config)
         self._updates = Updates(model, self._reading, self.config, history, self.threads,
                                 self._validation.every > 0)
 
@@ -548,9 +554,10 @@ def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
     if config["learning_rate"] is None:
         config["learning_rate"] = LEARNING_RATES[config["optimizer"]]
     if source.steps is not None:
-        if config["seq_length"] not in (SEQ_LENGTH, source.steps) or config["order"] != "stream":
-            raise ValueError(f"seq_length and order are for a text: {source.name} are read "
-                             f"whole, all {source.steps} steps, in random order")
+        if config["order"] != "stream":
+            raise ValueError(f"order is for a text, or for long sequences with a seq_length: "
+                             f"{source.name} are read whole, all {source.steps} steps, in random "
+                             "order")
         config["seq_length"] = source.steps
     if config["valid_split"] not in (None, *source.splits):
         raise ValueError(f"valid_split must be {source.splits[0]!r} for a {source.kind}, not "
