@@ -1,5 +1,7 @@
 """Fixtures that several test files share."""
 import os
+import zlib
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,34 @@ from fastrnn import kernels
 
 
 def pytest_addoption(parser):
-    parser.addoption("--long", action="store_true", help="run the checks that take minutes too")
+    parser.addoption("--long", action="store_true",
+                     help="run the checks that take minutes too, and all of every instruction set")
     parser.addoption("--fuzz", type=int, default=2000, metavar="N",
                      help="number of changed files that the fuzzing of the loader opens")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Unless --long is given, each test of an instruction set runs with all its parameters on the
+    best one alone, and on each of the others so that every value of a parameter comes once, and
+    every kind of network in every precision."""
+    if config.getoption("--long"):
+        return
+    best = {"isa": kernels.available_isas()[-1],
+            "mixed_isa": kernels.available_isas(kernels.MIXED)[-1]}
+    seen, left_out = defaultdict(set), set()
+    for item in sorted(items, key=lambda item: zlib.crc32(item.nodeid.encode())):  # any order
+        values = item.callspec.params if hasattr(item, "callspec") else {}
+        name = next((name for name in best if name in values), None)
+        if name is None or values[name] == best[name]:
+            continue
+        new = {(name, repr(value)) for name, value in values.items()}
+        new.add((repr(values.get("kind")), repr(values.get("dtype"))))
+        before = seen[item.path, item.originalname, values[name]]
+        if new <= before:
+            left_out.add(item)
+        before |= new
+    config.hook.pytest_deselected(items=[*left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

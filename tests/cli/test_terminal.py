@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forked import program
 
 import fastrnn
 from fastrnn import cli, screen
@@ -79,18 +80,17 @@ class Terminal:
         return b"".join(self._parts).decode()
 
 
-def on_terminals(*arguments, **settings):
+def on_terminals(*arguments):
     """Exit code, standard output and standard error of a command, each a terminal of its own."""
     out, err = Terminal(), Terminal()
-    code = subprocess.run([*COMMAND, *map(str, arguments)], stdout=out.end, stderr=err.end,
-                          env=ENVIRONMENT, timeout=100, **settings).returncode
+    code = program(None, *arguments, stdout=os.ttyname(out.end), stderr=os.ttyname(err.end),
+                   environment=ENVIRONMENT).returncode
     return code, out.close(), err.close()
 
 
-def in_pipes(*arguments):
-    done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, env=ENVIRONMENT,
-                          timeout=100)
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
+def in_files(*arguments):
+    done = program(None, *arguments, environment=ENVIRONMENT)
+    return done.returncode, done.stdout, done.stderr
 
 
 def in_shell(redirections, *arguments):
@@ -144,7 +144,7 @@ def test_a_terminal_gets_visible_characters(text, shown):
     ["sample", "--seed", 3, "--length", 200, "--n", 2, "--prime", TITLE[:4]]])
 def test_a_hostile_model(hostile, command):
     model = hostile / f"m{CLIPBOARD}.safetensors"
-    piped, shown = in_pipes(*command, model), on_terminals(*command, model)
+    piped, shown = in_files(*command, model), on_terminals(*command, model)
     assert piped[::2] == shown[::2] == (0, "")
     assert shown[1] == escaped(piped[1]) and not OBEYED.search(shown[1])
     if command == ["info"]:
@@ -163,14 +163,14 @@ def test_a_stream_of_lines_that_end_in_carriage_return_and_line_feed(tmp_path):
     command = ["sample", model, "--stream", "--temperature", 0, "--prime", "a"]
     assert on_terminals(*command, "--length", 9)[1] == "ab\r\nab\r\nab\n"
     assert on_terminals(*command, "--length", 6)[1] == "ab\r\nab\r\n"  # the line feed is print's
-    assert in_pipes(*command, "--length", 6)[1] == "ab\r\nab\r\n"
+    assert in_files(*command, "--length", 6)[1] == "ab\r\nab\r\n"
 
 
 def test_hostile_labels(hostile):
     model, table = hostile / "names.safetensors", hostile / "names.tsv"
     for command in (["sample", model, "--n", 5, "--seed", 1, "--label", LABELS[0]], ["info", model],
                     ["score", model, "--table", table]):
-        piped, shown = in_pipes(*command), on_terminals(*command)
+        piped, shown = in_files(*command), on_terminals(*command)
         assert piped[::2] == shown[::2] == (0, "")
         assert shown[1] == escaped(piped[1])
     code, out, err = on_terminals("sample", model, "--label", f"C{TITLE}")
@@ -200,7 +200,7 @@ def test_training_on_a_hostile_text(hostile):
 
 def test_gradcheck_of_a_hostile_file(hostile):
     command = ["gradcheck", hostile / f"m{CLIPBOARD}.safetensors"]
-    assert on_terminals(*command)[1] == escaped(in_pipes(*command)[1])
+    assert on_terminals(*command)[1] == escaped(in_files(*command)[1])
 
 
 def test_an_interrupted_run_of_a_hostile_text(hostile):
@@ -264,11 +264,13 @@ def trained(here):
     return "m.safetensors"
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
-def test_closed_streams(trained, closed):
-    for command in (["info", trained], ["sample", trained, "--stream"], ["--help"]):
-        code, out, err = in_shell(closed, *command)
-        assert (code, err) == (0, "") and bool(out) == (">&-" not in closed.split()), command
+@pytest.mark.parametrize(("closed", "command"), [
+    (">&-", ["info", "m.safetensors"]), ("2>&-", ["sample", "m.safetensors", "--stream"]),
+    (">&- 2>&-", ["--help"]), ("<&- >&- 2>&-", ["sample", "m.safetensors", "--stream"]),
+    ("2>/dev/full", ["info", "m.safetensors"])])
+def test_closed_streams(trained, closed, command):
+    code, out, err = in_shell(closed, *command)
+    assert (code, err) == (0, "") and bool(out) == (">&-" not in closed.split())
     code, out, err = in_shell(closed, "info", "nothing")  # nor does the error go to the other one
     assert (code, out) == (2, "")
     assert bool(err) == (closed == ">&-")
@@ -279,11 +281,16 @@ def test_closed_streams(trained, closed):
 
 def test_a_full_screen(trained):
     """One error, exit code 2; a training is done and saved all the same."""
+    def forked(*command):
+        done = program(None, *command, stdout="/dev/full", environment=ENVIRONMENT)
+        return done.returncode, done.stdout, done.stderr
+
     for command in (["info", trained], ["sample", trained], ["sample", trained, "--n", 3],
                     ["sample", trained, "--stream", "--length", 10**9], ["gradcheck", "--help"],
                     ["presets"],
                     ["score", trained, "book.txt"]):
-        code, _, err = in_shell("> /dev/full", *command)
+        in_shells = command[0] == "info" or "--stream" in command
+        code, _, err = in_shell("> /dev/full", *command) if in_shells else forked(*command)
         assert code == 2 and re.fullmatch("fastrnn: error: standard output cannot be written .No "
                                           "space left on device.: make room.*\n", err), command
     for more in ([], ["--no-progress"]):
@@ -370,7 +377,7 @@ def test_models_are_regular_files(specials, trained):
                     f"'{path}' is not a regular file: give the path of a checkpoint")
     for command in (["info"], ["sample"], ["score", "book.txt"], ["train", "book.txt", "--resume"],
                     ["train", "book.txt", "--repeat"], ["train", "book.txt", "--init-from"]):
-        code, out, err = in_pipes(*command[:1], *(command[1:] if command[0] == "train" else []),
+        code, out, err = in_files(*command[:1], *(command[1:] if command[0] == "train" else []),
                                   "pipe", *(command[1:] if command[0] != "train" else []))
         assert (code, out) == (2, "") and "'pipe' is not a regular file" in err
 
@@ -386,9 +393,9 @@ def test_texts_are_no_devices(specials, trained, monkeypatch):
             at_once(lambda path=path, call=call: call(path), OSError, f"'{path}' is {message}")
     for command in (["train", "--table"], ["gradcheck"], ["train", "book.txt", "--config"],
                     ["score", trained]):
-        code, out, err = in_pipes(*command, "pipe")
+        code, out, err = in_files(*command, "pipe")
         assert (code, out) == (2, "") and "'pipe' is a pipe that no program writes to" in err
-    code, out, err = in_pipes("train", "/dev/zero")
+    code, out, err = in_files("train", "/dev/zero")
     assert (code, out) == (2, "") and "'/dev/zero' is a device or a socket" in err
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from ..data.source import Source
@@ -47,6 +46,8 @@ def fit_head(network: Network, source: Source, ridge: float, warmup: int) -> flo
     def loss(gain: float) -> float:
         log_p = log_softmax(gain * scores, axis=1)
         return -float(log_p[np.arange(len(targets)), targets].mean())
+
+    from scipy.optimize import minimize_scalar  # here: it takes longer than all of fastrnn
 
     best = minimize_scalar(loss, bounds=(0, 100), method="bounded")
     network.params["head.W"][:], network.params["head.b"][:] = best.x * W[1:], best.x * W[0]
