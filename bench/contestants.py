@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import cycle, islice
 from unittest.mock import patch
 
 import numpy as np
@@ -20,17 +21,22 @@ from works import (
     CLIP,
     RECORD_TASKS,
     RESERVOIRS,
+    SEARCH,
+    SEARCH_UNITS,
+    SERIES,
     STEPS,
     TASKS,
     WORKS,
     RecordTask,
     Reservoir,
+    SeriesWork,
     Task,
     Work,
     flops,
     make_text,
     record_flops,
     task_flops,
+    wave,
 )
 
 import fastrnn
@@ -73,6 +79,12 @@ def races() -> Iterator[tuple[str, Callable[..., Race], tuple]]:
         for dtype in DTYPES:
             yield title(name, dtype), reservoir_race, (reservoir, dtype)
     yield "reservoir-500 search, float64", search_race, (RESERVOIRS["reservoir-500"], "float64")
+    yield "grid search of 16, float64", grid_race, ()
+    yield SERIES.name, series_race, (SERIES,)
+    if hasattr(fastrnn.Model, "step"):
+        yield "step lstm-64", step_race, (SERIES,)
+        yield "step reservoir-500, float64", reservoir_step_race, (
+            RESERVOIRS["reservoir-500"], "float64")
     for cell in ("rnn", "lstm", "gru"):
         for dtype in DTYPES:
             yield title(f"nn layer {cell}", dtype), layer_race, (cell, dtype)
@@ -209,6 +221,71 @@ def search_race(work: Reservoir, dtype: str) -> Race:
         return repeated(lambda: list(pool.map(lambda network: network.states(u), networks)))
 
     return Race(f"{STEPS:,} steps of {SIDE_BY_SIDE} networks", dtype, one_and_more_threads(make))
+
+
+def grid_race() -> Race:
+    """scikit-learn's search for the best of 16 settings, each fitted on three folds, on as many
+    processes as there may be threads, or on one."""
+    from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+
+    def make(processes: int) -> Units:
+        x = wave(STEPS + 1)[:, None]
+        search = GridSearchCV(
+            fastrnn.EchoStateNetwork(SEARCH_UNITS, bias_scale=0.1, ridge=1e-6), SEARCH,
+            cv=TimeSeriesSplit(3), n_jobs=processes)
+        return repeated(lambda: search.fit(x[:-1], x[1:, 0]))
+
+    return Race("search", "float64", {
+        "fastrnn": Contestant(partial(make, THREADS), THREADS),
+        "fastrnn, 1 process": Contestant(partial(make, 1))})
+
+
+@cache
+def wave_of(work: SeriesWork) -> fastrnn.Sequences:
+    """The next number of one series is the target."""
+    x = wave(work.steps + 1)
+    return fastrnn.Sequences(x[None, :-1, None], x[None, 1:, None])
+
+
+def wave_model(work: SeriesWork, dtype: str = "float32") -> fastrnn.Model:
+    return fastrnn.Model(wave_of(work).sizes, cell="lstm", hidden_size=work.H, init="xavier",
+                         dtype=dtype)
+
+
+def series_race(work: SeriesWork) -> Race:
+    """Truncated back-propagation on one long series."""
+    def make(threads: int, dtype: str = "float32") -> Units:
+        return fastrnn.Trainer(wave_model(work, dtype), wave_of(work), **work.training,
+                               clip_value=None, threads=threads, progress=False).run
+
+    return Race("update", "float32", one_and_more_threads(make, bfloat16=True), work.flops)
+
+
+def each_sample(step: Callable[[np.ndarray], object], series: np.ndarray) -> Units:
+    """A contestant whose unit is one call of step with one sample (1,) of a series (T, 1)."""
+    samples = cycle(list(series))
+
+    def run(n: int) -> None:
+        for sample in islice(samples, n):
+            step(sample)
+
+    return run
+
+
+def step_race(work: SeriesWork) -> Race:
+    """Samples that come one by one, each followed by a prediction."""
+    def make() -> Units:
+        model = wave_model(work)
+        fastrnn.Trainer(model, wave_of(work), **work.training, clip_value=None, progress=False,
+                        updates=1).run()  # gives it the scaling that a trained model has
+        return each_sample(model.step, wave_of(work).inputs[0])
+
+    return Race("step", "float32", {"fastrnn": Contestant(make)})
+
+
+def reservoir_step_race(work: Reservoir, dtype: str) -> Race:
+    return Race("step", dtype, {"fastrnn": Contestant(
+        lambda: each_sample(fitted(work, dtype).step, series(dtype)))})
 
 
 LAYER = {"N": 30, "T": 50, "D": 15, "H": 100}  # as the "Language Modeling with RNNs" notebook's

@@ -13,7 +13,9 @@ from contestants import (
     adagrad_contestant,
     adagrad_race,
     corpus_of,
+    each_sample,
     fitted,
+    grid_race,
     layer_data,
     layer_race,
     make_layer,
@@ -22,23 +24,28 @@ from contestants import (
     record_race,
     records_of,
     reservoir_race,
+    reservoir_step_race,
     sample_race,
     search_race,
     sequences_of,
     series,
+    series_race,
+    step_race,
     task_model,
     task_race,
     trained,
     update_race,
+    wave_model,
+    wave_of,
 )
 from contestants import races as fastrnn_races
-from peers import numpy_reference, optimizers, reservoirs, torch_peer
+from peers import numpy_lstm, numpy_reference, optimizers, reservoirs, torch_peer
 from peers.numpy_batch import NumpyBatch
 from peers.numpy_hoisted import NumpyHoisted
 from peers.numpy_step import NumpyStep
-from peers.torch_peer import TorchPeer, TorchRecords, TorchSequences
+from peers.torch_peer import TorchPeer, TorchRecords, TorchSequences, TorchSeries
 from race import Units, repeated
-from works import CLASSIC, CLIP, RecordTask, Reservoir, Task, Work
+from works import CLASSIC, CLIP, RecordTask, Reservoir, SeriesWork, Task, Work
 
 Contestants = dict[str, Contestant]
 
@@ -100,8 +107,39 @@ def reservoir_peers(work: Reservoir, dtype: str) -> Contestants:
     return contestants
 
 
-def search_peers(work: Reservoir, dtype: str) -> Contestants:
+def no_peers(*arguments) -> Contestants:
     return {}
+
+
+def series_peers(work: SeriesWork) -> Contestants:
+    def torch(**arguments) -> Units:
+        sequences = wave_of(work)
+        return repeated(TorchSeries(wave_model(work).params, sequences.inputs[0],
+                                    sequences.targets[0], cell="lstm", **work.training,
+                                    **arguments).update)
+
+    return torch_contestants(torch, bfloat16=True)
+
+
+def step_peers(work: SeriesWork) -> Contestants:
+    x, params = wave_of(work).inputs[0].astype(np.float32), wave_model(work).params
+    contestants = {"NumPy": Contestant(
+        lambda: each_sample(numpy_lstm.step(params, "float32"), x))}
+    if torch_peer.available():
+        contestants |= {f"PyTorch, {name}": Contestant(partial(
+            lambda cell: each_sample(torch_peer.lstm_step(params, "float32", cell), x), cell))
+            for name, cell in (("LSTMCell", True), ("LSTM", False))}
+    return contestants
+
+
+def reservoir_step_peers(work: Reservoir, dtype: str) -> Contestants:
+    u = series(dtype)
+    contestants = {"NumPy and SciPy": Contestant(
+        lambda: each_sample(reservoirs.scipy_step(fitted(work, dtype), dtype), u))}
+    if reservoirs.available():
+        contestants["reservoirpy"] = Contestant(
+            lambda: each_sample(reservoirs.reservoirpy_step(work.units, work.density, u), u))
+    return contestants
 
 
 def layer_peers(cell: str, dtype: str) -> Contestants:
@@ -135,7 +173,9 @@ def adagrad_peers(dtype: str) -> Contestants:
 
 
 PEERS = {update_race: update_peers, task_race: task_peers, record_race: record_peers,
-         reservoir_race: reservoir_peers, search_race: search_peers, layer_race: layer_peers,
+         reservoir_race: reservoir_peers, search_race: no_peers, grid_race: no_peers,
+         series_race: series_peers, step_race: step_peers,
+         reservoir_step_race: reservoir_step_peers, layer_race: layer_peers,
          sample_race: sample_peers, adagrad_race: adagrad_peers}
 
 

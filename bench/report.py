@@ -38,6 +38,10 @@ SHORT = {  # (work, contestant) of README's rows, in float32 where it does not s
     ("lstm-2x1024", "fastrnn, bfloat16"): "the same, fastrnn in mixed_bfloat16",
     ("messages lstm", "fastrnn"): "LSTM, 256 units, 192 messages of 20 to 140 characters",
     ("reservoir-500, float64", "fastrnn"): "echo state network, 500 units, float64",
+    ("series lstm", "fastrnn"): "LSTM, 64 units, one series of 20,000 numbers",
+    ("step lstm-64", "fastrnn"): "LSTM, 64 units, one number at a time",
+    ("step reservoir-500, float64", "fastrnn"):
+        "echo state network, 500 units, one number at a time, float64",
     ("sample", "fastrnn"): "sampling from a tanh RNN, 100 units",
 }
 UNITS = (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0))

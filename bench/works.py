@@ -130,6 +130,38 @@ class Reservoir:
     density: float = 0.1
 
 
+@dataclass(frozen=True)
+class SeriesWork:
+    """One long series of numbers, and the LSTM that learns it as a text is learned: streams side by
+    side, the state carried from one window to the next."""
+
+    name: str
+    H: int
+    steps: int
+
+    training = {"seq_length": 50, "batch_size": 10, "optimizer": "adam", "learning_rate": 1e-3,
+                "clip_norm": CLIP}
+
+    @property
+    def flops(self) -> int:
+        """Floating point operations of the products of an update."""
+        weights = (1 + self.H) * 4 * self.H + self.H
+        return 3 * 2 * weights * self.training["seq_length"] * self.training["batch_size"]
+
+
+SERIES = SeriesWork("series lstm", H=64, steps=20_000)
+
+
+def wave(steps: int) -> np.ndarray:
+    """A series (steps,) with mean 0 and deviation 1: two waves and noise."""
+    t = np.arange(steps)
+    x = np.sin(0.2 * t) * np.sin(0.0311 * t) + np.random.default_rng(0).normal(0, 0.1, steps)
+    return (x - x.mean()) / x.std()
+
+
+SEARCH = {"spectral_radius": [0.7, 0.8, 0.9, 1.0], "leak_rate": [0.3, 0.5, 0.7, 1.0]}
+SEARCH_UNITS = 200  # of each network of the search, which is scored on three folds
+
 RESERVOIRS = {f"reservoir-{work.units}": work for work in map(Reservoir, (100, 500, 2000))}
 
 

@@ -64,7 +64,8 @@ class Series:
             times = [first + pandas.DateOffset(**{whole: each * (t + 1)}) for t in range(h)]
         else:
             times = list(self.times[T - 1] + np.arange(1, h + 1) * (self.times[1] - self.times[0]))
-        return [pandas.Timestamp(time).isoformat().removesuffix("T00:00:00") for time in times]
+        midnight = "" if self.step in ("hour", "step") else "T00:00:00"
+        return [pandas.Timestamp(time).isoformat().removesuffix(midnight) for time in times]
 
 
 def load(name: str) -> Series:

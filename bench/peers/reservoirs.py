@@ -1,4 +1,5 @@
-"""Reservoirs that read a series: SciPy's sparse products in a NumPy loop, and reservoirpy."""
+"""Reservoirs that read a series, whole or one sample at a time: SciPy's sparse products in a NumPy
+loop, and reservoirpy."""
 
 from __future__ import annotations
 
@@ -41,3 +42,32 @@ def reservoirpy(units: int, density: float, u: np.ndarray) -> Callable[[], objec
     assert node.run(u[:3]).shape == (3, units)
     assert abs(node.W.nnz / units**2 - density) < 0.01
     return lambda: node.run(u)
+
+
+Step = Callable[[np.ndarray], np.ndarray]  # a sample (D,) to the outputs (K,); keeps the state
+
+
+def scipy_step(network: fastrnn.EchoStateNetwork, dtype: str) -> Step:
+    """One step of a fitted network, from the zero state on."""
+    W, Win, b, Wout = (a.astype(dtype) for a in (network.W_, network.Win_, network.b_,
+                                                 network.Wout_))
+    a, one, x = network.leak_rate, np.ones(1, dtype), np.zeros(len(b), dtype)
+
+    def step(u: np.ndarray) -> np.ndarray:
+        nonlocal x
+        x = (1 - a) * x + a * np.tanh(Win @ u + W @ x + b)
+        return Wout @ np.concatenate([one, u, x])
+
+    return step
+
+
+def reservoirpy_step(units: int, density: float, u: np.ndarray) -> Step:
+    """One step of a reservoir and a readout of reservoirpy's of the same sizes, fitted to u."""
+    from reservoirpy.nodes import Reservoir, Ridge
+
+    reservoir = Reservoir(units=units, sr=0.9, lr=1.0, rc_connectivity=density, seed=0,
+                          dtype=u.dtype.type)
+    model = reservoir >> Ridge(ridge=1.0)
+    model.fit(u[:-1], u[1:])
+    model.reset()
+    return model.step

@@ -273,6 +273,56 @@ class TorchSequences(TorchPeer):
         return loss.item()
 
 
+class TorchSeries(TorchPeer):
+    """The same modules learning from one long series of numbers by truncated back-propagation: the
+    series cut into batch_size streams of equal length side by side, windows of seq_length steps
+    from left to right, the state carried from one window to the next and zero at the start of each
+    pass. The squared error is the mean of a step, summed over time and averaged over the streams.
+
+    Parameters
+    ----------
+    params, cell, optimizer, learning_rate, dtype, threads, bfloat16
+        See `TorchPeer`.
+    inputs, targets : ndarray, shape (T, D), (T, K)
+    seq_length, batch_size : int
+    clip_norm : float
+        Bound on the norm of all gradients together.
+    """
+
+    def __init__(self, params, inputs, targets, seq_length, batch_size, cell, optimizer,
+                 learning_rate, clip_norm, dtype="float32", threads=1, bfloat16=False) -> None:
+        self.build(params, cell, optimizer, learning_rate, dtype, threads, bfloat16)
+        self.clip_norm, self.seq_length, self.position = clip_norm, seq_length, 0
+        length = len(inputs) // batch_size
+        self.inputs, self.targets = (  # (length, N, D), (length, N, K)
+            self.torch.from_numpy(np.swapaxes(
+                a[: length * batch_size].reshape(batch_size, length, -1).astype(dtype), 0, 1
+            ).copy()) for a in (inputs, targets))
+        self.reset_state()
+
+    def update(self) -> float:
+        torch, T = self.torch, self.seq_length
+        self._use_threads()
+        if self.position + T > len(self.inputs):
+            self.position = 0
+            self.reset_state()
+        part = slice(self.position, self.position + T)
+        self.position += T
+        y = self.targets[part]
+        with self.autocast():
+            hs, h = self.recurrent(self.inputs[part], self.h)  # hs (T, N, H)
+            loss = torch.nn.functional.mse_loss(self.head(hs), y, reduction="sum")
+        loss = loss / (y.shape[1] * y.shape[2])
+        self.optimizer.zero_grad()
+        loss.backward()
+        for bias in self._held:
+            bias.grad[: 2 * self.recurrent.hidden_size] = 0
+        torch.nn.utils.clip_grad_norm_(self.trained, self.clip_norm)
+        self.optimizer.step()
+        self.h = tuple(part.detach() for part in h) if isinstance(h, tuple) else h.detach()
+        return loss.item()
+
+
 class TorchRecords(TorchPeer):
     """The same modules learning from records of different lengths as packed sequences, batch_size
     at a time in random order; the cross-entropy summed over time and averaged over the batch.
@@ -339,3 +389,30 @@ def layer_pass(cell: str, x: np.ndarray, dh: np.ndarray, threads: int,
         h.backward(dh.to(h.dtype))
 
     return run
+
+
+def lstm_step(params: dict[str, np.ndarray], dtype: str, cell: bool) -> Callable[
+        [np.ndarray], np.ndarray]:
+    """A function that reads one sample (D,), returns the outputs (K,) and keeps the state: by
+    nn.LSTMCell, or by nn.LSTM on a series of one step."""
+    import torch
+
+    peer = TorchPeer.__new__(TorchPeer)
+    peer.build(params, "lstm", "adam", 1e-3, dtype, 1, False)
+    module, head, state = peer.recurrent, peer.head, None
+    if cell:
+        module = torch.nn.LSTMCell(module.input_size, module.hidden_size, dtype=head.weight.dtype)
+        module.load_state_dict({name.removesuffix("_l0"): tensor for name, tensor
+                                in peer.recurrent.state_dict().items()})
+
+    def step(x: np.ndarray) -> np.ndarray:
+        nonlocal state
+        with torch.inference_mode():
+            if cell:
+                state = module(torch.from_numpy(x), state)  # h (H,), c (H,)
+                return head(state[0]).numpy()
+            h, state = module(torch.from_numpy(x)[None], state)  # (1, H)
+            return head(h)[0].numpy()
+
+    torch.set_num_threads(1)
+    return step

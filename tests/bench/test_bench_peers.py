@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import race
 from contestants import model_of
-from peers import torch_peer
+from peers import numpy_lstm, reservoirs, torch_peer
 from peers.numpy_batch import NumpyBatch
 from peers.numpy_hoisted import NumpyHoisted
 from peers.numpy_step import NumpyStep
 from peers.peer import CharacterPeer
-from peers.torch_peer import TorchPeer, TorchRecords, TorchSequences
-from works import WORKS, flops, make_text, symbols
+from peers.torch_peer import TorchPeer, TorchRecords, TorchSequences, TorchSeries
+from works import WORKS, flops, make_text, symbols, wave
 
 import fastrnn
 from fastrnn.checks import reference
@@ -516,3 +516,71 @@ def test_torch_on_packed_records_equals_single_records(cell):
         optimizer.step(sums)
     for name, p in model.params.items():
         np.testing.assert_allclose(peer.params[name], p, rtol=0, atol=1e-9, err_msg=name)
+
+
+def wave_of_two(T=29):
+    rng = np.random.default_rng(4)
+    return rng.normal(size=(T, 2)), rng.normal(size=(T, 3))
+
+
+@needs_torch
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_torch_on_a_long_series_equals_the_reference(cell):
+    """Two passes over two streams of 14 steps in windows of 4: the last two are not read, the state
+    is carried, and is zero at the start of a pass."""
+    x, y = wave_of_two()
+    model = fastrnn.Model(fastrnn.Sequences(x[None], y[None]).sizes, cell=cell, hidden_size=5,
+                          dtype="float64", init="xavier")
+    params = dict(model.params)
+    peer = TorchSeries(params, x, y, seq_length=4, batch_size=2, cell=cell, optimizer="adam",
+                       learning_rate=0.01, clip_norm=1e3, dtype="float64")
+    memories = {name: [np.zeros_like(p) for _ in range(2)] for name, p in params.items()}
+    for update in range(6):
+        if update % 3 == 0:
+            state = model.zero_state(2)
+        rows = np.array([0, 14])[:, None] + 4 * (update % 3) + np.arange(4)
+        loss, grads, state = reference.loss_and_gradients(params, x[rows], y[rows], state, cell)
+        assert peer.update() == pytest.approx(loss, rel=1e-10)
+        for name, g in grads.items():
+            reference.adam(params[name], g, memories[name], update + 1, 0.01)
+    for name, p in params.items():
+        np.testing.assert_allclose(peer.params[name], p, rtol=0, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["NumPy", pytest.param("LSTMCell", marks=needs_torch),
+                                  pytest.param("LSTM", marks=needs_torch)])
+def test_lstm_one_sample_at_a_time(kind):
+    x, y = wave_of_two()
+    model = fastrnn.Model(fastrnn.Sequences(x[None], y[None]).sizes, cell="lstm", hidden_size=5,
+                          dtype="float64", init="xavier", forget_bias=0.7)
+    step = (numpy_lstm.step(model.params, "float64") if kind == "NumPy" else
+            torch_peer.lstm_step(model.params, "float64", kind == "LSTMCell"))
+    outputs, _ = reference.forward(model.params, x[None], model.zero_state(1), "lstm")[:2]
+    np.testing.assert_allclose([step(sample) for sample in x], outputs[0], atol=1e-12)
+
+
+def test_reservoirs_one_sample_at_a_time():
+    u = np.random.default_rng(5).uniform(-1, 1, (60, 2))
+    network = fastrnn.EchoStateNetwork(20, leak_rate=0.6, bias_scale=0.3).fit(
+        u[:-1], u[1:], warmup=10)
+    step = reservoirs.scipy_step(network, "float64")
+    states = network.states(u)
+    outputs = np.column_stack([np.ones(60), u, states]) @ network.Wout_.T
+    np.testing.assert_allclose([step(sample) for sample in u], outputs, atol=1e-10)
+
+
+@needs_torch
+def test_torch_on_a_long_series_equals_the_trainer():
+    """Two passes over the windows that a race learns, with fewer steps."""
+    x = wave(241)
+    sequences = fastrnn.Sequences(x[None, :-1, None], x[None, 1:, None])
+    settings = {"seq_length": 8, "batch_size": 3, "optimizer": "adam", "learning_rate": 0.01,
+                "clip_norm": 1e3}
+    model = fastrnn.Model(sequences.sizes, cell="lstm", hidden_size=6, init="xavier",
+                          dtype="float64")
+    peer = TorchSeries(dict(model.params), x[:-1], x[1:], cell="lstm", dtype="float64", **settings)
+    trainer = fastrnn.Trainer(model, sequences, clip_value=None, progress=False, scale=False,
+                              **settings)
+    trainer.run(updates=20)
+    np.testing.assert_allclose([peer.update() for _ in range(20)], trainer.history.loss,
+                               rtol=1e-8)
