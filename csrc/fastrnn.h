@@ -45,18 +45,20 @@ typedef struct {
  * the end of each array 64 bytes may be read. */
 typedef struct {
     int H, D, K;             /* K: numbers that are fed back, or 0 */
-    double leak_rate;        /* a */
     const int64_t *first;    /* of each panel of FASTRNN_STRIP units its first strip; and the end */
     const int32_t *at;       /* of each strip the first unit that it reads */
     const float *strips;     /* [..][FASTRNN_STRIP] */
     const void *Win, *Wfb, *b;   /* (D, H), (K, H), (H) */
+    const void *leak;        /* a of each unit, (H) */
 } fastrnn_reservoir;
 
 /* A series that drives a reservoir, and the results. */
 typedef struct {
     int64_t T;
-    const void *u;           /* [T][D]; NULL: the output of the step before, D being `outputs` */
+    int fed;                 /* so many inputs, the first ones, are outputs of the step before */
+    const void *u;           /* the others, [T][D - fed]; NULL where there are none */
     const void *y;           /* [T][K]: what is fed back one step later; NULL: the outputs */
+    const void *noise;       /* [T][H], added inside the tanh, or NULL */
     int outputs;
     const void *Wout;        /* (outputs, 1 + D + H), of [1; u; x]; NULL: none are computed */
     void *state, *last;      /* [H], and the output before [outputs], in and out */

@@ -92,12 +92,15 @@ INLINE void store_some(real *to, vec x, int left) {
 }
 
 /* n vectors of y from unit j on, which are sums, become the next state. */
-INLINE void activate(const int n, int j, real a, const real *drive, const real *b, const real *x,
-                     real *y) {
+INLINE void activate(const int n, int j, const real *leak, const real *drive, const real *b,
+                     const real *x, real *y) {
     vec s[SIDE_BY_SIDE];
     ABREAST s[v] = load(y + j + v * LANES) + load(drive + j + v * LANES) + load(b + j + v * LANES);
     tanhs(n, s);
-    ABREAST store(y + j + v * LANES, ((real)1 - a) * load(x + j + v * LANES) + a * s[v]);
+    ABREAST {
+        const vec a = load(leak + j + v * LANES);
+        store(y + j + v * LANES, ((real)1 - a) * load(x + j + v * LANES) + a * s[v]);
+    }
 }
 
 /* Panels `from` to `to` of the next states, `now`, of n rows; drive[r] [H] and b [H] are added.
@@ -128,7 +131,7 @@ static void reservoir_step(const reservoir *w, int t, int n, const real *const *
             }
         }
     }
-    const real *b = w->b, a = (real)w->leak_rate;
+    const real *b = w->b, *a = w->leak;
     for (int r = 0; r < n; r++) {
         const real *x = before + (ptrdiff_t)r * row;
         real *y = now + (ptrdiff_t)r * row;
@@ -140,7 +143,7 @@ static void reservoir_step(const reservoir *w, int t, int n, const real *const *
         if (j < end) {           /* what lies after the last numbers is not ours */
             real last[LANES] = {0};
             memcpy(last, y + j, (size_t)(end - j) * sizeof(real));
-            activate(1, 0, a, drive[r] + j, b + j, x + j, last);
+            activate(1, 0, a + j, drive[r] + j, b + j, x + j, last);
             memcpy(y + j, last, (size_t)(end - j) * sizeof(real));
         }
         if (from == 0) repeat_first(w->H, y);    /* it has all of them */
@@ -154,17 +157,19 @@ typedef struct {
     fastrnn_series *s;
     real *x[2];                  /* states [state_row(H)], in turn the one before and the next */
     real *drive;                 /* [H] */
+    real *input;                 /* [D], where only some of the inputs are outputs */
     const real *last;            /* output of the step before */
     int parts;                   /* of the units; they depend on nothing but the step before */
     int64_t t;
 } driven;
 
-/* Units from `from` to `to` of drive = Win u_t + Wfb y_{t-1}. */
-static void add_up(const reservoir *w, const real *u, const real *y, int from, int to,
-                   real *drive) {
+/* Units from `from` to `to` of drive = Win u_t + Wfb y_{t-1} + noise_t. */
+static void add_up(const reservoir *w, const real *u, const real *y, const real *noise, int from,
+                   int to, real *drive) {
     const real *Win = (const real *)w->Win + from, *Wfb = (const real *)w->Wfb + from;
     drive += from;
-    memset(drive, 0, (size_t)(to - from) * sizeof(real));
+    if (noise) memcpy(drive, noise + from, (size_t)(to - from) * sizeof(real));
+    else memset(drive, 0, (size_t)(to - from) * sizeof(real));
     for (int d = 0; d < w->D; d++, Win += w->H) add_scaled(to - from, u[d], Win, drive);
     for (int k = 0; k < w->K; k++, Wfb += w->H) add_scaled(to - from, y[k], Wfb, drive);
 }
@@ -186,9 +191,18 @@ static void read_out(const fastrnn_series *s, int D, int H, const real *u, const
     }
 }
 
-/* What step t reads. */
+/* What step t reads: [D]. */
 static const real *step_input(const driven *r) {
-    return r->s->u ? (const real *)r->s->u + r->t * r->w->D : r->last;
+    const int fed = r->s->fed, given = r->w->D - fed;
+    if (!given) return r->last;
+    return fed ? r->input : (const real *)r->s->u + r->t * given;
+}
+
+/* The input of step t where some of it is the output before and some is given. */
+static void join_input(const driven *r) {
+    const int fed = r->s->fed, given = r->w->D - fed;
+    memcpy(r->input, r->last, (size_t)fed * sizeof(real));
+    memcpy(r->input + fed, (const real *)r->s->u + r->t * given, (size_t)given * sizeof(real));
 }
 
 /* Job: step t of a part of the units. */
@@ -202,23 +216,25 @@ static void drive_part(void *context, int part) {
     const real *drive = r->drive;
     real *kept = s->states ? (real *)s->states + r->t * s->states_row + first : NULL;
     for (int j = 0; kept && j < units; j += ROW_STEP) PREFETCH_TO_WRITE(kept + j);
-    add_up(w, step_input(r), r->last, first, first + units, r->drive);
+    const real *noise = s->noise ? (const real *)s->noise + r->t * w->H : NULL;
+    add_up(w, step_input(r), r->last, noise, first, first + units, r->drive);
     reservoir_step(w, t, 1, &drive, r->x[t], r->x[!t], 0, from, to);
     if (kept) memcpy(kept, r->x[!t] + first, (size_t)units * sizeof(real));
 }
 
-static int64_t series_work(const reservoir *w) { return 3 * (int64_t)state_row(w->H); }
+static int64_t series_work(const reservoir *w) { return 3 * (int64_t)state_row(w->H) + w->D; }
 
 static void run_series(const reservoir *w, fastrnn_team *team, fastrnn_series *s) {
     const control before = flush_subnormals();
     const int row = state_row(w->H);
     real *work = s->work;
     const int panels = (w->H + STRIP - 1) / STRIP;
-    driven r = {.w = w, .s = s, .x = {work, work + row}, .drive = work + 2 * row, .last = s->last,
-                .parts = least(panels, workers(team))};
+    driven r = {.w = w, .s = s, .x = {work, work + row}, .drive = work + 2 * row,
+                .input = work + 3 * row, .last = s->last, .parts = least(panels, workers(team))};
     memcpy(r.x[0], s->state, (size_t)w->H * sizeof(real));
     repeat_first(w->H, r.x[0]);
     for (; r.t < s->T; r.t++) {
+        if (s->fed && s->fed < w->D) join_input(&r);
         share_out(team, drive_part, &r, r.parts);
         if (s->Wout) {
             real *y = (real *)s->out + r.t * s->outputs;

@@ -60,7 +60,7 @@ static void take_reservoir(fastrnn_reservoir *r) {
     const int32_t *sizes = take();                   /* H, D, K */
     if (!sizes) return;
     r->H = sizes[0], r->D = sizes[1], r->K = sizes[2];
-    r->leak_rate = *(double *)take();
+    r->leak = take();
     r->Win = take(), r->Wfb = take(), r->b = take();
     r->first = take(), r->at = take(), r->strips = take();
 }

@@ -114,8 +114,9 @@ def reservoir_arrays(reservoir):
     if reservoir is None:
         return [None]
     sizes = len(reservoir.b), reservoir.Win.shape[1], reservoir.Wfb.shape[1]
-    return [np.array(sizes, np.int32), np.float64(reservoir.leak_rate), reservoir.Win.T,
-            reservoir.Wfb.T, reservoir.b, *strips(reservoir.W)]
+    leak = np.full(sizes[0], reservoir.leak_rate, reservoir.b.dtype)
+    return [np.array(sizes, np.int32), leak, reservoir.Win.T, reservoir.Wfb.T, reservoir.b,
+            *strips(reservoir.W)]
 
 
 def network_arrays(model, T, N, packed, V=None, D=0, K=None):

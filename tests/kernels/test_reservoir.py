@@ -81,6 +81,56 @@ def test_without_a_leak_nothing_of_the_state_before_is_left(isa):
     assert np.array_equal(*ends)
 
 
+@pytest.mark.parametrize("units", [5, 40, 129])
+@DTYPES
+def test_a_leak_rate_of_each_unit(isa, units, dtype, tolerance):
+    reservoir = make(units, dtype=dtype)
+    reservoir.leak_rate = np.random.default_rng(4).uniform(0.1, 1, units)
+    u, before, _, states, *_ = drive(reservoir, 9)
+    np.testing.assert_allclose(states, twin(reservoir, u, before), atol=tolerance)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("units", [5, 64, 129])
+@DTYPES
+def test_noise_inside_the_tanh(isa, units, threads, dtype, tolerance):
+    """As inputs of which each goes to one unit."""
+    reservoir, rng = make(units, dtype=dtype), np.random.default_rng(4)
+    u, noise = (rng.normal(size=(7, n)).astype(dtype) for n in (3, units))
+    states, none = np.empty((7, units), dtype), np.zeros(0, dtype)
+    reservoir.compiled.run(7, np.zeros(units, dtype), none, u=u, noise=noise, states=states,
+                           threads=threads)
+    both = Reservoir(reservoir.W, np.hstack([reservoir.Win, np.eye(units, dtype=dtype)]),
+                     reservoir.b, reservoir.Wfb, reservoir.leak_rate)
+    expected = twin(both, np.hstack([u, noise]), np.zeros(units))
+    np.testing.assert_allclose(states, expected, atol=tolerance)
+
+
+@pytest.mark.parametrize(("fed", "D", "K"), [(1, 3, 1), (2, 3, 2), (2, 5, 4)])
+@pytest.mark.parametrize("fed_back", [False, True])
+@DTYPES
+def test_inputs_of_which_some_are_outputs(isa, fed, D, K, fed_back, dtype, tolerance):
+    reservoir, rng = make(37, D, K if fed_back else 0, dtype), np.random.default_rng(4)
+    known = rng.normal(size=(8, D - fed)).astype(dtype)
+    Wout = rng.normal(0, 0.2, (K, 1 + D + 37)).astype(dtype)
+    state, last = np.zeros(37, dtype), rng.normal(size=K).astype(dtype)
+    x, y, expected = np.zeros(37), last.astype(float), []
+    for t in range(8):
+        u = np.concatenate([y[:fed], known[t]])
+        x = twin(reservoir, u[None], x, y[None] if fed_back else None)[0]
+        y = Wout.astype(float) @ np.concatenate([[1], u, x])
+        expected.append(y)
+    run = reservoir.compiled.run
+    out = [run(stop - start, state, last, u=known[start:stop], fed=fed, Wout=Wout)
+           for start, stop in ((0, 1), (1, 5), (5, 8))]
+    np.testing.assert_allclose(np.concatenate(out), expected, atol=100 * tolerance)
+    with pytest.raises(ValueError, match="u"):
+        run(9, state, last, u=known, fed=fed, Wout=Wout)
+    for wrong in (-1, K + 1, D + 1):
+        with pytest.raises(ValueError, match="fed back|u"):
+            run(8, state, last, u=known, fed=wrong, Wout=Wout)
+
+
 @DTYPES
 def test_a_run_in_parts_is_one_run(isa, dtype, tolerance):
     reservoir = make(50, dtype=dtype)

@@ -31,12 +31,11 @@ cdef extern from "fastrnn.h" nogil:
 
     ctypedef struct fastrnn_reservoir:
         int H, D, K
-        double leak_rate
-        address first, at, strips, Win, Wfb, b
+        address first, at, strips, Win, Wfb, b, leak
     ctypedef struct fastrnn_series:
         int64_t T, states_row
-        int outputs
-        address u, y, Wout, state, last, states, out, work
+        int outputs, fed
+        address u, y, noise, Wout, state, last, states, out, work
 
     ctypedef struct fastrnn_layer:
         int D, Wc
