@@ -25,8 +25,9 @@ TAU = 17
 TRAINED, WARMUP, PLACES, AHEAD = 4000, 200, 100, 84  # steps; places of free runs
 PLOTTED = 1500  # steps of a free run
 SETTINGS = {"spectral_radius": 0.95, "leak_rate": 0.7, "input_scale": 1.0, "bias_scale": 0.2,
-            "density": 0.1, "ridge": 1e-8}
-SINE = {"units": 200, "spectral_radius": 0.9, "leak_rate": 0.5, "bias_scale": 0.2, "ridge": 1e-6}
+            "density": 0.1, "ridge": 1e-8, "warmup": WARMUP}
+SINE = {"units": 200, "spectral_radius": 0.9, "leak_rate": 0.5, "bias_scale": 0.2, "ridge": 1e-6,
+        "warmup": 10}
 GIVEN = 30  # samples of a sine curve
 
 
@@ -56,7 +57,7 @@ def predict(options: argparse.Namespace) -> None:
 
     curves, fresh = (fastrnn.tasks.sine(n, 99, seed=seed) for n, seed in ((200, 1), (100, 2)))
     network = fastrnn.EchoStateNetwork(**SINE)
-    network.fit(list(curves.inputs), list(curves.targets), warmup=10)
+    network.fit(list(curves.inputs), list(curves.targets))
     found = np.stack(network.predict(list(fresh.inputs)))
     continued = np.stack(network.generate(100 - GIVEN, list(fresh.inputs[:, :GIVEN])))
     rest = fresh.targets[:, GIVEN - 1 :]  # (100, 70, 1)
@@ -104,7 +105,7 @@ def fit(series: np.ndarray, units: int, seed: int) -> tuple[
     """NRMSE of one step, the free runs (PLACES, AHEAD), a longer one from the first place, and the
     network."""
     network = fastrnn.EchoStateNetwork(units, seed=seed, **SETTINGS)
-    network.fit(series[:TRAINED], series[1 : TRAINED + 1, 0], warmup=WARMUP)
+    network.fit(series[:TRAINED], series[1 : TRAINED + 1, 0])
     found = network.predict(series[:-1])[TRAINED:]
     runs = network.generate(AHEAD, [series[p - 499 : p + 1] for p in places(series)])
     longer = network.generate(PLOTTED, series[: places(series)[0] + 1])

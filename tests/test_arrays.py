@@ -72,7 +72,7 @@ def loss_of(loss, *arguments):
 
 
 def echo(x):
-    return EchoStateNetwork(20).fit(x, list(Y), warmup=2).predict(list(X))
+    return EchoStateNetwork(20, warmup=2).fit(x, list(Y)).predict(list(X))
 
 
 TAKE_NUMBERS = {
@@ -85,8 +85,8 @@ TAKE_NUMBERS = {
     "gradcheck of a function": lambda a: fastrnn.gradcheck(
         lambda x: (x**3).sum(), a, 3 * X**2, entries=9).max_error,
     "echo state network": echo,
-    "targets of one": lambda a: EchoStateNetwork(20).fit(list(X), a, warmup=2).predict(list(X)),
-    "score of one": lambda a: EchoStateNetwork(20).fit(X, Y, warmup=2).score(a, Y),
+    "targets of one": lambda a: EchoStateNetwork(20, warmup=2).fit(list(X), a).predict(list(X)),
+    "score of one": lambda a: EchoStateNetwork(20, warmup=2).fit(X, Y).score(a, Y),
     "LSTM": through_layer(nn.LSTM(2, 3)),
     "GRU": through_layer(nn.GRU(2, 3)),
     "Linear": through_layer(nn.Linear(2, 3)),

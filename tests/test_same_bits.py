@@ -139,12 +139,13 @@ def echo(dtype):
     rng = np.random.default_rng(8)
     x = rng.normal(size=(260, 2))
     y = np.cumsum(x, axis=0)[:, :1] * 0.1
-    network = fastrnn.EchoStateNetwork(70, density=0.3, bias_scale=0.1, dtype=dtype, ridge=1e-3)
-    network.fit(x, y, warmup=20)
-    fed = fastrnn.EchoStateNetwork(40, density=0.5, feedback=True, dtype=dtype, ridge=1e-2)
-    fed.fit(x, y, warmup=20)
-    free = fastrnn.EchoStateNetwork(40, density=0.5, leak_rate=0.6, dtype=dtype, ridge=1e-2)
-    free.fit(x[:-1], x[1:], warmup=20)
+    start = {"start": "zero", "warmup": 20, "dtype": dtype}
+    network = fastrnn.EchoStateNetwork(70, density=0.3, bias_scale=0.1, ridge=1e-3, **start)
+    network.fit(x, y)
+    fed = fastrnn.EchoStateNetwork(40, density=0.5, feedback=True, ridge=1e-2, **start)
+    fed.fit(x, y)
+    free = fastrnn.EchoStateNetwork(40, density=0.5, leak_rate=0.6, ridge=1e-2, **start)
+    free.fit(x[:-1], x[1:])
     # the states are 0.1.0's; since then the readout's bias is not penalized
     return {"states": digest([network.states(x)]), "score": network.score(x, y),
             "predicted": digest([network.predict(x), fed.predict(x), free.generate(30, x)])}
@@ -221,7 +222,8 @@ def test_an_echo_state_network_of_format_5_loads():
     rng = np.random.default_rng(9)
     x = rng.normal(size=(200, 2))
     path = FILES / "network.safetensors"
-    network = fastrnn.EchoStateNetwork(30, density=0.5, ridge=1e-2).fit(x, x[:, :1], warmup=10)
+    network = fastrnn.EchoStateNetwork(30, density=0.5, ridge=1e-2, warmup=10, start="zero")
+    network.fit(x, x[:, :1])
     read = fastrnn.EchoStateNetwork.load(path)
     np.testing.assert_allclose(read.states(x), network.states(x), rtol=1e-9, atol=1e-12)
     features = np.hstack([np.ones((200, 1)), x, read.states(x)])

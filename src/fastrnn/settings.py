@@ -28,6 +28,7 @@ from .validate import (
     fraction,
     positive_float,
     positive_int,
+    random_seed,
     suggestion,
 )
 
@@ -243,6 +244,16 @@ class EchoSettings:
         "float64", partial(checked_dtype, refused=RESERVOIR_DTYPE), "Floating-point type of states "
         "and outputs. The recurrent weights are float32 and the ridge regression is in float64 in "
         "either case.", ("float64", "float32")))
+    warmup: int = _field(whole(
+        100, "Steps at the start of each series that are not fitted, while the state still depends "
+        "on the zero state; of a series that is not longer its first half. With start=\"repeat\" "
+        "also the number of times that the first input is read beforehand.", least=0, below=10**6))
+    start: str = _field(one_of("repeat", ("repeat", "zero"), 'Where predict, score and generate '
+        'start a series. "repeat": in the state after its first input, read warmup times, so that '
+        'the first outputs are as good as the others; "zero": in the zero state, as fit does.'))
+    random_state: int | np.random.RandomState | np.random.Generator | None = _field(Setting(
+        None, random_seed, "scikit-learn's name for seed, which counts in its place where it is "
+        "not None. Of a RandomState or Generator each fit draws another seed."))
 
 
 # ---- training ----
@@ -486,7 +497,8 @@ class GradcheckSettings(TypedDict, total=False):
 
 # types as docstrings call them
 KINDS: dict[Any, str] = {kind: kind.__name__ for kind in (int, float, str, bool, bytes)} | {
-    os.PathLike: "path-like", Callable: "callable", Sequence: "sequence of str"}
+    os.PathLike: "path-like", Callable: "callable", Sequence: "sequence of str",
+    np.random.RandomState: "RandomState", np.random.Generator: "Generator"}
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,19 @@ def generator(seed: int | None) -> np.random.Generator:
     return np.random.default_rng(None if seed is None else positive_int("seed", seed, least=0))
 
 
+def random_seed(name: str, value: Any) -> int:
+    """A seed of at least 0: the one given, or one drawn from a RandomState or Generator."""
+    if isinstance(value, np.random.RandomState):
+        return int(value.randint(2**31 - 1))
+    if isinstance(value, np.random.Generator):
+        return int(value.integers(2**31 - 1))
+    try:
+        return positive_int(name, value, least=0, below=2**32)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, a RandomState or a Generator of NumPy, "
+                        f"not {value!r}") from None
+
+
 def freeze(array: NDArray[Any]) -> NDArray[Any]:
     """A view through which nobody can write into an array, as kernels need that trust what was
     checked once. The array must be the caller's own."""

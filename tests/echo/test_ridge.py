@@ -47,7 +47,7 @@ def test_the_intercept_is_not_penalized(ridge):
     """Targets about 1,000: the same as scikit-learn's on the same states."""
     X = series()
     Y = targets_of(X) + [1000, 0, -1e6]
-    network = EchoStateNetwork(**(SMALL | {"ridge": ridge})).fit(X, Y, warmup=50)
+    network = EchoStateNetwork(**(SMALL | {"ridge": ridge}), warmup=50).fit(X, Y)
     F = features_of(network, X)
     expected = F @ peer(F[50:], Y[50:], ridge).T
     np.testing.assert_allclose(network.predict(X), expected, rtol=1e-9, atol=1e-6)

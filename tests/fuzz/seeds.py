@@ -101,7 +101,7 @@ def seeds(folder):
     x = np.random.default_rng(1).normal(size=(120, 2))
     for name, settings, targets in (("echo", {"feedback": True}, x[1:]),
                                     ("echo_flat", {"dtype": "float32"}, x[1:, 0])):
-        network = fastrnn.EchoStateNetwork(10, density=0.5, **settings)
-        network.fit(x[:-1], targets, warmup=10).save(path)
+        network = fastrnn.EchoStateNetwork(10, density=0.5, warmup=10, **settings)
+        network.fit(x[:-1], targets).save(path)
         out.append(Seed(name, path.read_bytes(), network=True))
     return out

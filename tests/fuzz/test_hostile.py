@@ -136,7 +136,8 @@ def test_a_reservoir_with_indices_of_64_bits_is_a_good_one(good, path):
 @pytest.mark.parametrize(("keys", "match"), [
     (("inputs", 0), "inputs"), (("inputs", 2.0), "inputs"), (("inputs", 10**9), "Wout"),
     (("fed_back", 1), "Wfb"), (("fed_back", -2), "fed_back"), (("flat", 1), "flat"),
-    (("flat", "no"), "flat"), (("warmup", -1), "warmup"), (("warmup", 10**12), "warmup"),
+    (("flat", "no"), "flat"), (("parameters", "start", "one"), "start"),
+    (("parameters", "warmup", -1), "warmup"), (("parameters", "warmup", 10**6), "warmup"),
     (("parameters", "units", 10**9), "Wout"), (("parameters", "feedback", False), "Wfb"),
     (("parameters", "leak_rate", 0), "leak_rate"), (("parameters", "leak_rate", "1"), ""),
     (("parameters", "surprise", 1), "surprise"), (("parameters", None), ""),

@@ -40,8 +40,9 @@ for dtype in kernels.PRECISIONS:
         for layer in (nn.RNN(2, 5, dtype=dtype), nn.LSTM(2, 5, dtype=dtype)):
             layer.backward(layer.forward(x))
         for feedback in () if trained else (False, True):
-            network = fastrnn.EchoStateNetwork(37, density=0.3, feedback=feedback, dtype=dtype)
-            network.fit(series, goal, warmup=5).predict(series)
+            network = fastrnn.EchoStateNetwork(37, density=0.3, feedback=feedback, dtype=dtype,
+                                               warmup=5)
+            network.fit(series, goal).predict(series)
         print(isa, dtype, flush=True)
 print("compiler:", kernels.compiler())
 """

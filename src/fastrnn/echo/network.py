@@ -1,6 +1,7 @@
 """Echo state networks: a recurrent layer that is not trained, and a linear readout that is."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from ..estimator import Estimator
 from ..files.store import DAMAGE, damaged, expect, read, write
 from ..kernels.blas import one_thread
 from ..settings import EchoSettings, ReservoirSettings, declared, documented, given_to
 from ..validate import (
     boolean,
-    choice,
     float_array,
     generator,
     positive_float,
@@ -21,7 +22,7 @@ from ..validate import (
     read_array,
     read_masked,
 )
-from .reservoir import Reservoir, draw
+from .reservoir import Reservoir, State, draw
 from .ridge import Block, Ridge
 
 PARAMETERS = declared(EchoSettings)
@@ -29,7 +30,7 @@ Arrays = list[NDArray[Any]]
 
 
 @documented(EchoSettings)
-class EchoStateNetwork(EchoSettings):
+class EchoStateNetwork(EchoSettings, Estimator):
     """Echo state network (Jaeger 2001) for time series, with the methods of scikit-learn's
     estimators.
 
@@ -57,22 +58,17 @@ class EchoStateNetwork(EchoSettings):
         The ridge of the fit, which ``ridge="auto"`` chose.
 
     The attributes exist after `fit`. A series is an array (T, D) of T steps; several series are a
-    list of such arrays, and each is read from the zero state. Targets are (T, K), or (T,) for one
-    number a step, and predictions have the shape of the targets.
+    list of such arrays. Targets are (T, K), or (T,) for one number a step, and predictions have the
+    shape of the targets.
+
+    `fit` reads each series from the zero state and leaves out the first `warmup` steps. `predict`,
+    `score` and `generate` first read the first input of a series `warmup` times (start="repeat"),
+    so that no output shows the zero state, and scikit-learn's scorers may count all of them.
     """
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters by name; `deep` changes nothing."""
-        return {name: getattr(self, name) for name in PARAMETERS}
+    _estimator_type = "regressor"
 
-    def set_params(self, **params: Any) -> "EchoStateNetwork":
-        """Set parameters by name, which count from the next `fit` on, and return the network. An
-        unknown name raises ValueError."""
-        for name, value in params.items():
-            setattr(self, choice("a parameter", name, PARAMETERS), value)
-        return self
-
-    def fit(self, X: Any, Y: Any, warmup: int = 100) -> "EchoStateNetwork":
+    def fit(self, X: Any, Y: Any, warmup: int | None = None) -> "EchoStateNetwork":
         """Draw a random reservoir, fit the readout, and return the network.
 
         Parameters
@@ -81,29 +77,36 @@ class EchoStateNetwork(EchoSettings):
         Y : array_like, shape (T, K) or (T,), or list of such
             The target of each step. One that is NaN or masked is not fitted, and each output is
             fitted on the steps where it is known; fed back is its last known value.
-        warmup : int
-            Steps at the start of each series that are not fitted, while the state still depends on
-            where it started; `score` leaves out as many.
+        warmup : int, optional
+            In place of the parameter `warmup` (deprecated).
 
         Raises
         ------
         ValueError, TypeError
-            A series not longer than the warm-up, NaN or infinity, X and Y that do not fit together,
-            a parameter outside its range, or a spectral radius that W cannot have.
+            NaN or infinity, X and Y that do not fit together, a parameter outside its range, or a
+            spectral radius that W cannot have.
+
+        Warns
+        -----
+        UserWarning
+            A series is not longer than the warm-up.
         """
         params = self._checked_params()
+        if warmup is not None:
+            warnings.warn("fit(warmup=) is deprecated: give EchoStateNetwork(warmup=), a parameter "
+                          "like the others", FutureWarning, stacklevel=2)
+            params["warmup"] = PARAMETERS["warmup"].checked(warmup)
         inputs = _series("X", X, params["dtype"])
         targets, flat = _targets(Y, X, inputs, params["dtype"])
-        warmup = _checked_warmup(warmup, inputs)
         D, K = inputs[0].shape[1], targets[0].shape[1]
         reservoir = _draw(params, D, K if params["feedback"] else 0)
         with np.errstate(over="ignore"):
             centre = np.mean([u.mean(axis=0, dtype=float) for u in inputs], axis=0)
-        sums = Ridge(1 + D + params["units"], K, centre)
+        sums, left_out = Ridge(1 + D + params["units"], K, centre), _left_out(params, inputs)
 
         def blocks() -> Iterator[Block]:
-            for u, y in zip(inputs, targets, strict=True):
-                for start, features in reservoir.features(u, _filled(y), warmup, sums.centre):
+            for u, y, skipped in zip(inputs, targets, left_out, strict=True):
+                for start, features in reservoir.features(u, _filled(y), skipped, sums.centre):
                     yield features, y[start : start + len(features)], None
 
         with one_thread():
@@ -111,8 +114,8 @@ class EchoStateNetwork(EchoSettings):
                 sums.add(*block)
             ridge = sums.choose(blocks()) if params["ridge"] == "auto" else params["ridge"]
             Wout = sums.solve(ridge)
-        self._fitted_params, self._reservoir = params, reservoir
-        self._warmup, self._flat = warmup, flat
+        self._keep_feature_names(X)
+        self._fitted_params, self._reservoir, self._flat = params, reservoir, flat
         self._continues = _are_next_inputs(inputs, targets)
         self.Wout_, self.ridge_ = Wout.astype(params["dtype"]), ridge
         return self
@@ -165,11 +168,12 @@ class EchoStateNetwork(EchoSettings):
         outputs = []
         with one_thread():
             for u, known in zip(inputs, self._teachers(teacher, X, inputs), strict=True):
+                begin = self._begin(u, known)
                 if reservoir.Wfb.size:
-                    y = self._run(u, known, *reservoir.start())
+                    y = self._run(u, known, *begin)
                 else:
                     y = np.concatenate([features @ self.Wout_.T
-                                        for _, features in reservoir.features(u)])
+                                        for _, features in reservoir.features(u, begin=begin)])
                 outputs.append(y)
         return self._shaped(outputs, X)
 
@@ -181,7 +185,7 @@ class EchoStateNetwork(EchoSettings):
         steps : int
             How many outputs to return.
         warmup_input : array_like, shape (T, D), or list of such
-            Read from the zero state; it should be so long that the state no longer depends on it.
+            Read before; it should be so long that the state no longer depends on where it started.
         teacher : array_like, shape (t, K) or (t,), or list of such, optional
             For a network with `feedback`: the known outputs of the first t <= T steps of the
             warm-up, as in `predict`.
@@ -214,7 +218,8 @@ class EchoStateNetwork(EchoSettings):
         with one_thread():
             for u, known in zip(inputs, self._teachers(teacher, warmup_input, inputs),
                                 strict=True):
-                state, last = self._reservoir.start()[0], np.zeros(K, u.dtype)
+                state, last = self._begin(u, known)
+                last = last if last.size else np.zeros(K, u.dtype)
                 first = self._run(u, known, state, last)[-1:]
                 y = np.concatenate([first, run(steps - 1, state, last, Wout=self.Wout_)])
                 if not np.isfinite(y).all():
@@ -234,7 +239,8 @@ class EchoStateNetwork(EchoSettings):
         Y : array_like, shape (T, K) or (T,), or list of such
             What is NaN or masked does not count.
         warmup : int, optional
-            Steps at the start of each series that do not count; by default as many as in `fit`.
+            Steps at the start of each series that do not count: by default none, or with
+            start="zero" those of the warm-up.
 
         Raises
         ------
@@ -246,7 +252,9 @@ class EchoStateNetwork(EchoSettings):
         if targets[0].shape[1] != len(self.Wout_):
             raise ValueError(f"Y has {targets[0].shape[1]} numbers a step, and the network "
                              f"{len(self.Wout_)} outputs")
-        warmup = _checked_warmup(self._warmup if warmup is None else warmup, inputs)
+        if warmup is None:
+            warmup = self._fitted_params["warmup"] if self._fitted_params["start"] == "zero" else 0
+        warmup = _checked_warmup(warmup, inputs)
         y = np.concatenate([part[warmup:] for part in targets])
         found = np.concatenate([part.reshape(len(u), -1)[warmup:]
                                 for u, part in zip(inputs, self.predict(inputs), strict=True)])
@@ -279,7 +287,7 @@ class EchoStateNetwork(EchoSettings):
         reservoir = self._fitted
         write(path, {"Wout": self.Wout_} | reservoir.tensors, {"echo_state_network": {
             "parameters": self._fitted_params, "inputs": self.n_features_in_,
-            "fed_back": reservoir.Wfb.shape[1], "warmup": self._warmup, "flat": self._flat,
+            "fed_back": reservoir.Wfb.shape[1], "flat": self._flat,
             "continues": self._continues, "ridge": self.ridge_}},
             overwrite=overwrite)
 
@@ -300,7 +308,10 @@ class EchoStateNetwork(EchoSettings):
                              "fastrnn.load")
         try:
             about = about["echo_state_network"]
-            network = cls(**about["parameters"])
+            params = about["parameters"]
+            if "warmup" not in params:  # a file of fastrnn 0.1
+                params = params | {"warmup": about["warmup"], "start": "zero"}
+            network = cls(**params)
             network._fitted_params = params = network._checked_params()
             units, dtype, Wout = params["units"], params["dtype"], tensors["Wout"]
             D, K = positive_int("inputs", about["inputs"]), positive_int("outputs", len(Wout))
@@ -311,7 +322,6 @@ class EchoStateNetwork(EchoSettings):
             network._reservoir = Reservoir.from_tensors(
                 tensors, params["leak_rate"], units, D, fed_back, dtype)
             network.Wout_ = Wout
-            network._warmup = positive_int("warmup", about["warmup"], least=0)
             network._flat = boolean("flat", about["flat"])
             # files of fastrnn 0.1 do not say these
             network._continues = boolean("continues", about.get("continues", True))
@@ -345,23 +355,11 @@ class EchoStateNetwork(EchoSettings):
     @property
     def _fitted(self) -> Reservoir:
         """The reservoir of the fit; raises NotFittedError where there is none."""
-        if not self.__sklearn_is_fitted__():
-            raise NotFittedError("this network has not been fitted: call fit first")
+        self._check_fitted()
         return self._reservoir
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "Wout_")
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
-        targets = TargetTags(required=True, multi_output=True)
-        return Tags(estimator_type="regressor", target_tags=targets, input_tags=InputTags(),
-                    regressor_tags=RegressorTags())
-
-    def __repr__(self) -> str:
-        changed = [f"{name}={value!r}" for name, value in self.get_params().items()
-                   if repr(value) != repr(PARAMETERS[name].setting.default)]
-        return f"EchoStateNetwork({', '.join(changed)})"
 
     def _checked_params(self) -> dict[str, Any]:
         """The parameters, checked, as plain Python values."""
@@ -369,9 +367,8 @@ class EchoStateNetwork(EchoSettings):
 
     def _fitted_inputs(self, name: str, X: Any) -> Arrays:
         inputs = _series(name, X, self._fitted.b.dtype)
-        if inputs[0].shape[1] != self.n_features_in_:
-            raise ValueError(f"the series has {inputs[0].shape[1]} numbers a step, and the network "
-                             f"was fitted with {self.n_features_in_}")
+        self._check_feature_names(X)
+        self._check_feature_count(inputs[0].shape[1], name)
         return inputs
 
     def _teachers(self, teacher: Any, X: Any, inputs: Arrays) -> Arrays:
@@ -388,6 +385,19 @@ class EchoStateNetwork(EchoSettings):
                              "outputs")
         return known
 
+    def _begin(self, u: NDArray[Any], known: NDArray[Any]) -> State:
+        """The state (units,) and outputs (K,) before the first step of a series u (T, D) whose
+        outputs are known at the first steps (t, K): zeros, or what they are after the first input,
+        read `warmup` times, with the first known output fed back or else the network's own."""
+        state, last = self._reservoir.start()
+        steps = self._fitted_params["warmup"]
+        if self._fitted_params["start"] == "repeat" and steps:
+            arrays = {"u": u[:1]} | ({"y": known[:1]} if len(known) else {})
+            arrays = {name: np.repeat(one, steps, axis=0) for name, one in arrays.items()}
+            self._reservoir.run(steps, state, last, **arrays,
+                                Wout=self.Wout_ if last.size else None)
+        return state, last
+
     def _run(self, u: NDArray[Any], known: NDArray[Any], state: NDArray[Any],
              last: NDArray[Any]) -> NDArray[Any]:
         """The outputs (T, K) at the steps of u (T, D); fed back are those that are known (t, K),
@@ -403,13 +413,10 @@ class EchoStateNetwork(EchoSettings):
         return outputs[0] if _is_one_series(X) else outputs
 
 
-class NotFittedError(ValueError, AttributeError):
-    """Raised before `fit`, with the two bases of scikit-learn's NotFittedError."""
-
-
 def _draw(params: dict[str, Any], inputs: int, fed_back: int) -> Reservoir:
-    return draw(params["units"], inputs, fed_back, generator(params["seed"]), params["dtype"],
-                **given_to(ReservoirSettings, params), bias_scale=params["bias_scale"])
+    seed = params["seed"] if params["random_state"] is None else params["random_state"]
+    return draw(params["units"], inputs, fed_back, generator(seed), params["dtype"], **given_to(
+        ReservoirSettings, params), bias_scale=params["bias_scale"])
 
 
 def _is_one_series(X: Any) -> bool:
@@ -509,6 +516,19 @@ def _arrays(named: dict[str, Any], shape: tuple[str, str], dtype: Any,
                              f"{out[0].shape[1]}: all must have as many")
         out.append(array)
     return out
+
+
+def _left_out(params: dict[str, Any], inputs: Arrays) -> list[int]:
+    """The steps at the start of each series that are not fitted: the warm-up, or the first half of
+    a series that is not longer."""
+    warmup = params["warmup"]
+    short = [len(u) <= warmup for u in inputs]
+    if any(short):
+        i = short.index(True)
+        warnings.warn(f"series {i} has {len(inputs[i])} steps, and the warm-up takes {warmup}: "
+                      f"only its first {len(inputs[i]) // 2} steps are left out of the fit; give a "
+                      "longer series, or a smaller warmup", UserWarning, stacklevel=3)
+    return [len(u) // 2 if one else warmup for u, one in zip(inputs, short, strict=True)]
 
 
 def _checked_warmup(warmup: int, inputs: Arrays) -> int:

@@ -25,6 +25,7 @@ BYTES_A_WEIGHT = 40  # while W is drawn
 DENSE = 100  # units up to which all eigenvalues take no longer than the largest one alone
 
 
+State = tuple[NDArray[Any], NDArray[Any]]  # of the units (H,), and the last outputs (K,)
 CSR = ("data", "indices", "indptr")  # the arrays of a csr_array
 
 
@@ -67,7 +68,7 @@ class Reservoir:
                 np.ascontiguousarray(self.Wfb.T), self.b, *strips(self.W))
         return made
 
-    def start(self) -> tuple[NDArray[Any], NDArray[Any]]:
+    def start(self) -> State:
         """The state (H,) and the outputs (K,) before the first step, zeros."""
         return np.zeros(len(self.b), self.b.dtype), np.zeros(self.Wfb.shape[1], self.b.dtype)
 
@@ -92,14 +93,16 @@ class Reservoir:
         return None if Wout is None else np.concatenate(out)
 
     def features(self, u: NDArray[Any], y: NDArray[Any] | None = None, warmup: int = 0,
-                 centre: NDArray[Any] | float = 0.0) -> Iterator[tuple[int, NDArray[Any]]]:
+                 centre: NDArray[Any] | float = 0.0, begin: State | None = None,
+                 ) -> Iterator[tuple[int, NDArray[Any]]]:
         """The features of a readout after the warm-up, in blocks: the number of a block's first
         step, and [1; u - centre; x] (steps, 1 + D + H) for numbers u (T, D), or [1; x] (steps,
         1 + H) for symbols u (T,). y (T, K) are the outputs that are fed back. Each block overwrites
-        the last."""
+        the last. `begin` is where the series begins, by default `start()`, and in the end where it
+        stands."""
         T, H = len(u), len(self.b)
         D = 0 if u.ndim == 1 else u.shape[1]
-        state, last = self.start()
+        state, last = self.start() if begin is None else begin
         steps = min(T, max(64, BLOCK // H))
         block = np.ones((steps, 1 + D + H), self.b.dtype)
         symbols = np.eye(self.Win.shape[1], dtype=self.b.dtype) if u.ndim == 1 else None

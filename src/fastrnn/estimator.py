@@ -1,0 +1,223 @@
+"""What scikit-learn asks of its estimators, for classes that work without it too."""
+
+import copy
+import html
+import inspect
+import warnings
+from typing import Any, NoReturn, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .validate import suggestion
+
+
+class NotFittedError(ValueError, AttributeError):
+    """Raised before `fit` where scikit-learn, whose error of this name has the same bases, is not
+    installed."""
+
+
+class Estimator:
+    """Base class of estimators in the manner of scikit-learn's.
+
+    The parameters are the arguments of the constructor, which keeps each under its name and checks
+    none: `fit` does. `clone`, pipelines, searches and ensembles of scikit-learn then work, and
+    nothing here needs it. A subclass says what it is (`_estimator_type`) and whether it is fitted
+    (`__sklearn_is_fitted__`).
+    """
+
+    _estimator_type: str
+    feature_names_in_: NDArray[Any]
+
+    @property
+    def n_features_in_(self) -> int:
+        """The number of features of the X of `fit`."""
+        raise NotImplementedError
+
+    def __sklearn_is_fitted__(self) -> bool:
+        raise NotImplementedError
+
+    # ---- parameters ----
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters by name; `deep` changes nothing."""
+        return {name: getattr(self, name) for name in _defaults(type(self))}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name, which count from the next `fit` on, and return the estimator. An
+        unknown name raises ValueError, and nothing is set."""
+        known = _defaults(type(self))
+        for name in params:
+            if name not in known:
+                hint = suggestion(name, known)
+                raise ValueError(f"Invalid parameter {name!r} for estimator {self}. Valid "
+                                 f"parameters are: {list(known)}{hint and ': '}{hint}")
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        defaults = _defaults(type(self))
+        changed = [f"{name}={value!r}" for name, value in self.get_params().items()
+                   if repr(value) != repr(defaults[name])]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows the estimator: as scikit-learn does, or a table of parameters."""
+        try:
+            from sklearn.utils import estimator_html_repr
+        except ImportError:
+            rows = "".join(f"<tr><td>{name}</td><td>{html.escape(repr(value))}</td></tr>"
+                           for name, value in self.get_params().items())
+            return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
+        return str(estimator_html_repr(self))
+
+    # ---- whether it is fitted, and with which features ----
+
+    def _check_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise_not_fitted(f"This {type(self).__name__} instance is not fitted yet. Call 'fit' "
+                             "with appropriate arguments before using this estimator.")
+
+    def _check_feature_count(self, count: int, name: str = "X") -> None:
+        if count != self.n_features_in_:
+            raise ValueError(f"{name} has {count} features, but {type(self).__name__} is expecting "
+                             f"{self.n_features_in_} features as input")
+
+    def _keep_feature_names(self, X: Any) -> None:
+        """Set `feature_names_in_` to the names of the columns in `fit`, if they have any."""
+        names = _names_of_all(X)
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _check_feature_names(self, X: Any) -> None:
+        """Raise ValueError for other columns than those of `fit`, or for the same in another order;
+        warn where only one of them has names."""
+        fitted, given = getattr(self, "feature_names_in_", None), _names_of_all(X)
+        name = type(self).__name__
+        if fitted is None and given is not None:
+            warnings.warn(f"X has feature names, but {name} was fitted without feature "
+                          "names", UserWarning, stacklevel=4)
+        elif fitted is not None and given is None:
+            warnings.warn(f"X does not have valid feature names, but {name} was fitted with "
+                          "feature names", UserWarning, stacklevel=4)
+        elif fitted is not None and given is not None and list(fitted) != list(given):
+            raise ValueError(_other_names(list(fitted), list(given)))
+
+    # ---- what only scikit-learn asks ----
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
+        regressor = self._estimator_type == "regressor"
+        return Tags(estimator_type=self._estimator_type, input_tags=InputTags(),
+                    target_tags=TargetTags(required=True, multi_output=regressor),
+                    regressor_tags=RegressorTags() if regressor else None,
+                    classifier_tags=None if regressor else ClassifierTags())
+
+    def get_metadata_routing(self) -> Any:
+        """The arguments that scikit-learn's pipelines, searches and ensembles pass on, as its
+        `MetadataRequest`; by default none are."""
+        from sklearn.utils.metadata_routing import MetadataRequest
+        kept = getattr(self, "_metadata_request", None)
+        if kept is not None:
+            return copy.deepcopy(kept)
+        routing = MetadataRequest(owner=type(self).__name__)
+        for method in ("fit", "partial_fit", "predict", "predict_proba", "score"):
+            for name in _metadata(getattr(type(self), method, None)):
+                getattr(routing, method).add_request(param=name, alias=None)
+        return routing
+
+    def set_fit_request(self, **requests: bool | str | None) -> Self:
+        """Say which arguments of `fit` scikit-learn's metadata routing passes on, by name: True,
+        False, None (an error where it is given) or the name under which it is given."""
+        return self._set_request("fit", requests)
+
+    def set_predict_request(self, **requests: bool | str | None) -> Self:
+        """As `set_fit_request`, for `predict`."""
+        return self._set_request("predict", requests)
+
+    def set_score_request(self, **requests: bool | str | None) -> Self:
+        """As `set_fit_request`, for `score`."""
+        return self._set_request("score", requests)
+
+    def _set_request(self, method: str, requests: dict[str, Any]) -> Self:
+        from sklearn import get_config
+        if not get_config()["enable_metadata_routing"]:
+            raise RuntimeError("This method is only available when metadata routing is enabled. "
+                               "You can enable it using "
+                               "sklearn.set_config(enable_metadata_routing=True).")
+        routing, known = self.get_metadata_routing(), _metadata(getattr(type(self), method))
+        for name, alias in requests.items():
+            if name not in known:
+                raise TypeError(f"Unexpected args: {name!r} in {method}. Accepted arguments are: "
+                                f"{known}")
+            if alias != "$UNCHANGED$":
+                getattr(routing, method).add_request(param=name, alias=alias)
+        self._metadata_request = routing
+        return self
+
+
+def raise_not_fitted(message: str) -> NoReturn:
+    """Raise scikit-learn's NotFittedError, or where it is not installed the one of this file."""
+    try:
+        from sklearn.exceptions import NotFittedError as Error
+    except ImportError:
+        Error = NotFittedError
+    raise Error(message)
+
+
+def feature_names(X: Any) -> NDArray[Any] | None:
+    """The names of the columns of a DataFrame (of pandas, polars or another library), or None where
+    there are none; TypeError where only some are strings."""
+    columns = getattr(X, "columns", getattr(X, "column_names", None))
+    if columns is None or callable(columns):
+        return None
+    names = list(columns)
+    strings = [isinstance(name, str) for name in names]
+    if any(strings) and not all(strings):
+        kinds = sorted({type(name).__name__ for name in names})
+        raise TypeError("Feature names are only supported if all input features have string names, "
+                        f"but your input has {kinds} as feature name / column name types. If you "
+                        "want feature names to be stored and validated, you must convert them all "
+                        "to strings, by using X.columns = X.columns.astype(str) for example. "
+                        "Otherwise you can remove feature / column names from your input data, or "
+                        "convert them all to a non-string data type.")
+    return np.array(names, object) if names and all(strings) else None
+
+
+def _names_of_all(X: Any) -> NDArray[Any] | None:
+    """The names of the columns of X, or of all frames of a list, which must be the same."""
+    if not isinstance(X, list | tuple):
+        return feature_names(X)
+    found = [names for names in map(feature_names, X) if names is not None]
+    for i, names in enumerate(found):
+        if list(names) != list(found[0]):
+            raise ValueError(f"X[{i}]: " + _other_names(list(found[0]), list(names)))
+    return found[0] if found and len(found) == len(X) else None
+
+
+def _other_names(fitted: list[str], given: list[str]) -> str:
+    """The error for other names than those of `fit`."""
+    lines = ["The feature names should match those that were passed during fit."]
+    unseen, missing = sorted({*given} - {*fitted}), sorted({*fitted} - {*given})
+    for what, names in (("Feature names unseen at fit time", unseen),
+                        ("Feature names seen at fit time, yet now missing", missing)):
+        if names:
+            lines += [f"{what}:", *(f"- {name}" for name in names[:5])] + ["- ..."] * (
+                len(names) > 5)  # noqa: PLR2004
+    if not unseen and not missing:
+        lines.append("Feature names must be in the same order as they were in fit.")
+    return "\n".join(lines) + "\n"
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    """The parameters of the constructor with their defaults."""
+    return {name: p.default for name, p in inspect.signature(cls).parameters.items()}
+
+
+def _metadata(method: Any) -> list[str]:
+    """The arguments of a method that are neither features nor targets."""
+    names = list(inspect.signature(method).parameters) if method else []
+    return [name for name in names[2:] if name not in ("y", "Y")]
