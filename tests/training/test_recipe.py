@@ -97,7 +97,8 @@ def test_a_short_text_is_not_trained_longer_than_helps(speed):
     fastrnn.Corpus.from_records(["anna", "bram"], labels=["x", "y"]),
     fastrnn.Corpus.from_records(["anna", "bram", "cor"] * 300),
     fastrnn.tasks.sine(3, 20), fastrnn.tasks.memorization(100, 4)], ids=str)
-def test_any_source_trains_without_a_setting(source):
+def test_any_source_trains_without_a_setting(source, monkeypatch):
+    monkeypatch.setattr(recipe, "PROBE", 0.01)
     model = fastrnn.train(source, updates=12, **QUIET)
     assert len(model.history) == 12 and np.isfinite(model.history.loss).all()
     assert model.config["cell"] == "lstm"
