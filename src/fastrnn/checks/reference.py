@@ -339,7 +339,8 @@ def mean_squared_error(outputs: Array, targets: Array,
     known = ~np.isnan(targets)
     weights = np.ones((N, T, 1)) if mask is None else mask[:, :, None]
     weights = weights / np.maximum(1, known.sum(axis=2, keepdims=True)) / N
-    errors = np.where(known, outputs - targets, 0)
+    errors = outputs - targets  # Rounded where outputs are; np.where would forget it
+    errors[~known] = 0
     return (weights * errors**2).sum(), 2 * weights * errors
 
 
