@@ -12,27 +12,30 @@ from fastrnn import kernels
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true",
                      help="run the checks that take minutes too, and all of every instruction set")
+    parser.addoption("--spread", action="store_true",
+                     help="a sample of the parameters on the best instruction set too")
     parser.addoption("--fuzz", type=int, default=2000, metavar="N",
                      help="number of changed files that the fuzzing of the loader opens")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Unless --long is given, each test of an instruction set runs with all its parameters on the
-    best one alone, and on each of the others so that every value of a parameter comes once, and
-    every kind of network in every precision."""
+    """Without --long what is marked so is left out, and each test of an instruction set runs with
+    all its parameters on the best one alone, and on each of the others so that every value of a
+    parameter comes once, and every kind of network in every precision."""
     if config.getoption("--long"):
         return
+    spread = config.getoption("--spread")
     best = {"isa": kernels.available_isas()[-1],
             "mixed_isa": kernels.available_isas(kernels.MIXED)[-1]}
-    seen, left_out = defaultdict(set), set()
+    seen, left_out = defaultdict(set), {item for item in items if item.get_closest_marker("long")}
     for item in sorted(items, key=lambda item: zlib.crc32(item.nodeid.encode())):  # any order
         values = item.callspec.params if hasattr(item, "callspec") else {}
         name = next((name for name in best if name in values), None)
-        if name is None or values[name] == best[name]:
+        if not values or not (spread or name and values[name] != best[name]):
             continue
         new = {(name, repr(value)) for name, value in values.items()}
         new.add((repr(values.get("kind")), repr(values.get("dtype"))))
-        before = seen[item.path, item.originalname, values[name]]
+        before = seen[item.path, item.originalname, values.get(name)]
         if new <= before:
             left_out.add(item)
         before |= new

@@ -1,6 +1,7 @@
 """The command line, as a person meets it."""
 import inspect
 import io
+import itertools
 import os
 import re
 import shlex
@@ -550,15 +551,19 @@ def test_gradcheck_fails_where_a_number_is_not_one(call, monkeypatch):
     assert call("gradcheck")[0] == 1
 
 
-@pytest.mark.parametrize("cell", ["rnn", "relu", "lstm", "gru", "memory", "mgu"])
-@pytest.mark.parametrize("more", [
-    [], ["--num-layers", 2, "--dropout"], ["--num-layers", 3, "--embedding-size", 4]])
+DEEP, DEEPER = ["--num-layers", 2, "--dropout"], ["--num-layers", 3, "--embedding-size", 4]
+
+
+@pytest.mark.parametrize(("cell", "more"), [
+    *itertools.product(["rnn", "relu", "lstm", "gru", "memory", "mgu"], [[]]), ("gru", DEEP),
+    ("memory", DEEP), ("rnn", DEEPER), ("mgu", DEEPER)])
 def test_gradcheck_of_each_cell(call, cell, more):
     code, out, _ = call("gradcheck", "--cell", cell, *more)
     assert code == 0, out
 
 
-@pytest.mark.parametrize("cell", ["rnn", "relu", "lstm", "gru", "memory", "mgu", "esn"])
+@pytest.mark.parametrize("cell", ["rnn", "mgu", "esn", *(
+    pytest.param(cell, marks=pytest.mark.long) for cell in ("relu", "lstm", "gru", "memory"))])
 def test_gradcheck_of_the_course_s_size(call, cell):
     """The weights of 100 units are smaller than those of 5, so that nothing is chaotic."""
     code, out, _ = call("gradcheck", "--cell", cell, "--hidden-size", 100, "--seq-length", 25)

@@ -273,7 +273,7 @@ def test_kills_leave_a_whole_file(tmp_path, request):
     """kill -9 at random moments: the file is whole, and what is left of an unfinished one is
     removed by the next run."""
     rng, left, files = random.Random(0), 0, 0
-    for _ in range(1000 if request.config.getoption("--long") else 5):
+    for _ in range(1000 if request.config.getoption("--long") else 3):
         child = command(tmp_path, "--checkpoint-every", "1")
         child.stdout.readline()
         time.sleep(rng.uniform(0.1, 1.0))
