@@ -172,7 +172,9 @@ def test_a_series_is_continued_where_its_inputs_say_nothing():
     expected = teacher_forced(network, one, y[:1100, None])[:, 0]
     np.testing.assert_allclose(found[100:1120], expected[100:1120], atol=1e-6)
     assert np.sqrt(np.mean((found[1100:] - y[1100:]) ** 2)) < 0.1 * y.std()
-    with pytest.raises(ValueError, match="no next inputs.*predict, and the known outputs as its"):
+    np.testing.assert_array_equal(
+        network.generate(100, one[:1100], teacher=y[:1100], future=one[1100:]), found[1100:])
+    with pytest.raises(ValueError, match="no next inputs.*outputs of the warm-up as teacher, and"):
         network.generate(100, one[:1100])
 
 
@@ -494,7 +496,8 @@ def test_damaged_files(tmp_path):
             EchoStateNetwork.load(path)
 
     for name, array in tensors.items():
-        refuses({key: other for key, other in tensors.items() if key != name})
+        if name != "targets":  # which files of fastrnn 0.1 do not have
+            refuses({key: other for key, other in tensors.items() if key != name})
         refuses(tensors | {name: array[:-1].copy()})
         refuses(tensors | {name: array.astype(np.bool_)})
         if array.dtype.kind == "f":
@@ -608,5 +611,5 @@ def test_a_free_run_without_bounds():
     X = 1.5 ** np.arange(60)[:, None]
     network = EchoStateNetwork(20, density=0.3, ridge=1e-9, input_scale=1e-9, warmup=0)
     network.fit(X[:-1], X[1:])
-    with pytest.raises(FloatingPointError, match="left all bounds after .* steps: give a larger"):
+    with pytest.raises(FloatingPointError, match="left all bounds at step 29, .*a larger ridge"):
         network.generate(5000, X)

@@ -22,6 +22,7 @@ from ..validate import (
     read_array,
     read_masked,
 )
+from .free_run import free_run, limits, tell_where_flat
 from .reservoir import Reservoir, State, draw
 from .ridge import Block, Ridge
 
@@ -99,6 +100,8 @@ class EchoStateNetwork(EchoSettings, Estimator):
         inputs = _series("X", X, params["dtype"])
         targets, flat = _targets(Y, X, inputs, params["dtype"])
         D, K = inputs[0].shape[1], targets[0].shape[1]
+        if not D and not params["feedback"]:
+            raise ValueError("X has no columns: a network without inputs needs feedback=True")
         reservoir = _draw(params, D, K if params["feedback"] else 0)
         with np.errstate(over="ignore"):
             centre = np.mean([u.mean(axis=0, dtype=float) for u in inputs], axis=0)
@@ -116,7 +119,7 @@ class EchoStateNetwork(EchoSettings, Estimator):
             Wout = sums.solve(ridge)
         self._keep_feature_names(X)
         self._fitted_params, self._reservoir, self._flat = params, reservoir, flat
-        self._continues = _are_next_inputs(inputs, targets)
+        self._continues, self._about = _are_next_inputs(inputs, targets), limits(targets)
         self.Wout_, self.ridge_ = Wout.astype(params["dtype"]), ridge
         return self
 
@@ -177,8 +180,14 @@ class EchoStateNetwork(EchoSettings, Estimator):
                 outputs.append(y)
         return self._shaped(outputs, X)
 
-    def generate(self, steps: int, warmup_input: Any, teacher: Any = None) -> Any:
-        """Read a series and continue it: each output is the next input.
+    def generate(self, steps: int, warmup_input: Any, teacher: Any = None,
+                 future: Any = None) -> Any:
+        """Read a series and continue it with the network's own outputs.
+
+        Where the targets of `fit` were the next inputs, or the next ones of the first K of D
+        inputs, each output is an input of the next step, and the other D - K inputs are given by
+        `future`. Where they were not, a network with `feedback` is continued by what it feeds back,
+        and all D inputs (none, for an X of width 0) are given by `future`.
 
         Parameters
         ----------
@@ -188,46 +197,70 @@ class EchoStateNetwork(EchoSettings, Estimator):
             Read before; it should be so long that the state no longer depends on where it started.
         teacher : array_like, shape (t, K) or (t,), or list of such, optional
             For a network with `feedback`: the known outputs of the first t <= T steps of the
-            warm-up, as in `predict`.
+            warm-up, as in `predict`. It must be given where the outputs are not inputs.
+        future : array_like, shape (steps, D - K) or (N, steps, D - K), or list of such, optional
+            The known inputs of the steps that are returned, such as calendar or weather: the last
+            D - K columns, or all D of a network whose outputs are not inputs.
 
         Returns
         -------
         ndarray, shape (steps, K), or (steps,) where the targets were (T,); or a list of them
-            The first is the output at the last step of `warmup_input`.
+            What comes behind the series: the first is the output at the last step of
+            `warmup_input`, which is the next first input, or, where the outputs are not inputs,
+            that at the first step of `future`.
 
         Raises
         ------
         ValueError, TypeError
-            The outputs are no next inputs: there are not as many, or the targets of `fit` were
-            further from the inputs of the next steps than from their own mean; or as `predict`.
+            The outputs are no next inputs: there are more of them than inputs, or the targets of
+            `fit` were further from the inputs of the next steps than from their own mean; a future
+            of another length or width, or missing; or as `predict`.
         FloatingPointError
-            The outputs grow without bounds.
+            An output is further from the mean of the targets of `fit` than a million times their
+            standard deviation.
+
+        Warns
+        -----
+        UserWarning
+            The forecast is flat: it stands still, and the series before it did not.
         """
-        positive_int("steps", steps)
+        steps = positive_int("steps", steps)
         inputs = self._fitted_inputs("warmup_input", warmup_input)
-        K, D = self.Wout_.shape[0], self.n_features_in_
-        if K != D:
-            raise ValueError(f"a free run feeds {K} outputs to {D} inputs: fit with targets that "
-                             "are the next inputs, Y = X[1:] for X[:-1]")
-        if not self._continues:
-            raise ValueError("a free run feeds the outputs back as the next inputs, and the "
-                             "targets of fit were no next inputs: give the inputs of all steps to "
-                             "predict" + (", and the known outputs as its teacher"
-                                          if self._reservoir.Wfb.size else ""))
-        outputs, run = [], self._reservoir.run
+        fed = self._inputs_that_are_outputs(teacher is not None)
+        teachers = self._teachers(teacher, warmup_input, inputs)
+        given = _future(future, warmup_input, inputs, steps, fed)
+        outputs, K = [], len(self.Wout_)
         with one_thread():
-            for u, known in zip(inputs, self._teachers(teacher, warmup_input, inputs),
-                                strict=True):
+            for u, known, ahead in zip(inputs, teachers, given, strict=True):
                 state, last = self._begin(u, known)
                 last = last if last.size else np.zeros(K, u.dtype)
-                first = self._run(u, known, state, last)[-1:]
-                y = np.concatenate([first, run(steps - 1, state, last, Wout=self.Wout_)])
-                if not np.isfinite(y).all():
-                    raise FloatingPointError(
-                        f"the free run left all bounds after {int(np.isfinite(y).all(1).argmin())} "
-                        "steps: give a larger ridge, or a smaller spectral_radius")
-                outputs.append(y)
+                read = self._run(u, known, state, last)
+                first = read[-1:] if fed else read[:0]
+                y = free_run(self._reservoir, self.Wout_, steps - len(first), state, last,
+                             self._about, len(first), u=ahead, fed=fed)
+                outputs.append(np.concatenate([first, y]))
+                tell_where_flat(read, outputs[-1])
         return self._shaped(outputs, warmup_input)
+
+    def _inputs_that_are_outputs(self, taught: bool) -> int:
+        """How many inputs of a free run are the outputs of the step before: K, or 0 where the
+        outputs only go back into the reservoir, which takes a teacher."""
+        K, D = len(self.Wout_), self.n_features_in_
+        if self._continues and K <= D:
+            return K
+        if self._reservoir.Wfb.size:
+            if taught:
+                return 0
+            raise ValueError("the targets of fit were no next inputs, so that the series is "
+                             "continued by what is fed back alone: give the known outputs of the "
+                             "warm-up as teacher" + (", and as future the inputs of the steps "
+                                                     "behind it" if D else ""))
+        if K > D:
+            raise ValueError(f"a free run feeds {K} outputs to {D} inputs: fit with targets that "
+                             "are the next inputs, Y = X[1:] for X[:-1]")
+        raise ValueError("a free run feeds the outputs back as the next "
+                         + ("inputs" if K == D else f"{K} of {D} inputs") + ", and the targets of "
+                         "fit were no next inputs: give the inputs of all steps to predict")
 
     def score(self, X: Any, Y: Any, warmup: int | None = None) -> float:
         """The coefficient of determination R^2, averaged over the K outputs: 1 is perfect, 0 as
@@ -285,7 +318,8 @@ class EchoStateNetwork(EchoSettings, Estimator):
             The file cannot be written; an older file there stays whole.
         """
         reservoir = self._fitted
-        write(path, {"Wout": self.Wout_} | reservoir.tensors, {"echo_state_network": {
+        tensors = {"Wout": self.Wout_, "targets": self._about} | reservoir.tensors
+        write(path, tensors, {"echo_state_network": {
             "parameters": self._fitted_params, "inputs": self.n_features_in_,
             "fed_back": reservoir.Wfb.shape[1], "flat": self._flat,
             "continues": self._continues, "ridge": self.ridge_}},
@@ -314,7 +348,8 @@ class EchoStateNetwork(EchoSettings, Estimator):
             network = cls(**params)
             network._fitted_params = params = network._checked_params()
             units, dtype, Wout = params["units"], params["dtype"], tensors["Wout"]
-            D, K = positive_int("inputs", about["inputs"]), positive_int("outputs", len(Wout))
+            D = positive_int("inputs", about["inputs"], least=0 if params["feedback"] else 1)
+            K = positive_int("outputs", len(Wout))
             fed_back = positive_int("fed_back", about["fed_back"], least=0)
             expect(tensors, "Wout", (K, 1 + D + units), dtype)
             if fed_back != (K if params["feedback"] else 0) or not np.isfinite(Wout).all():
@@ -322,6 +357,11 @@ class EchoStateNetwork(EchoSettings, Estimator):
             network._reservoir = Reservoir.from_tensors(
                 tensors, params["leak_rate"], units, D, fed_back, dtype)
             network.Wout_ = Wout
+            network._about = tensors.get("targets", np.array([[0.0], [np.inf]]).repeat(K, 1))
+            if "targets" in tensors:
+                expect(tensors, "targets", (2, K), "float64")
+                if not np.isfinite(network._about).all():
+                    raise ValueError("tensor targets is not finite")
             network._flat = boolean("flat", about["flat"])
             # files of fastrnn 0.1 do not say these
             network._continues = boolean("continues", about.get("continues", True))
@@ -392,7 +432,7 @@ class EchoStateNetwork(EchoSettings, Estimator):
         state, last = self._reservoir.start()
         steps = self._fitted_params["warmup"]
         if self._fitted_params["start"] == "repeat" and steps:
-            arrays = {"u": u[:1]} | ({"y": known[:1]} if len(known) else {})
+            arrays: dict[str, Any] = {"u": u[:1]} | ({"y": known[:1]} if len(known) else {})
             arrays = {name: np.repeat(one, steps, axis=0) for name, one in arrays.items()}
             self._reservoir.run(steps, state, last, **arrays,
                                 Wout=self.Wout_ if last.size else None)
@@ -404,7 +444,11 @@ class EchoStateNetwork(EchoSettings, Estimator):
         then the network's own. The state (units,) and last (K,) become those after the series."""
         t, run = len(known), self._reservoir.run
         forced = run(t, state, last, u=u[:t], y=known, Wout=self.Wout_)
-        free = run(len(u) - t, state, last, u=u[t:], Wout=self.Wout_)
+        if self._reservoir.Wfb.size:
+            free = free_run(self._reservoir, self.Wout_, len(u) - t, state, last, self._about, t,
+                            u=u[t:])
+        else:
+            free = run(len(u) - t, state, last, u=u[t:], Wout=self.Wout_)
         return np.concatenate([forced, free])
 
     def _shaped(self, outputs: Arrays, X: Any) -> Any:
@@ -435,13 +479,14 @@ def _series(name: str, X: Any, dtype: Any) -> Arrays:
     """The series of X as arrays (T, D)."""
     named = {name: X} if _is_one_series(X) else {
         f"{name}[{i}]": u for i, u in enumerate(_listed(X))}
-    if not named or np.size(next(iter(named.values()))) == 0:
+    if not named or len(first := next(iter(named.values()))) == 0 or (
+            np.size(first) == 0 and np.ndim(first) != 2):
         raise ValueError(f"{name} has no steps: give at least one series (T, D)")
     for what, u in named.items():
         if np.ndim(u) == 1:
             raise ValueError(f"{what} has the shape {np.shape(u)} and must be (T, D): for one "
                              f"number a step give {what}.reshape(-1, 1)")
-    return _arrays(named, ("T", "D"), dtype)
+    return _arrays(named, ("T", "D" if np.size(first) else 0), dtype)
 
 
 def _targets(Y: Any, X: Any, inputs: Arrays, dtype: Any,
@@ -469,15 +514,44 @@ def _targets(Y: Any, X: Any, inputs: Arrays, dtype: Any,
     return targets, next(iter(named.values())).ndim == 1
 
 
+def _future(future: Any, X: Any, inputs: Arrays, steps: int, fed: int) -> Arrays:
+    """The known inputs (steps, D - fed) of each series in a free run."""
+    D, dtype = inputs[0].shape[1], inputs[0].dtype
+    if D == fed:
+        if future is not None:
+            raise ValueError("future is for inputs that are not outputs of the step before, and "
+                             f"here {'all of them are' if D else 'there are none'}: leave it out")
+        return [np.empty((steps, 0), dtype)] * len(inputs)
+    wanted = f"({steps}, {D - fed})"
+    if future is None:
+        raise ValueError(f"a free run feeds back {fed} of {D} inputs: give the other {D - fed} of "
+                         f"the steps behind the series as future, {wanted}")
+    one = _is_one_series(X)
+    given = [future] if one else list(_listed(future))
+    if len(given) != len(inputs):
+        raise ValueError(f"there are {len(inputs)} series and {len(given)} arrays in future: give "
+                         f"one {wanted} for each")
+    named = {"future" if one else f"future[{i}]": read_array("future", part)
+             for i, part in enumerate(given)}
+    for what, part in named.items():
+        if part.shape != (steps, D - fed) and (part.shape, D - fed) != ((steps,), 1):
+            raise ValueError(f"{what} has the shape {part.shape} and must be {wanted}: the known "
+                             f"inputs of the {steps} steps that are returned, which are "
+                             + (f"the last {D - fed} of {D}" if fed else f"all {D}"))
+    return _arrays({what: part.reshape(steps, -1) for what, part in named.items()},
+                   ("T", "D"), dtype)
+
+
 def _are_next_inputs(inputs: Arrays, targets: Arrays) -> bool:
-    """Whether the targets can be meant as the next inputs: as many numbers a step, and nearer to
-    them than to their own mean."""
-    if inputs[0].shape != targets[0].shape:
+    """Whether the K targets can be meant as the next ones of the first K inputs: there are as many,
+    and the targets are nearer to them than to their own mean."""
+    K = targets[0].shape[1]
+    if inputs[0].shape[1] < K:
         return False
     y = np.concatenate(targets).astype(float)
     mean = np.nansum(y, axis=0) / np.maximum(1, (~np.isnan(y)).sum(axis=0))
     with np.errstate(over="ignore"):
-        apart = sum(float(np.nansum((u[1:].astype(float) - y[:-1]) ** 2))
+        apart = sum(float(np.nansum((u[1:, :K].astype(float) - y[:-1]) ** 2))
                     for u, y in zip(inputs, targets, strict=True))
         return apart <= float(np.nansum((y - mean) ** 2))
 
@@ -499,7 +573,7 @@ def _with_nan(name: str, value: Any) -> NDArray[Any]:
     return array if hidden is None else np.where(hidden, np.nan, array)
 
 
-def _arrays(named: dict[str, Any], shape: tuple[str, str], dtype: Any,
+def _arrays(named: dict[str, Any], shape: tuple[str, str | int], dtype: Any,
             missing: bool = False) -> Arrays:
     """The values as arrays with as many columns as the first, which are finite, or where some may
     be missing NaN."""

@@ -80,15 +80,15 @@ class Reservoir:
         return most if alone and self.W.nnz >= WORTH_SHARING else 1
 
     def run(self, T: int, state: NDArray[Any], last: NDArray[Any], *,
-            Wout: NDArray[Any] | None = None, **arrays: NDArray[Any]) -> Any:
+            Wout: NDArray[Any] | None = None, fed: int = 0, **arrays: NDArray[Any]) -> Any:
         """`kernels.Reservoir.run` in blocks of steps, so that Ctrl-C is answered. `arrays` are u
-        (T, D) and states (T, H)."""
+        (T, D - fed), y (T, K) and states (T, H)."""
         steps = max(64, BLOCK // len(self.b))
         out = [np.empty((0, last.size), self.b.dtype)]
         for start in range(0, T, steps):
             stop = min(T, start + steps)
             block = {name: array[start:stop] for name, array in arrays.items()}
-            out.append(self.compiled.run(stop - start, state, last, Wout=Wout, **block,
+            out.append(self.compiled.run(stop - start, state, last, Wout=Wout, fed=fed, **block,
                                          threads=self.threads()))
         return None if Wout is None else np.concatenate(out)
 
