@@ -134,7 +134,8 @@ def test_a_reservoir_with_indices_of_64_bits_is_a_good_one(good, path):
 
 
 @pytest.mark.parametrize(("keys", "match"), [
-    (("inputs", 0), "Wout"), (("inputs", -1), "inputs"), (("inputs", 2.0), "inputs"), (("inputs", 10**9), "Wout"),
+    (("inputs", 0), "Wout"), (("inputs", -1), "inputs"), (("inputs", 2.0), "inputs"),
+    (("inputs", 10**9), "Wout"),
     (("fed_back", 1), "Wfb"), (("fed_back", -2), "fed_back"), (("flat", 1), "flat"),
     (("flat", "no"), "flat"), (("parameters", "start", "one"), "start"),
     (("parameters", "warmup", -1), "warmup"), (("parameters", "warmup", 10**6), "warmup"),
