@@ -1,6 +1,6 @@
 """Forecasts of a series by recurrent networks, beside the simple ones that they have to beat.
 
-    python examples/forecast.py                              # CO2, sunspots and the Nile
+    python examples/forecast.py                              # CO2, sunspots, Nile, a load
     python examples/forecast.py FILE --column load           # a CSV file of yours
     python examples/forecast.py FILE --column load --inputs temperature holiday --season 24
 
@@ -42,8 +42,8 @@ Forecast = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Fit = Callable[[np.ndarray, np.ndarray], Forecast]
 SIMPLE = "naive", "seasonal naive", "linear autoregression"
 TESTED = 0.4  # of a series
-STARTS = 24  # forecasts in a block, at most
-READ = 300  # values that a network reads before a forecast, at most
+STARTS = 16  # forecasts in a block, at most
+READ = 150  # values that a network reads before a forecast, at most
 WINDOWS = 500  # that a network is trained on, at most
 STYLES = {  # told apart by marker and line, also in grey; colours of Okabe and Ito
     "naive": {"color": "#999999", "marker": "x", "linestyle": ":"},
@@ -67,7 +67,7 @@ def main() -> None:
                         help="columns that are known in advance; rows at the end that have only "
                         "these are the future")
     parser.add_argument("--dataset", nargs="+", choices=DATA_SETS, default=list(DATA_SETS),
-                        help="of statsmodels, in place of FILE (default: all)")
+                        help="in place of FILE: of statsmodels, or the made-up load (default: all)")
     parser.add_argument("--season", type=int, help="steps after which the pattern repeats, 1 for "
                         "none (default: by the dates)")
     parser.add_argument("--horizon", type=int, help="steps to forecast (default: a season)")
@@ -206,7 +206,7 @@ def chosen_lags(fit: Fit, values: np.ndarray, known: np.ndarray, m: int, h: int,
     if name != "auto":
         return ways[name]
     begin = int((1 - TESTED) * len(values))
-    starts = spread(begin, len(values) - h)
+    starts = spread(begin, len(values) - h)[::2]
 
     def error(lags: tuple[int, ...]) -> float:
         forecast = learned(fit, lags)(values[:begin], known[:begin])
@@ -332,7 +332,7 @@ def network(cell: str, window: int, options: argparse.Namespace) -> Callable[...
             hidden_size=options.hidden_size, init="xavier", batch_size=min(32, len(at)),
             optimizer="adam", learning_rate=5e-3, schedule="cosine", clip_value=None,
             clip_norm=1.0, weight_decay=0.01, updates=options.updates, seed=seed,
-            progress=False)
+            threads=1, progress=False)
 
         def forecast(history: np.ndarray, known: np.ndarray) -> np.ndarray:
             read, future = read_and_future(history, known)

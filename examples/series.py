@@ -1,4 +1,4 @@
-"""Series for forecast.py: a column of a CSV file, or data sets that statsmodels ships."""
+"""Series for forecast.py: a column of a CSV file, or data sets that need no download."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ DATA_SETS = {  # name -> (unit, season, horizon)
     "co2": ("CO2 in ppm", 12, 12),  # monthly means at Mauna Loa, 1958 to 2001
     "sunspots": ("sunspots", 11, 8),  # yearly means, 1700 to 2008
     "nile": ("Nile in 10^8 m^3", 1, 5),  # yearly flow at Aswan, 1871 to 1970
+    "load": ("load in MW", 24, 24),  # made up, by the hour: see `made_up`
 }
 # the least days between two rows -> what a row is, and rows in a season
 STEPS = ((360, "year", 1), (88, "quarter", 4), (27, "month", 12), (6.5, "week", 52),
@@ -70,6 +71,8 @@ class Series:
 
 def load(name: str) -> Series:
     """A data set of `DATA_SETS`."""
+    if name == "load":
+        return made_up(90)
     try:
         import statsmodels.api
     except ImportError:
@@ -84,6 +87,24 @@ def load(name: str) -> Series:
         times = data.iloc[:, 0].to_numpy(int)
     values = column.to_numpy(float)
     return Series(name, unit, step, values, np.empty((len(values), 0)), times, season, horizon)
+
+
+def made_up(days: int) -> Series:
+    """An electric load by the hour, and as known inputs the temperature and whether it is a
+    weekend: heating below 15 degrees, and less work at weekends, when it is also warmed less."""
+    from scipy.signal import lfilter
+
+    rng, t = np.random.default_rng(0), np.arange(24 * (days + 1))
+    hour, weekend = 2 * np.pi * t / 24, (t // 24 % 7 > 4).astype(float)
+    weather = lfilter([0.5], [1, -0.98], rng.normal(size=len(t)))
+    temperature = 11 + 4 * np.sin(hour - 2.4) + 2 * weather
+    work = (1 - 0.6 * weekend) * (60 - 50 * np.cos(hour - 0.8) - 25 * np.cos(2 * hour))
+    heating = 6 * np.maximum(15 - temperature, 0) * (1 - 0.3 * weekend)
+    load = 400 + work + heating + lfilter([6], [1, -0.8], rng.normal(size=len(t)))
+    times = np.datetime64("2024-01-01T00") + t.astype("timedelta64[h]")
+    unit, season, horizon = DATA_SETS["load"]
+    return Series("load", unit, "hour", load[:-24], np.column_stack([temperature, weekend]), times,
+                  season, horizon, ["temperature", "weekend"])
 
 
 def read(path: str, column: str | None, inputs: list[str], season: int | None,

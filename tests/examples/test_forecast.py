@@ -76,7 +76,7 @@ def test_errors_of_the_simple_forecasts(values):
     """MAE and MASE (Hyndman and Koehler 2006) once more, start by start."""
     values[97] = np.nan
     result = backtest(values)
-    assert result.starts.shape == (3, 19)
+    assert result.starts.shape == (3, 16)
     assert [tuple(starts[[0, -1]]) for starts in result.starts] == [(97, 115), (118, 136),
                                                                      (139, 157)]
     for fold, starts in enumerate(result.starts):
@@ -165,13 +165,13 @@ def test_quick_run_on_a_table(tmp_path):
                cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "1 rows are missing between the first and the last" in done.stdout
-    assert "load: 200 days, season 7; 2 blocks of 24 forecasts of 7 days" in done.stdout
+    assert "load: 200 days, season 7; 2 blocks of 16 forecasts of 7 days" in done.stdout
     table = dict(re.findall(r"^  (\w[\w ]*?) {2,}([\d.]+) ", done.stdout, re.M))
     assert list(table) == ["naive", "seasonal naive", "linear autoregression", "RNN", "LSTM",
                            "GRU", "echo state network"]
     load[[50, 60]] = np.nan
     load = np.round(load, 2)
-    starts = [t for end in (120, 160) for t in np.linspace(end, end + 33, 24).astype(int)]
+    starts = [t for end in (120, 160) for t in np.linspace(end, end + 33, 16).astype(int)]
     naive = np.nanmean([np.abs(load[t : t + 7] - load[t - 1]) for t in starts])
     assert float(table["naive"]) == pytest.approx(naive, rel=1e-3)
     assert float(table["linear autoregression"]) < 0.5 * naive
