@@ -349,7 +349,7 @@ def echo_state(options: argparse.Namespace) -> Callable[..., Forecast]:
         inputs, targets = steps_of(values, known)
         model = fastrnn.EchoStateNetwork(
             options.units, spectral_radius=0.9, leak_rate=0.5, input_scale=0.3, bias_scale=0.2,
-            ridge=1.0, seed=seed, warmup=20).fit(inputs, targets[:, 0])
+            ridge=1.0, warmup=20, seed=seed).fit(inputs, targets[:, 0])
 
         def forecast(history: np.ndarray, known: np.ndarray) -> np.ndarray:
             read, future = read_and_future(history, known)
