@@ -22,6 +22,7 @@ Needs pip install "fastrnn[examples]".
 """
 
 import argparse
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,6 +84,8 @@ def compare(options: argparse.Namespace) -> None:
         options.folds, options.updates, options.members = 2, 20, 1
     if options.folds < 2 or not 0 < options.interval < 1:
         raise ValueError("--folds must be at least 2, and --interval between 0 and 1")
+    # where nothing can be known of the future it is right
+    warnings.filterwarnings("ignore", "the forecast is flat")
     if options.file:
         every = [read(options.file, options.column, options.inputs, options.season,
                       options.horizon)]
@@ -353,7 +356,7 @@ def echo_state(options: argparse.Namespace) -> Callable[..., Forecast]:
 
         def forecast(history: np.ndarray, known: np.ndarray) -> np.ndarray:
             read, future = read_and_future(history, known)
-            return continued(model.predict, read, future)
+            return model.generate(len(future), read, future=future if future.size else None)
 
         return forecast
 
