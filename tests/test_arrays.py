@@ -156,6 +156,8 @@ WRONG = {"objects": lambda a: a.astype(object), "complex numbers": lambda a: a.a
 def test_what_is_no_number_is_refused_everywhere(what, kind):
     if kind.endswith("lengths") and ("echo" in what or "of one" in what):
         pytest.skip("series of different lengths are right there")
+    if kind == "objects" and ("echo" in what or "of one" in what):
+        pytest.skip("objects that are numbers are numbers to scikit-learn's estimators")
     with pytest.raises((TypeError, ValueError), match="convert it first|has the shape") as caught:
         TAKE_NUMBERS[what](WRONG[kind](X))
     assert kind.startswith("objects of") or f"not of {kind}" in str(caught.value)

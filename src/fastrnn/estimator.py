@@ -168,6 +168,31 @@ def raise_not_fitted(message: str) -> NoReturn:
     raise Error(message)
 
 
+def as_numbers(name: str, X: Any) -> Any:
+    """X, which may be anything that makes an array, with what scikit-learn's users give beside
+    arrays of numbers: objects that are numbers become float64, and sparse and complex arrays are
+    refused in its words. The elements of a list of arrays are for the caller."""
+    if hasattr(X, "toarray") and hasattr(X, "nnz"):
+        raise TypeError(f"Sparse data was passed for {name}, but dense data is required: give "
+                        f"{name}.toarray()")
+    if np.ma.isMaskedArray(X) or (isinstance(X, list | tuple) and any(map(np.ma.isMaskedArray, X))):
+        return X  # np.asarray would drop the mask
+    try:
+        array = np.asarray(X)
+    except ValueError:  # rows of different lengths, which read_array explains
+        return X
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} must be an array of real, not of "
+                         "complex numbers: convert it first")
+    if array.dtype.kind != "O":
+        return array
+    try:
+        return np.array([float(one) for one in array.flat]).reshape(array.shape)
+    except TypeError as error:
+        raise TypeError(f"{name} must be an array of numbers, and not of objects of other types: "
+                        f"convert it first ({error})") from None
+
+
 def feature_names(X: Any) -> NDArray[Any] | None:
     """The names of the columns of a DataFrame (of pandas, polars or another library), or None where
     there are none; TypeError where only some are strings."""

@@ -200,7 +200,7 @@ def test_what_a_teacher_must_be():
         plain.predict(X, teacher=targets_of(X))
     for teacher, message in ((X, "teacher has 2 numbers a step, and the network 3 outputs"),
                              (np.ones((301, 3)), "teacher has 301 steps and its series 300"),
-                             (np.full((4, 3), np.nan), "teacher has nan at step 0"),
+                             (np.full((4, 3), np.nan), "teacher contains NaN at step 0"),
                              (np.ones((2, 4, 3)), "teacher")):
         with pytest.raises(ValueError, match=message):
             fed.predict(X, teacher=teacher)
@@ -527,29 +527,32 @@ def test_bad_series():
     nan, infinite = X.copy(), Y.copy()
     nan[17, 1], infinite[200, 2] = np.nan, -np.inf
     for x, y, more, message in (
-            (nan, Y, {}, "X has nan at step 17: mend"),
-            ([X, nan], [Y, Y], {}, r"X\[1\] has nan at step 17"),
-            (X, infinite, {}, "Y has -inf at step 200"),
+            (nan, Y, {}, "X contains NaN at step 17: mend"),
+            ([X, nan], [Y, Y], {}, r"X\[1\] contains NaN at step 17"),
+            (X, infinite, {}, "y contains infinity at step 200"),
             (X, nan[:, 1:] * np.nan, {}, "output 0 has no known target behind the warm-up"),
-            (X, Y[:-1], {}, "Y has 299 steps and its series 300: give one target for each"),
-            ([X, X], [Y, Y[1:]], {}, r"Y\[1\] has 299 steps"),
-            ([X, X], [Y], {}, "X has 2 series and Y 1"),
+            (X, Y[:-1], {}, "y has 299 steps and its series 300: give one target for each"),
+            ([X, X], [Y, Y[1:]], {}, r"y\[1\] has 299 steps"),
+            ([X, X], [Y], {}, "X has 2 series and y 1"),
             ([X, X[:, :1]], [Y, Y], {}, r"X\[1\] has 1 numbers a step and X\[0\] 2"),
-            ([X, X], [Y, Y[:, :1]], {}, r"Y\[1\] has 1 numbers a step and Y\[0\] 3"),
+            ([X, X], [Y, Y[:, :1]], {}, r"y\[1\] has 1 numbers a step and y\[0\] 3"),
             (X[:, 0], Y, {}, r"X has the shape \(300,\).*X.reshape\(-1, 1\)"),
             (X[:0], Y[:0], {}, "X has no steps"), ([], [], {}, "X has no steps"),
             (np.zeros((0, 5, 2)), Y, {}, "X has no steps"),
             ([X, X[:, 0]], [Y, Y], {}, r"X\[1\] has the shape \(300,\)"),
-            ([X, X], None, {}, "list of 2 series: give Y as a list of as many.*NoneType"),
-            ([X, X], 5, {}, "not as int"), ([X, X], Y, {}, "not as ndarray"),
+            ([X, X], None, {}, "requires y to be passed, but the target y is None"),
+            ([X, X], 5, {}, "list of 2 series: give y as a list of as many.*not as int"),
+            ([X, X], Y, {}, "not as ndarray"),
             (X * 1e200, Y, {}, "squares of inputs or targets are beyond all numbers"),
-            (X, Y[:, :, None], {}, "Y has the shape"),
+            (X, Y[:, :, None], {}, "y has the shape"),
             (X, Y, {"warmup": -1}, "warmup"), (X[:0], Y, {}, "X has no steps")):
         with pytest.raises(ValueError, match=message):
             network.set_params(**{"warmup": 100, **more}).fit(x, y)
     with pytest.raises(TypeError, match="feedback must be True or False, not 'no'"):
         EchoStateNetwork(feedback="no").fit(X, Y)
-    for x, y in ((X.astype(complex), Y), (X, Y.astype(str)), (X, [None] * 300)):
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        network.fit(X.astype(complex), Y)
+    for x, y in ((X, Y.astype(str)), (X, [None] * 300), (X, [{}] * 300)):
         with pytest.raises(TypeError, match="convert it first"):
             network.fit(x, y)
     assert not hasattr(network, "Wout_")
@@ -585,13 +588,13 @@ def test_what_a_fitted_network_refuses():
     for call, message in (
             (lambda: network.predict(X[:, :1]), "X has 1 features.* is expecting 2 features"),
             (lambda: network.states(X[:, :1]), "X has 1 features"),
-            (lambda: network.score(X, X), "Y has 2 numbers a step, and the network 3"),
+            (lambda: network.score(X, X), "y has 2 numbers a step, and the network 3"),
             (lambda: network.score(X[:100], targets_of(X[:100])),
              "100 steps, and the warm-up takes 100"),
             (lambda: network.generate(5, X), "feeds 3 outputs to 2 inputs.*next inputs"),
             (lambda: network.generate(0, X), "steps"),
             (lambda: network.predict(X[:, 0]), "reshape"),
-            (lambda: network.predict(X * np.nan), "X has nan at step 0")):
+            (lambda: network.predict(X * np.nan), "X contains NaN at step 0")):
         with pytest.raises(ValueError, match=message):
             call()
 

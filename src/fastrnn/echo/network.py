@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from ..estimator import Estimator
+from ..estimator import Estimator, as_numbers
 from ..files.store import DAMAGE, damaged, expect, read, write
 from ..kernels.blas import one_thread
 from ..settings import EchoSettings, ReservoirSettings, declared, documented, given_to
@@ -21,6 +21,7 @@ from ..validate import (
     positive_int,
     read_array,
     read_masked,
+    weights_of,
 )
 from .free_run import free_run, limits, tell_where_flat
 from .reservoir import Reservoir, State, draw
@@ -69,17 +70,23 @@ class EchoStateNetwork(EchoSettings, Estimator):
 
     _estimator_type = "regressor"
 
-    def fit(self, X: Any, Y: Any, warmup: int | None = None) -> "EchoStateNetwork":
+    def fit(self, X: Any, y: Any = None, warmup: int | None = None, *, sample_weight: Any = None,
+            Y: Any = None) -> "EchoStateNetwork":
         """Draw a random reservoir, fit the readout, and return the network.
 
         Parameters
         ----------
         X : array_like, shape (T, D), or list of such
-        Y : array_like, shape (T, K) or (T,), or list of such
+        y : array_like, shape (T, K) or (T,), or list of such
             The target of each step. One that is NaN or masked is not fitted, and each output is
             fitted on the steps where it is known; fed back is its last known value.
         warmup : int, optional
             In place of the parameter `warmup` (deprecated).
+        sample_weight : array_like, shape (T,), or list of such, optional
+            The weight of each step in the sum of the squared errors, 0 or more. A step of weight 0
+            is read, but not fitted.
+        Y : array_like, optional
+            An older name of y.
 
         Raises
         ------
@@ -98,19 +105,23 @@ class EchoStateNetwork(EchoSettings, Estimator):
                           "like the others", FutureWarning, stacklevel=2)
             params["warmup"] = PARAMETERS["warmup"].checked(warmup)
         inputs = _series("X", X, params["dtype"])
-        targets, flat = _targets(Y, X, inputs, params["dtype"])
+        targets, flat = _targets(y if Y is None else Y, X, inputs, params["dtype"])
+        weights = _weights(sample_weight, X, inputs)
         D, K = inputs[0].shape[1], targets[0].shape[1]
         if not D and not params["feedback"]:
-            raise ValueError("X has no columns: a network without inputs needs feedback=True")
+            raise ValueError(f"X has no columns, 0 feature(s) (shape={inputs[0].shape}) while a "
+                             "minimum of 1 is required. A network without inputs needs "
+                             "feedback=True")
         reservoir = _draw(params, D, K if params["feedback"] else 0)
         with np.errstate(over="ignore"):
             centre = np.mean([u.mean(axis=0, dtype=float) for u in inputs], axis=0)
         sums, left_out = Ridge(1 + D + params["units"], K, centre), _left_out(params, inputs)
 
         def blocks() -> Iterator[Block]:
-            for u, y, skipped in zip(inputs, targets, left_out, strict=True):
-                for start, features in reservoir.features(u, _filled(y), skipped, sums.centre):
-                    yield features, y[start : start + len(features)], None
+            for u, goal, w, skipped in zip(inputs, targets, weights, left_out, strict=True):
+                for start, features in reservoir.features(u, _filled(goal), skipped, sums.centre):
+                    rows = slice(start, start + len(features))
+                    yield features, goal[rows], None if w is None else w[rows]
 
         with one_thread():
             for block in blocks():
@@ -167,10 +178,14 @@ class EchoStateNetwork(EchoSettings, Estimator):
             No `fit` before, a series that `fit` would refuse, or another D than in `fit`; a teacher
             of a network without feedback, longer than its series or with another K.
         """
-        inputs, reservoir = self._fitted_inputs("X", X), self._reservoir
-        outputs = []
+        inputs = self._fitted_inputs("X", X)
+        return self._shaped(self._outputs(inputs, self._teachers(teacher, X, inputs)), X)
+
+    def _outputs(self, inputs: Arrays, teachers: Arrays) -> Arrays:
+        """The outputs (T, K) at the steps of each series."""
+        reservoir, outputs = self._reservoir, []
         with one_thread():
-            for u, known in zip(inputs, self._teachers(teacher, X, inputs), strict=True):
+            for u, known in zip(inputs, teachers, strict=True):
                 begin = self._begin(u, known)
                 if reservoir.Wfb.size:
                     y = self._run(u, known, *begin)
@@ -178,7 +193,7 @@ class EchoStateNetwork(EchoSettings, Estimator):
                     y = np.concatenate([features @ self.Wout_.T
                                         for _, features in reservoir.features(u, begin=begin)])
                 outputs.append(y)
-        return self._shaped(outputs, X)
+        return outputs
 
     def generate(self, steps: int, warmup_input: Any, teacher: Any = None,
                  future: Any = None) -> Any:
@@ -262,18 +277,23 @@ class EchoStateNetwork(EchoSettings, Estimator):
                          + ("inputs" if K == D else f"{K} of {D} inputs") + ", and the targets of "
                          "fit were no next inputs: give the inputs of all steps to predict")
 
-    def score(self, X: Any, Y: Any, warmup: int | None = None) -> float:
+    def score(self, X: Any, y: Any = None, warmup: int | None = None, *, sample_weight: Any = None,
+              Y: Any = None) -> float:
         """The coefficient of determination R^2, averaged over the K outputs: 1 is perfect, 0 as
-        good as predicting the mean of Y.
+        good as predicting the mean of y.
 
         Parameters
         ----------
         X : array_like, shape (T, D), or list of such
-        Y : array_like, shape (T, K) or (T,), or list of such
+        y : array_like, shape (T, K) or (T,), or list of such
             What is NaN or masked does not count.
         warmup : int, optional
             Steps at the start of each series that do not count: by default none, or with
             start="zero" those of the warm-up.
+        sample_weight : array_like, shape (T,), or list of such, optional
+            The weight of each step, 0 or more.
+        Y : array_like, optional
+            An older name of y.
 
         Raises
         ------
@@ -281,22 +301,26 @@ class EchoStateNetwork(EchoSettings, Estimator):
             As `predict`; targets of another K, or a series not longer than the warm-up.
         """
         inputs = self._fitted_inputs("X", X)
-        targets, _ = _targets(Y, X, inputs, np.float64)
+        targets, _ = _targets(y if Y is None else Y, X, inputs, np.float64)
+        weights = [np.ones(len(u)) if w is None else w
+                   for u, w in zip(inputs, _weights(sample_weight, X, inputs), strict=True)]
         if targets[0].shape[1] != len(self.Wout_):
-            raise ValueError(f"Y has {targets[0].shape[1]} numbers a step, and the network "
+            raise ValueError(f"y has {targets[0].shape[1]} numbers a step, and the network "
                              f"{len(self.Wout_)} outputs")
         if warmup is None:
             warmup = self._fitted_params["warmup"] if self._fitted_params["start"] == "zero" else 0
         warmup = _checked_warmup(warmup, inputs)
-        y = np.concatenate([part[warmup:] for part in targets])
-        found = np.concatenate([part.reshape(len(u), -1)[warmup:]
-                                for u, part in zip(inputs, self.predict(inputs), strict=True)])
-        known = ~np.isnan(y)
-        if not known.any():
-            raise ValueError("Y has no known target behind the warm-up: there is nothing to score")
-        y, found = (part[:, known.any(axis=0)] for part in (y, found))
-        mean = np.nanmean(y, axis=0)
-        left, spread = (np.nansum((y - z) ** 2, axis=0) for z in (found, mean))
+        outputs = self._outputs(inputs, self._teachers(None, X, inputs))
+        goal, found, w = (np.concatenate([part[warmup:] for part in parts])
+                          for parts in (targets, outputs, weights))
+        known = w[:, None] * ~np.isnan(goal)  # (n, K)
+        counted = known.any(axis=0)
+        if not counted.any():
+            raise ValueError("y has no known target behind the warm-up: there is nothing to score")
+        goal, found, known = (part[:, counted] for part in (goal, found, known))
+        goal = np.where(known > 0, goal, 0.0)
+        mean = (known * goal).sum(axis=0) / known.sum(axis=0)
+        left, spread = ((known * (goal - z) ** 2).sum(axis=0) for z in (found, mean))
         ratio = np.divide(left, spread, out=(left > 0).astype(float), where=spread > 0)
         return float(1 - ratio.mean())
 
@@ -466,8 +490,13 @@ def _draw(params: dict[str, Any], inputs: int, fed_back: int) -> Reservoir:
 def _is_one_series(X: Any) -> bool:
     """Whether X is one series and not a list of them, of which at least one must be (T, D)."""
     if isinstance(X, list | tuple):
-        return not any(getattr(x, "ndim", 0) == 2 or np.ndim(x) == 2 for x in X)
-    return np.ndim(X) != 3
+        return not any(_axes(x) == 2 for x in X)
+    return _axes(X) != 3
+
+
+def _axes(x: Any) -> int:
+    """The number of axes; np.ndim would ask what only makes an array for its own function."""
+    return int(x.ndim) if hasattr(x, "ndim") else np.asarray(x).ndim
 
 
 def _listed(X: Any) -> Any:
@@ -475,29 +504,56 @@ def _listed(X: Any) -> Any:
     return X if isinstance(X, list | tuple) else np.asanyarray(X)
 
 
+def _named(name: str, X: Any, one: bool) -> dict[str, Any]:
+    """The arrays of one series or of several, by what messages call them."""
+    return {name: as_numbers(name, X)} if one else {
+        f"{name}[{i}]": as_numbers(f"{name}[{i}]", x) for i, x in enumerate(_listed(X))}
+
+
+def _weights(given: Any, X: Any, inputs: Arrays) -> list[NDArray[np.float64] | None]:
+    """The weights (T,) of the steps of each series, or None where all count alike."""
+    if given is None:
+        return [None] * len(inputs)
+    named = _named("sample_weight", given, _is_one_series(X))
+    if len(named) != len(inputs):
+        raise ValueError(f"X has {len(inputs)} series and sample_weight {len(named)}: give the "
+                         "weights of each")
+    for (what, w), u in zip(named.items(), inputs, strict=True):
+        if np.shape(w) != (len(u),):
+            raise ValueError(f"{what} has the shape {np.shape(w)} and must have ({len(u)},), a "
+                             "weight for each step")
+    ends = np.cumsum([len(u) for u in inputs])
+    if not any(np.any(w) for w in named.values()):
+        raise ValueError("sample_weight is zero at all steps: leave it out, or weigh some more")
+    weights = weights_of("sample_weight", np.concatenate(list(named.values())), (int(ends[-1]),))
+    return list(np.split(weights, ends[:-1]))
+
+
 def _series(name: str, X: Any, dtype: Any) -> Arrays:
     """The series of X as arrays (T, D)."""
-    named = {name: X} if _is_one_series(X) else {
-        f"{name}[{i}]": u for i, u in enumerate(_listed(X))}
-    if not named or len(first := next(iter(named.values()))) == 0 or (
-            np.size(first) == 0 and np.ndim(first) != 2):
+    named = _named(name, X, _is_one_series(X))
+    shape: tuple[int, ...] = np.shape(next(iter(named.values()), ()))
+    if not shape[0] or (0 in shape and len(shape) != 2):  # noqa: PLR2004
         raise ValueError(f"{name} has no steps: give at least one series (T, D)")
     for what, u in named.items():
         if np.ndim(u) == 1:
-            raise ValueError(f"{what} has the shape {np.shape(u)} and must be (T, D): for one "
-                             f"number a step give {what}.reshape(-1, 1)")
-    return _arrays(named, ("T", "D" if np.size(first) else 0), dtype)
+            raise ValueError(f"{what} has the shape {np.shape(u)} and must be (T, D). Reshape your "
+                             f"data: for one number a step give {what}.reshape(-1, 1)")
+    return _arrays(named, ("T", 0 if 0 in shape else "D"), dtype)
 
 
 def _targets(Y: Any, X: Any, inputs: Arrays, dtype: Any,
-             name: str = "Y") -> tuple[Arrays, bool]:
+             name: str = "y") -> tuple[Arrays, bool]:
     """The targets as arrays (T, K), and whether they came as (T,). Those called teacher may have
     fewer steps than their series."""
     one = _is_one_series(X)
+    if Y is None:
+        raise ValueError("This EchoStateNetwork estimator requires y to be passed, but the target "
+                         "y is None.")
     if not one and not (isinstance(Y, list | tuple) or np.ndim(Y) == 3):
         raise ValueError(f"X is a list of {len(inputs)} series: give {name} as a list of as many "
                          f"targets, not as {type(Y).__name__}")
-    given = {name: Y} if one else {f"{name}[{i}]": y for i, y in enumerate(_listed(Y))}
+    given = _named(name, Y, one)
     read = read_array if name == "teacher" else _with_nan
     named = {what: read(what, y) for what, y in given.items()}
     if len(named) != len(inputs):
@@ -583,7 +639,8 @@ def _arrays(named: dict[str, Any], shape: tuple[str, str | int], dtype: Any,
         wrong = np.isinf(array) if missing else ~np.isfinite(array)
         if wrong.any():
             t, d = map(int, np.argwhere(wrong)[0])
-            raise ValueError(f"{name} has {array[t, d]} at step {t}: mend or leave out what is not "
+            what = "NaN" if np.isnan(array[t, d]) else "infinity"
+            raise ValueError(f"{name} contains {what} at step {t}: mend or leave out what is not "
                              "finite")
         if out and array.shape[1] != out[0].shape[1]:
             raise ValueError(f"{name} has {array.shape[1]} numbers a step and {next(iter(named))} "
