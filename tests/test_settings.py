@@ -46,7 +46,7 @@ def test_help_shows_plain_types(call, group):
 
 def test_the_signature_of_a_dataclass():
     assert str(inspect.signature(fastrnn.EchoStateNetwork)).startswith(
-        "(units: int = 500, spectral_radius: float = 0.9, leak_rate: float = 1.0, ")
+        "(units: int = 500, spectral_radius: float = 0.9, leak_rate: float | ")
     assert "seed: int | None = 0, dtype: str = 'float64', warmup: int = 100" in pydoc.render_doc(
         fastrnn.EchoStateNetwork)
 

@@ -11,11 +11,12 @@ import os
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache, partial
 from typing import Annotated, Any, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import kernels, validate
 from .cells import CELLS
@@ -26,6 +27,8 @@ from .validate import (
     encoding_name,
     finite_float,
     fraction,
+    matrix,
+    one_or_each,
     positive_float,
     positive_int,
     random_seed,
@@ -221,14 +224,23 @@ def _field(setting: Setting) -> Any:
     return field(default=setting.default, metadata={"setting": setting})
 
 
+Each = float | NDArray[Any]  # a number, or one for each unit or feature
+
+
+def _weights(what: str) -> Any:
+    """A field for weights that are not drawn."""
+    return _field(Setting(None, matrix, f"{what}, dense or sparse, in place of random ones, and "
+                          "not scaled."))
+
+
 @dataclass(eq=False, repr=False)
 class EchoSettings:
     """The parameters of `fastrnn.EchoStateNetwork`."""
 
     units: int = _field(whole(500, "Number of units in the reservoir."))
     spectral_radius: float = _field(SPECTRAL_RADIUS)
-    leak_rate: float = _field(LEAK_RATE)
-    input_scale: float = _field(INPUT_SCALE)
+    leak_rate: Each = _field(replace(LEAK_RATE, check=one_or_each(finite_float)))
+    input_scale: Each = _field(replace(INPUT_SCALE, check=one_or_each(INPUT_SCALE.check)))
     density: float = _field(DENSITY)
     bias_scale: float = _field(Setting(
         0.0, partial(finite_float, most=1e6),
@@ -254,6 +266,12 @@ class EchoSettings:
     random_state: int | np.random.RandomState | np.random.Generator | None = _field(Setting(
         None, random_seed, "scikit-learn's name for seed, which counts in its place where it is "
         "not None. Of a RandomState or Generator each fit draws another seed."))
+    W: Any = _field(Setting(None, matrix, "Recurrent weights (units, units), dense or sparse, in "
+        "place of random ones; spectral_radius and density do not change them, and `units` is then "
+        "their number. They are kept in float32."))
+    Win: Any = _weights("Input weights (units, D)")
+    bias: Any = _weights("Biases (units,)")
+    Wfb: Any = _weights("With feedback: weights (units, K) of what is fed back")
 
 
 # ---- training ----
@@ -498,7 +516,7 @@ class GradcheckSettings(TypedDict, total=False):
 # types as docstrings call them
 KINDS: dict[Any, str] = {kind: kind.__name__ for kind in (int, float, str, bool, bytes)} | {
     os.PathLike: "path-like", Callable: "callable", Sequence: "sequence of str",
-    np.random.RandomState: "RandomState", np.random.Generator: "Generator"}
+    np.ndarray: "ndarray", np.random.RandomState: "RandomState", np.random.Generator: "Generator"}
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ import codecs
 import difflib
 import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from encodings.aliases import aliases
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
 
 MOST_WEIGHT = 1e6  # of a loss
 # codecs from bytes to str that are no encodings of a text file
@@ -50,6 +51,30 @@ def finite_float(name: str, value: Any, bound: str = "", most: float = math.inf)
     if abs(number) > most:
         raise ValueError(f"{name} must be at most {most:g} in size, not {value!r}")
     return number + 0.0  # 0 for -0, which random generators refuse as a scale
+
+
+def one_or_each(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    """The check of a number that may also be one for each unit or feature, an array (n,)."""
+    def checked(name: str, value: Any) -> Any:
+        if np.ndim(value) == 0:
+            return check(name, value)
+        array = read_array(name, value)
+        if array.ndim != 1:
+            raise ValueError(f"{name} has the shape {array.shape} and must be a number, or (n,)")
+        return np.array([check(f"{name}[{i}]", one) for i, one in enumerate(array)])
+    return checked
+
+
+def matrix(name: str, value: Any) -> Any:
+    """Return value as an array of finite numbers, or as csr_array if it is a sparse matrix."""
+    sparse = bool(issparse(value))  # so that type checkers do not narrow it to what has no data
+    array: Any = csr_array(value) if sparse else read_array(name, value)
+    numbers: NDArray[Any] = array.data if sparse else array
+    if numbers.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be of real numbers, not {numbers.dtype}")
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} has numbers that are not finite")
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
 def fraction(name: str, value: Any, most: float = 1.0) -> float:

@@ -362,7 +362,8 @@ def test_parameters():
     assert network.get_params() == {
         "units": 100, "spectral_radius": 0.9, "leak_rate": 0.5, "input_scale": 1.0, "density": 0.1,
         "bias_scale": 0.0, "feedback": False, "ridge": 1e-6, "seed": 0, "dtype": "float64",
-        "warmup": 100, "start": "repeat", "random_state": None}
+        "warmup": 100, "start": "repeat", "random_state": None, "W": None, "Win": None,
+        "bias": None, "Wfb": None}
     assert network.set_params(units=7, seed=None) is network
     assert (network.units, network.seed) == (7, None)
     with pytest.raises(ValueError, match="did you mean 'leak_rate'"):
@@ -511,9 +512,9 @@ def test_damaged_files(tmp_path):
     for name in network:
         for value in (None, "x", -1, 10**12, {}):
             if not (name == "flat" or (name, value) in (
-                    ("parameters", {}), ("warmup", 10**12), ("ridge", 10**12))):
+                    ("parameters", {}), ("warmup", 10**12), ("ridge", 10**12), ("given", {}))):
                 refuses(tensors, about | {"echo_state_network": network | {name: value}})
-        if name not in ("continues", "ridge"):  # which files of fastrnn 0.1 do not have
+        if name not in ("continues", "ridge", "given"):  # which files of fastrnn 0.1 do not have
             refuses(tensors, about | {"echo_state_network": {
                 key: value for key, value in network.items() if key != name}})
 

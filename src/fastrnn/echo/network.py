@@ -15,6 +15,7 @@ from ..kernels.blas import one_thread
 from ..settings import EchoSettings, ReservoirSettings, declared, documented, given_to
 from ..validate import (
     boolean,
+    choice,
     float_array,
     generator,
     positive_float,
@@ -28,6 +29,8 @@ from .reservoir import Reservoir, State, draw
 from .ridge import Block, Ridge
 
 PARAMETERS = declared(EchoSettings)
+GIVEN = ("W", "Win", "bias", "Wfb")  # weights that need not be drawn
+EACH = ("leak_rate", "input_scale")  # numbers that may be arrays
 Arrays = list[NDArray[Any]]
 
 
@@ -113,6 +116,7 @@ class EchoStateNetwork(EchoSettings, Estimator):
                              "minimum of 1 is required. A network without inputs needs "
                              "feedback=True")
         reservoir = _draw(params, D, K if params["feedback"] else 0)
+        params["units"] = len(reservoir.b)
         with np.errstate(over="ignore"):
             centre = np.mean([u.mean(axis=0, dtype=float) for u in inputs], axis=0)
         sums, left_out = Ridge(1 + D + params["units"], K, centre), _left_out(params, inputs)
@@ -342,9 +346,13 @@ class EchoStateNetwork(EchoSettings, Estimator):
             The file cannot be written; an older file there stays whole.
         """
         reservoir = self._fitted
-        tensors = {"Wout": self.Wout_, "targets": self._about} | reservoir.tensors
+        params = self._fitted_params.copy()
+        given = [name for name in GIVEN if params[name] is not None]
+        each = {name: params[name] for name in EACH if np.ndim(params[name])}
+        params |= dict.fromkeys([*given, *each])  # they are tensors
+        tensors = {"Wout": self.Wout_, "targets": self._about} | each | reservoir.tensors
         write(path, tensors, {"echo_state_network": {
-            "parameters": self._fitted_params, "inputs": self.n_features_in_,
+            "parameters": params, "given": given, "inputs": self.n_features_in_,
             "fed_back": reservoir.Wfb.shape[1], "flat": self._flat,
             "continues": self._continues, "ridge": self.ridge_}},
             overwrite=overwrite)
@@ -369,6 +377,7 @@ class EchoStateNetwork(EchoSettings, Estimator):
             params = about["parameters"]
             if "warmup" not in params:  # a file of fastrnn 0.1
                 params = params | {"warmup": about["warmup"], "start": "zero"}
+            params = params | {name: tensors[name] for name in EACH if params[name] is None}
             network = cls(**params)
             network._fitted_params = params = network._checked_params()
             units, dtype, Wout = params["units"], params["dtype"], tensors["Wout"]
@@ -381,6 +390,10 @@ class EchoStateNetwork(EchoSettings, Estimator):
             network._reservoir = Reservoir.from_tensors(
                 tensors, params["leak_rate"], units, D, fed_back, dtype)
             network.Wout_ = Wout
+            for name in about.get("given", ()):
+                weights = getattr(network, "b_" if name == "bias" else f"{name}_")
+                setattr(network, choice("given", name, GIVEN), weights)
+                params[name] = weights
             network._about = tensors.get("targets", np.array([[0.0], [np.inf]]).repeat(K, 1))
             if "targets" in tensors:
                 expect(tensors, "targets", (2, K), "float64")
@@ -484,7 +497,7 @@ class EchoStateNetwork(EchoSettings, Estimator):
 def _draw(params: dict[str, Any], inputs: int, fed_back: int) -> Reservoir:
     seed = params["seed"] if params["random_state"] is None else params["random_state"]
     return draw(params["units"], inputs, fed_back, generator(seed), params["dtype"], **given_to(
-        ReservoirSettings, params), bias_scale=params["bias_scale"])
+        ReservoirSettings, params), bias_scale=params["bias_scale"], given={name: params[name] for name in GIVEN})
 
 
 def _is_one_series(X: Any) -> bool:

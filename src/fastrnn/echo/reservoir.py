@@ -2,14 +2,15 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigvals
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackError, eigs
 
@@ -40,7 +41,7 @@ class Reservoir:
     b : ndarray, shape (H,)
     Wfb : ndarray, shape (H, K)
         For K outputs that are fed back; K is 0 where none are.
-    leak_rate : float
+    leak_rate : float, or ndarray of shape (H,)
         a.
     """
 
@@ -48,7 +49,7 @@ class Reservoir:
     Win: NDArray[Any]
     b: NDArray[Any]
     Wfb: NDArray[Any]
-    leak_rate: float
+    leak_rate: float | NDArray[Any]
 
     def __post_init__(self) -> None:
         check_csr(self.W.data, self.W.indices, self.W.indptr, len(self.b))
@@ -127,11 +128,12 @@ class Reservoir:
 
     @classmethod
     def from_tensors(
-        cls, tensors: dict[str, NDArray[Any]], leak_rate: float, units: int, inputs: int,
-        fed_back: int, dtype: str,
+        cls, tensors: dict[str, NDArray[Any]], leak_rate: float | NDArray[Any], units: int,
+        inputs: int, fed_back: int, dtype: str,
     ) -> "Reservoir":
         """The reservoir stored in `tensors`; ValueError or KeyError where they are not one."""
-        if not 0 < leak_rate <= 1:
+        rates = np.ravel(leak_rate)
+        if not ((rates > 0) & (rates <= 1)).all() or rates.size not in (1, units):
             raise ValueError(f"a leak_rate of {leak_rate}")
         for name, shape in ("Win", (units, inputs)), ("Wfb", (units, fed_back)), ("b", (units,)):
             expect(tensors, name, shape, dtype)
@@ -162,27 +164,62 @@ def check_csr(data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any],
 
 def draw(
     units: int, inputs: int, fed_back: int, rng: np.random.Generator, dtype: str, *,
-    spectral_radius: float, leak_rate: float, input_scale: float, density: float,
-    bias_scale: float,
+    spectral_radius: float, leak_rate: float | NDArray[Any], input_scale: float | NDArray[Any],
+    density: float, bias_scale: float, given: Mapping[str, Any] = MappingProxyType({}),
 ) -> "Reservoir":
     """A random reservoir. Win and Wfb are uniform between -input_scale and input_scale, b between
     -bias_scale and bias_scale; W has the fraction `density` of its entries, uniform numbers scaled
-    so that its largest absolute eigenvalue is spectral_radius.
+    so that its largest absolute eigenvalue is spectral_radius. leak_rate may be (units,), and
+    input_scale (inputs + fed_back,). Weights that are `given`, by name, are not drawn.
 
     Raises
     ------
     ValueError
-        A number outside its range, or a W whose eigenvalues are all 0.
+        A number outside its range, given weights of another shape, or a W whose eigenvalues are
+        all 0.
     """
-    for name, value in (("spectral_radius", spectral_radius), ("input_scale", input_scale),
-                        ("bias_scale", bias_scale)):
-        positive_float(name, value, zero=True)
+    positive_float("spectral_radius", spectral_radius, zero=True)
+    positive_float("bias_scale", bias_scale, zero=True)
+    for one in np.ravel(input_scale):
+        positive_float("input_scale", one, zero=True)
     for name, value in (("leak_rate", leak_rate), ("density", density)):
-        if not 0 < value <= 1:
-            raise ValueError(f"{name} must be above 0 and at most 1, not {value:g}")
-    weights = units * (units * density + inputs + fed_back)
+        for one in np.ravel(value):
+            if not 0 < one <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, not {one:g}")
+    weights = units * (units * density * (given.get("W") is None) + inputs + fed_back)
     check_memory(BYTES_A_WEIGHT * weights, f"a reservoir of {units:,} units at density {density:g}",
                  "fewer units or a smaller density")
+    W = given.get("W")
+    W = _recurrent(units, density, spectral_radius, rng) if W is None else _as_csr(W)
+    units = W.shape[0]
+    for name, value, size in (("leak_rate", leak_rate, units),
+                              ("input_scale", input_scale, inputs + fed_back)):
+        if np.ndim(value) and len(np.ravel(value)) != size:
+            raise ValueError(f"{name} has {len(np.ravel(value))} numbers and must be one number, "
+                             f"or {size}: one for each "
+                             + ("unit" if name == "leak_rate" else "input and fed-back output"))
+    scales = np.broadcast_to(input_scale, inputs + fed_back)
+
+    def uniform(name: str, scale: float | NDArray[Any], *shape: int) -> NDArray[Any]:
+        if given.get(name) is None:
+            return (scale * rng.uniform(-1, 1, shape)).astype(dtype)
+        array = given[name].toarray() if issparse(given[name]) else given[name]
+        if array.shape != shape:
+            raise ValueError(f"{name} has the shape {array.shape} and must have {shape}: "
+                             f"{units} units, {inputs} inputs"
+                             + (f" and {fed_back} fed-back outputs" if fed_back else ""))
+        return np.array(array, dtype)
+
+    if given.get("Wfb") is not None and not fed_back:
+        raise ValueError("Wfb is for a network with feedback=True: leave it out")
+    return Reservoir(W, uniform("Win", scales[:inputs], units, inputs),
+                     uniform("bias", bias_scale, units),
+                     uniform("Wfb", scales[inputs:], units, fed_back), leak_rate)
+
+
+def _recurrent(units: int, density: float, spectral_radius: float,
+               rng: np.random.Generator) -> csr_array:
+    """Random recurrent weights of this spectral radius."""
     W = _sparse(units, density, rng)
     found = _largest_eigenvalue(W)
     if spectral_radius and found < 1e-30:
@@ -191,12 +228,20 @@ def draw(
                          "eigenvalues are 0, and its spectral radius cannot be "
                          f"{spectral_radius:g}: give a higher density, or more units")
     W.data *= spectral_radius / found if spectral_radius else 0.0
+    return W
 
-    def uniform(scale: float, *shape: int) -> NDArray[Any]:
-        return (scale * rng.uniform(-1, 1, shape)).astype(dtype)
 
-    return Reservoir(W, uniform(input_scale, units, inputs), uniform(bias_scale, units),
-                     uniform(input_scale, units, fed_back), leak_rate)
+def _as_csr(W: Any) -> csr_array:
+    """Given recurrent weights as a matrix of its own, of float32."""
+    if W.ndim != 2 or W.shape[0] != W.shape[1] or not W.shape[0]:
+        raise ValueError(f"W has the shape {W.shape} and must have as many rows as columns")
+    own = csr_array(W, copy=True)
+    own.sum_duplicates()
+    with np.errstate(over="ignore"):
+        own = own.astype(np.float32)
+    if not np.isfinite(own.data).all():
+        raise ValueError("W has numbers beyond float32")
+    return own
 
 
 def _sparse(units: int, density: float, rng: np.random.Generator) -> csr_array:
