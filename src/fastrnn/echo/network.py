@@ -497,7 +497,8 @@ class EchoStateNetwork(EchoSettings, Estimator):
 def _draw(params: dict[str, Any], inputs: int, fed_back: int) -> Reservoir:
     seed = params["seed"] if params["random_state"] is None else params["random_state"]
     return draw(params["units"], inputs, fed_back, generator(seed), params["dtype"], **given_to(
-        ReservoirSettings, params), bias_scale=params["bias_scale"], given={name: params[name] for name in GIVEN})
+        ReservoirSettings, params), bias_scale=params["bias_scale"],
+        given={name: params[name] for name in GIVEN})
 
 
 def _is_one_series(X: Any) -> bool:
