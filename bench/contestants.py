@@ -83,6 +83,7 @@ def races() -> Iterator[tuple[str, Callable[..., Race], tuple]]:
     yield SERIES.name, series_race, (SERIES,)
     if hasattr(fastrnn.Model, "step"):
         yield "step lstm-64", step_race, (SERIES,)
+    if hasattr(fastrnn.EchoStateNetwork, "step"):
         yield "step reservoir-500, float64", reservoir_step_race, (
             RESERVOIRS["reservoir-500"], "float64")
     for cell in ("rnn", "lstm", "gru"):

@@ -537,7 +537,7 @@ def test_bad_series():
             ([X, X], [Y], {}, "X has 2 series and y 1"),
             ([X, X[:, :1]], [Y, Y], {}, r"X\[1\] has 1 numbers a step and X\[0\] 2"),
             ([X, X], [Y, Y[:, :1]], {}, r"y\[1\] has 1 numbers a step and y\[0\] 3"),
-            (X[:, 0], Y, {}, r"X has the shape \(300,\).*X.reshape\(-1, 1\)"),
+            (X[:, 0], Y, {}, r"X has the shape \(300,\).*np.reshape\(X, \(-1, 1\)\)"),
             (X[:0], Y[:0], {}, "X has no steps"), ([], [], {}, "X has no steps"),
             (np.zeros((0, 5, 2)), Y, {}, "X has no steps"),
             ([X, X[:, 0]], [Y, Y], {}, r"X\[1\] has the shape \(300,\)"),

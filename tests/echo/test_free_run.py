@@ -113,7 +113,8 @@ def test_what_future_must_be():
             (lambda: network.generate(7, X, future=X[:7, 1]), r"must be \(7, 2\)"),
             (lambda: network.generate(7, [X, X], future=[X[:7, 1:]]), "2 series and 1 arrays"),
             (lambda: network.generate(7, [X, X], future=[X[:7, 1:], X[:6, 1:]]), r"future\[1\]"),
-            (lambda: network.generate(7, X, future=X[:7, 1:] * np.nan), "future contains NaN at step 0"),
+            (lambda: network.generate(7, X, future=X[:7, 1:] * np.nan),
+             "future contains NaN at step 0"),
             (lambda: plain.generate(7, X, future=X[:7]), "all of them are: leave it out"),
             (lambda: other.generate(7, X, future=X[:7, 1:]),
              "back as the next 1 of 3 inputs, and the targets of fit were no next inputs")):

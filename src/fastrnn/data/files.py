@@ -120,6 +120,9 @@ def instead(given: Any) -> str:
     if hasattr(given, "read"):
         return ("read it first: fastrnn.Corpus.from_text(file.read()), of a file that is open as "
                 "text, or give its path")
+    if _is_numbers(given):
+        return ("a series x of numbers and its next ones are fastrnn.Sequences(x[None, :-1, None], "
+                "x[None, 1:, None]) of x = np.array(numbers, float)")
     if hasattr(given, "iloc"):
         return ('give a column of texts, and one of labels: fastrnn.Corpus.from_records('
                 'table["text"], table["label"])' if hasattr(given, "columns") else
@@ -144,6 +147,14 @@ def instead(given: Any) -> str:
         return ("for names or messages use fastrnn.Corpus.from_records(texts), for one text "
                 'fastrnn.Corpus.from_text("\\n".join(texts)), for files a list of paths')
     return "see fastrnn.Corpus and fastrnn.Sequences"
+
+
+def _is_numbers(given: Any) -> bool:
+    """Whether it is a column or a list of numbers."""
+    if hasattr(given, "iloc") and not hasattr(given, "columns"):
+        return getattr(given.dtype, "kind", "O") in "iuf"
+    return isinstance(given, list | tuple) and bool(given) and all(
+        isinstance(number, float | int | np.number) for number in given)
 
 
 def is_url(path: str) -> bool:

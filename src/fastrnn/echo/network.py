@@ -552,7 +552,7 @@ def _series(name: str, X: Any, dtype: Any) -> Arrays:
     for what, u in named.items():
         if np.ndim(u) == 1:
             raise ValueError(f"{what} has the shape {np.shape(u)} and must be (T, D). Reshape your "
-                             f"data: for one number a step give {what}.reshape(-1, 1)")
+                             f"data: for one number a step give np.reshape({what}, (-1, 1))")
     return _arrays(named, ("T", 0 if 0 in shape else "D"), dtype)
 
 
