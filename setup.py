@@ -46,7 +46,8 @@ if X86:
 SOURCES = [str(path) for path in sorted(Path("csrc").rglob("*.[ch]"))]
 LINKED = "fastrnn.kernels.border"  # the one module that the C bodies are linked into
 BESIDE = ["csrc/dispatch.c", "csrc/team.c"]  # compiled once, not for each variant
-MODULES = ["border", "measure", "network", "optimizer", "reservoir", "team", "training"]
+MODULES = ["border", "measure", "network", "optimizer", "reservoir", "stepping", "team",
+           "training"]
 
 
 class BuildVariants(build_ext):

@@ -135,6 +135,8 @@ typedef struct {
     const double *weights;   /* [T][N]: factors of the losses, 0 or more; NULL: all 1 */
     const double *units;     /* [K]: factors of squared errors, in the losses that are reported and
                               * not in the gradient; NULL: all 1 */
+    int same_weights;        /* whether the parameters, and the workspace, are those of the last
+                              * unroll, whose packed weights are read again */
 } fastrnn_batch;
 
 /* The threads of a call, from gather() below; NULL: the caller's alone. */

@@ -553,7 +553,7 @@ static void unroll(const network *net, fastrnn_team *team, const void *params, v
     const unrolled u = {.net = net, .at = &at, .team = team, .params = params, .grads = grads,
                         .work = work, .in = *batch, .backward = grads != NULL, .losses = losses,
                         .right = right, .out = out, .bits = net->dropout ? bits : NULL};
-    pack_weights(&u);
+    if (!batch->same_weights) pack_weights(&u);
     state_in(&u, state);
     for (int s = 0; grads && s < at.slices; s++) {
         memset(slice_grads(&u, s), 0, (size_t)picked_size(net) * sizeof(real));

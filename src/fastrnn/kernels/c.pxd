@@ -54,7 +54,7 @@ cdef extern from "fastrnn.h" nogil:
         const fastrnn_reservoir *reservoir
         fastrnn_gemm gemm
     ctypedef struct fastrnn_batch:
-        int T
+        int T, same_weights
         address inputs, x, targets, y, lengths, labels, mask, weights, units
 
     ctypedef struct fastrnn_team:

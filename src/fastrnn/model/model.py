@@ -16,9 +16,10 @@ from ..data.source import Sizes, Source, sizes_of
 from ..data.vocabulary import Vocabulary
 from ..echo.reservoir import Reservoir
 from ..files import store
+from ..kernels import Steps
 from ..kernels.team import no_fork
 from ..settings import ModelSettings, SampleSettings, documented
-from . import head, prediction, sampling, scoring, storing
+from . import head, prediction, sampling, scoring, stepping, storing
 from .history import History
 from .labels import log_priors, some_of
 from .network import Network
@@ -120,6 +121,8 @@ class Model(Network):
         How well the model predicts a text, records or sequences.
     predict, extrapolate
         Predictions for sequences.
+    step, reset
+        Predictions for one time step after the other; `step_state` is the state.
     rank_labels, novelty
         For records: the likeliest label, and which samples are new.
     fit_head
@@ -150,6 +153,7 @@ class Model(Network):
         self.vocabulary = vocabulary if isinstance(vocabulary, Vocabulary) else None
         super().__init__(sizes_of(vocabulary), dict(settings), reservoir)
         self.history = History()
+        self._steps: Steps | None = None  # with the state of `step`
         self.known, self.starts = np.empty(0, np.uint64), np.empty(0)
         self.label_counts = np.empty(0)
 
@@ -358,6 +362,76 @@ class Model(Network):
         """
         return prediction.extrapolate(self, inputs, steps)
 
+    def step(self, x: Any) -> NDArray[Any]:
+        """Read one time step of N series and return the predictions, carrying the state on: steps
+        one after the other give the predictions of `Model.predict` on the whole.
+
+        The first step after `Model.reset` starts from the zero state. It reads the parameters too:
+        where they change later, call `reset` before the next step.
+
+        Parameters
+        ----------
+        x : array_like of float, shape (N, D), or of int, shape (N,)
+            The input of each series. For one series also (D,), or a symbol: an id or, of a text,
+            the symbol itself. N stays the same until `Model.reset`.
+
+        Returns
+        -------
+        ndarray, shape (N, K), or (K,) for one series given as (D,) or as a symbol
+            The probabilities of K symbols, or K numbers (float64 where they are scaled).
+
+        Raises
+        ------
+        ValueError, TypeError
+            An x of another kind or shape, or of another N than the step before; NaN or infinity; a
+            model with labels.
+
+        Examples
+        --------
+        >>> for x in sensor:
+        ...     forecast = model.step([x])
+        """
+        # the usual call takes one or two microseconds here
+        found = None if self._steps is None else self._steps.step(x)
+        return self._checked_step(x) if found is None else found
+
+    def _checked_step(self, x: Any) -> NDArray[Any]:
+        """The first step, or one whose x needs a closer look than the compiled code takes."""
+        if isinstance(x, str | bytes):
+            ids = self.text_vocabulary.encode(x)
+            if len(ids) != 1:
+                raise ValueError(f"step reads one symbol, and {x[:20]!r} has {len(ids)}")
+            x = int(ids[0])
+        with no_fork, self.lock:
+            steps = self._steps
+            x = stepping.inputs(self, self._checked_ids(x) if self.sizes.input_symbols else x,
+                                steps and steps.N)
+            if steps is None:
+                rows = len(x) if x.ndim == 1 + (self.sizes.input_size > 0) else 1
+                steps = self._steps = stepping.steps(self, self.zero_state(rows))
+            found = steps.step(x)
+            assert found is not None  # x is as it must be
+            return found
+
+    def reset(self) -> None:
+        """The next `Model.step` starts from the zero state, with any number of series, and with
+        the parameters as they are then."""
+        self._steps = None
+
+    @property
+    def step_state(self) -> NDArray[Any] | None:
+        """The state (N, P) after the last `Model.step`, a copy; None after `Model.reset`. It can be
+        set: the next step goes on from it, with the parameters as they are then. ``save(path,
+        step_state=True)`` keeps it in the file."""
+        with no_fork, self.lock:
+            return None if self._steps is None else self._steps.state.copy()
+
+    @step_state.setter
+    def step_state(self, state: ArrayLike | None) -> None:
+        with no_fork, self.lock:
+            self._steps = None if state is None else stepping.steps(
+                self, stepping.checked_state(self, state))
+
     @overload
     def sample(self, length: int = 200, *, n: None = None,
                **settings: Unpack[SampleSettings]) -> str: ...
@@ -445,7 +519,7 @@ class Model(Network):
             other.block[:], other.state[:] = self.block, self.state
         other.history, other.known = self.history.copy(), self.known
         other.starts, other.label_counts = self.starts.copy(), self.label_counts.copy()
-        other.scaling = self.scaling
+        other.scaling, other.step_state = self.scaling, self.step_state
         return other
 
     def in_float64(self) -> "Model":
@@ -463,9 +537,10 @@ class Model(Network):
 
     def __reduce__(self) -> Any:
         with no_fork, self.lock:
-            return _unpickled, (type(self), store.packed(*self.stored()))
+            return _unpickled, (type(self), store.packed(*self.stored(step_state=True)))
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False,
+             step_state: bool = False) -> None:
         """Write the model to a ``.safetensors`` file, which `fastrnn.load` reads.
 
         Parameters
@@ -473,6 +548,8 @@ class Model(Network):
         path : str or path-like
         overwrite : bool
             Whether a file that fastrnn did not write may be replaced.
+        step_state : bool
+            Whether to save `Model.step_state` too, so that the loaded model goes on with `step`.
 
         Raises
         ------
@@ -480,13 +557,16 @@ class Model(Network):
             The file cannot be written; an earlier file stays unchanged.
         """
         with no_fork, self.lock:
-            store.write(path, *self.stored(), overwrite=overwrite)
+            store.write(path, *self.stored(step_state=step_state), overwrite=overwrite)
 
-    def stored(self, history: History | None = None) -> tuple[store.Tensors, dict[str, Any]]:
+    def stored(self, history: History | None = None,
+               step_state: bool = False) -> tuple[store.Tensors, dict[str, Any]]:
         """The tensors and the JSON for a file that stores this model, with a history of its own or
         of one of its trainers."""
         tensors, about = storing.stored(self, self.history if history is None else history,
                                         self.known, self.starts, self.label_counts)
+        if step_state and self._steps is not None:
+            tensors["step_state"] = self._steps.state
         return tensors, about | {
             "vocabulary": self.vocabulary and self.vocabulary.to_dict(),
             "sizes": None if self.vocabulary else asdict(self.sizes)}
@@ -505,10 +585,13 @@ class Model(Network):
         # only now, because each symbol takes more memory than in the file
         vocabulary = None if stored is None else Vocabulary.from_dict(stored)
         model = cls.__new__(cls)  # without drawing weights
+        model._steps = None
         model.vocabulary = vocabulary
         Network.__init__(model, sizes, about["model"], reservoir, drawn=False)
         model.history, model.known, model.starts, model.label_counts = storing.restore(
             model, tensors, about)
+        if "step_state" in tensors:
+            model.step_state = tensors["step_state"]
         return model
 
     def __repr__(self) -> str:

@@ -108,14 +108,19 @@ class Network:
         if network is None:
             if len(self._networks) > 3:  # a program that tries many sizes keeps only a few
                 self._networks.clear()
-            cell = kernel_cell(self.config["cell"], self.config["reset_after"])
-            network = self._networks[key] = kernels.Network(
-                self.config | {"loss": key[2], "cell": cell.name}, self.sizes.input_symbols,
-                self.sizes.input_size, self.sizes.outputs, self._offsets, self.block.size,
-                seq_length, batch_size,
-                reservoir=None if self.reservoir is None else self.reservoir.compiled,
-                isa=self.isa, lock=self.lock)
+            network = self._networks[key] = self.compiled(*key)
         return network
+
+    def compiled(self, seq_length: int, batch_size: int, loss: str | None = None,
+                 packed: bool | None = None) -> kernels.Network:
+        """A new compiled network, as `network` and `kernels.Network` say."""
+        cell = kernel_cell(self.config["cell"], self.config["reset_after"])
+        return kernels.Network(
+            self.config | {"loss": loss or self.config["loss"], "cell": cell.name},
+            self.sizes.input_symbols, self.sizes.input_size, self.sizes.outputs, self._offsets,
+            self.block.size, seq_length, batch_size, packed,
+            reservoir=None if self.reservoir is None else self.reservoir.compiled,
+            isa=self.isa, lock=self.lock)
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:
         """Zero states for N = batch_size sequences: an ndarray of the model's dtype, shape (N, P).

@@ -1,0 +1,15 @@
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .network import Network
+
+class Steps:
+    N: Final[int]
+    state: Final[NDArray[Any]]
+    def __init__(self, network: Network, params: NDArray[Any], state: NDArray[Any], lock: Any,
+                 inputs: NDArray[np.float64] | None = None,
+                 outputs: NDArray[np.float64] | None = None,
+                 probabilities: bool = False) -> None: ...
+    def step(self, given: Any) -> NDArray[Any] | None: ...
