@@ -17,6 +17,6 @@ from .training import Training
 __all__ = [
     "CELL_TABLE", "CELLS", "FUNCTIONS", "ISAS", "LOSSES", "MIXED", "MOST_LAYERS", "OPTIMIZERS",
     "PRECISIONS", "RUN", "STRIP", "CellInfo", "Network", "Optimizer", "Reservoir", "Steps",
-    "Team", "Training", "aligned_zeros", "array_dtype", "available_isas", "compiler", "lanes", "map",
-    "peak", "round_to_bfloat16", "running_isa",
+    "Team", "Training", "aligned_zeros", "array_dtype", "available_isas", "compiler", "lanes",
+    "map", "peak", "round_to_bfloat16", "running_isa",
 ]

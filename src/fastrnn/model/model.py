@@ -405,7 +405,7 @@ class Model(Network):
         with no_fork, self.lock:
             steps = self._steps
             x = stepping.inputs(self, self._checked_ids(x) if self.sizes.input_symbols else x,
-                                steps and steps.N)
+                                None if steps is None else steps.N)
             if steps is None:
                 rows = len(x) if x.ndim == 1 + (self.sizes.input_size > 0) else 1
                 steps = self._steps = stepping.steps(self, self.zero_state(rows))

@@ -2,9 +2,9 @@
 
 Tensors: each parameter by its name, ``state`` (N, P), ``known`` (digests of records),
 ``starts`` (how often each symbol begins a line), ``label_counts`` (how often each label came in
-training), ``step_state`` (N, P) where it was asked for, ``scaling.inputs`` (2, D) and ``scaling.targets`` (2, K) of a model that scales its
-numbers, the arrays of the history (``history.loss`` etc.) and of an esn's reservoir
-(``reservoir.Win`` etc.). JSON:
+training), ``step_state`` (N, P) where it was asked for, ``scaling.inputs`` (2, D) and
+``scaling.targets`` (2, K) of a model that scales its numbers, the arrays of the history
+(``history.loss`` etc.) and of an esn's reservoir (``reservoir.Win`` etc.). JSON:
 ``model`` (the settings), ``vocabulary`` or ``sizes``, ``history``. A training run adds to both
 (`fastrnn.training.checkpoint`).
 """
