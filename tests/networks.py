@@ -3,6 +3,7 @@ them, and training runs on the kernels alone."""
 from functools import cache
 
 import numpy as np
+import pytest
 
 import fastrnn
 from fastrnn import kernels
@@ -14,6 +15,10 @@ from fastrnn.model.model import Model
 
 KINDS = ("rnn", "relu", "lstm", "gru", "memory", "gru, reset before", "mgu")
 EVERY_KIND = (*KINDS, "esn")
+TRAINED_KINDS = pytest.mark.parametrize("kind", KINDS)
+ALL_KINDS = pytest.mark.parametrize("kind", EVERY_KIND)
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+PACKED = pytest.mark.parametrize("packed", [True, False], ids=["packed", "plain"])
 
 
 @cache

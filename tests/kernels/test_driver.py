@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import (
-    EVERY_KIND,
-    KINDS,
+    ALL_KINDS,
+    DTYPES,
+    PACKED,
+    TRAINED_KINDS,
     all_weights,
     expected_unroll,
     network_of,
@@ -53,8 +55,6 @@ MACHINES = {  # compiler, and what runs its programs
 PRECISIONS = {"float32": [], "float64": ["-DFASTRNN_DOUBLE"],
               "mixed_bfloat16": ["-DFASTRNN_BFLOAT16"]}  # in the order of csrc/fastrnn.h
 MOST_TENSORS = 6  # FASTRNN_MOST_TENSORS
-DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
-PACKED = pytest.mark.parametrize("packed", [True, False], ids=["packed", "plain"])
 
 
 def built(place, compiler):
@@ -148,7 +148,7 @@ def test_functions(machine, function, dtype):
 
 @PACKED
 @DTYPES
-@pytest.mark.parametrize("kind", EVERY_KIND)
+@ALL_KINDS
 def test_losses_state_and_gradients(machine, kind, dtype, packed):
     """One row, which has wide panels; tiles of 2, 4 and 6 rows; two slices, whose gradients are
     summed in tiles; layers and an embedding."""
@@ -173,7 +173,7 @@ def test_losses_state_and_gradients(machine, kind, dtype, packed):
         assert dtype == "float32" or np.array_equal(hits, scores.argmax(axis=2) == targets)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@TRAINED_KINDS
 def test_mixed_bfloat16(machine, kind):
     """As the variant that runs in this process, which other tests compare with the reference: both
     round the same numbers, but for a few that lie between two bfloat16 and whose sums were added in
@@ -201,7 +201,7 @@ def test_mixed_bfloat16(machine, kind):
 
 @PACKED
 @DTYPES
-@pytest.mark.parametrize("kind", KINDS)
+@TRAINED_KINDS
 def test_a_layer_of_numbers(machine, kind, dtype, packed):
     """Forward, and back from gradients with respect to the outputs and the last state."""
     for D, H, T, N in ((3, 5, 4, 2), (7, 33, 5, 1), (2, 18, 6, 13)):
@@ -254,7 +254,7 @@ def test_training(machine, dtype, rule, clip):
             assert_close(p, expected[name], limit, name)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@TRAINED_KINDS
 def test_samples(machine, kind):
     for (K, H, E, N), choice, start, uniforms, ids, read, last in written(kind, 2):
         model = writer(kind, K, H, 2, E)

@@ -14,8 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from networks import (
+    ALL_KINDS,
+    DTYPES,
     EVERY_KIND,
     KINDS,
+    PACKED,
+    TRAINED_KINDS,
     Run,
     all_weights,
     cell_of,
@@ -38,8 +42,6 @@ from fastrnn.data.source import time_major
 from fastrnn.model.model import Model
 
 CELLS = pytest.mark.parametrize("cell", cells.CELLS)
-ALL_KINDS = pytest.mark.parametrize("kind", EVERY_KIND)
-DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def tolerance(dtype, *lengths):
@@ -196,7 +198,6 @@ def test_no_loss_is_negative(isa, dtype):
 
 # all that a network may have, in one slice and in two
 RICH = {"num_layers": 2, "embedding_size": 3, "dropout": 0.3}
-PACKED = pytest.mark.parametrize("packed", [True, False], ids=["packed", "plain"])
 
 
 @PACKED
@@ -760,7 +761,7 @@ def written(kind, layers):
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("kind", KINDS)
+@TRAINED_KINDS
 def test_samples_equal_the_reference(isa, kind, layers):
     """Every stream for itself, and the state moves as `unroll` moves it."""
     for (K, H, E, N), (temperature, top_k, top_p), start, uniforms, ids, read, last in written(
@@ -819,7 +820,7 @@ def test_the_reference_s_samples_are_worth_comparing():
 
 
 @DTYPES
-@pytest.mark.parametrize("kind", KINDS)
+@TRAINED_KINDS
 def test_every_draw_is_the_one_that_its_number_asks_for(isa, kind, dtype):
     """Given the symbols that the kernel drew: up to an error of 1e-4 in probabilities where it
     counts in float32, which makes the numbers close to an edge undecided."""
@@ -849,7 +850,7 @@ def test_every_draw_is_the_one_that_its_number_asks_for(isa, kind, dtype):
         assert undecided <= 0.2 * uniforms.size
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@TRAINED_KINDS
 def test_gradients_where_rows_are_longer_than_the_units(isa, kind):
     """Rows of 1,024 bytes lie a line further apart (spread_row() of csrc/workspace.h)."""
     N, T, K, H = 9, 3, 5, 128

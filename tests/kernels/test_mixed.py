@@ -14,7 +14,7 @@ from functools import cache, partial
 import numpy as np
 import pytest
 from networks import (
-    KINDS,
+    TRAINED_KINDS,
     Run,
     cell_of,
     generators_of,
@@ -33,7 +33,6 @@ from fastrnn.data.source import Sizes
 from fastrnn.kernels import MIXED, round_to_bfloat16
 
 CLOSE = 1e-5  # of a tensor's norm
-kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 # ---- rounding ----
@@ -201,7 +200,7 @@ def case(kind, sizes, **settings):
     return make(kind, sizes, seed, **settings), expected
 
 
-@kinds
+@TRAINED_KINDS
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_gradients_equal_the_rounded_twin(mixed_isa, kind, sizes):
     L, E = 1 + SIZES.index(sizes) % 2, (None, 6, None, 35, 35, 5)[SIZES.index(sizes)]
@@ -293,7 +292,7 @@ def clear_batch(kind, data):
     return clear_seed(lambda seed: Batch(kind, data, seed).expected())
 
 
-@kinds
+@TRAINED_KINDS
 @pytest.mark.parametrize("data", DATA)
 def test_all_data_and_losses_equal_the_rounded_twin(mixed_isa, kind, data):
     """Labels and one-hot symbols are no operands of products: they, their weights' rows and those
@@ -381,7 +380,7 @@ def perturbed(rng, x):
     return x * (1 + 2.0**-8 * rng.uniform(-1, 1, x.shape))
 
 
-@kinds
+@TRAINED_KINDS
 @pytest.mark.parametrize(("L", "T"), [(1, 3), (2, 5), (1, 25)])
 def test_gradients_are_as_near_to_those_of_float32_as_rounding_explains(mixed_isa, kind, L, T):
     """bfloat16 has 8 significant bits, so that rounding changes an operand by at most 2^-8 of
@@ -411,7 +410,7 @@ def test_gradients_are_as_near_to_those_of_float32_as_rounding_explains(mixed_is
 
 # ---- updates, samples ----
 
-@kinds
+@TRAINED_KINDS
 def test_each_update_is_an_unroll_and_a_step_of_float32(mixed_isa, kind):
     """The optimizer's memories and the parameters stay float32 and are not rounded."""
     ids = np.random.default_rng(3).integers(0, 13, 200)
@@ -458,7 +457,7 @@ def test_numbers_that_are_not_finite_stay_so(mixed_isa):
 
 
 @pytest.mark.parametrize("L", [1, 2])
-@kinds
+@TRAINED_KINDS
 def test_samples_equal_the_rounded_twin(mixed_isa, kind, L):
     """The most probable symbols, which no error of float32 changes, and draws. Where a rounding of
     float32 decides over an operand, a draw may differ, but no two of three texts."""

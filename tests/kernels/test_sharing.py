@@ -3,8 +3,9 @@ gradients. `cut_for` cuts work that is too small to be shared otherwise."""
 import numpy as np
 import pytest
 from networks import (
-    EVERY_KIND,
-    KINDS,
+    ALL_KINDS,
+    DTYPES,
+    TRAINED_KINDS,
     Run,
     cell_of,
     generators_of,
@@ -20,7 +21,6 @@ from fastrnn.data.source import Sizes
 from fastrnn.kernels.blas import one_thread
 
 CUTS = [(2, 2), (3, 3), (5, 5), (16, 16), (5, 2)]  # threads that work is cut for, threads
-DTYPES = ("float32", "float64")
 SHAPES = [(1, 4), (3, 7), (7, 3), (8, 5), (13, 7), (50, 4)]  # N, T
 
 
@@ -41,10 +41,7 @@ def assert_same(run):
             assert a == b, (cut_for, threads, i)
 
 
-@pytest.mark.parametrize(("N", "T"), SHAPES)
-@pytest.mark.parametrize("dtype", [*DTYPES, "mixed_bfloat16"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_unroll_gives_the_same_bits(isa, kind, dtype, N, T):
+def assert_same_unrolls(kind, dtype, N, T):
     """H of partial panels, of several, and so large that gradients of few rows are tiled too."""
     for H, settings in ((40, {}), (150, {"num_layers": 2, "dropout": 0.3, "embedding_size": 9}),
                         (270, {"num_layers": 1})):
@@ -63,6 +60,19 @@ def test_an_unroll_gives_the_same_bits(isa, kind, dtype, N, T):
         assert_same(run)
 
 
+@pytest.mark.parametrize(("N", "T"), SHAPES)
+@DTYPES
+@TRAINED_KINDS
+def test_an_unroll_gives_the_same_bits(isa, kind, dtype, N, T):
+    assert_same_unrolls(kind, dtype, N, T)
+
+
+@pytest.mark.parametrize(("N", "T"), SHAPES)
+@TRAINED_KINDS
+def test_an_unroll_of_mixed_precision_gives_the_same_bits(mixed_isa, kind, N, T):
+    assert_same_unrolls(kind, kernels.MIXED, N, T)
+
+
 # What is read and predicted: Sizes, settings of a model, and what unroll() gets.
 READ = {
     "embedding": (Sizes(input_symbols=11, output_symbols=11), {"embedding_size": 6}, ()),
@@ -77,8 +87,8 @@ READ = {
 
 
 @pytest.mark.parametrize("read", READ)
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("kind", KINDS)
+@DTYPES
+@TRAINED_KINDS
 def test_all_that_can_be_read_gives_the_same_bits(kind, dtype, read):
     sizes, settings, more = READ[read]
     for N, L, dropout in ((3, 1, 0.0), (13, 2, 0.2)):
@@ -129,7 +139,7 @@ def kernels_of(model, T, N):
     return model.network(T, N)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@DTYPES
 @pytest.mark.parametrize("layer", [nn.RNN, nn.LSTM, nn.GRU])
 def test_layers_give_the_same_bits(monkeypatch, layer, dtype):
     made = []
@@ -159,7 +169,7 @@ def test_layers_give_the_same_bits(monkeypatch, layer, dtype):
     assert len(made) >= len(SHAPES) * (1 + len(CUTS))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@TRAINED_KINDS
 def test_training_gives_the_same_bits(kind):
     for N, dtype in ((1, "float32"), (7, "float64"), (9, "float32"), (40, "float64")):
         ids = np.random.default_rng(3).integers(0, 150, 40 * N)
@@ -177,7 +187,7 @@ def test_training_gives_the_same_bits(kind):
         assert_same(run)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@TRAINED_KINDS
 def test_each_stage_is_cut(kind):
     """What the meter counts: with 2 slices and 6 threads each has 3 portions, and each step a round
     for each phase; with one thread a slice there is one stage for all."""
@@ -200,7 +210,7 @@ def test_each_stage_is_cut(kind):
         assert 0 <= longest <= seconds * (1 + 1e-9) and (rounds > 0) == (jobs > 0) == (seconds > 0)
 
 
-@pytest.mark.parametrize("kind", EVERY_KIND)
+@ALL_KINDS
 def test_small_work_is_not_shared(kind):
     model = random_model(kind, "float32", 5, 20)
     for N, slices in ((1, 1), (50, 4)):
