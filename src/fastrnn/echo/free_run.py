@@ -22,6 +22,11 @@ def limits(targets: list[Array]) -> NDArray[np.float64]:
     with np.errstate(over="ignore"):
         mean = np.nansum(y / count, axis=0)
         spread = np.sqrt(np.nansum((y - mean) ** 2 / count, axis=0))
+    return moments(mean, spread)
+
+
+def moments(mean: Array, spread: Array) -> NDArray[np.float64]:
+    """What `limits` returns, from the mean and standard deviation (K,)."""
     spread = np.where(spread > 0, spread, np.maximum(1, np.abs(mean)))
     return np.stack([mean, np.minimum(spread, np.finfo(np.float64).max)])
 

@@ -24,6 +24,7 @@ from ..validate import (
     read_masked,
     weights_of,
 )
+from .blocks import Blocks, filled
 from .free_run import free_run, limits, tell_where_flat
 from .reservoir import Reservoir, State, draw
 from .ridge import Block, Ridge
@@ -72,6 +73,7 @@ class EchoStateNetwork(EchoSettings, Estimator):
     """
 
     _estimator_type = "regressor"
+    _blocks: Blocks | None = None  # of partial_fit
 
     def fit(self, X: Any, y: Any = None, warmup: int | None = None, *, sample_weight: Any = None,
             Y: Any = None) -> "EchoStateNetwork":
@@ -110,20 +112,12 @@ class EchoStateNetwork(EchoSettings, Estimator):
         inputs = _series("X", X, params["dtype"])
         targets, flat = _targets(y if Y is None else Y, X, inputs, params["dtype"])
         weights = _weights(sample_weight, X, inputs)
-        D, K = inputs[0].shape[1], targets[0].shape[1]
-        if not D and not params["feedback"]:
-            raise ValueError(f"X has no columns, 0 feature(s) (shape={inputs[0].shape}) while a "
-                             "minimum of 1 is required. A network without inputs needs "
-                             "feedback=True")
-        reservoir = _draw(params, D, K if params["feedback"] else 0)
-        params["units"] = len(reservoir.b)
-        with np.errstate(over="ignore"):
-            centre = np.mean([u.mean(axis=0, dtype=float) for u in inputs], axis=0)
-        sums, left_out = Ridge(1 + D + params["units"], K, centre), _left_out(params, inputs)
+        reservoir, sums = _reservoir_and_sums(params, inputs, targets[0].shape[1])
+        left_out = _left_out(params, inputs)
 
         def blocks() -> Iterator[Block]:
             for u, goal, w, skipped in zip(inputs, targets, weights, left_out, strict=True):
-                for start, features in reservoir.features(u, _filled(goal), skipped, sums.centre):
+                for start, features in reservoir.features(u, filled(goal), skipped, sums.centre):
                     rows = slice(start, start + len(features))
                     yield features, goal[rows], None if w is None else w[rows]
 
@@ -136,7 +130,77 @@ class EchoStateNetwork(EchoSettings, Estimator):
         self._fitted_params, self._reservoir, self._flat = params, reservoir, flat
         self._continues, self._about = _are_next_inputs(inputs, targets), limits(targets)
         self.Wout_, self.ridge_ = Wout.astype(params["dtype"]), ridge
+        self._blocks = None
         return self
+
+    def partial_fit(self, X: Any, y: Any = None, *, sample_weight: Any = None,
+                    new_series: bool = False) -> "EchoStateNetwork":
+        """Fit on a block of a series, together with the blocks before it, and return the network.
+
+        The blocks of a series, one call after the other, give what `fit` gives on the whole: the
+        state goes on from block to block, the warm-up is left out once, and the sums of the
+        regression are kept, so that no block is read again. The first call draws the reservoir; the
+        parameters are those of that time. Before a step behind the warm-up has been read, the
+        network is not fitted yet.
+
+        Parameters
+        ----------
+        X : array_like, shape (T, D)
+        y : array_like, shape (T, K) or (T,)
+            The target of each step; NaN or masked as in `fit`.
+        sample_weight : array_like, shape (T,), optional
+            The weight of each step, as in `fit`.
+        new_series : bool
+            Whether X begins another series, from the zero state, with a warm-up of its own.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`; a list of series, other numbers of inputs or outputs than before, or
+            ridge="auto", which reads a series twice.
+
+        Warns
+        -----
+        UserWarning
+            The network comes from `fit` or `load`, which keep no sums: the fit begins anew.
+        """
+        blocks = self._blocks
+        if blocks is None and self.__sklearn_is_fitted__():
+            warnings.warn("partial_fit goes on from its own calls alone, since fit and load "
+                          "keep no sums: it begins anew", UserWarning, stacklevel=2)
+        params = self._checked_params() if blocks is None else self._fitted_params
+        if params["ridge"] == "auto":
+            raise ValueError('ridge="auto" reads a series twice: give partial_fit a number')
+        if not _is_one_series(X):
+            raise ValueError("partial_fit takes one series, not a list: give one after the other, "
+                             "each with new_series=True")
+        inputs = _series("X", X, params["dtype"])
+        (goal,), flat = _targets(y, X, inputs, params["dtype"])
+        weights = _weights(sample_weight, X, inputs, zero=True)[0]
+        if blocks is None:
+            reservoir, sums = _reservoir_and_sums(params, inputs, goal.shape[1])
+            self._keep_feature_names(X)
+            self._fitted_params, self._reservoir, self._flat = params, reservoir, flat
+            self._blocks = blocks = Blocks(reservoir, sums, params["warmup"], goal.shape[1])
+            self.__dict__.pop("Wout_", None)  # of another reservoir
+        self._check_feature_names(X)
+        self._check_feature_count(inputs[0].shape[1])
+        if goal.shape[1] != len(blocks.mean):
+            raise ValueError(f"y has {goal.shape[1]} numbers a step, and the blocks before "
+                             f"{len(blocks.mean)}")
+        if boolean("new_series", new_series):
+            blocks.begin()
+        with one_thread():
+            blocks.add(inputs[0], goal, weights)
+            if blocks.fitted.all():
+                Wout = blocks.sums.solve(params["ridge"])
+                self.Wout_, self.ridge_ = Wout.astype(params["dtype"]), params["ridge"]
+        self._continues, self._about = blocks.continues, blocks.about
+        return self
+
+    def set_partial_fit_request(self, **requests: bool | str | None) -> "EchoStateNetwork":
+        """As `set_fit_request`, for `partial_fit`."""
+        return self._set_request("partial_fit", requests)
 
     def states(self, X: Any) -> Any:
         """The states (T, units) of the reservoir at the steps of a series X (T, D), or a list of
@@ -427,7 +491,8 @@ class EchoStateNetwork(EchoSettings, Estimator):
 
     @property
     def n_features_in_(self) -> int:
-        return int(self._fitted.Win.shape[1])
+        begun = getattr(self, "_reservoir", None)  # by partial_fit, perhaps within the warm-up
+        return int((begun or self._fitted).Win.shape[1])
 
     @property
     def _fitted(self) -> Reservoir:
@@ -501,6 +566,20 @@ def _draw(params: dict[str, Any], inputs: int, fed_back: int) -> Reservoir:
         given={name: params[name] for name in GIVEN})
 
 
+def _reservoir_and_sums(params: dict[str, Any], inputs: Arrays,
+                        K: int) -> tuple[Reservoir, Ridge]:
+    """A random reservoir for these inputs and K outputs, and the sums of its regression, 0."""
+    D = inputs[0].shape[1]
+    if not D and not params["feedback"]:
+        raise ValueError(f"X has no columns, 0 feature(s) (shape={inputs[0].shape}) while a "
+                         "minimum of 1 is required. A network without inputs needs feedback=True")
+    with np.errstate(over="ignore"):
+        centre = np.mean([u.mean(axis=0, dtype=float) for u in inputs], axis=0)
+    reservoir = _draw(params, D, K if params["feedback"] else 0)
+    params["units"] = len(reservoir.b)  # where W is given
+    return reservoir, Ridge(1 + D + params["units"], K, centre)
+
+
 def _is_one_series(X: Any) -> bool:
     """Whether X is one series and not a list of them, of which at least one must be (T, D)."""
     if isinstance(X, list | tuple):
@@ -524,8 +603,10 @@ def _named(name: str, X: Any, one: bool) -> dict[str, Any]:
         f"{name}[{i}]": as_numbers(f"{name}[{i}]", x) for i, x in enumerate(_listed(X))}
 
 
-def _weights(given: Any, X: Any, inputs: Arrays) -> list[NDArray[np.float64] | None]:
-    """The weights (T,) of the steps of each series, or None where all count alike."""
+def _weights(given: Any, X: Any, inputs: Arrays,
+             zero: bool = False) -> list[NDArray[np.float64] | None]:
+    """The weights (T,) of the steps of each series, or None where all count alike. Whether all may
+    be 0 says `zero`."""
     if given is None:
         return [None] * len(inputs)
     named = _named("sample_weight", given, _is_one_series(X))
@@ -537,10 +618,10 @@ def _weights(given: Any, X: Any, inputs: Arrays) -> list[NDArray[np.float64] | N
             raise ValueError(f"{what} has the shape {np.shape(w)} and must have ({len(u)},), a "
                              "weight for each step")
     ends = np.cumsum([len(u) for u in inputs])
-    if not any(np.any(w) for w in named.values()):
+    if not zero and not any(np.any(w) for w in named.values()):
         raise ValueError("sample_weight is zero at all steps: leave it out, or weigh some more")
-    weights = weights_of("sample_weight", np.concatenate(list(named.values())), (int(ends[-1]),))
-    return list(np.split(weights, ends[:-1]))
+    flat = np.append(np.concatenate(list(named.values())), 1)  # weights_of refuses zeros alone
+    return list(np.split(weights_of("sample_weight", flat, flat.shape)[:-1], ends[:-1]))
 
 
 def _series(name: str, X: Any, dtype: Any) -> Arrays:
@@ -624,17 +705,6 @@ def _are_next_inputs(inputs: Arrays, targets: Arrays) -> bool:
         apart = sum(float(np.nansum((u[1:, :K].astype(float) - y[:-1]) ** 2))
                     for u, y in zip(inputs, targets, strict=True))
         return apart <= float(np.nansum((y - mean) ** 2))
-
-
-def _filled(y: NDArray[Any]) -> NDArray[Any]:
-    """The targets that are fed back: the last known one where it is missing, 0 before the first."""
-    missing = np.isnan(y)
-    if not missing.any():
-        return y
-    steps = np.where(missing, -1, np.arange(len(y))[:, None])
-    last = np.maximum.accumulate(steps, axis=0)
-    filled: NDArray[Any] = np.where(last < 0, 0, np.take_along_axis(y, last, axis=0))
-    return filled.astype(y.dtype, copy=False)
 
 
 def _with_nan(name: str, value: Any) -> NDArray[Any]:
