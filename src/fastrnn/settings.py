@@ -266,6 +266,14 @@ class EchoSettings:
     random_state: int | np.random.RandomState | np.random.Generator | None = _field(Setting(
         None, random_seed, "scikit-learn's name for seed, which counts in its place where it is "
         "not None. Of a RandomState or Generator each fit draws another seed."))
+    input_to_readout: bool = _field(Setting(True, boolean, "Whether the readout reads the inputs "
+        "beside the states; False: the states alone."))
+    noise: float = _field(Setting(0.0, partial(positive_float, zero=True), "Standard deviation of "
+        "normal noise that fit adds inside the tanh of each unit at each step (Jaeger 2001), which "
+        "makes free runs stable. No other call adds any."))
+    feedback_noise: float = _field(Setting(0.0, partial(positive_float, zero=True), "With "
+        "feedback: standard deviation of normal noise that fit adds to the targets where they are "
+        "fed back."))
     W: Any = _field(Setting(None, matrix, "Recurrent weights (units, units), dense or sparse, in "
         "place of random ones; spectral_radius and density do not change them, and `units` is then "
         "their number. They are kept in float32."))

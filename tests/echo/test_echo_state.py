@@ -362,8 +362,8 @@ def test_parameters():
     assert network.get_params() == {
         "units": 100, "spectral_radius": 0.9, "leak_rate": 0.5, "input_scale": 1.0, "density": 0.1,
         "bias_scale": 0.0, "feedback": False, "ridge": 1e-6, "seed": 0, "dtype": "float64",
-        "warmup": 100, "start": "repeat", "random_state": None, "W": None, "Win": None,
-        "bias": None, "Wfb": None}
+        "warmup": 100, "start": "repeat", "random_state": None, "input_to_readout": True,
+        "noise": 0.0, "feedback_noise": 0.0, "W": None, "Win": None, "bias": None, "Wfb": None}
     assert network.set_params(units=7, seed=None) is network
     assert (network.units, network.seed) == (7, None)
     with pytest.raises(ValueError, match="did you mean 'leak_rate'"):

@@ -9,6 +9,7 @@ from sklearn.linear_model import RidgeCV
 from test_echo_state import SMALL, features_of, series, targets_of
 
 from fastrnn import EchoStateNetwork
+from fastrnn.echo.reservoir import draw
 from fastrnn.echo.ridge import Ridge
 
 
@@ -120,6 +121,71 @@ def test_sums_go_on():
     np.testing.assert_allclose(sums.solve(0.5), peer(F[:40], Y[:40], 0.5), rtol=1e-9)
     sums.add(F[40:], Y[40:])
     np.testing.assert_allclose(sums.solve(0.5), peer(F, Y, 0.5), rtol=1e-9)
+
+
+# ---- what the readout reads, noise ----
+
+
+@pytest.mark.parametrize("feedback", [False, True])
+@pytest.mark.parametrize("ridge", [1e-3, "auto"])
+def test_a_readout_of_states_alone(feedback, ridge):
+    X, Y = series() + 5, targets_of(series())
+    network = EchoStateNetwork(**(SMALL | {"ridge": ridge}), feedback=feedback,
+                               input_to_readout=False).fit(X, Y)
+    back = np.concatenate([np.zeros((1, 3)), Y[:-1]]) if feedback else None
+    F = np.delete(features_of(network, X, back), [1, 2], axis=1)
+    W = peer(F[100:], Y[100:], network.ridge_)
+    assert not network.Wout_[:, 1:3].any()
+    np.testing.assert_allclose(
+        network.predict(X, **({"teacher": Y} if feedback else {})), F @ W.T, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_noise_in_fit(dtype):
+    """Of states and feedback, by hand: it is drawn after the weights."""
+    X, Y = series(), targets_of(series())
+    plain = SMALL | {"dtype": dtype, "start": "zero", "feedback": True}
+    settings = plain | {"noise": 0.1, "feedback_noise": 0.2}
+    network, without = (EchoStateNetwork(**each).fit(X, Y) for each in (settings, plain))
+    np.testing.assert_array_equal(network.Win_, without.Win_)
+    assert np.abs(network.Wout_ - without.Wout_).max() > 1e-3
+    np.testing.assert_array_equal(EchoStateNetwork(**settings).fit(X, Y).Wout_, network.Wout_)
+    other = EchoStateNetwork(**settings, seed=1).fit(X, Y)
+    assert not np.array_equal(other.Wout_, network.Wout_)
+
+    rng = np.random.default_rng(0)
+    draw(45, 2, 3, rng, dtype, spectral_radius=0.9, leak_rate=0.6, input_scale=1.0, density=0.2,
+         bias_scale=0.3)
+    seed = rng.integers(2**63)
+    inside, back = (np.random.default_rng([seed, i]).standard_normal((300, n))
+                    for i, n in enumerate((45, 3)))
+    inside, back = 0.1 * inside, Y + 0.2 * back
+    W, x, y, found = network.W_.toarray().astype(float), np.zeros(45), np.zeros(3), []
+    for t in range(300):
+        z = network.Win_ @ X[t] + W @ x + network.b_ + network.Wfb_ @ y + inside[t]
+        x, y = 0.4 * x + 0.6 * np.tanh(z), back[t]
+        found.append(np.concatenate([[1], X[t], x]))
+    expected = peer(np.array(found)[100:], Y[100:], 1e-3)
+    np.testing.assert_allclose(network.Wout_, expected, atol=1e-8 if dtype == "float64" else 1e-3)
+
+
+def test_noise_is_the_same_when_the_series_is_read_again():
+    """The chosen ridge is that of the noisy rows which were summed: it is as large as they ask."""
+    X, Y = series(), targets_of(series())
+    for seed in (None, 0):
+        network = EchoStateNetwork(**SMALL | {"noise": 0.3, "seed": seed, "ridge": "auto"})
+        assert 1e-2 < network.fit(X, Y).ridge_ < 1e2
+
+
+def test_a_fit_in_blocks_reads_the_same():
+    """Noise, feedback and the states alone."""
+    X, Y = series(), targets_of(series())
+    settings = SMALL | {"noise": 0.1, "feedback_noise": 0.2, "feedback": True,
+                        "input_to_readout": False}
+    whole, parts = EchoStateNetwork(**settings).fit(X, Y), EchoStateNetwork(**settings)
+    for part in (slice(0, 150), slice(150, 170), slice(170, 300)):
+        parts.partial_fit(X[part], Y[part])
+    np.testing.assert_allclose(parts.Wout_, whole.Wout_, atol=1e-7)
 
 
 # ---- leave-one-out ----

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .free_run import moments
-from .reservoir import Reservoir
+from .reservoir import Noise, Reservoir
 from .ridge import Ridge
 
 Array = NDArray[Any]
@@ -16,8 +16,9 @@ class Blocks:
     """A series of which each block goes on where the one before ended: the state of the reservoir,
     the sums of the regression, and what is known of the targets (K of them a step)."""
 
-    def __init__(self, reservoir: Reservoir, sums: Ridge, warmup: int, K: int) -> None:
-        self.reservoir, self.sums, self.warmup = reservoir, sums, warmup
+    def __init__(self, reservoir: Reservoir, sums: Ridge, noise: Noise, warmup: int,
+                 K: int) -> None:
+        self.reservoir, self.sums, self.noise, self.warmup = reservoir, sums, noise, warmup
         self.fitted = np.zeros(K, np.int64)  # steps with a known target behind the warm-up
         self.count, self.mean, self.squares = np.zeros(K), np.zeros(K), np.zeros(K)
         self.apart = 0.0  # squared distance of the targets from the next inputs
@@ -27,15 +28,18 @@ class Blocks:
         """The next block is the first of another series."""
         self.state, self.steps = self.reservoir.start(), 0
         self.before: Array | None = None  # the last target
+        self.last = self.state[1].copy()  # what was fed back, without noise
 
     def add(self, u: Array, y: Array, weights: Array | None) -> None:
         """Read a block of inputs u (T, D) and targets y (T, K), with the weights (T,) of its
         steps."""
         skipped = max(0, self.warmup - self.steps)
-        last = self.state[1]  # what is fed back where the first targets are not known
-        fed = filled(np.concatenate([last[None], y]))[1:] if last.size else None
+        fed = None
+        if self.last.size:  # fed back also where the first targets are not known
+            known = filled(np.concatenate([self.last[None], y]))[1:]
+            fed, self.last = self.noise.of_feedback(known), known[-1]
         for start, features in self.reservoir.features(u, fed, skipped, self.sums.centre,
-                                                       self.state):
+                                                       self.state, self.noise):
             rows = slice(start, start + len(features))
             w = None if weights is None else weights[rows]
             self.sums.add(features, y[rows], w)

@@ -26,7 +26,7 @@ from ..validate import (
 )
 from .blocks import Blocks, filled
 from .free_run import free_run, limits, tell_where_flat
-from .reservoir import Reservoir, State, draw
+from .reservoir import Noise, Reservoir, State, draw
 from .ridge import Block, Ridge
 
 PARAMETERS = declared(EchoSettings)
@@ -112,12 +112,14 @@ class EchoStateNetwork(EchoSettings, Estimator):
         inputs = _series("X", X, params["dtype"])
         targets, flat = _targets(y if Y is None else Y, X, inputs, params["dtype"])
         weights = _weights(sample_weight, X, inputs)
-        reservoir, sums = _reservoir_and_sums(params, inputs, targets[0].shape[1])
+        reservoir, sums, noise_seed = _reservoir_and_sums(params, inputs, targets[0].shape[1])
         left_out = _left_out(params, inputs)
 
         def blocks() -> Iterator[Block]:
+            noise = Noise(params, noise_seed)
             for u, goal, w, skipped in zip(inputs, targets, weights, left_out, strict=True):
-                for start, features in reservoir.features(u, filled(goal), skipped, sums.centre):
+                fed = noise.of_feedback(filled(goal))
+                for start, features in reservoir.features(u, fed, skipped, sums.centre, noise=noise):
                     rows = slice(start, start + len(features))
                     yield features, goal[rows], None if w is None else w[rows]
 
@@ -125,7 +127,7 @@ class EchoStateNetwork(EchoSettings, Estimator):
             for block in blocks():
                 sums.add(*block)
             ridge = sums.choose(blocks()) if params["ridge"] == "auto" else params["ridge"]
-            Wout = sums.solve(ridge)
+            Wout = _readout(sums, ridge, reservoir)
         self._keep_feature_names(X)
         self._fitted_params, self._reservoir, self._flat = params, reservoir, flat
         self._continues, self._about = _are_next_inputs(inputs, targets), limits(targets)
@@ -178,10 +180,11 @@ class EchoStateNetwork(EchoSettings, Estimator):
         (goal,), flat = _targets(y, X, inputs, params["dtype"])
         weights = _weights(sample_weight, X, inputs, zero=True)[0]
         if blocks is None:
-            reservoir, sums = _reservoir_and_sums(params, inputs, goal.shape[1])
+            reservoir, sums, seed = _reservoir_and_sums(params, inputs, goal.shape[1])
             self._keep_feature_names(X)
             self._fitted_params, self._reservoir, self._flat = params, reservoir, flat
-            self._blocks = blocks = Blocks(reservoir, sums, params["warmup"], goal.shape[1])
+            self._blocks = blocks = Blocks(reservoir, sums, Noise(params, seed), params["warmup"],
+                                           goal.shape[1])
             self.__dict__.pop("Wout_", None)  # of another reservoir
         self._check_feature_names(X)
         self._check_feature_count(inputs[0].shape[1])
@@ -193,7 +196,7 @@ class EchoStateNetwork(EchoSettings, Estimator):
         with one_thread():
             blocks.add(inputs[0], goal, weights)
             if blocks.fitted.all():
-                Wout = blocks.sums.solve(params["ridge"])
+                Wout = _readout(blocks.sums, params["ridge"], blocks.reservoir)
                 self.Wout_, self.ridge_ = Wout.astype(params["dtype"]), params["ridge"]
         self._continues, self._about = blocks.continues, blocks.about
         return self
@@ -217,7 +220,7 @@ class EchoStateNetwork(EchoSettings, Estimator):
         else:
             params = self._checked_params()
             inputs = _series("X", X, params["dtype"])
-            reservoir = _draw(params, inputs[0].shape[1], 0)
+            reservoir = _draw(params, _rng(params), inputs[0].shape[1], 0)
         out = []
         with one_thread():
             for u in inputs:
@@ -559,25 +562,41 @@ class EchoStateNetwork(EchoSettings, Estimator):
         return outputs[0] if _is_one_series(X) else outputs
 
 
-def _draw(params: dict[str, Any], inputs: int, fed_back: int) -> Reservoir:
-    seed = params["seed"] if params["random_state"] is None else params["random_state"]
-    return draw(params["units"], inputs, fed_back, generator(seed), params["dtype"], **given_to(
+def _rng(params: dict[str, Any]) -> np.random.Generator:
+    return generator(
+        params["seed"] if params["random_state"] is None else params["random_state"])
+
+
+def _draw(params: dict[str, Any], rng: np.random.Generator, inputs: int,
+          fed_back: int) -> Reservoir:
+    return draw(params["units"], inputs, fed_back, rng, params["dtype"], **given_to(
         ReservoirSettings, params), bias_scale=params["bias_scale"],
         given={name: params[name] for name in GIVEN})
 
 
 def _reservoir_and_sums(params: dict[str, Any], inputs: Arrays,
-                        K: int) -> tuple[Reservoir, Ridge]:
-    """A random reservoir for these inputs and K outputs, and the sums of its regression, 0."""
+                        K: int) -> tuple[Reservoir, Ridge, int]:
+    """A random reservoir for these inputs and K outputs, the sums of its regression, 0, and the
+    seed of the noise."""
     D = inputs[0].shape[1]
     if not D and not params["feedback"]:
         raise ValueError(f"X has no columns, 0 feature(s) (shape={inputs[0].shape}) while a "
                          "minimum of 1 is required. A network without inputs needs feedback=True")
     with np.errstate(over="ignore"):
         centre = np.mean([u.mean(axis=0, dtype=float) for u in inputs], axis=0)
-    reservoir = _draw(params, D, K if params["feedback"] else 0)
+    rng = _rng(params)
+    reservoir = _draw(params, rng, D, K if params["feedback"] else 0)
     params["units"] = len(reservoir.b)  # where W is given
-    return reservoir, Ridge(1 + D + params["units"], K, centre)
+    centre = centre if params["input_to_readout"] else centre[:0]
+    seed = int(rng.integers(2**63)) if params["noise"] or params["feedback_noise"] else 0
+    return reservoir, Ridge(1 + len(centre) + params["units"], K, centre), seed
+
+
+def _readout(sums: Ridge, ridge: float, reservoir: Reservoir) -> NDArray[np.float64]:
+    """Wout (K, 1 + D + units), 0 for inputs that are not read."""
+    H, D = reservoir.Win.shape
+    Wout = sums.solve(ridge)
+    return np.insert(Wout, [1] * (1 + D + H - Wout.shape[1]), 0.0, axis=1)
 
 
 def _is_one_series(X: Any) -> bool:

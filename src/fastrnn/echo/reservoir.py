@@ -95,14 +95,14 @@ class Reservoir:
 
     def features(self, u: NDArray[Any], y: NDArray[Any] | None = None, warmup: int = 0,
                  centre: NDArray[Any] | float = 0.0, begin: State | None = None,
-                 ) -> Iterator[tuple[int, NDArray[Any]]]:
+                 noise: "Noise | None" = None) -> Iterator[tuple[int, NDArray[Any]]]:
         """The features of a readout after the warm-up, in blocks: the number of a block's first
         step, and [1; u - centre; x] (steps, 1 + D + H) for numbers u (T, D), or [1; x] (steps,
         1 + H) for symbols u (T,). y (T, K) are the outputs that are fed back. Each block overwrites
         the last. `begin` is where the series begins, by default `start()`, and in the end where it
-        stands."""
+        stands. With a centre of no numbers the features are [1; x]."""
         T, H = len(u), len(self.b)
-        D = 0 if u.ndim == 1 else u.shape[1]
+        D = u.shape[1] if u.ndim > 1 and np.size(centre) else 0
         state, last = self.start() if begin is None else begin
         steps = min(T, max(64, BLOCK // H))
         block = np.ones((steps, 1 + D + H), self.b.dtype)
@@ -114,6 +114,7 @@ class Reservoir:
             if D:
                 np.subtract(inputs, centre, out=features[:, 1 : 1 + D])
             self.compiled.run(len(features), state, last, u=inputs,
+                             noise=noise and noise.of_states(features[:, 1 + D :]),
                              y=y[part] if y is not None and last.size else None,
                              states=features[:, 1 + D :], threads=self.threads())
             skip = max(0, warmup - start)
@@ -145,6 +146,25 @@ class Reservoir:
         if not all(np.isfinite(array).all() for array in out.tensors.values()):
             raise ValueError("a reservoir's numbers must be finite")
         return out
+
+
+class Noise:
+    """Normal noise that a fit adds to states and to what is fed back; the same for the same seed,
+    in however many blocks a series is read."""
+
+    def __init__(self, params: dict[str, Any], seed: int) -> None:
+        self._sizes = params["noise"], params["feedback_noise"]
+        self._rngs = [np.random.default_rng([seed, i]) for i in range(2)]
+
+    def of_states(self, like: NDArray[Any]) -> NDArray[Any] | None:
+        """What is added inside the tanh, with the shape and dtype of the states (T, H)."""
+        size, rng = self._sizes[0], self._rngs[0]
+        return (size * rng.standard_normal(like.shape)).astype(like.dtype) if size else None
+
+    def of_feedback(self, y: NDArray[Any]) -> NDArray[Any]:
+        """The outputs (T, K) that are fed back, with noise."""
+        size, rng = self._sizes[1], self._rngs[1]
+        return (y + size * rng.standard_normal(y.shape)).astype(y.dtype) if size else y
 
 
 def check_csr(data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any],
