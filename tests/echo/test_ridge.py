@@ -129,15 +129,15 @@ def test_sums_go_on():
 @pytest.mark.parametrize("feedback", [False, True])
 @pytest.mark.parametrize("ridge", [1e-3, "auto"])
 def test_a_readout_of_states_alone(feedback, ridge):
-    X, Y = series() + 5, targets_of(series())
+    X, Y = series() + 0.5, targets_of(series())
     network = EchoStateNetwork(**(SMALL | {"ridge": ridge}), feedback=feedback,
                                input_to_readout=False).fit(X, Y)
     back = np.concatenate([np.zeros((1, 3)), Y[:-1]]) if feedback else None
     F = np.delete(features_of(network, X, back), [1, 2], axis=1)
     W = peer(F[100:], Y[100:], network.ridge_)
     assert not network.Wout_[:, 1:3].any()
-    np.testing.assert_allclose(
-        network.predict(X, **({"teacher": Y} if feedback else {})), F @ W.T, atol=1e-6)
+    found = network.predict(X, **({"teacher": Y} if feedback else {}))
+    np.testing.assert_allclose(found[100:], F[100:] @ W.T, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
