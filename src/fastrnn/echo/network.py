@@ -119,7 +119,8 @@ class EchoStateNetwork(EchoSettings, Estimator):
             noise = Noise(params, noise_seed)
             for u, goal, w, skipped in zip(inputs, targets, weights, left_out, strict=True):
                 fed = noise.of_feedback(filled(goal))
-                for start, features in reservoir.features(u, fed, skipped, sums.centre, noise=noise):
+                for start, features in reservoir.features(u, fed, skipped, sums.centre,
+                                                          noise=noise):
                     rows = slice(start, start + len(features))
                     yield features, goal[rows], None if w is None else w[rows]
 

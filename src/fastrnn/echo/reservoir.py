@@ -114,7 +114,7 @@ class Reservoir:
             if D:
                 np.subtract(inputs, centre, out=features[:, 1 : 1 + D])
             self.compiled.run(len(features), state, last, u=inputs,
-                             noise=noise and noise.of_states(features[:, 1 + D :]),
+                             noise=noise.of_states(features[:, 1 + D :]) if noise else None,
                              y=y[part] if y is not None and last.size else None,
                              states=features[:, 1 + D :], threads=self.threads())
             skip = max(0, warmup - start)
