@@ -277,8 +277,9 @@ def step_race(work: SeriesWork) -> Race:
     """Samples that come one by one, each followed by a prediction."""
     def make() -> Units:
         model = wave_model(work)
-        fastrnn.Trainer(model, wave_of(work), **work.training, clip_value=None, progress=False,
-                        updates=1).run()  # gives it the scaling that a trained model has
+        # gives it the scaling that a trained model has
+        fastrnn.Trainer(model, wave_of(work), **work.training, clip_value=None, progress=False
+                        ).run(updates=1)
         return each_sample(model.step, wave_of(work).inputs[0])
 
     return Race("step", "float32", {"fastrnn": Contestant(make)})
