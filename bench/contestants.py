@@ -81,8 +81,7 @@ def races() -> Iterator[tuple[str, Callable[..., Race], tuple]]:
     yield "reservoir-500 search, float64", search_race, (RESERVOIRS["reservoir-500"], "float64")
     yield "grid search of 16, float64", grid_race, ()
     yield SERIES.name, series_race, (SERIES,)
-    if hasattr(fastrnn.Model, "step"):
-        yield "step lstm-64", step_race, (SERIES,)
+    yield "step lstm-64", step_race, (SERIES,)
     if hasattr(fastrnn.EchoStateNetwork, "step"):
         yield "step reservoir-500, float64", reservoir_step_race, (
             RESERVOIRS["reservoir-500"], "float64")
