@@ -111,7 +111,9 @@ class Estimator:
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
         regressor = self._estimator_type == "regressor"
+        params = self.get_params()
         return Tags(estimator_type=self._estimator_type, input_tags=InputTags(),
+                    non_deterministic=params.get("seed") is params.get("random_state") is None,
                     target_tags=TargetTags(required=True, multi_output=regressor),
                     regressor_tags=RegressorTags() if regressor else None,
                     classifier_tags=None if regressor else ClassifierTags())

@@ -225,6 +225,15 @@ def test_arguments_that_are_passed_on():
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+def test_tags():
+    from sklearn.utils import get_tags
+    for params, any_weights in (({}, False), ({"seed": None}, True),
+                                ({"seed": None, "random_state": 1}, False)):
+        tags = get_tags(EchoStateNetwork(**params))
+        assert tags.non_deterministic is any_weights and tags.estimator_type == "regressor"
+        assert tags.target_tags.multi_output and tags.target_tags.required
+
+
 def test_how_it_is_shown_and_copied():
     X, Y = series(), targets_of(series())
     network = EchoStateNetwork(**SMALL, random_state=np.random.RandomState(3))

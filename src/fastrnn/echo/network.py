@@ -60,6 +60,9 @@ class EchoStateNetwork(EchoSettings, Estimator):
     Wout_ : ndarray, shape (K, 1 + D + units)
     n_features_in_ : int
         D.
+    feature_names_in_ : ndarray of str, shape (D,)
+        The names of the columns, where the X of `fit` had them: then `predict` and `score` refuse
+        other columns, and the same in another order.
     ridge_ : float
         The ridge of the fit, which ``ridge="auto"`` chose.
 
