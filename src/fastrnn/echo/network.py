@@ -28,6 +28,7 @@ from .blocks import Blocks, filled
 from .free_run import free_run, limits, tell_where_flat
 from .reservoir import Noise, Reservoir, State, draw
 from .ridge import Block, Ridge
+from .stepping import Stepwise
 
 PARAMETERS = declared(EchoSettings)
 GIVEN = ("W", "Win", "bias", "Wfb")  # weights that need not be drawn
@@ -36,7 +37,7 @@ Arrays = list[NDArray[Any]]
 
 
 @documented(EchoSettings)
-class EchoStateNetwork(EchoSettings, Estimator):
+class EchoStateNetwork(EchoSettings, Stepwise, Estimator):
     """Echo state network (Jaeger 2001) for time series, with the methods of scikit-learn's
     estimators.
 
@@ -137,6 +138,7 @@ class EchoStateNetwork(EchoSettings, Estimator):
         self._continues, self._about = _are_next_inputs(inputs, targets), limits(targets)
         self.Wout_, self.ridge_ = Wout.astype(params["dtype"]), ridge
         self._blocks = None
+        self.reset()
         return self
 
     def partial_fit(self, X: Any, y: Any = None, *, sample_weight: Any = None,
@@ -190,6 +192,7 @@ class EchoStateNetwork(EchoSettings, Estimator):
             self._blocks = blocks = Blocks(reservoir, sums, Noise(params, seed), params["warmup"],
                                            goal.shape[1])
             self.__dict__.pop("Wout_", None)  # of another reservoir
+            self.reset()
         self._check_feature_names(X)
         self._check_feature_count(inputs[0].shape[1])
         if goal.shape[1] != len(blocks.mean):
@@ -202,6 +205,7 @@ class EchoStateNetwork(EchoSettings, Estimator):
             if blocks.fitted.all():
                 Wout = _readout(blocks.sums, params["ridge"], blocks.reservoir)
                 self.Wout_, self.ridge_ = Wout.astype(params["dtype"]), params["ridge"]
+                self.step_state = self.step_state  # goes on with this readout
         self._continues, self._about = blocks.continues, blocks.about
         return self
 
@@ -399,7 +403,8 @@ class EchoStateNetwork(EchoSettings, Estimator):
         ratio = np.divide(left, spread, out=(left > 0).astype(float), where=spread > 0)
         return float(1 - ratio.mean())
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False,
+             step_state: bool = False) -> None:
         """Write the fitted network, with the parameters of the fit, to a ``.safetensors`` file;
         `load` reads it.
 
@@ -408,6 +413,8 @@ class EchoStateNetwork(EchoSettings, Estimator):
         path : str or path-like
         overwrite : bool
             Whether a file that fastrnn did not write may be replaced.
+        step_state : bool
+            Whether to save `step_state` too, so that the loaded network goes on with `step`.
 
         Raises
         ------
@@ -422,6 +429,8 @@ class EchoStateNetwork(EchoSettings, Estimator):
         each = {name: params[name] for name in EACH if np.ndim(params[name])}
         params |= dict.fromkeys([*given, *each])  # they are tensors
         tensors = {"Wout": self.Wout_, "targets": self._about} | each | reservoir.tensors
+        if step_state and self._steps is not None:
+            tensors["step_state"] = self._steps.state
         write(path, tensors, {"echo_state_network": {
             "parameters": params, "given": given, "inputs": self.n_features_in_,
             "fed_back": reservoir.Wfb.shape[1], "flat": self._flat,
@@ -476,6 +485,7 @@ class EchoStateNetwork(EchoSettings, Estimator):
             network.ridge_ = positive_float("ridge", about.get("ridge", params["ridge"]), zero=True)
             if network._flat and K > 1:
                 raise ValueError(f"flat is for one output, and there are {K}")
+            network.step_state = tensors.get("step_state")
         except DAMAGE as error:
             raise damaged(path, error) from None
         return network

@@ -10,13 +10,13 @@ from .network import Network
 from .optimizer import Optimizer
 from .precision import MIXED, array_dtype, round_to_bfloat16
 from .reservoir import Reservoir
-from .stepping import Steps
+from .stepping import ReservoirSteps, Steps
 from .team import Team
 from .training import Training
 
 __all__ = [
     "CELL_TABLE", "CELLS", "FUNCTIONS", "ISAS", "LOSSES", "MIXED", "MOST_LAYERS", "OPTIMIZERS",
-    "PRECISIONS", "RUN", "STRIP", "CellInfo", "Network", "Optimizer", "Reservoir", "Steps",
-    "Team", "Training", "aligned_zeros", "array_dtype", "available_isas", "compiler", "lanes",
-    "map", "peak", "round_to_bfloat16", "running_isa",
+    "PRECISIONS", "RUN", "STRIP", "CellInfo", "Network", "Optimizer", "Reservoir",
+    "ReservoirSteps", "Steps", "Team", "Training", "aligned_zeros", "array_dtype",
+    "available_isas", "compiler", "lanes", "map", "peak", "round_to_bfloat16", "running_isa",
 ]

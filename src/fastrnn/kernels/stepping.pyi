@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .network import Network
+from .reservoir import Reservoir
 
 class Steps:
     N: Final[int]
@@ -13,3 +14,7 @@ class Steps:
                  outputs: NDArray[np.float64] | None = None,
                  probabilities: bool = False) -> None: ...
     def step(self, given: Any) -> NDArray[Any] | None: ...
+
+class ReservoirSteps(Steps):
+    def __init__(self, reservoir: Reservoir, Wout: NDArray[Any],
+                 state: NDArray[Any]) -> None: ...

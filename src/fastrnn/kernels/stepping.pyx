@@ -10,11 +10,15 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
 from fastrnn.kernels.border cimport data
-from fastrnn.kernels.c cimport address, fastrnn_batch
+from fastrnn.kernels.c cimport address, fastrnn_batch, fastrnn_series
 from fastrnn.kernels.network cimport Network
+from fastrnn.kernels.reservoir cimport Reservoir
+
+import threading
 
 import numpy as np
 
+from .border import aligned_zeros
 from .team import no_fork
 
 ctypedef fused real:
@@ -47,7 +51,7 @@ cdef class Steps:
     cdef readonly object state
     cdef readonly int N
     cdef int D, V, K
-    cdef bint narrow, probabilities     # narrow: numbers are float32
+    cdef bint symbols, narrow, probabilities    # narrow: numbers are float32
     cdef object lock, one, many         # arrays like the result for one series without N, and for N
     cdef list arrays                    # that the addresses point to
     cdef address params, h, x, y
@@ -60,6 +64,7 @@ cdef class Steps:
         self.network, self.lock, self.state, self.N = network, lock, state, N
         self.D, self.V, self.K = network.net.D, network.net.V, network.net.K
         self.narrow, self.probabilities = dtype.itemsize == 4, probabilities
+        self.symbols = self.V > 0
         x = np.zeros(N * self.D, dtype) if self.D else np.zeros(N, np.int32)
         y = np.zeros(N * self.K, dtype)
         self.many = np.zeros((N, self.K), dtype if outputs is None else np.float64)
@@ -88,7 +93,7 @@ cdef class Steps:
         for what is no list or C-contiguous array of float32, float64 or int64 of that shape, or
         holds NaN, infinity or a symbol that does not exist: it needs another look."""
         cdef Py_buffer view
-        cdef int fewest = self.D > 0
+        cdef int fewest = not self.symbols
         cdef bint fits, alone
         with no_fork, self.lock:
             try:
@@ -99,7 +104,7 @@ cdef class Steps:
                 return None
             alone = view.ndim == fewest
             fits = (alone and self.N == 1) or (view.ndim == fewest + 1 and view.shape[0] == self.N)
-            if fits and self.D:
+            if fits and not self.symbols:
                 fits = view.shape[view.ndim - 1] == self.D
             if fits and self.narrow:
                 fits = self.read[float](&view, <float *> self.x)
@@ -109,11 +114,15 @@ cdef class Steps:
             if not fits:
                 return None
             with nogil:
-                self.network.kernels.unroll(
-                    &self.network.net, NULL, self.params, NULL, self.network.workspace, &self.batch,
-                    self.h, NULL, NULL, self.y, NULL)
-            self.batch.same_weights = 1
+                self.advance()
             return self.result(self.one if alone else self.many)
+
+    cdef void advance(self) noexcept nogil:
+        """From x and the state to y and the next state."""
+        self.network.kernels.unroll(
+            &self.network.net, NULL, self.params, NULL, self.network.workspace, &self.batch, self.h,
+            NULL, NULL, self.y, NULL)
+        self.batch.same_weights = 1
 
     cdef bint read(self, Py_buffer *view, real *x) noexcept:
         """Copy the inputs into the array that the kernels read; whether they are what they must be.
@@ -122,7 +131,7 @@ cdef class Steps:
         cdef int i, k
         cdef int64_t id
         cdef double value
-        if not self.D:
+        if self.symbols:
             if view.itemsize != 8 or (kind != b"l" and kind != b"q"):
                 return False
             for i in range(self.N):
@@ -181,3 +190,40 @@ cdef class Steps:
                     out[k] = <wide> y[k]
             y += K
             out += K
+
+
+cdef class ReservoirSteps(Steps):
+    """Steps of a reservoir with the readout Wout (K, 1 + D + H), from a state [N][H + K], the states
+    and the outputs before."""
+    cdef Reservoir reservoir
+    cdef fastrnn_series series
+
+    def __init__(self, Reservoir reservoir, Wout, state):
+        cdef int H = reservoir.w.H
+        dtype = reservoir.dtype
+        self.reservoir, self.lock, self.state = reservoir, threading.RLock(), state
+        self.N, self.D, self.V, self.K = len(state), reservoir.w.D, 0, len(Wout)
+        self.symbols, self.narrow, self.probabilities = False, dtype.itemsize == 4, False
+        if reservoir.w.K not in (0, self.K):
+            raise ValueError("what is fed back are the outputs")
+        x, y = np.zeros(self.N * self.D + 1, dtype), np.zeros(self.N * self.K, dtype)
+        work = aligned_zeros(reservoir.kernels.series_work(&reservoir.w), dtype)
+        self.one, self.many = np.zeros(self.K, dtype), np.zeros((self.N, self.K), dtype)
+        self.arrays = [Wout, state, x, y, work]
+        self.x, self.y = data(x, dtype, x.size, "x"), data(y, dtype, y.size, "y")
+        self.h = data(state, dtype, <int64_t> self.N * (H + self.K), "state")
+        self.inputs = self.outputs = NULL
+        memset(&self.series, 0, sizeof(self.series))
+        self.series.T, self.series.outputs = 1, self.K
+        self.series.Wout = data(Wout, dtype, self.K * (1 + self.D + H), "Wout", written=False)
+        self.series.work = data(work, dtype, work.size, "work")
+
+    cdef void advance(self) noexcept nogil:
+        cdef int n, H = self.reservoir.w.H, item = 4 if self.narrow else 8
+        cdef fastrnn_series *s = &self.series
+        for n in range(self.N):
+            s.u = <char *> self.x + <int64_t> n * self.D * item
+            s.state = <char *> self.h + <int64_t> n * (H + self.K) * item
+            s.last = <char *> s.state + <int64_t> H * item
+            s.out = <char *> self.y + <int64_t> n * self.K * item
+            self.reservoir.kernels.run_series(&self.reservoir.w, NULL, s)
