@@ -10,6 +10,7 @@
 
 #define PAIRS (DEEP / 2)
 #define pieces_of(K) (round_up(K, DEEP) / DEEP)
+#define TILE_STEP (MOST_ROWS * PAIRS)  /* numbers of a tile of a piece; of an AMX panel too */
 
 typedef uint32_t word;
 
@@ -125,7 +126,7 @@ static void turn(int rows, const real *x, int row, const tiles *of, real *A) {
     for (int i = 0; i < of->tiles; i++) {
         const int start = tile_row(of, i), R = tile_row(of, i + 1) - start;
         for (int j = 0; j < pieces * PAIRS; j += LANES) {
-            real *to = A + ((ptrdiff_t)i * pieces + j / PAIRS) * MOST_ROWS * PAIRS + j % PAIRS;
+            real *to = A + ((ptrdiff_t)i * pieces + j / PAIRS) * TILE_STEP + j % PAIRS;
             for (int r = 0; r < R; r += LANES) {
                 const real *from = x + start + r;
                 vec square[LANES];
@@ -148,7 +149,6 @@ static void turn(int rows, const real *x, int row, const tiles *of, real *A) {
 /* Tile registers: 0 to 3 sums, 4 and 5 rows, 6 and 7 columns; all of 16 rows of 64 bytes, as walk()
  * has configured them. Of tiles of fewer rows the rest is multiplied too, whatever it holds, and not
  * used. */
-#define TILE_STEP (MOST_ROWS * PAIRS)        /* of A, a tile of a piece; of a panel too */
 /* What was written lies in memory: some compilers do not know that loads of tiles read it. */
 #define IN_MEMORY __asm__ volatile("" : : : "memory")
 #define SUMS_STEP (MOST_VECTORS * LANES * (int)sizeof(real))
@@ -241,7 +241,7 @@ INLINE void tile(const int R, const int V, int more, int pieces, const real *A, 
                  sums sum) {
     sums s;
     EACH(r, R) EACH(v, V) s[r][v] = more ? sum[r][v] : all(0);
-    for (int piece = 0; piece < pieces; piece++, A += MOST_ROWS * PAIRS) {
+    for (int piece = 0; piece < pieces; piece++, A += TILE_STEP) {
         for (int p = 0; p < PAIRS; p++, panel += LANES) {
             words b[MOST_VECTORS];
             EACH(v, V) b[v] = (words)bits(load(panel + v * PAIRS * LANES));
@@ -295,14 +295,14 @@ static void add_product(const tiles *w, int first, int count, int K, const real 
     if (w->place) return;
     const int V = w->G * w->U, start = w->next - 1, end = least(start + GROUP, w->tiles);
     const int pieces = pieces_of(K);
-    const ptrdiff_t apart = (ptrdiff_t)w->count * pieces * MOST_ROWS * PAIRS;
-    real *rows = w->rounded + start * apart + (ptrdiff_t)first * pieces * MOST_ROWS * PAIRS;
+    const ptrdiff_t apart = (ptrdiff_t)w->count * pieces * TILE_STEP;
+    real *rows = w->rounded + start * apart + (ptrdiff_t)first * pieces * TILE_STEP;
     for (int i = start; i < end && w->begun == 1; i++) {
         for (int row = tile_row(w, i), r = 0; row + r < tile_row(w, i + 1); r++) {
             for (int s = 0; s < count; s++) {
                 round_row(A + (row + r) * stride + s * step, K,
                           rows + (i - start) * apart + (s * pieces * MOST_ROWS + r) * PAIRS,
-                          MOST_ROWS * PAIRS);
+                          TILE_STEP);
             }
         }
     }
@@ -366,7 +366,7 @@ static void lay_panel(int first, int end, int width, const real *d, int d_row, i
 /* C, from `column` on, = or, where `more`, += the transpose A, as `of` divides it, times a panel. */
 static void multiply_panel(const tiles *of, int more, int pieces, const real *A, const real *panel,
                            int width, int column, real *C, int ldc) {
-    const ptrdiff_t apart = (ptrdiff_t)pieces * MOST_ROWS * PAIRS;
+    const ptrdiff_t apart = (ptrdiff_t)pieces * TILE_STEP;
     for (int first = 0; first < of->tiles; first += GROUP) {
         const int end = least(first + GROUP, of->tiles);
         group sum;
@@ -397,7 +397,7 @@ static void gradient(int rows, int K, int count, const real *d, int d_row, int d
         for (int f = 0; f < n; f++) {
             turn(end - k, factors[f].x + (ptrdiff_t)k * factors[f].row, factors[f].row, of + f,
                  A[f]);
-            A[f + 1] = A[f] + (ptrdiff_t)of[f].tiles * pieces * MOST_ROWS * PAIRS;
+            A[f + 1] = A[f] + (ptrdiff_t)of[f].tiles * pieces * TILE_STEP;
         }
         for (int p = start_of(some, count * panels); p < end_of(some, count * panels); p++) {
             const int unit = p % panels * step, width = least(step, K - unit);
