@@ -101,7 +101,9 @@ def test_predictions():
     both = network.predict([fresh, X])
     np.testing.assert_array_equal(both[0], network.predict(fresh))
     np.testing.assert_array_equal(both[1], network.predict(X))
-    np.testing.assert_array_equal(network.predict(np.stack([fresh, fresh]))[1], both[0])
+    stacked = network.predict(np.stack([fresh, fresh]))
+    assert isinstance(both, list) and stacked.shape == (2, 120, 3)
+    np.testing.assert_array_equal(stacked[1], both[0])
 
 
 def test_predictions_with_feedback_read_their_own_outputs():

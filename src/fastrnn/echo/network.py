@@ -2,8 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,6 +213,15 @@ class EchoStateNetwork(EchoSettings, Stepwise, Estimator):
         """As `set_fit_request`, for `partial_fit`."""
         return self._set_request("partial_fit", requests)
 
+    @overload
+    def states(self, X: NDArray[Any]) -> NDArray[Any]: ...
+
+    @overload
+    def states(self, X: Sequence[NDArray[Any]]) -> Arrays: ...
+
+    @overload
+    def states(self, X: Any) -> Any: ...
+
     def states(self, X: Any) -> Any:
         """The states (T, units) of the reservoir at the steps of a series X (T, D), or a list of
         them for a list of series. Before `fit` the reservoir is the one that `fit` would draw (with
@@ -236,11 +245,20 @@ class EchoStateNetwork(EchoSettings, Stepwise, Estimator):
                 reservoir.run(len(u), *reservoir.start(), u=u, states=states,
                               Wout=self.Wout_ if reservoir.Wfb.size else None)
                 out.append(states)
-        return out[0] if _is_one_series(X) else out
+        return _as_given(out, X)
+
+    @overload
+    def predict(self, X: NDArray[Any], teacher: Any = None) -> NDArray[Any]: ...
+
+    @overload
+    def predict(self, X: Sequence[NDArray[Any]], teacher: Any = None) -> Arrays: ...
+
+    @overload
+    def predict(self, X: Any, teacher: Any = None) -> Any: ...
 
     def predict(self, X: Any, teacher: Any = None) -> Any:
         """The outputs at the steps of a series X (T, D): (T, K), or (T,) where the targets of `fit`
-        were (T,); a list of them for a list of series.
+        were (T,); a list of them for a list of series, and an array (N, T, K) for (N, T, D).
 
         Parameters
         ----------
@@ -273,6 +291,18 @@ class EchoStateNetwork(EchoSettings, Stepwise, Estimator):
                                         for _, features in reservoir.features(u, begin=begin)])
                 outputs.append(y)
         return outputs
+
+    @overload
+    def generate(self, steps: int, warmup_input: NDArray[Any], teacher: Any = None,
+                 future: Any = None) -> NDArray[Any]: ...
+
+    @overload
+    def generate(self, steps: int, warmup_input: Sequence[NDArray[Any]], teacher: Any = None,
+                 future: Any = None) -> Arrays: ...
+
+    @overload
+    def generate(self, steps: int, warmup_input: Any, teacher: Any = None,
+                 future: Any = None) -> Any: ...
 
     def generate(self, steps: int, warmup_input: Any, teacher: Any = None,
                  future: Any = None) -> Any:
@@ -320,7 +350,7 @@ class EchoStateNetwork(EchoSettings, Stepwise, Estimator):
         """
         steps = positive_int("steps", steps)
         inputs = self._fitted_inputs("warmup_input", warmup_input)
-        fed = self._inputs_that_are_outputs(teacher is not None)
+        fed = _inputs_that_are_outputs(len(self.Wout_), self._reservoir, self._continues, teacher)
         teachers = self._teachers(teacher, warmup_input, inputs)
         given = _future(future, warmup_input, inputs, steps, fed)
         outputs, K = [], len(self.Wout_)
@@ -335,26 +365,6 @@ class EchoStateNetwork(EchoSettings, Stepwise, Estimator):
                 outputs.append(np.concatenate([first, y]))
                 tell_where_flat(read, outputs[-1])
         return self._shaped(outputs, warmup_input)
-
-    def _inputs_that_are_outputs(self, taught: bool) -> int:
-        """How many inputs of a free run are the outputs of the step before: K, or 0 where the
-        outputs only go back into the reservoir, which takes a teacher."""
-        K, D = len(self.Wout_), self.n_features_in_
-        if self._continues and K <= D:
-            return K
-        if self._reservoir.Wfb.size:
-            if taught:
-                return 0
-            raise ValueError("the targets of fit were no next inputs, so that the series is "
-                             "continued by what is fed back alone: give the known outputs of the "
-                             "warm-up as teacher" + (", and as future the inputs of the steps "
-                                                     "behind it" if D else ""))
-        if K > D:
-            raise ValueError(f"a free run feeds {K} outputs to {D} inputs: fit with targets that "
-                             "are the next inputs, Y = X[1:] for X[:-1]")
-        raise ValueError("a free run feeds the outputs back as the next "
-                         + ("inputs" if K == D else f"{K} of {D} inputs") + ", and the targets of "
-                         "fit were no next inputs: give the inputs of all steps to predict")
 
     def score(self, X: Any, y: Any = None, warmup: int | None = None, *, sample_weight: Any = None,
               Y: Any = None) -> float:
@@ -573,7 +583,28 @@ class EchoStateNetwork(EchoSettings, Stepwise, Estimator):
     def _shaped(self, outputs: Arrays, X: Any) -> Any:
         if self._flat:
             outputs = [y[:, 0] for y in outputs]
-        return outputs[0] if _is_one_series(X) else outputs
+        return _as_given(outputs, X)
+
+
+def _inputs_that_are_outputs(K: int, reservoir: Reservoir, continues: bool, teacher: Any) -> int:
+    """How many inputs of a free run are the outputs of the step before: K, or 0 where the
+    outputs only go back into the reservoir, which takes a teacher."""
+    D = reservoir.Win.shape[1]
+    if continues and K <= D:
+        return K
+    if reservoir.Wfb.size:
+        if teacher is not None:
+            return 0
+        raise ValueError("the targets of fit were no next inputs, so that the series is continued "
+                         "by what is fed back alone: give the known outputs of the warm-up as "
+                         "teacher" + (", and as future the inputs of the steps behind it" if D
+                                      else ""))
+    if K > D:
+        raise ValueError(f"a free run feeds {K} outputs to {D} inputs: fit with targets that are "
+                         "the next inputs, Y = X[1:] for X[:-1]")
+    raise ValueError("a free run feeds the outputs back as the next "
+                     + ("inputs" if K == D else f"{K} of {D} inputs") + ", and the targets of fit "
+                     "were no next inputs: give the inputs of all steps to predict")
 
 
 def _rng(params: dict[str, Any]) -> np.random.Generator:
@@ -611,6 +642,14 @@ def _readout(sums: Ridge, ridge: float, reservoir: Reservoir) -> NDArray[np.floa
     H, D = reservoir.Win.shape
     Wout = sums.solve(ridge)
     return np.insert(Wout, [1] * (1 + D + H - Wout.shape[1]), 0.0, axis=1)
+
+
+def _as_given(found: Arrays, X: Any) -> Any:
+    """What was found for each series: of one, an array; of a list, a list; of an array (N, T, D),
+    an array of N."""
+    if _is_one_series(X):
+        return found[0]
+    return found if isinstance(X, list | tuple) else np.stack(found)
 
 
 def _is_one_series(X: Any) -> bool:
