@@ -82,9 +82,8 @@ def races() -> Iterator[tuple[str, Callable[..., Race], tuple]]:
     yield "grid search of 16, float64", grid_race, ()
     yield SERIES.name, series_race, (SERIES,)
     yield "step lstm-64", step_race, (SERIES,)
-    if hasattr(fastrnn.EchoStateNetwork, "step"):
-        yield "step reservoir-500, float64", reservoir_step_race, (
-            RESERVOIRS["reservoir-500"], "float64")
+    yield "step reservoir-500, float64", reservoir_step_race, (
+        RESERVOIRS["reservoir-500"], "float64")
     for cell in ("rnn", "lstm", "gru"):
         for dtype in DTYPES:
             yield title(f"nn layer {cell}", dtype), layer_race, (cell, dtype)
