@@ -45,10 +45,13 @@ class Ridge:
         """Add rows F (n, M) and Y (n, K), in which NaN stands for unknown, with their weights (n,)
         to the sums."""
         known = _known(Y, weights)
-        complete = np.logical_and.reduce(known, axis=1)
-        for k in range(Y.shape[1]):
-            if np.isnan(self._shift[k]) and known[:, k].any():
+        for k in np.flatnonzero(np.isnan(self._shift)).tolist():
+            if known[:, k].any():
                 self._shift[k] = Y[known[:, k], k].mean(dtype=np.float64)
+        if known.all():  # most often
+            self._whole.add(F, Y - self._shift, weights)
+            return
+        complete = np.logical_and.reduce(known, axis=1)
         self._whole.add(*_rows(complete, F, Y - self._shift, weights))
         for k in range(Y.shape[1]):
             rows = known[:, k] & ~complete
@@ -149,7 +152,7 @@ class Sums:
     def solve(self, ridge: float) -> NDArray[np.float64]:
         """The weights (K, M) of the regression."""
         squares = self.squares.copy(order="F")
-        squares[np.diag_indices(len(squares))] += np.append(0.0, np.full(len(squares) - 1, ridge))
+        np.einsum("ii->i", squares)[1:] += ridge  # a view of the diagonal
         diagonal = squares.diagonal().copy()  # cho_factor overwrites it
         if not np.isfinite(diagonal).all():
             raise ValueError("the squares of inputs or targets are beyond all numbers: scale them "
