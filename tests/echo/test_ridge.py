@@ -302,6 +302,22 @@ def test_a_ridge_of_zero_where_it_is_enough():
     np.testing.assert_allclose(sums.solve(0), np.linalg.lstsq(F, Y, rcond=None)[0].T, rtol=1e-9)
 
 
+@pytest.mark.parametrize("ridge", [1e-6, "auto"])
+def test_squares_beyond_all_numbers(ridge):
+    X, Y = series(), targets_of(series())
+    for x, y in ((X * 1e200, Y), (X, Y * 1e200)):
+        with pytest.raises(ValueError, match="beyond all numbers: scale them"):
+            EchoStateNetwork(20, density=0.5, ridge=ridge).fit(x, y)
+
+
+@pytest.mark.parametrize("ridge", [1e-6, "auto"])
+def test_no_target_behind_the_warm_up(ridge):
+    X, Y = series(), targets_of(series())
+    Y[100:, 1] = np.nan
+    with pytest.raises(ValueError, match="output 1 has no known target behind the warm-up"):
+        EchoStateNetwork(20, density=0.5, ridge=ridge).fit(X, Y)
+
+
 @pytest.mark.parametrize(("ridge", "error", "message"), [
     ("atuo", TypeError, 'ridge must be a number or "auto", not \'atuo\''),
     (None, TypeError, "ridge must be a number"), (-1, ValueError, "ridge")])

@@ -70,9 +70,6 @@ class Ridge:
         """
         W = np.empty((len(self._shift), len(self._whole.squares)))
         for outputs, sums in self._by_outputs():
-            if not sums.squares[0, 0]:
-                raise ValueError(f"output {outputs[0]} has no known target behind the warm-up: "
-                                 "give those of at least one step, or leave this output out")
             W[outputs] = sums.solve(ridge)
         W[:, 0] += self._shift - W[:, 1 : 1 + len(self.centre)] @ self.centre
         return W
@@ -108,7 +105,12 @@ class Ridge:
         return float(ridges[total <= (1 + 1e-6) * total.min()][-1])
 
     def _by_outputs(self) -> Iterator[tuple[list[int], "Sums"]]:
-        """The outputs that are known in the same rows, with the sums over these rows."""
+        """The outputs that are known in the same rows, with the sums over these rows. ValueError
+        where one is never known."""
+        if np.isnan(self._shift).any():
+            raise ValueError(f"output {int(np.isnan(self._shift).argmax())} has no known target "
+                             "behind the warm-up: give those of at least one step, or leave this "
+                             "output out")
         common = [k for k in range(len(self._shift)) if k not in self._parts]
         if common:
             yield common, self._whole.of(common)
@@ -134,7 +136,8 @@ class Sums:
             F, Y = F * root, Y * root
         blas.dsyrk(1.0, F.T, beta=1.0, c=self.squares, lower=1, overwrite_c=1)
         self.products += F.T @ Y
-        self.targets += (Y * Y).sum(axis=0)
+        with np.errstate(over="ignore"):  # see check()
+            self.targets += (Y * Y).sum(axis=0)
 
     def of(self, outputs: list[int]) -> "Sums":
         """The sums of these outputs alone; the squares are not copied."""
@@ -149,14 +152,18 @@ class Sums:
         new.products, new.targets = self.products + other.products, self.targets + other.targets
         return new
 
+    def check(self) -> None:
+        """Raise ValueError where the sums overflowed."""
+        if not all(np.isfinite(part).all() for part in (self.squares.diagonal(), self.targets)):
+            raise ValueError("the squares of inputs or targets are beyond all numbers: scale them "
+                             "to about 1")
+
     def solve(self, ridge: float) -> NDArray[np.float64]:
         """The weights (K, M) of the regression."""
         squares = self.squares.copy(order="F")
         np.einsum("ii->i", squares)[1:] += ridge  # a view of the diagonal
         diagonal = squares.diagonal().copy()  # cho_factor overwrites it
-        if not np.isfinite(diagonal).all():
-            raise ValueError("the squares of inputs or targets are beyond all numbers: scale them "
-                             "to about 1")
+        self.check()
         try:
             factor = cho_factor(squares, lower=True, overwrite_a=True)
             W = cho_solve(factor, self.products).T
@@ -176,6 +183,7 @@ class Spectrum:
     """Sums about the means of the rows, in the eigenvectors of those of the features."""
 
     def __init__(self, sums: Sums) -> None:
+        sums.check()
         self.n = sums.squares[0, 0]  # sum of the weights
         self.mean, self.target = sums.squares[1:, 0] / self.n, sums.products[0] / self.n
         about = sums.squares[1:, 1:] - self.n * np.outer(self.mean, self.mean)
