@@ -11,12 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..validate import (
     converted,
+    float_array,
     freeze,
     one_axis_more,
     positive_int,
     read_array,
     read_masked,
     weights_of,
+    whole_numbers,
 )
 from .scaling import Scaling, scaled, statistics
 from .source import (
@@ -150,6 +152,59 @@ class Sequences(Source):
         self.weights = self._weights(weights, class_weights)
         self._units: NDArray[np.float64] | None = None  # of scaled targets
         self._fingerprint: str | None = None
+
+    @classmethod
+    def from_series(cls, series: Any, horizon: int = 1, columns: int | OneOf[int] | None = None, *,
+                    name: str = "series") -> "Sequences":
+        """One series, or several: at each step the targets are the numbers of the next `horizon`
+        steps, all at once.
+
+        Parameters
+        ----------
+        series : array_like, shape (T, D) or (T,), or list of such
+            At least horizon + 1 steps each.
+        horizon : int
+            How many steps ahead; 1: the next step.
+        columns : int or sequence of int, optional
+            Which K of the D numbers are predicted; all by default.
+        name : str
+            The name of the series in messages.
+
+        Returns
+        -------
+        Sequences
+            Inputs (N, T - 1, D) and targets (N, T - 1, horizon K): the K numbers of the next step,
+            then those of the step after it, and so on. What lies behind the end of a series is not
+            known (NaN). So ``model.predict(x[None])[0, -1].reshape(horizon, K)`` is the forecast of
+            the steps behind a series x (T, D).
+
+        Raises
+        ------
+        ValueError, TypeError
+            A horizon longer than a series allows, a column that does not exist, or what `Sequences`
+            refuses.
+        """
+        horizon = positive_int("horizon", horizon)
+        several = isinstance(series, list | tuple) and any(np.ndim(one) for one in series)
+        arrays = [float_array("series", one, np.shape(one)[:1] + np.shape(one)[1:2])
+                  for one in (series if several else [series])]
+        arrays = [one[:, None] if one.ndim == 1 else one for one in arrays]
+        T, D = max(map(len, arrays)), arrays[0].shape[1]
+        chosen = np.arange(D) if columns is None else whole_numbers("columns", columns, D).ravel()
+        inputs = np.zeros((len(arrays), T - 1, D), np.result_type(*arrays))
+        targets = np.full((len(arrays), T - 1, horizon, len(chosen)), np.nan, inputs.dtype)
+        for n, one in enumerate(arrays):
+            if one.shape[1] != D:
+                raise ValueError(f"series {n} has {one.shape[1]} numbers a step, and the first {D}")
+            if horizon >= len(one):
+                raise ValueError(f"a horizon of {horizon} steps needs a series of at least "
+                                 f"{horizon + 1}, and series {n} has {len(one)}: give a smaller "
+                                 "horizon")
+            inputs[n, : len(one) - 1] = one[:-1]
+            for ahead in range(horizon):
+                targets[n, : len(one) - 1 - ahead, ahead] = one[1 + ahead :, chosen]
+        lengths = [len(one) - 1 for one in arrays]
+        return cls(inputs, targets.reshape(*inputs.shape[:2], -1), lengths=lengths, name=name)
 
     def _weights(self, given: ArrayLike | None, classes: Any) -> NDArray[np.float64] | None:
         """The weight of each step (N, T), their mean over those that count being 1."""
@@ -294,6 +349,22 @@ class Sequences(Source):
         errors = np.nanmean((self.targets - prediction) ** 2, axis=2)
         weights = self.mask if self.weights is None else self.weights
         return float(np.average(errors[self.mask], weights=weights[self.mask]))
+
+    def targets_continue(self) -> bool | None:
+        """Whether the K targets can be meant as the next ones of the first K inputs, nearer to them
+        than to their own mean; None for symbols."""
+        K = self.sizes.output_size
+        if not K or not self.sizes.input_size:
+            return None
+        if self.sizes.input_size < K:
+            return False
+        counts = self.mask[:, :-1] & (np.arange(1, self.mask.shape[1]) < self.lengths[:, None])
+        y = self.targets[:, :-1][counts].astype(np.float64)  # (steps, K)
+        if not len(y):
+            return None
+        apart = np.nansum((self.inputs[:, 1:, :K][counts] - y) ** 2)
+        mean = np.nansum(y, axis=0) / np.maximum(1, (~np.isnan(y)).sum(axis=0))
+        return bool(apart <= np.nansum((y - mean) ** 2))
 
     def part(self, steps: int) -> "Sequences":
         n, T = self.mask.shape

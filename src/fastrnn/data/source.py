@@ -301,6 +301,10 @@ class Source(ABC):
         """The squared error of one prediction (K,) everywhere."""
         raise NotImplementedError
 
+    def targets_continue(self) -> bool | None:
+        """Whether the targets can be meant as the next inputs; None where that is not known."""
+        return None
+
     def part(self, steps: int) -> "Source":
         """Rows of all parts, of at most about so many steps."""
         return self

@@ -100,6 +100,9 @@ class Model(Network):
         and ``targets``, each None or (2, D or K), the means above the standard deviations. Training
         with ``scale=True`` sets it. Everything that takes or returns numbers, losses included, is
         in the units of the data, but for `loss_and_gradients` and `losses`. None before training.
+    continues : bool or None
+        Whether the targets of training could be meant as the next inputs, as `extrapolate` needs;
+        None before training, and for symbols.
     history : History
         The losses of the model's training.
     known : uint64 ndarray
@@ -154,6 +157,7 @@ class Model(Network):
         super().__init__(sizes_of(vocabulary), dict(settings), reservoir)
         self.history = History()
         self._steps: Steps | None = None  # with the state of `step`
+        self.continues: bool | None = None
         self.known, self.starts = np.empty(0, np.uint64), np.empty(0)
         self.label_counts = np.empty(0)
 
@@ -341,7 +345,8 @@ class Model(Network):
         """
         return prediction.predict(self, inputs)
 
-    def extrapolate(self, inputs: ArrayLike | Source, steps: int) -> NDArray[Any]:
+    def extrapolate(self, inputs: ArrayLike | Source, steps: int,
+                    future: ArrayLike | None = None) -> NDArray[Any]:
         """Continue sequences after their ends, with each prediction as the next input.
 
         Parameters
@@ -349,18 +354,28 @@ class Model(Network):
         inputs : array_like of int, shape (N, T), or of float, shape (N, T, D), or Sequences
         steps : int
             Number of predictions.
+        future : array_like, shape (N, steps, D - K), or (steps, D - K) for the same in all
+            Of a model that predicts the next ones of the first K of D inputs: the other inputs at
+            the steps that are predicted, such as calendar or weather.
 
         Returns
         -------
         ndarray, shape (N, steps, K) of numbers, or (N, steps) of symbols
-            Predicted numbers, or the most probable symbols.
+            Predicted numbers, or the most probable symbols; the first is the one at the step behind
+            the inputs.
 
         Raises
         ------
         ValueError, TypeError
-            Inputs that the model cannot read, or outputs of another kind or size than its inputs.
+            Inputs that the model cannot read, outputs of another kind than its inputs, or more of
+            them; a training whose targets were no next inputs; a future that is missing or of
+            another shape, or holds NaN.
         """
-        return prediction.extrapolate(self, inputs, steps)
+        if self.continues is False:
+            raise ValueError("extrapolate feeds predictions back as the next inputs, and the "
+                             "targets of training were no next inputs: give the inputs of all "
+                             "steps to predict")
+        return prediction.extrapolate(self, inputs, steps, future)
 
     def step(self, x: Any) -> NDArray[Any]:
         """Read one time step of N series and return the predictions, carrying the state on: steps
@@ -519,7 +534,8 @@ class Model(Network):
             other.block[:], other.state[:] = self.block, self.state
         other.history, other.known = self.history.copy(), self.known
         other.starts, other.label_counts = self.starts.copy(), self.label_counts.copy()
-        other.scaling, other.step_state = self.scaling, self.step_state
+        other.scaling, other.continues = self.scaling, self.continues
+        other.step_state = self.step_state
         return other
 
     def in_float64(self) -> "Model":
@@ -569,7 +585,8 @@ class Model(Network):
             tensors["step_state"] = self._steps.state
         return tensors, about | {
             "vocabulary": self.vocabulary and self.vocabulary.to_dict(),
-            "sizes": None if self.vocabulary else asdict(self.sizes)}
+            "sizes": None if self.vocabulary else asdict(self.sizes),
+            "continues": self.continues}
 
     @classmethod
     def from_stored(cls, tensors: store.Tensors, about: dict[str, Any]) -> "Model":
@@ -586,6 +603,9 @@ class Model(Network):
         vocabulary = None if stored is None else Vocabulary.from_dict(stored)
         model = cls.__new__(cls)  # without drawing weights
         model._steps = None
+        model.continues = about.get("continues")  # since format 7
+        if model.continues not in (None, True, False):
+            raise ValueError("continues is no truth value")
         model.vocabulary = vocabulary
         Network.__init__(model, sizes, about["model"], reservoir, drawn=False)
         model.history, model.known, model.starts, model.label_counts = storing.restore(

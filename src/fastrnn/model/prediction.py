@@ -20,21 +20,51 @@ def predict(network: Network, inputs: ArrayLike | Source) -> NDArray[Any]:
     return found if network.sizes.output_size else softmax(found, axis=2)
 
 
-def extrapolate(network: Network, inputs: ArrayLike | Source, steps: int) -> NDArray[Any]:
-    """Predicted numbers (N, steps, K) or most probable symbols (N, steps), each the next input."""
+def extrapolate(network: Network, inputs: ArrayLike | Source, steps: int,
+                future: ArrayLike | None = None) -> NDArray[Any]:
+    """Predicted numbers (N, steps, K) or most probable symbols (N, steps), each the next input, in
+    front of the known ones in `future`."""
     positive_int("steps", steps)
     sizes = network.sizes
-    if (sizes.input_symbols, sizes.input_size) != (sizes.output_symbols, sizes.output_size):
+    D, K = sizes.input_size, sizes.output_size
+    if bool(D) != bool(K) or D < K or sizes.input_symbols != sizes.output_symbols:
         raise ValueError("extrapolate feeds predictions back as inputs, so they must be of the "
-                         "same kind and size")
+                         f"same kind and size, or no more numbers: this model has {sizes}")
     found, state, lengths = _outputs(network, inputs)
+    known = _future(future, len(lengths), steps, D - K)
     found = found[np.arange(len(lengths)), lengths - 1][:, None]  # (N, 1, K)
     predicted: list[NDArray[Any]] = []
-    for _ in range(steps):
-        predicted.append(found if sizes.output_size else found.argmax(axis=2))
+    for step in range(steps):
+        predicted.append(found if K else found.argmax(axis=2))
         if len(predicted) < steps:
-            found, state, _ = _outputs(network, predicted[-1], state)
+            following = predicted[-1]
+            if D > K:
+                following = np.concatenate([following, known[:, step : step + 1]], axis=2)
+            found, state, _ = _outputs(network, following, state)
     return np.concatenate(predicted, axis=1)
+
+
+def _future(future: ArrayLike | None, N: int, steps: int, width: int) -> NDArray[np.float64]:
+    """The known inputs (N, steps, width) at the steps that are predicted."""
+    if not width:
+        if future is not None:
+            raise ValueError("future is for inputs that are not predicted, and here all are: leave "
+                             "it out")
+        return np.empty((N, steps, 0))
+    wanted = f"({N}, {steps}, {width})"
+    if future is None:
+        raise ValueError(f"the model predicts only the first inputs: give the other {width} at the "
+                         f"{steps} steps that are predicted as future, {wanted}")
+    known = float_array("future", future, (..., width), np.float64)
+    if known.shape == (steps, width):
+        known = np.repeat(known[None], N, axis=0)
+    if known.shape != (N, steps, width):
+        raise ValueError(f"future has the shape {known.shape} and must be {wanted}, or "
+                         f"({steps}, {width}) for the same in all: the last {width} inputs at each of the {steps} "
+                         "steps that are predicted")
+    if not np.isfinite(known).all():
+        raise ValueError("future holds NaN or infinity: mend what is not finite")
+    return known
 
 
 def _checked(

@@ -125,7 +125,7 @@ class Trainer:
         self._samples_at = in_updates(self.config["samples_at"], self.updates_per_epoch)
         if self.checkpoint is not None:
             check_writable(self.checkpoint, self.overwrite)
-        model.scaling = scaling
+        model.scaling, model.continues = scaling, source.targets_continue()
         history = model.history = History(
             seq_length=self._reading.predictions, updates_per_epoch=self.updates_per_epoch,
             measure=MEASURES[model.config["loss"]],
