@@ -60,8 +60,8 @@ def _future(future: ArrayLike | None, N: int, steps: int, width: int) -> NDArray
         known = np.repeat(known[None], N, axis=0)
     if known.shape != (N, steps, width):
         raise ValueError(f"future has the shape {known.shape} and must be {wanted}, or "
-                         f"({steps}, {width}) for the same in all: the last {width} inputs at each of the {steps} "
-                         "steps that are predicted")
+                         f"({steps}, {width}) for the same in all: the last {width} inputs at each "
+                         f"of the {steps} steps that are predicted")
     if not np.isfinite(known).all():
         raise ValueError("future holds NaN or infinity: mend what is not finite")
     return known
