@@ -259,3 +259,21 @@ def test_bad_windows():
     records = fastrnn.Corpus.from_records(["anna", "bram", "carla"])
     with pytest.raises(ValueError, match="are read whole"):
         classic(records, seq_length=3, progress=False)
+
+
+def test_what_a_window_does_not_show_is_remembered():
+    """Every 20 steps there is a pulse, whose sign lasts for 2,000 steps. A window of 25 that starts
+    from zero cannot know the sign of its first pulse; the state that is carried does."""
+    n, T = 20_000, 25
+    t = np.arange(n + 1)
+    pulses = np.where(t % 20 == 19, np.where(t // 2000 % 2, 1.0, -1.0), 0.0)
+    x = np.stack([pulses, np.sin(0.1 * np.pi * t), np.cos(0.1 * np.pi * t)], axis=1)[:-1]
+    series = Sequences(x[None], pulses[None, 1:, None])
+    windows = Sequences(x.reshape(-1, T, 3), pulses[1:].reshape(-1, T, 1))
+    how = {"cell": "lstm", "hidden_size": 64, "batch_size": 4, "epochs": 3, "optimizer": "adam",
+           "learning_rate": 0.01, "schedule": "constant", "warmup": 0, "clip_norm": 1.0,
+           "dropout": 0.0, "valid_fraction": 0.0, "progress": False, "seed": 0}
+    carried = fastrnn.train(series, seq_length=T, **how)
+    zero = fastrnn.train(windows, **how)
+    assert len(carried.history) == len(zero.history) == 600
+    assert carried.score(series) < 0.1 * zero.score(windows)
