@@ -339,7 +339,8 @@ def network(cell: str, window: int, options: argparse.Namespace) -> Callable[...
 
         def forecast(history: np.ndarray, known: np.ndarray) -> np.ndarray:
             read, future = read_and_future(history, known)
-            return continued(lambda inputs: model.predict(inputs[None])[0, :, 0], read, future)
+            return model.extrapolate(read[None], len(future),
+                                     future=future[None] if future.size else None)[0, :, 0]
 
         return forecast
 
@@ -374,14 +375,6 @@ def read_and_future(history: np.ndarray, known: np.ndarray) -> tuple[np.ndarray,
     t = len(history)
     inputs = np.column_stack([history, known[1 : t + 1]])[-READ:]
     return inputs, np.concatenate([known[t + 1 :], known[-1:]])  # the last one is not read
-
-
-def continued(predict: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray,
-              future: np.ndarray) -> np.ndarray:
-    """The next h predictions, each of them an input of the next one, beside what is known."""
-    for known in future:
-        inputs = np.vstack([inputs, [predict(inputs)[-1], *known]])
-    return inputs[-len(future) :, 0]
 
 
 def report(result: Backtest) -> None:
