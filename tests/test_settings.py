@@ -12,8 +12,10 @@ import pytest
 import fastrnn
 from fastrnn import settings
 from fastrnn.settings import (
+    ClassifierSettings,
     EchoSettings,
     ModelSettings,
+    RegressorSettings,
     SampleSettings,
     TrainerSettings,
     TrainSettings,
@@ -22,6 +24,8 @@ from fastrnn.settings import (
 
 CALLS = [(fastrnn.train, TrainSettings), (fastrnn.Model, ModelSettings),
          (fastrnn.Trainer, TrainerSettings), (fastrnn.EchoStateNetwork, EchoSettings),
+         (fastrnn.SequenceRegressor, RegressorSettings),
+         (fastrnn.SequenceClassifier, ClassifierSettings),
          (fastrnn.Model.sample, SampleSettings), (fastrnn.Model.stream, SampleSettings)]
 BY_NAME = pytest.mark.parametrize(("call", "group"), CALLS, ids=lambda x: x.__qualname__)
 

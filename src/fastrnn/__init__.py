@@ -11,7 +11,8 @@ character model of karpathy's min-char-rnn. `Corpus` reads texts, names and mess
 holds sequences of symbols or numbers, `datasets` has texts by name, `tasks` makes exercises.
 `Model` and `Trainer` are the loop in your own hands, `nn` and `optim` its layers and optimizers for
 a loop that you write. `gradcheck` compares gradients with finite differences, `gradient_norms`
-shows how they vanish or explode. `EchoStateNetwork` predicts time series.
+shows how they vanish or explode. `EchoStateNetwork` predicts time series, `SequenceRegressor` and
+`SequenceClassifier` are scikit-learn's way to `train`.
 """
 
 from importlib.metadata import version as _version
@@ -29,6 +30,7 @@ from .kernels.build import build_info
 from .model.counting import hidden_size_for, parameter_count
 from .model.history import History
 from .model.model import Model
+from .supervised import SequenceClassifier, SequenceRegressor
 from .train import train
 from .training.checkpoint import load
 from .training.divergence import DivergenceError
@@ -36,7 +38,8 @@ from .training.trainer import Trainer
 
 __version__ = _version("fastrnn")
 __all__ = [
-    "Corpus", "DivergenceError", "EchoStateNetwork", "History", "Model", "Sequences", "Sizes",
+    "Corpus", "DivergenceError", "EchoStateNetwork", "History", "Model",
+    "SequenceClassifier", "SequenceRegressor", "Sequences", "Sizes",
     "Trainer", "Vocabulary", "build_info", "datasets", "gradcheck", "gradient_norms",
     "hidden_size_for", "load", "nn", "optim", "parameter_count", "tasks", "train",
 ]

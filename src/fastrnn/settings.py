@@ -421,6 +421,69 @@ class TrainSettings(NetworkSettings, LoopSettings, total=False):
 NOT_STORED = frozenset(("threads", "progress", "checkpoint", "overwrite", "callback", "valid"))
 
 
+# ---- scikit-learn's estimators ----
+
+def _again(settings: type, name: str, default: Any, text: str = "") -> Any:
+    """A field with the declaration that a setting has elsewhere, and its own default and text."""
+    setting: Setting = get_type_hints(settings, include_extras=True)[name].__metadata__[0]
+    return _field(replace(setting, default=default, text=text or setting.text))
+
+
+@dataclass(eq=False, repr=False)
+class SequenceSettings:
+    """The parameters that `fastrnn.SequenceRegressor` and `SequenceClassifier` share."""
+
+    cell: str = _again(ModelSettings, "cell", "gru")
+    hidden_size: int = _again(ModelSettings, "hidden_size", 64)
+    num_layers: int = _again(ModelSettings, "num_layers", 1)
+    dropout: float = _again(ModelSettings, "dropout", 0.0)
+    epochs: int | None = _again(TrainerSettings, "epochs", 100, "Number of passes over the "
+        "training data, by the end of which the learning rate has fallen to 0 along half a cosine.")
+    minutes: float | None = _again(TrainerSettings, "minutes", None,
+                                   "Train for so many minutes, in place of epochs.")
+    batch_size: int = _again(TrainerSettings, "batch_size", 32, "Number of series in an update; at "
+        "most a quarter of them, so that an epoch has at least four updates.")
+    learning_rate: float = _again(TrainerSettings, "learning_rate", 5e-3,
+                                  "The largest learning rate of Adam.")
+    seq_length: int | None = _again(TrainerSettings, "seq_length", 100, "With targets at each step "
+        "the number of steps through which the gradient goes back: longer series are read in "
+        "windows of so many, the state carried from each to the next; None: whole. Series with a "
+        "target at their end are read whole in any case.")
+    scale: bool = _again(TrainerSettings, "scale", True, "Scale inputs and targets inside the "
+        "model by the means and standard deviations of the training data.")
+    early_stopping: bool = _field(Setting(False, boolean, "Hold out validation_fraction of the "
+        "data, validate after each epoch, stop after `patience` epochs in a row without a new "
+        "lowest validation loss, and keep the model that had the lowest."))
+    validation_fraction: float = _field(Setting(0.1, fraction, "Fraction of the series, above 0 "
+        "and below 1, that early_stopping holds out: random ones, of each class alike; of series "
+        "that are read in windows the last steps of each."))
+    patience: int = _again(TrainerSettings, "patience", 10,
+                           "Epochs without a new lowest validation loss that early_stopping waits.")
+    random_state: int | np.random.RandomState | np.random.Generator | None = _field(Setting(
+        0, random_seed, "Seed of initial weights, order, dropout and the choice of validation "
+        "data; None: another one in each fit. Of a RandomState or Generator each fit draws one."))
+    threads: int | None = _again(TrainerSettings, "threads", None)
+    dtype: str = _again(ModelSettings, "dtype", "float32")
+    progress: bool = _again(TrainerSettings, "progress", False)
+
+
+@dataclass(eq=False, repr=False)
+class RegressorSettings(SequenceSettings):
+    """The parameters of `fastrnn.SequenceRegressor`."""
+
+    horizon: int = _field(whole(1, "Without targets (y=None): how many steps of the series are "
+                                "forecast at once."))
+
+
+@dataclass(eq=False, repr=False)
+class ClassifierSettings(SequenceSettings):
+    """The parameters of `fastrnn.SequenceClassifier`."""
+
+    class_weight: Any = _field(Setting(None, anything, 'The weight of each class in the loss: a '
+        'dict of class -> weight (of those that it does not name 1), or "balanced": inversely '
+        "proportional to how often the class occurs."))
+
+
 # ---- vocabularies, sampling and gradient checks ----
 
 class WordSettings(TypedDict, total=False):

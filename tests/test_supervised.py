@@ -1,0 +1,211 @@
+"""SequenceRegressor and SequenceClassifier: the tasks have known answers, and what the estimators
+say is compared with the model by hand and with scikit-learn's metrics."""
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.metrics import accuracy_score, log_loss, r2_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+import fastrnn
+from fastrnn import SequenceClassifier, SequenceRegressor, Sequences
+
+WEIGHTS = {"check_sample_weight_equivalence_on_dense_data":
+           "a network learns from random batches: a series twice is not one of twice the weight"}
+
+
+@pytest.mark.parametrize("cls", [SequenceRegressor, SequenceClassifier])
+def test_scikit_learns_checks(cls):
+    check_estimator(cls(), expected_failed_checks=WEIGHTS)
+
+
+def pulses(n, T=16, seed=0):
+    """Series of noise with a pulse up and one down: which of them comes first is the class."""
+    rng = np.random.default_rng(seed)
+    x, first = rng.normal(0, 0.1, (n, T)), rng.integers(0, 2, n)
+    for row, up in zip(x, first, strict=True):
+        a, b = np.sort(rng.choice(T, 2, replace=False))
+        row[[a, b]] += [1, -1] if up else [-1, 1]
+    return x, np.array(["down", "up"])[first]
+
+
+def ragged(n, seed=0, D=2):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(3, 2, (T, D)) for T in rng.integers(4, 12, n)]
+
+
+def test_the_order_of_two_pulses():
+    """No sum over the steps tells it: a guess is right half of the time."""
+    model = SequenceClassifier(epochs=60).fit(*pulses(300))
+    x, y = pulses(200, seed=1)
+    assert model.score(x, y) > 0.95 and model.classes_.tolist() == ["down", "up"]
+    assert model.score(x, y) == accuracy_score(y, model.predict(x))
+    p = model.predict_proba(x)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_allclose(p, model.model_.predict(x[:, :, None])[:, -1], rtol=1e-5)
+    assert log_loss(y, p) < 0.3
+    for other in (pickle.loads(pickle.dumps(model)), clone(model).fit(*pulses(300))):
+        assert np.array_equal(other.predict_proba(x), p)
+    weights = np.random.default_rng(0).uniform(0, 1, len(y))
+    assert model.score(x, y, weights) == pytest.approx(accuracy_score(
+        y, model.predict(x), sample_weight=weights))
+
+
+def test_parity_at_each_step():
+    """Of ones so far, for series of different lengths: as a list of labels each."""
+    rng = np.random.default_rng(0)
+    X = [rng.integers(0, 2, T).astype(float) for T in rng.integers(3, 9, 200)]
+    y = [np.cumsum(x).astype(int) % 2 for x in X]
+    model = SequenceClassifier(epochs=60, learning_rate=1e-2).fit(X[:150], y[:150])
+    assert model.score(X[150:], y[150:]) > 0.95
+    found = model.predict(X[150:])
+    assert [len(a) for a in found] == [len(a) for a in X[150:]]
+    assert model.score(X[150:], y[150:]) == np.mean(
+        np.concatenate(found) == np.concatenate(y[150:]))
+    for x, p in zip(X[150:], model.predict_proba(X[150:]), strict=True):
+        np.testing.assert_allclose(p, model.model_.predict(x[None, :, None])[0], rtol=1e-4,
+                                   atol=1e-6)
+
+
+def test_numbers_at_the_end():
+    """The mean of the first feature, of lists of series, K outputs, against the model by hand."""
+    X = ragged(200)
+    y = np.array([[x[:, 0].mean(), x[-1, 1]] for x in X])
+    model = SequenceRegressor(hidden_size=32).fit(X[:150], y[:150])
+    found = model.predict(X[150:])
+    assert model.score(X[150:], y[150:]) > 0.9
+    assert model.score(X[150:], y[150:]) == pytest.approx(r2_score(y[150:], found))
+    for x, one in zip(X[150:], found, strict=True):
+        np.testing.assert_allclose(one, model.model_.predict(x[None])[0, -1], rtol=1e-5, atol=1e-6)
+    assert SequenceRegressor(epochs=2).fit(X, y[:, 0]).predict(X).shape == (200,)
+
+
+def test_numbers_at_each_step_some_not_known():
+    """Running sums; the score is R2 over what is known."""
+    X = ragged(80)
+    y = [np.cumsum(x[:, :1], axis=0) for x in X]
+    rng = np.random.default_rng(1)
+    holes = [np.where(rng.random(part.shape) < 0.3, np.nan, part) for part in y]
+    model = SequenceRegressor(hidden_size=32, epochs=60).fit(X, holes)
+    found = model.predict(X)
+    assert [part.shape for part in found] == [part.shape for part in y]
+    whole, known = np.concatenate(holes), ~np.isnan(np.concatenate(holes))
+    assert model.score(X, holes) == pytest.approx(r2_score(
+        whole[known], np.concatenate(found)[known]))
+    assert r2_score(np.concatenate(y), np.concatenate(found)) > 0.9  # also where it was not told
+    cube = np.stack([x[:4] for x in X])
+    assert SequenceRegressor(epochs=2).fit(cube, cube).predict(cube).shape == cube.shape
+
+
+def test_forecast_of_the_series_itself():
+    """A sine, three steps ahead; the same by the model and Sequences made by hand."""
+    t = np.arange(700)
+    s = np.sin(0.3 * t) + 5
+    model = SequenceRegressor(horizon=3, epochs=60).fit([s[:500]])
+    ahead = model.predict([s[:600]])
+    assert ahead.shape == (1, 3)
+    np.testing.assert_allclose(ahead[0], s[600:603], atol=0.1)
+    outputs = model.model_.predict(s[None, 500:, None])[0]
+    y = np.stack([s[500 + h : 500 + h + 197] for h in (1, 2, 3)], axis=1)
+    scores = []
+    for k in range(3):  # the last steps know only a part of what follows
+        known = s[501 + k :]
+        scores.append(r2_score(known, outputs[: len(known), k]))
+    assert model.score([s[500:]]) == pytest.approx(np.mean(scores)) and np.mean(scores) > 0.97
+    assert np.abs(outputs[100:197] - y[100:]).max() < 0.2
+    pair = np.stack([s, s**2], axis=1)[None, :90]
+    assert SequenceRegressor(horizon=4, epochs=1).fit(pair).predict(pair).shape == (1, 4, 2)
+
+
+def test_early_stopping_keeps_the_best():
+    x, y = pulses(120)
+    model = SequenceClassifier(early_stopping=True, validation_fraction=0.25, patience=5,
+                               epochs=200).fit(x, y)
+    history = model.model_.history
+    assert history.stopped == "patience" and len(history.valid_loss) < 200
+    labels = np.zeros((120, 16), int)
+    labels[:, -1] = y == "up"
+    ends = np.arange(16)[None] == np.full((120, 1), 15)
+    held = Sequences(x[:, :, None], labels, ends).hold_out(0.25, 0)[1]
+    assert model.model_.score(held) == pytest.approx(history.valid_loss.min(), rel=1e-5)
+
+
+def test_tools_of_scikit_learn():
+    x, y = pulses(90)
+    one = SequenceClassifier(epochs=5, hidden_size=8)
+    assert cross_val_score(one, x, y, cv=3, scoring="neg_log_loss").shape == (3,)
+    search = GridSearchCV(one, {"hidden_size": [4, 8]}, cv=2).fit(x[:, :, None], y)
+    assert search.predict(x[:, :, None]).shape == (90,)
+    p = CalibratedClassifierCV(one, cv=2).fit(x, y).predict_proba(x)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    pipe = make_pipeline(StandardScaler(), SequenceRegressor(epochs=3)).fit(x, x.sum(axis=1))
+    assert pipe.predict(x).shape == (90,)
+    series = list(x)
+    assert np.isfinite(cross_val_score(SequenceRegressor(epochs=2), series, cv=3)).all()
+
+
+def test_weights():
+    """A weight of 0 leaves a series out, and class_weight is that factor of the loss."""
+    x, y = pulses(60)
+    weights = np.where(np.arange(60) < 40, 1.0, 0.0)
+    some = SequenceClassifier(epochs=3).fit(x, y, weights)
+    assert np.array_equal(some.predict_proba(x),
+                          SequenceClassifier(epochs=3).fit(x[:40], y[:40]).predict_proba(x))
+    by_class = SequenceClassifier(epochs=3, class_weight={"up": 5.0}).fit(x, y)
+    same = SequenceClassifier(epochs=3).fit(x, y, np.where(y == "up", 5.0, 1.0))
+    np.testing.assert_allclose(by_class.predict_proba(x), same.predict_proba(x), rtol=1e-6)
+
+
+def test_random_states():
+    x, y = pulses(40)
+    def p(state):
+        return SequenceClassifier(epochs=1, random_state=state).fit(x, y).predict_proba(x)
+    assert np.array_equal(p(3), p(3)) and not np.array_equal(p(3), p(4))
+    assert not np.array_equal(p(None), p(None))
+    assert np.array_equal(p(np.random.RandomState(1)), p(np.random.RandomState(1)))
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: SequenceRegressor(horizon=9).fit(np.zeros((3, 9))),
+     "horizon=9 needs a series of more"),
+    (lambda: SequenceRegressor().fit([np.ones((3, 2)), np.ones((4, 1))], [1, 2]),
+     r"X\[1\] has 1 features and X\[0\] 2"),
+    (lambda: SequenceRegressor().fit(ragged(2), [np.ones(2), np.ones(3)]),
+     r"y\[0\] has the shape \(2,\)"),
+    (lambda: SequenceRegressor().fit([np.array([1, np.nan])], [1.0]), r"X\[0\] contains NaN"),
+    (lambda: SequenceRegressor().fit(np.ones((4, 3)), np.full(4, np.nan)), "no target is known"),
+    (lambda: SequenceRegressor(cell="lstmm").fit(np.ones((4, 3)), np.ones(4)), "'lstm'"),
+    (lambda: SequenceRegressor(early_stopping=True).fit(np.ones((4, 3)), np.ones(4)),
+     "validation_fraction=0.1 is 0 of 4 series"),
+    (lambda: SequenceClassifier(class_weight={"left": 2}).fit(*pulses(9)), "names 'left'"),
+    (lambda: SequenceClassifier().fit(ragged(4), ["a"] * 4), "greater than one; got 1 class"),
+    (lambda: SequenceRegressor(epochs=1).fit(ragged(4), np.ones(4)).predict(ragged(4, D=3)),
+     "X has 3 features, but SequenceRegressor is expecting 2"),
+    (lambda: SequenceRegressor(epochs=1).fit(ragged(4)).score(ragged(4), np.ones(4)),
+     "was fitted without y"),
+])
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_square_of_targets_is_told():
+    cube = np.random.default_rng(0).normal(size=(8, 5, 2))
+    with pytest.warns(UserWarning, match=r"y\[..., None\]"):
+        SequenceRegressor(epochs=1).fit(cube, cube[:, :, 0])
+
+
+def test_scikit_learn_is_not_imported():
+    import subprocess
+    import sys
+    code = ("import sys; sys.modules['sklearn'] = None; import fastrnn, numpy as np\n"
+            "x = np.eye(8); m = fastrnn.SequenceRegressor(epochs=2).fit(x, x[:, 0])\n"
+            "print(m.predict(x).shape, m.get_params()['epochs'])")
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split("\n")[0] == "(8,) 2"
+    assert fastrnn.SequenceRegressor.__name__ in fastrnn.__all__
