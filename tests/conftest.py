@@ -81,3 +81,9 @@ def shakespeare():
 def alice():
     """Path of Alice in Wonderland's first chapter."""
     return _text("alice.txt")
+
+
+@pytest.fixture
+def many_cores(monkeypatch):
+    """Trainers and layers start as many threads as they are told, on a machine of any size."""
+    monkeypatch.setattr("fastrnn.kernels.blas.cores", lambda: 16)

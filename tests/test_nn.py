@@ -437,6 +437,7 @@ def test_a_step_of_the_same_shape_leaves_forward_whole():
         assert np.array_equal(mine, theirs)
 
 
+@pytest.mark.usefixtures("many_cores")
 @layers
 def test_the_same_bits_on_any_number_of_threads(cell, kind, keywords):
     x, states, dh = arguments(kind, 40, 5, 6, 20)

@@ -26,7 +26,7 @@ from scipy.special import log_softmax
 from . import kernels
 from .cells import kernel_cell, tensor_shapes
 from .files.state import load_state, save_state
-from .kernels.blas import cores, one_thread, one_thread_for
+from .kernels.blas import one_thread, one_thread_for, threads_for
 from .kernels.team import no_fork
 from .model.initial import draw_weights
 from .settings import INIT_SCALES, checked_dtype
@@ -178,7 +178,7 @@ class _Recurrent(Layer):
     def __init__(self, cell: str, D: int, H: int, init: str, init_scale: float | None, dtype: str,
                  seed: int | None, threads: int | None, reset_after: bool = True) -> None:
         self.D, self.H = positive_int("D", D), positive_int("H", H)
-        self.threads = cores() if threads is None else positive_int("threads", threads)
+        self.threads = threads_for(None if threads is None else positive_int("threads", threads))
         super().__init__(tensor_shapes(cell, self.D, self.H, reset_after), dtype)
         self._start(init, init_scale, self.H, seed)
         info = kernel_cell(cell, reset_after)
@@ -301,7 +301,8 @@ class RNN(_Recurrent):
         operands of matrix products are rounded to bfloat16.
     seed : int or None
     threads : int or None
-        At most so many; None: as many as this process may use. Any number gives the same bits.
+        At most so many, and no more than the cores that this process may use, as for None. Any
+        number gives the same bits.
 
     Attributes
     ----------

@@ -364,8 +364,9 @@ class LoopSettings(TypedDict, total=False):
         '"rollback": go on from the last good state with half the learning rate.')]
     accuracy: Annotated[bool, Setting(
         False, boolean, "Compute the accuracy on the training data after each epoch.")]
-    threads: Annotated[int | None, whole(None, "Number of threads that share a batch; where not "
-        "given as many as this process may use. The results are the same bits for any number.")]
+    threads: Annotated[int | None, whole(None, "Number of threads that share a batch; no more "
+        "than the cores that this process may use, which is the default. The results are the same "
+        "bits for any number.")]
     progress: Annotated[bool, Setting(True, boolean, "Show a progress bar on standard error and, "
         "for a text or records, samples on standard output.")]
     sample_every: Annotated[int | None, whole(None, "Number of updates from one sample to the "

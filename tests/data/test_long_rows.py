@@ -173,6 +173,7 @@ def test_balanced_records(low):
         assert abs(np.bincount(labels)[0] - np.bincount(labels)[1]) <= 1
 
 
+@pytest.mark.usefixtures("many_cores")
 def test_the_same_bits_in_pieces_and_threads(low, tmp_path):
     """Resumed before and after the long record, one update at a time, repeated, on more threads."""
     corpus, path = corpus_of(), tmp_path / "m.safetensors"

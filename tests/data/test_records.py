@@ -410,6 +410,7 @@ def test_what_is_held_out():
     assert not trainer.model.novelty([text for text in NAMES if text not in pieces]).any()
 
 
+@pytest.mark.usefixtures("many_cores")
 def test_threads_give_the_same_bits():
     corpus = corpus_of()
     blocks = []

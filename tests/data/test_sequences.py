@@ -255,6 +255,7 @@ def test_every_optimizer_by_hand(reads, predicts, optimizer):
     assert np.allclose(trainer.model.block, model.block, atol=1e-12)
 
 
+@pytest.mark.usefixtures("many_cores")
 @pytest.mark.parametrize("cell", ["relu", "gru"])
 def test_threads_give_the_same_bits(cell):
     sequences = sequences_of("numbers", "symbols", n=50)

@@ -111,6 +111,7 @@ def test_one_series_of_symbols_is_read_as_the_same_text():
     assert np.array_equal(a.block, b.block) and np.array_equal(a.history.loss, b.history.loss)
 
 
+@pytest.mark.usefixtures("many_cores")
 @pytest.mark.parametrize("cell", ["relu", "lstm"])
 def test_threads_give_the_same_bits(cell):
     source, blocks = series_of(n=3), []

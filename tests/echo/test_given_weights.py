@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.sparse import block_array, coo_array, csc_array, csr_array
+from scipy.sparse import bmat, coo_array, csc_array, csr_array
 from sklearn.base import clone
 from test_echo_state import SMALL, series, targets_of
 
@@ -90,12 +90,12 @@ def test_reservoirs_side_by_side_and_in_depth():
     (A, Win, *_), X = weights(20), series()
     B, C = weights(30)[0], np.random.default_rng(5).normal(size=(30, 20))
     beside = EchoStateNetwork(
-        **FREE, W=block_array([[A, None], [None, B]]), Win=np.vstack([Win, np.ones((30, 2))]),
+        **FREE, W=bmat([[A, None], [None, B]]), Win=np.vstack([Win, np.ones((30, 2))]),
         bias=np.zeros(50))
     np.testing.assert_allclose(beside.states(X), np.hstack(
         [states(X, A, Win, np.zeros(20)), states(X, B, np.ones((30, 2)), np.zeros(30))]),
         atol=1e-12)
-    deep = EchoStateNetwork(**FREE, W=block_array([[A, None], [C, B]]),
+    deep = EchoStateNetwork(**FREE, W=bmat([[A, None], [C, B]]),
                             Win=np.vstack([Win, np.zeros((30, 2))]), bias=np.zeros(50))
     first = states(X, A, Win, np.zeros(20))
     late = np.concatenate([np.zeros((1, 20)), first[:-1]])

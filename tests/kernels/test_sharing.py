@@ -139,6 +139,7 @@ def kernels_of(model, T, N):
     return model.network(T, N)
 
 
+@pytest.mark.usefixtures("many_cores")
 @DTYPES
 @pytest.mark.parametrize("layer", [nn.RNN, nn.LSTM, nn.GRU])
 def test_layers_give_the_same_bits(monkeypatch, layer, dtype):

@@ -171,6 +171,7 @@ def test_samples_are_the_same(isa, kind):
         assert len(np.unique(ids)) > 4 and all(result == results[0] for result in results)
 
 
+@pytest.mark.usefixtures("many_cores")
 @pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
 def test_a_trainer_gives_the_same_bits(optimizer):
     corpus = fastrnn.Corpus.from_text("".join(

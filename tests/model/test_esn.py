@@ -72,6 +72,7 @@ def test_gradcheck_covers_all_that_is_trained(corpus):
     assert report.max_error < 1e-6
 
 
+@pytest.mark.usefixtures("many_cores")
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_threads_and_dropout(corpus, threads):
     """The same bits with any number."""

@@ -93,6 +93,7 @@ def test_cut_and_resumed_in_the_middle_of_an_epoch(corpus, tmp_path, dropout, se
     assert np.array_equal(again.history.loss, first.history.loss)
 
 
+@pytest.mark.usefixtures("many_cores")
 def test_threads_give_the_same_bits(corpus):
     blocks = []
     for threads in (1, 2, 3):

@@ -843,11 +843,12 @@ def test_dropout_leaves_the_samples_alone(corpus, capsys):
 
 
 def test_threads_are_those_of_the_process(monkeypatch, corpus):
-    assert made_with(monkeypatch, corpus, threads=3).threads == 3
+    assert made_with(monkeypatch, corpus, threads=1).threads == 1
     if hasattr(os, "sched_getaffinity"):
         assert made_with(monkeypatch, corpus).threads == len(os.sched_getaffinity(0))
-        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1, 4, 5})
-        assert made_with(monkeypatch, corpus).threads == 3
+        for threads, used in ((None, 3), (2, 2), (3, 3), (16, 3)):
+            monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1, 4, 5})
+            assert made_with(monkeypatch, corpus, threads=threads).threads == used
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert made_with(monkeypatch, corpus).threads == os.cpu_count()
 

@@ -92,3 +92,8 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def threads_for(most: int | None) -> int:
+    """As many threads as there are cores, at most `most`: more would only wait for each other."""
+    return cores() if most is None else min(most, cores())

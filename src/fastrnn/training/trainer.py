@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from ..data.source import Source, note_long_rows
 from ..files.store import DAMAGE, Tensors, check_writable, damaged, write
-from ..kernels.blas import cores, one_thread
+from ..kernels.blas import one_thread, threads_for
 from ..kernels.team import no_fork
 from ..model.history import MEASURES, History
 from ..model.labels import counted
@@ -73,7 +73,7 @@ class Trainer:
         All settings, defaults filled in. Of records, and of sequences that are read whole,
         seq_length is the number of steps of the longest.
     threads : int
-        The most threads that share a batch.
+        The most threads that share a batch: no more than this process may use cores.
     history : History
         ``history.loss`` and ``history.smooth_loss`` of every update, ``history.valid_loss`` of
         every validation.
@@ -115,7 +115,7 @@ class Trainer:
         self.progress, self.checkpoint = given["progress"], given["checkpoint"]
         self.overwrite: bool = given["overwrite"]
         self.callback: Callable[[Trainer], Any] | None = given["callback"]
-        self.threads: int = given["threads"] or cores()
+        self.threads: int = threads_for(given["threads"])
         self._source, held_out = divided(source, model, self.config, given["valid"])
         scaling = scaling_of(model, self._source, self.config)
         self._reading = self._source.scaled(scaling).reading(
