@@ -19,6 +19,6 @@ def round_to_bfloat16(x: ArrayLike) -> NDArray[np.float32]:
     the one whose last bit is 0. NaN, infinities, zeros and their signs stay; what is nearer to the
     next power of two above the largest bfloat16 becomes infinite."""
     x = np.asarray(x, np.float32)
-    bits = x.view(np.uint32)
+    bits = x.reshape(-1).view(np.uint32)  # no scalar, which NumPy 1 would make int64
     near = bits + (0x7FFF + ((bits >> 16) & 1))  # a carry into the exponent is right there
-    return np.where(np.isnan(x), x, (near & 0xFFFF0000).view(np.float32))
+    return np.where(np.isnan(x), x, (near & 0xFFFF0000).view(np.float32).reshape(x.shape))
