@@ -222,6 +222,15 @@ class TorchPeer(CharacterPeer):
                 samples.append(symbol)
         return np.array(samples, dtype=np.int64)
 
+    def _learn(self, loss) -> None:
+        """One update from this loss, the norm of the gradients being at most `clip_norm`."""
+        self.optimizer.zero_grad()
+        loss.backward()
+        for bias in self._held:
+            bias.grad[: 2 * self.recurrent.hidden_size] = 0
+        self.torch.nn.utils.clip_grad_norm_(self.trained, self.clip_norm)
+        self.optimizer.step()
+
     def _use_threads(self) -> None:
         if self.torch.get_num_threads() != self.threads:
             self.torch.set_num_threads(self.threads)
@@ -264,12 +273,7 @@ class TorchSequences(TorchPeer):
             outputs = self.head(hs.flatten(0, 1))  # (TN, K)
             loss = (functional.cross_entropy(outputs, y, reduction="sum") if y.dim() == 1
                     else functional.mse_loss(outputs, y, reduction="sum") / y.shape[1]) / N
-        self.optimizer.zero_grad()
-        loss.backward()
-        for bias in self._held:
-            bias.grad[: 2 * self.recurrent.hidden_size] = 0
-        torch.nn.utils.clip_grad_norm_(self.trained, self.clip_norm)
-        self.optimizer.step()
+        self._learn(loss)
         return loss.item()
 
 
@@ -313,12 +317,7 @@ class TorchSeries(TorchPeer):
             hs, h = self.recurrent(self.inputs[part], self.h)  # hs (T, N, H)
             loss = torch.nn.functional.mse_loss(self.head(hs), y, reduction="sum")
         loss = loss / (y.shape[1] * y.shape[2])
-        self.optimizer.zero_grad()
-        loss.backward()
-        for bias in self._held:
-            bias.grad[: 2 * self.recurrent.hidden_size] = 0
-        torch.nn.utils.clip_grad_norm_(self.trained, self.clip_norm)
-        self.optimizer.step()
+        self._learn(loss)
         self.h = tuple(part.detach() for part in h) if isinstance(h, tuple) else h.detach()
         return loss.item()
 
@@ -359,12 +358,7 @@ class TorchRecords(TorchPeer):
             hs, _ = self.recurrent(x._replace(data=self.one_hot.index_select(0, x.data)))
             loss = torch.nn.functional.cross_entropy(
                 self.head(hs.data), y.data, reduction="sum") / len(rows)
-        self.optimizer.zero_grad()
-        loss.backward()
-        for bias in self._held:
-            bias.grad[: 2 * self.recurrent.hidden_size] = 0
-        torch.nn.utils.clip_grad_norm_(self.trained, self.clip_norm)
-        self.optimizer.step()
+        self._learn(loss)
         return loss.item()
 
 
