@@ -21,7 +21,7 @@ def test_the_lowest_versions_are_those_allowed():
     pins = dict(line.split("==") for line in (ROOT / ".ci/lowest.txt").read_text().splitlines()
                 if not line.startswith("#"))
     assert pins == bounds()
-    assert len(pins) == 14
+    assert len(pins) == 15
 
 
 def test_the_ci_installs_them():
