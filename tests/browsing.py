@@ -1,12 +1,17 @@
 """What the tests of pages ask of a browser; the fixture `browser` starts it."""
+import time
 from pathlib import Path
 
 
 def console(browser):
     """The warnings and errors in the browser's console since the last call: a list of str. What a
     Content-Security-Policy has refused is one of them."""
-    return [entry["message"] for entry in browser.get_log("browser")
-            if entry["level"] in ("WARNING", "SEVERE")]
+    mark, found, end = f"mark {time.monotonic_ns()}", [], time.monotonic() + 20
+    browser.execute_script("console.info(arguments[0])", mark)
+    while not any(mark in entry["message"] for entry in found):  # they come in their order, later
+        assert time.monotonic() < end, "the browser's console is silent"
+        found += browser.get_log("browser")
+    return [entry["message"] for entry in found if entry["level"] in ("WARNING", "SEVERE")]
 
 
 def open_page(browser, path):
