@@ -255,15 +255,17 @@ class Twin:
     needs: tuple[str, ...] = ("Wx", "Wh")
     first: int = 0  # of the arrays that forward returns, the first that is a state
     states: int = 1  # how many are states
+    names: tuple[str, ...] = ("h",)  # of what forward returns: arrays, then the parts of the last
 
 
 CELLS = {
     "rnn": Twin(rnn_forward, rnn_backward),
     "relu": Twin(partial(rnn_forward, cell="relu"), partial(rnn_backward, cell="relu")),
-    "lstm": Twin(lstm_forward, lstm_backward, states=2),
-    "gru": Twin(gru_forward, gru_backward, ("Wx", "Wh", "bhn")),
-    "memory": Twin(memory_forward, memory_backward, ("Wx", "Wh", "Wm"), first=1),
-    "mgu": Twin(mgu_forward, mgu_backward),
+    "lstm": Twin(lstm_forward, lstm_backward, states=2, names=("h", "c", "i", "f", "o", "g")),
+    "gru": Twin(gru_forward, gru_backward, ("Wx", "Wh", "bhn"), names=("h", "r", "z", "n")),
+    "memory": Twin(memory_forward, memory_backward, ("Wx", "Wh", "Wm"), first=1,
+                   names=("h", "m")),
+    "mgu": Twin(mgu_forward, mgu_backward, names=("h", "f", "n")),
     "esn": Twin(esn_forward, None),
 }
 
@@ -276,6 +278,13 @@ def layer_forward(x: Array, state: Array, weights: Tensors,
     kept = found if isinstance(found, tuple) else (found,)
     ends = [array[:, -1] for array in kept[twin.first : twin.first + twin.states]]
     return kept[0], np.hstack(ends), kept
+
+
+def named(cell: str, kept: Arrays) -> Tensors:
+    """What a cell's forward pass of one sequence returned, by name: each (T, H)."""
+    names = CELLS[cell].names
+    parts = [*kept[:-1], *np.split(kept[-1], len(names) - len(kept) + 1, axis=2)]
+    return {name: part[0] for name, part in zip(names, parts, strict=True)}
 
 
 def layer_backward(dout: Array, x: Array, state: Array, kept: Arrays, weights: Tensors,
