@@ -163,7 +163,8 @@ class SequenceRegressor(RegressorSettings, _SequenceEstimator):
             targets[np.arange(len(series)), series.lengths - 1] = ends
         self._at_steps, self._flat, self._forecasts = at_steps, flat, y is None
         known = np.asarray(~np.isnan(targets).all(axis=2))
-        self._fit(X, series, targets, known, weights, params)
+        self._fit(X, series, targets, known, weights, params,
+                  horizon=params["horizon"] if y is None else 1)
         return self
 
     def predict(self, X: Any) -> Any:

@@ -185,6 +185,38 @@ def test_the_tail_in_time_is_held_out():
         assert read[n, : last + 1].all() and not read[n, last + 1 :].any()
 
 
+def test_targets_ahead_do_not_reach_into_what_is_held_out():
+    """Values behind the first held-out step change no bit of training; the one before does."""
+    rng = np.random.default_rng(4)
+    series = [rng.normal(size=(length, 2)) for length in (41, 30, 3)]  # 40, 29 and 2 steps
+    held = [10, 7, 0]
+
+    def trained(first, column=0, **settings):
+        """After a change of the values from step `first` on, counted from the first held-out."""
+        changed = [one.copy() for one in series]
+        for one, h in zip(changed, held, strict=True):
+            if h:
+                one[len(one) - 1 - h + first :, column] += 7
+        data = Sequences.from_series(changed, horizon=2, columns=settings.pop("columns", None))
+        trainer = trainer_of(data, valid_fraction=0.25, scale=True, batch_size=3, **settings)
+        trainer.run(updates=9)
+        return trainer
+
+    for settings in ({}, {"order": "shuffled"}, {"columns": 1}):
+        plain = trained(99, **settings.copy())
+        later, at = trained(1, 1, **settings.copy()), trained(0, 1, **settings.copy())
+        assert np.array_equal(plain.model.block, later.model.block)
+        assert not np.array_equal(plain.model.block, at.model.block)
+        assert not np.array_equal(plain._validation.source.targets,
+                                  later._validation.source.targets)
+    known = ~np.isnan(trained(99)._source.targets)
+    assert known[0, :29].all() and known[0, 29].tolist() == [True] * 2 + [False] * 2
+    assert known[2, 0].all() and trained(99)._source.lengths.tolist() == [30, 22, 2]
+    assert (Sequences.from_series(series, horizon=2).fingerprint()
+            != Sequences(*(getattr(Sequences.from_series(series, horizon=2), name) for name in
+                           ("inputs", "targets", "mask", "lengths"))).fingerprint())
+
+
 def test_whole_sequences_are_held_out_at_random():
     trainer = trainer_of(series_of(), valid_fraction=0.25, valid_split="random", batch_size=2)
     assert len(trainer._source) == 3 and len(trainer._validation.source) == 1
@@ -255,6 +287,11 @@ def test_bad_windows():
     ):
         with pytest.raises(ValueError, match=message):
             trainer_of(source, **keywords)
+    for reads, horizon in (("numbers", 3), ("symbols", 2)):
+        data = series_of(reads, reads)
+        with pytest.raises(ValueError, match=f"horizon={horizon} is for targets that are numbers"):
+            Sequences(data.inputs.astype(float if reads == "numbers" else int), data.targets.astype(
+                float if reads == "numbers" else int), horizon=horizon)
     with pytest.raises(ValueError, match="is one sequence"):
         classic(source[:1], valid_fraction=0.2, progress=False)
     records = fastrnn.Corpus.from_records(["anna", "bram", "carla"])

@@ -33,12 +33,14 @@ from .source import (
     held_out_count,
     in_batches,
     longest,
+    piece_of,
     split_rows,
     usual_and_alone,
 )
 
 # sequences that are scored without the others, which would be padded to their length
 SCORED = {"batch_size": 64, "long_rows": "alone"}
+WHOLE = slice(None)  # all steps
 
 
 class Sequences(Source):
@@ -68,6 +70,10 @@ class Sequences(Source):
     symbols : int, optional
         Number of distinct symbols, the same for inputs and targets; by default one more than the
         largest.
+    horizon : int
+        Where the K targets are those of so many next steps, as `from_series` makes them: K /
+        horizon of the next step, then of the one after it, and so on. With a `seq_length`, and the
+        last steps held out as validation data, training leaves out targets that lie among those.
     name : str
         The name of the sequences in messages.
 
@@ -114,7 +120,7 @@ class Sequences(Source):
     def __init__(
         self, inputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None,
         lengths: ArrayLike | None = None, *, symbols: int | None = None, name: str = "sequences",
-        weights: ArrayLike | None = None, class_weights: Any = None,
+        weights: ArrayLike | None = None, class_weights: Any = None, horizon: int = 1,
     ) -> None:
         (x, x_hidden), (y, y_hidden) = _array("inputs", inputs), _array("targets", targets)
         if x.shape[:2] != y.shape[:2]:
@@ -145,6 +151,10 @@ class Sequences(Source):
         (symbols_in, size_in), (symbols_out, size_out) = (
             (count, 0) if a.ndim == 2 else (0, a.shape[2]) for a in (x, y))
         self._sizes = Sizes(symbols_in, size_in, symbols_out, size_out)
+        self.horizon = positive_int("horizon", horizon)
+        if horizon > 1 and (not size_out or size_out % horizon):
+            raise ValueError(f"horizon={horizon} is for targets that are numbers, as many for each "
+                             f"of {horizon} steps, not {y.shape}: (N, T, K)")
         self.name, self.steps, self.rows = name, T, N
         self.predictions = int(self.mask.sum())
         for name in ("mask", "lengths", "ends"):
@@ -204,7 +214,8 @@ class Sequences(Source):
             for ahead in range(horizon):
                 targets[n, : len(one) - 1 - ahead, ahead] = one[1 + ahead :, chosen]
         lengths = [len(one) - 1 for one in arrays]
-        return cls(inputs, targets.reshape(*inputs.shape[:2], -1), lengths=lengths, name=name)
+        return cls(inputs, targets.reshape(*inputs.shape[:2], -1), lengths=lengths, name=name,
+                   horizon=horizon)
 
     def _weights(self, given: ArrayLike | None, classes: Any) -> NDArray[np.float64] | None:
         """The weight of each step (N, T), their mean over those that count being 1."""
@@ -292,26 +303,28 @@ class Sequences(Source):
             n, T = len(chosen), self.mask.shape[1]
             if len(both[1]):
                 T = int(self.ends[chosen].max())
-            N = min(n, max(1, ROWS // T))
+            N, piece = min(n, max(1, ROWS // T)), piece_of(T)
             for start in range(0, n, max(1, N)):
                 rows = chosen[start : start + N]
                 padded = np.append(rows, np.full(N - len(rows), -1))
-                yield Batch(T, self.batch(padded, dtype, T), rows)
+                for first in range(0, int(self.ends[rows].max()), piece):
+                    part = self.batch(padded, dtype, slice(first, min(T, first + piece)))
+                    yield Batch(piece, part, rows, goes_on=first > 0)
 
     def padded(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
         return self.inputs, self.lengths
 
-    def batch(self, rows: NDArray[np.intp], dtype: Any, T: int | None = None) -> dict[str, Any]:
-        """The arguments of `kernels.Network.unroll` for some rows, or for the first T steps of
-        each; row -1 is an empty sequence."""
-        mask = self.mask[rows, :T]
-        lengths = np.minimum(self.lengths[rows], mask.shape[1])
+    def batch(self, rows: NDArray[np.intp], dtype: Any, steps: slice = WHOLE) -> dict[str, Any]:
+        """The arguments of `kernels.Network.unroll` for some rows, or for some steps of each; row
+        -1 is an empty sequence."""
+        mask = self.mask[rows, steps]
+        lengths = np.clip(self.lengths[rows] - (steps.start or 0), 0, mask.shape[1])
         mask[rows < 0], lengths[rows < 0] = False, 0
-        arrays = {name: (np.ascontiguousarray(array[rows, :T].T, np.int32) if array.ndim == 2
-                         else converted(name, array[rows, :T], dtype))
+        arrays = {name: (np.ascontiguousarray(array[rows, steps].T, np.int32) if array.ndim == 2
+                         else converted(name, array[rows, steps], dtype))
                   for name, array in (("inputs", self.inputs), ("targets", self.targets))}
         if self.weights is not None:
-            arrays["weights"] = np.ascontiguousarray(self.weights[rows, :T].T)
+            arrays["weights"] = np.ascontiguousarray(self.weights[rows, steps].T)
         if self._units is not None:
             arrays["units"] = self._units
         return arrays | {"mask": np.ascontiguousarray(mask.T).view(np.uint8), "lengths": lengths}
@@ -380,6 +393,8 @@ class Sequences(Source):
 
     def _sha(self) -> str:
         digest = hashlib.sha256(f"{self.sizes}\n".encode())
+        if self.horizon > 1:
+            digest.update(f"horizon {self.horizon}\n".encode())
         arrays = (self.inputs, self.targets, self.mask, self.lengths)
         for array in (*arrays, *(() if self.weights is None else (self.weights,))):
             digest.update(f"{array.dtype.name} {array.shape}\n".encode())
@@ -401,7 +416,8 @@ class Sequences(Source):
         return Sequences(self.inputs[index], self.targets[index], self.mask[index],
                          self.lengths[index], name=self.name,
                          weights=None if self.weights is None else self.weights[index],
-                         symbols=self.sizes.input_symbols or self.sizes.output_symbols or None)
+                         symbols=self.sizes.input_symbols or self.sizes.output_symbols or None,
+                         horizon=self.horizon)
 
     def __repr__(self) -> str:
         N, T = self.mask.shape
@@ -429,18 +445,31 @@ class Windows(Sequences):
     def hold_out(self, valid_fraction: float, seed: int,
                  split: str = "end") -> tuple[Sequences, Sequences]:
         """With "end" the last steps of each sequence are validation data. As many steps before them
-        are read too, and not counted, so that the state is not that of a beginning."""
+        are read too, and not counted, so that the state is not that of a beginning. What lies a
+        horizon ahead of a step before them, among their inputs, is not known in training."""
         if split == "random":
             return super().hold_out(valid_fraction, seed, split)
         held_out_count(int(self.ends.max()), valid_fraction, 1, f"steps of {self.name}")
         held = np.rint(self.ends * valid_fraction).astype(np.int64)  # (N,)
         after = np.arange(self.mask.shape[1]) >= (self.ends - held)[:, None]  # (N, T)
-        return (self._part(np.zeros_like(held), self.mask & ~after),
-                self._part(np.maximum(self.ends - 2 * held, 0), self.mask & after))
+        return (self._part(np.zeros_like(held), self.mask & ~after, self._known_at(held)),
+                self._part(np.maximum(self.ends - 2 * held, 0), self.mask & after, self.targets))
 
-    def _part(self, first: NDArray[np.int64], mask: NDArray[np.bool_]) -> "Windows":
-        """The sequences from step first (N,) on, up to the last step that counts in this mask
-        (N, T); those without any are left out."""
+    def _known_at(self, held: NDArray[np.int64]) -> NDArray[Any]:
+        """The targets, NaN where they lie behind the first of the last steps (N,) held out."""
+        if self.horizon == 1:
+            return self.targets
+        T, K = self.targets.shape[1:]
+        ahead = np.arange(K) // (K // self.horizon) + 1  # how many steps
+        later = np.arange(T)[:, None] + ahead > (self.ends - held)[:, None, None]
+        return np.where(later & (held > 0)[:, None, None], np.nan, self.targets)
+
+    def _part(self, first: NDArray[np.int64], mask: NDArray[np.bool_],
+              targets: NDArray[Any]) -> "Windows":
+        """The sequences from step first (N,) on, with these targets, up to the last step that
+        counts in this mask (N, T); those without any are left out."""
+        if targets.ndim == 3:
+            mask = mask & ~np.isnan(targets).all(axis=2)
         rows, T = np.flatnonzero(mask.any(axis=1)), mask.shape[1]
         if not len(rows):
             raise ValueError(f"no step of {self.name} that counts is left in one of the two parts "
@@ -448,7 +477,7 @@ class Windows(Sequences):
         lengths = (T - np.argmax(mask[:, ::-1], axis=1) - first)[rows]
         at = rows[:, None], np.minimum(first[rows, None] + np.arange(lengths.max()), T - 1)
         return Windows(Sequences(
-            self.inputs[at], self.targets[at], mask[at], lengths, name=self.name,
+            self.inputs[at], targets[at], mask[at], lengths, name=self.name, horizon=self.horizon,
             weights=None if self.weights is None else self.weights[at],
             symbols=self.sizes.input_symbols or self.sizes.output_symbols or None))
 

@@ -143,7 +143,8 @@ class Batch:
     rows : ndarray of int, shape (n,)
         Index in the source of the first n of the N rows; the others are empty.
     goes_on : bool
-        Whether the initial state is the last one of the batch before, instead of zero.
+        Whether the initial state is the last one of the batch before, whose rows are the same,
+        instead of zero; of the first batch that of the caller.
     """
 
     steps: int
@@ -153,8 +154,17 @@ class Batch:
 
     @property
     def N(self) -> int:
+        return int(self._shape[1])
+
+    @property
+    def T(self) -> int:
+        """Steps of the arrays."""
+        return int(self._shape[0])
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
         inputs = self.arrays["inputs"]
-        return int(inputs.shape[1 if inputs.ndim == 2 else 0])
+        return tuple(inputs.shape if inputs.ndim == 2 else inputs.shape[1::-1])
 
     @property
     def predictions(self) -> int:
@@ -419,6 +429,12 @@ def longest(steps: NDArray[np.int64], usual: NDArray[np.intp],
             alone: NDArray[np.intp]) -> tuple[int | None, int]:
     """`steps` and `alone` of a Reading."""
     return (int(steps[usual].max()), int(steps[alone].max())) if len(alone) else (None, 0)
+
+
+def piece_of(T: int) -> int:
+    """How many of T steps a network reads in one call: all, or of a long row pieces of about the
+    same length, so that the memory does not grow with T, and none is a single step."""
+    return math.ceil(T / math.ceil(T / ROWS))
 
 
 def time_major(ids: NDArray[Any]) -> NDArray[np.int32]:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
 from ..data.scaling import Scaling, scaled, unscaled
-from ..data.source import ROWS, Source, time_major
+from ..data.source import ROWS, Source, piece_of, time_major
 from ..kernels.blas import one_thread
 from ..validate import converted, float_array, positive_int, whole_numbers
 from .network import Network
@@ -92,22 +92,26 @@ def _outputs(
     network: Network, inputs: ArrayLike | Source, state: NDArray[Any] | None = None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
     """The outputs of the head (N, T, K), numbers in the units of the data, from a state (N, P), by
-    default zero; the last state; and the length of each row."""
+    default zero; the last state; and the length of each row. A long row is read piece by piece."""
     x, lengths = _checked(network, inputs)
     (N, T), dtype = x.shape[:2], network.block.dtype
-    found = np.empty((N, T, network.sizes.outputs), dtype)
+    found = np.zeros((N, T, network.sizes.outputs), dtype)
     state = network.zero_state(N) if state is None else state
-    rows = min(N, max(1, ROWS // T))
+    rows, steps = min(N, max(1, ROWS // T)), piece_of(T)
+    kernel = network.network(steps, rows)
     with one_thread():
         for start in range(0, N, rows):
             part = slice(min(start, N - rows), min(start, N - rows) + rows)
-            now, out = state[part].copy(), np.empty((rows, *found.shape[1:]), dtype)
-            inside = np.arange(T)[:, None] < lengths[part]  # (T, rows)
-            network.network(T, rows).unroll(
-                network.block, x[part] if x.ndim == 3 else time_major(x[part]), now, out=out,
-                mask=inside.astype(np.uint8), lengths=lengths[part])
             fresh = slice(start - part.start, None)  # the last part may repeat rows
-            found[start : part.stop] = out[fresh]
+            now = state[part].copy()
+            for first in range(0, lengths[part].max(), steps):
+                piece = x[part, first : first + steps]
+                left = np.clip(lengths[part] - first, 0, piece.shape[1])
+                inside = np.arange(piece.shape[1])[:, None] < left  # (T, rows)
+                out = np.empty((*piece.shape[:2], found.shape[2]), dtype)
+                kernel.unroll(network.block, piece if x.ndim == 3 else time_major(piece), now,
+                              out=out, mask=inside.astype(np.uint8), lengths=left)
+                found[start : part.stop, first : first + steps] = out[fresh]
             state[start : part.stop] = now[fresh]
     by = (network.scaling or Scaling()).targets
     return found if by is None else unscaled(found, by), state, lengths

@@ -31,19 +31,19 @@ def read(
     source = source.scaled(network.scaling)
     for batch in source.batches(network.block.dtype, streams=streams, steps=steps):
         N, n = batch.N, len(batch.rows)
-        if batch.goes_on and carried is None:
+        if not batch.goes_on:
+            carried = network.zero_state(N)
+        elif carried is None:
             carried = state[:N].copy()
         labels = None
         if weights is not None:
             labels = np.zeros((N, weights.shape[1]), network.block.dtype)
             labels[:n] = weights[batch.rows]
         kernel = network.network(batch.steps, N, network.sizes.loss)
-        right = np.zeros((len(batch.arrays["targets"]) if batch.goes_on else batch.steps, N),
-                         np.uint8)
+        right = np.zeros((batch.T, N), np.uint8)
         with one_thread():
-            losses = kernel.unroll(
-                network.block, **batch.arrays, right=right, labels=labels, threads=threads,
-                state=network.zero_state(N) if carried is None else carried)
+            losses = kernel.unroll(network.block, **batch.arrays, right=right, labels=labels,
+                                   threads=threads, state=carried)
         yield batch, losses[:, :n], right[:, :n]
 
 
@@ -133,12 +133,18 @@ def accuracy(
             raise ValueError("last is for sequences: leave it out for a text")
         positive_int("last", last)
     hits, count = 0, 0
-    for batch, _, right in read(network, source, state, weights, **how):
-        if last is None:
+    if last is None:
+        for batch, _, right in read(network, source, state, weights, **how):
             hits, count = hits + int(right.sum()), count + batch.predictions
-            continue
-        mask = batch.arrays["mask"][:, : right.shape[1]].astype(np.int64)  # (T, rows)
-        chosen = (mask > 0) & (np.cumsum(mask[::-1], axis=0)[::-1] <= last)
+        return hits / count
+    found: list[list[tuple[NDArray[Any], NDArray[Any]]]] = []  # of some rows, piece by piece
+    for batch, _, right in read(network, source, state, weights, **how):
+        if not batch.goes_on:
+            found.append([])
+        found[-1].append((batch.arrays["mask"][:, : right.shape[1]], right))
+    for pieces in found:
+        mask, right = (np.concatenate(parts) for parts in zip(*pieces, strict=True))  # (T, rows)
+        chosen = (mask > 0) & (np.cumsum(mask[::-1], axis=0, dtype=np.int64)[::-1] <= last)
         hits, count = hits + int(right[chosen].sum()), count + int(chosen.sum())
     return hits / count
 
