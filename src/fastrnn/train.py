@@ -15,6 +15,7 @@ from .model.model import Model
 from .presets import PLAN, PRESETS
 from .screen import show
 from .settings import (
+    NOT_STORED,
     ModelSettings,
     TrainerSettings,
     TrainSettings,
@@ -117,7 +118,7 @@ def _started(source: str | os.PathLike[str] | Source, name: str | None,
              earlier: str | os.PathLike[str] | None,
              given: dict[str, Any]) -> tuple[Trainer, str]:
     """A new run, and where its settings come from."""
-    preset = PRESETS[name] if name else None
+    preset, named = PRESETS[name] if name else None, given.keys()
     if earlier is not None:
         corpus, model, new = start_from(earlier, source, given)
         start = f"the weights of {os.fspath(earlier)}, {new}; "
@@ -136,7 +137,11 @@ def _started(source: str | os.PathLike[str] | Source, name: str | None,
     if earlier is None:
         for_model = {"labels": list(corpus.labels) or None} | given_to(ModelSettings, settings)
         model = Model(corpus.vocabulary or corpus.sizes, **for_model)
-    return Trainer(model, corpus, **given_to(TrainerSettings, settings)), start + why
+    trainer = Trainer(model, corpus, **given_to(TrainerSettings, settings))
+    stored = settings.keys() - NOT_STORED
+    trainer.origin = {"given": sorted(stored & named), "chosen": sorted(stored - named),
+                      "preset": name, "note": start + why.partition(" (measured")[0]}
+    return trainer, start + why
 
 
 def _read(source: Any, **how: Any) -> Source:

@@ -353,3 +353,36 @@ def test_resume_grid(tmp_path, request, cell, optimizer, kind):
             train(source, resume=path, updates=90, threads=second)
             same_run(path, whole)
             path.unlink()
+
+
+def test_a_file_says_where_its_settings_come_from(tmp_path):
+    path = tmp_path / "model.safetensors"
+    corpus = fastrnn.Corpus.from_text("to be or not to be " * 40)
+    model = fastrnn.train(corpus, preset="classic", hidden_size=7, updates=40, progress=False,
+                          checkpoint=path)
+    origin = model.run["origin"]
+    assert origin["given"] == ["hidden_size", "updates"]
+    assert origin["preset"] == "classic" and "learning_rate" in origin["chosen"]
+    assert not set(origin["given"]) & set(origin["chosen"]) and "min-char-rnn" in origin["note"]
+    loaded = fastrnn.load(path)
+    assert loaded.run["origin"] == origin
+    assert loaded.run["text"]["fingerprint"] == corpus.fingerprint()
+    assert loaded.run["counters"]["update"] == 40 == model.copy().run["counters"]["update"]
+    further = fastrnn.train(corpus, resume=path, updates=60, progress=False)
+    assert further.run["origin"] == origin
+    assert fastrnn.train(corpus, repeat=path, progress=False).run["origin"] == origin
+
+
+@pytest.mark.parametrize("origin", [[], "a", {"given": [1], "chosen": [], "preset": None, "note": ""},
+                                    {"given": [], "chosen": [], "preset": 3, "note": ""},
+                                    {"given": [], "chosen": 5, "preset": None, "note": ""}])
+def test_a_damaged_origin_is_refused(tmp_path, origin):
+    path = tmp_path / "model.safetensors"
+    corpus = fastrnn.Corpus.from_text("to be or not to be " * 40)
+    fastrnn.train(corpus, preset="classic", hidden_size=7, updates=40, progress=False,
+                  checkpoint=path)
+    tensors, about = store.read(path)
+    about["trainer"]["origin"] = origin
+    store.write(path, tensors, about)
+    with pytest.raises(ValueError, match="damaged"):
+        fastrnn.load(path)

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, replace
 from typing import Any, Literal, NamedTuple, Unpack, overload
 
@@ -105,6 +106,9 @@ class Model(Network):
         None before training, and for symbols.
     history : History
         The losses of the model's training.
+    run : dict or None
+        What is known of the training run, as its checkpoint stores it: settings, names and
+        fingerprints of the data, counts. None before training, and of a model saved by itself.
     known : uint64 ndarray
         Sorted digests of the records that the model was trained on, for `novelty`.
     starts : float64 ndarray, shape (K,)
@@ -156,6 +160,7 @@ class Model(Network):
         self.vocabulary = vocabulary if isinstance(vocabulary, Vocabulary) else None
         super().__init__(sizes_of(vocabulary), dict(settings), reservoir)
         self.history = History()
+        self.run: dict[str, Any] | None = None
         self._steps: Steps | None = None  # with the state of `step`
         self.continues: bool | None = None
         self.known, self.starts = np.empty(0, np.uint64), np.empty(0)
@@ -535,6 +540,7 @@ class Model(Network):
         other.history, other.known = self.history.copy(), self.known
         other.starts, other.label_counts = self.starts.copy(), self.label_counts.copy()
         other.scaling, other.continues = self.scaling, self.continues
+        other.run = deepcopy(self.run)
         other.step_state = self.step_state
         return other
 
@@ -602,7 +608,7 @@ class Model(Network):
         # only now, because each symbol takes more memory than in the file
         vocabulary = None if stored is None else Vocabulary.from_dict(stored)
         model = cls.__new__(cls)  # without drawing weights
-        model._steps = None
+        model._steps = model.run = None
         model.continues = about.get("continues")  # since format 7
         if model.continues not in (None, True, False):
             raise ValueError("continues is no truth value")

@@ -105,8 +105,18 @@ def _check_run(run: dict[str, Any], history: History) -> None:
     isa = run.setdefault("isa", None)
     if isa is not None and not (isinstance(isa, str) and isa.isalnum() and len(isa) < 20):
         raise ValueError(f"{isa!r} is not the name of an instruction set")
+    _check_origin(run.setdefault("origin", None))  # since fastrnn 0.2
     if not all(isinstance(run["text"][name], str) for name in ("name", "fingerprint")):
         raise TypeError("the name and the fingerprint of the data must be texts")
+
+
+def _check_origin(origin: Any) -> None:
+    """Raise ValueError, KeyError or TypeError unless this says where settings come from."""
+    if origin is None:
+        return
+    names = [*origin["given"], *origin["chosen"], origin["note"]]
+    if not isinstance(origin["preset"], str | None) or not all(isinstance(n, str) for n in names):
+        raise TypeError("the origin of the settings must be texts")
 
 
 def check_generator(state: dict[str, Any]) -> None:
@@ -153,6 +163,7 @@ def load(path: str | os.PathLike[str], *, best: bool | None = None) -> Model:
                              "best one beside it: load it with best=False")
         if about["trainer"]["counters"]["best_update"]:  # 0 in a very short run
             model.block[:], model.state[:] = tensors["best"], tensors["best_state"]
+    model.run = about.get("trainer")
     return model
 
 

@@ -141,6 +141,8 @@ class Trainer:
         self._rates: NDArray[np.float64] | None = None  # of the updates of a run that is repeated
         self._running, self._process = threading.Lock(), os.getpid()
         self._rate_factor = 1.0  # of the learning rates, after runs that diverged
+        # where the settings come from: `given` and `chosen` names, the `preset`, a `note`
+        self.origin: dict[str, Any] | None = None
         note_long_rows(source, self.config)
         self._updates = Updates(model, self._reading, self.config, history, self.threads,
                                 self._validation.every > 0)
@@ -271,6 +273,7 @@ class Trainer:
         finally:  # whatever ends the run, a callback's error too, nothing is lost
             self._watch.stop()
             self.model.state[:] = self.state[:1]
+            self.model.run = self._about()
             self._over = plan.whole and stop in ("finished", "patience")
             try:
                 self._save(at_end=stop != "error")
@@ -389,10 +392,15 @@ class Trainer:
     def stored(self) -> tuple[Tensors, dict[str, Any]]:
         """What a checkpoint stores of the run besides the model: tensors, and a dict for JSON."""
         tensors, run = self._updates.stored()
-        return tensors, run | {
-            "config": self.config, "seconds": self.seconds,
-            "over": self._over, "initial": self._initial, "rate_factor": self._rate_factor,
-            "isa": self._updates.isa, "valid": self._validation.stored,
+        return tensors, self._about() | run | {
+            "seconds": self.seconds, "over": self._over, "rate_factor": self._rate_factor}
+
+    def _about(self) -> dict[str, Any]:
+        """What a model knows of the run that trained it, in the words of a checkpoint."""
+        return {
+            "config": self.config, "counters": dict(self._updates.training.counters),
+            "initial": self._initial, "isa": self._updates.isa,
+            "origin": self.origin, "valid": self._validation.stored,
             "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()}}
 
     @classmethod
@@ -422,7 +430,7 @@ class Trainer:
         valid = same_validation(path, run["valid"], changes.get("valid"), model)
         config = _settings_of(path, model, corpus, run, valid) | {"warmup": 0} | plan
         trainer = cls(model, corpus, **(config | changes | {"valid": valid}))
-        trainer._rates = rates
+        trainer._rates, trainer.origin = rates, run["origin"]
         return trainer
 
     @classmethod
@@ -459,6 +467,7 @@ class Trainer:
         trainer._updates.history = model.history = history
         trainer._watch.spent = run["seconds"]
         trainer._initial, trainer._rate_factor = run["initial"], run["rate_factor"]
+        trainer.origin = run["origin"]
         trainer._over = run["over"] and not any(
             changes.get(name) for name in (*PLAN, "patience"))
         return trainer
