@@ -267,3 +267,21 @@ def test_numbers_are_advised_to_be_sequences(numbers):
     sequences = eval(advised, {"fastrnn": fastrnn, "x": x})
     np.testing.assert_array_equal(sequences.inputs[0, :, 0], x[:-1])
     np.testing.assert_array_equal(sequences.targets[0, :, 0], x[1:])
+
+
+def test_a_table_of_numbers_is_advised_to_be_a_series():
+    pandas = pytest.importorskip("pandas")
+    t = np.arange(200)
+    numbers = pandas.DataFrame({"load": np.sin(t / 5), "count": t % 7})
+    timed = numbers.assign(when=pandas.date_range("2024-01-01", periods=200))
+    for table in (numbers, timed):
+        with pytest.raises(TypeError, match="not DataFrame: a table of numbers is one") as error:
+            fastrnn.train(table)
+        whole, estimator = re.search(r"(fastrnn\.train\(.*\)), or (fastrnn.*)$",
+                                     str(error.value)).groups()
+        names = {"fastrnn": fastrnn, "table": table}
+        assert eval(whole.replace("seq_length", "updates=2, progress=False, seq_length"),
+                    names).sizes == fastrnn.Sizes(input_size=2, output_size=2)
+        assert eval(estimator, names).n_features_in_ == 2
+    with pytest.raises(TypeError, match=r'table\["text"\]'):
+        fastrnn.train(numbers.assign(text="a"))

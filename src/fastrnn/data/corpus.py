@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..settings import WordSettings, checked, documented
 from ..validate import freeze, frozen, weights_of
+from . import numeric
 from .encodings import marked_as_wide
 from .files import STDIN, base_name, files_of, instead, name_of
 from .records import Lines, Records, digests, encode
@@ -175,7 +176,12 @@ class Corpus(Source):
             that it may have), an unknown encoding, or a text that `Corpus.from_text` refuses.
         """
         paths = files_of(path)
-        text = _joined([_read(each, unit, vocabulary, encoding) for each in paths])
+        texts = [_read(each, unit, vocabulary, encoding) for each in paths]
+        if vocabulary is None and unit in (None, "char"):  # to be learned
+            told = next(filter(None, map(numeric.note, texts, paths)), None)
+            if told is not None:
+                warnings.warn(told, stacklevel=3)
+        text = _joined(texts)
         return cls.from_text(text, unit, vocabulary, name=name_of(path, paths), **settings)
 
     @classmethod

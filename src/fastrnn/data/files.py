@@ -123,6 +123,11 @@ def instead(given: Any) -> str:
     if _is_numbers(given):
         return ("a series x of numbers and its next ones are fastrnn.Sequences(x[None, :-1, None], "
                 "x[None, 1:, None]) of x = np.array(numbers, float)")
+    if hasattr(given, "columns") and _is_table_of_numbers(given):
+        whole = np.asarray(given).dtype.kind in "iuf"
+        table = "table" if whole else 'table.select_dtypes("number")'
+        return (f"a table of numbers is one series: fastrnn.train(fastrnn.Sequences.from_series("
+                f"{table}), seq_length=50), or fastrnn.SequenceRegressor().fit([{table}])")
     if hasattr(given, "iloc"):
         return ('give a column of texts, and one of labels: fastrnn.Corpus.from_records('
                 'table["text"], table["label"])' if hasattr(given, "columns") else
@@ -155,6 +160,15 @@ def _is_numbers(given: Any) -> bool:
         return getattr(given.dtype, "kind", "O") in "iuf"
     return isinstance(given, list | tuple) and bool(given) and all(
         isinstance(number, float | int | np.number) for number in given)
+
+
+def _is_table_of_numbers(given: Any) -> bool:
+    """Whether it is a DataFrame of pandas, or a table of another library, of numbers; of pandas
+    there may be times beside them."""
+    kinds = [getattr(dtype, "kind", "O") for dtype in getattr(given, "dtypes", ())]
+    if "O" not in kinds and {*kinds} & {*"iuf"}:
+        return {*kinds} <= {*"iufbMm"}
+    return np.asarray(given).dtype.kind in "iuf"
 
 
 def is_url(path: str) -> bool:
