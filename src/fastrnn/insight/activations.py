@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..checks import reference
 from ..data.corpus import Corpus
+from ..kernels.blas import one_thread
 from ..model.labels import probabilities
 from ..model.model import Model
 from ..model.scoring import not_for_text
@@ -33,12 +34,15 @@ class Activations:
         equations).
     probabilities : float64 ndarray, shape (T, K)
         Of each symbol to come next.
+    start : float64 ndarray, shape (P,)
+        The state before the first symbol.
     """
 
     ids: NDArray[np.int64]
     targets: NDArray[np.int64]
     layers: list[dict[str, Array]]
     probabilities: Array
+    start: Array
 
     @property
     def surprisal(self) -> Array:
@@ -95,12 +99,13 @@ def activations(model: Model, text: str | bytes | Corpus, label: Any = None) -> 
         raise ValueError("the text is empty: give at least one symbol")
     labels = probabilities(model.config["labels"], label, 1, np.dtype(np.float64))
     cell = model.config["cell"]
-    scores, _, _, layers = reference.forward(_parameters(model), ids[None], state, cell,
-                                             labels=labels)
+    with one_thread():
+        scores, _, _, layers = reference.forward(_parameters(model), ids[None], state, cell,
+                                                 labels=labels)
     scores = scores[0] - scores[0].max(axis=1, keepdims=True)
     found = np.exp(scores)
     return Activations(ids, targets, [reference.named(cell, kept) for _, _, kept in layers],
-                       found / found.sum(axis=1, keepdims=True))
+                       found / found.sum(axis=1, keepdims=True), state[0])
 
 
 def _parameters(model: Model) -> dict[str, Any]:
@@ -108,6 +113,10 @@ def _parameters(model: Model) -> dict[str, Any]:
     params = {name: p.astype(np.float64) for name, p in model.params.items()}
     reservoir = model.reservoir
     if reservoir is None:
+        Wx = params["layer0.Wx"]  # (V, G H)
+        if "embedding.W" not in params and Wx.shape[0] > Wx.shape[1]:
+            # its rows are looked up: the one-hot vectors of 10,000 words would take gigabytes
+            params |= {"embedding.W": Wx, "layer0.Wx": np.eye(Wx.shape[1])}
         return params
     return params | {"reservoir.W": reservoir.W.toarray().astype(np.float64),
                      "reservoir.Win": reservoir.Win.astype(np.float64),
