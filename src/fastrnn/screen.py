@@ -16,8 +16,11 @@ def safe(text: str, stream: TextIO) -> str:
     A terminal obeys control characters: a text, a label or a file name could set its title, fill
     the clipboard or hide what it says. There they become visible, such as ``\x1b``; a file or a
     pipe gets the text as it is."""
-    if not (hasattr(stream, "isatty") and stream.isatty()):
-        return text
+    return escaped(text) if is_terminal(stream) else text
+
+
+def escaped(text: str) -> str:
+    r"""The text with its control characters made visible, such as ``\x1b``."""
     return CONTROLS.sub(lambda found: _escape(ord(found[0])), text)
 
 
@@ -25,8 +28,15 @@ def _escape(code: int) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
-def show(text: object, *, end: str = "\n", error: bool = False, needed: bool = True) -> None:
-    """Print a text, `safe`, at once; everything that fastrnn prints goes through here.
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal."""
+    return stream is not None and hasattr(stream, "isatty") and stream.isatty()
+
+
+def show(text: object, *, end: str = "\n", error: bool = False, needed: bool = True,
+         harmless: bool = False) -> None:
+    """Print a text, `safe`, at once; everything that fastrnn prints goes through here. One that is
+    `harmless` is printed as it is: `escaped`, then with colours.
 
     It goes to standard output, or to standard error for an `error` or a note; where a program has
     no such stream, nowhere. OSError if standard output cannot be written and the text is `needed`:
@@ -35,7 +45,8 @@ def show(text: object, *, end: str = "\n", error: bool = False, needed: bool = T
     if stream is None or getattr(stream, "closed", False):  # print would take the other one
         return
     try:
-        print(safe(f"{text}{end}", stream), end="", file=stream, flush=True)
+        whole = f"{text}{end}"
+        print(whole if harmless else safe(whole, stream), end="", file=stream, flush=True)
     except BrokenPipeError:
         if not error:
             raise

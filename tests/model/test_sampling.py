@@ -364,7 +364,7 @@ def test_symbols_come_as_soon_as_they_are_sure(case):
         count[1] = True
 
     count, come = [0, False], []
-    for item in sampling._until(tuple(stops), source()):
+    for item in sampling.until(tuple(stops), source()):
         come.append(item)
         end, text = len("".join(come)), "".join(symbols[: count[0]])
         assert end <= (len(cut(text, stops)) if count[1] else least(text))
@@ -379,11 +379,11 @@ def test_symbols_come_as_soon_as_they_are_sure(case):
 
 def test_held_back_is_what_may_become_a_stop_string():
     given, read = [], []
-    for symbol in sampling._until(("aab", "bcd"), (read.append(s) or s for s in "xaaabcaaz")):
+    for symbol in sampling.until(("aab", "bcd"), (read.append(s) or s for s in "xaaabcaaz")):
         given.append((symbol, "".join(read)))
     assert given == [("x", "x"), ("a", "xaaa")]  # then came aab
     given, read = [], []
-    for symbol in sampling._until(("aac", "bcd"), (read.append(s) or s for s in "xabcbz")):
+    for symbol in sampling.until(("aac", "bcd"), (read.append(s) or s for s in "xabcbz")):
         given.append((symbol, "".join(read)))
     assert given == [("x", "x"), ("a", "xab"), ("b", "xabcb"), ("c", "xabcb"), ("b", "xabcbz"),
                      ("z", "xabcbz")]

@@ -33,6 +33,7 @@ OTHER_NAMES = {
 }
 # where 0 means on the command line, as in those programs, what None means in Python
 ZERO_IS_NONE = ("clip_value", "clip_norm", "embedding_size", "patience", "valid_every")
+COLOR = ("auto", "always", "never")  # when to colour
 # the first setting of each group in --help
 GROUPS = {"cell": "network", "seq_length": "batches", "optimizer": "optimizer",
           "epochs": "length and validation", "threads": "screen and files",
@@ -77,6 +78,8 @@ def with_hyphens(arguments: Sequence[str]) -> list[str]:
         flag = re.fullmatch(r"(--?)([A-Za-z][\w-]+)(=.*)?", argument, re.DOTALL)
         if flag and not re.fullmatch(r"-n\d+", argument):
             argument = "--" + flag[2].replace("_", "-") + (flag[3] or "")
+        if argument == "--color" and not {*arguments[i + 1 : i + 2]} & {*COLOR}:
+            argument = "--color=auto"  # what follows is no value of it
         spelled.append(argument)
     return spelled
 

@@ -3,15 +3,18 @@
 import argparse
 from typing import Any
 
+from ..model.continuing import with_surprisal
 from ..model.model import Model
 from ..screen import show
 from ..settings import SampleSettings
 from ..training.checkpoint import load
 from .flags import OTHER_NAMES, add_settings, weighted
+from .shades import add_color, legend, show_symbols, wanted
 
 EXAMPLES = """examples:
   fastrnn sample model.safetensors --length 1000 --temperature 0.7
   fastrnn sample model.safetensors --prime "Harry " --stream
+  fastrnn sample model.safetensors --color
   fastrnn sample names.safetensors --label Netherlands --n 30"""
 
 
@@ -22,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the model of the lowest validation loss, or else smoothed loss, in "
                              "place of the last (default: if there were validations)")
     parser.add_argument("--stream", action="store_true", help="print each symbol as it is sampled")
+    add_color(parser)
     parser.add_argument("--sample", type=int, choices=(0, 1), default=1,
                         help="0: always take the likeliest symbol, as --temperature 0 (default: 1)")
     parser.add_argument("--length", type=int, default=200, metavar="LENGTH",
@@ -38,23 +42,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=argparse.SUPPRESS)
 
 
-def run(model: str, best: bool | None, sample: int, stream: bool, length: int, n: int | None,
-        without_effect: Any, **settings: Any) -> int:
+def run(model: str, best: bool | None, sample: int, stream: bool, color: str, length: int,
+        n: int | None, without_effect: Any, **settings: Any) -> int:
     generator = load(model, best=best)
     records = generator.text_vocabulary.stop is not None
     if "label" in settings:
         settings["label"] = _label(settings["label"], generator)
     if sample == 0:
         settings["temperature"] = 0
-    if stream:
-        if n is not None:
-            raise ValueError("--stream prints one text: leave out --n")
-        held = ""  # a carriage return, until it is known whether a line feed follows
-        for symbol in generator.stream(length=length, **settings):
-            text = held + symbol
-            held = "\r" if text.endswith("\r") else ""
-            show(text.removesuffix("\r"), end="")
-        show(held)
+    colored = wanted(color)
+    if settings.get("new_only") and (stream or colored):
+        raise ValueError("--new-only looks at whole texts: leave out --stream and --color")
+    if stream or colored:
+        texts = with_surprisal(generator, generator.text_vocabulary, generator.starts, length, n,
+                               settings)
+        if colored:
+            show(legend(generator.text_vocabulary.unit), harmless=True)
+        for i, symbols in enumerate(texts, 1):
+            if n is not None and not records:
+                show(f"---- {i} of {n} ----")
+            show_symbols(symbols, colored)
     elif n is None:
         show(generator.sample(length, **settings))
     else:

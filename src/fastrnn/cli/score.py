@@ -4,12 +4,20 @@ import argparse
 import math
 from typing import Any
 
+import numpy as np
+
+from ..data.corpus import Corpus, RecordCorpus
+from ..model.continuing import paired
+from ..model.model import Model
+from ..model.scoring import surprisal_of_rows
 from ..screen import show
 from ..training.checkpoint import load
+from .shades import add_color, legend, show_symbols, wanted
 from .sources import add_sources, read_source
 
 EXAMPLES = """examples:
   fastrnn score model.safetensors other.txt
+  fastrnn score model.safetensors other.txt --color=always | less -R
   fastrnn score names.safetensors --table names.tsv"""
 
 
@@ -17,13 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("model", metavar="MODEL", help="a checkpoint")
     add_sources(parser, reading=False)
+    add_color(parser)
     parser.add_argument("--best", action=argparse.BooleanOptionalAction, default=None,
                         help="the model of the lowest validation loss, or without validation of "
                              "the lowest smoothed loss, in place of the last (default: if there "
                              "were validations)")
 
 
-def run(model: str, best: bool | None, **given: Any) -> int:
+def run(model: str, best: bool | None, color: str, **given: Any) -> int:
     network = load(model, best=best)
     vocabulary = network.text_vocabulary
     if vocabulary.stop is not None and given.get("file") and not network.config["labels"]:
@@ -35,6 +44,8 @@ def run(model: str, best: bool | None, **given: Any) -> int:
     corpus = read_source(given, vocabulary, **labels)
     if corpus is None:
         raise ValueError("give the FILE to score, or --records, --table or --dataset")
+    if wanted(color):
+        _show_text(network, corpus)
     nats = network.score(corpus)
     for name, value in {
         "data": corpus.describe(), "predicted": f"{corpus.predictions:,} {corpus.unit}s",
@@ -45,3 +56,16 @@ def run(model: str, best: bool | None, **given: Any) -> int:
     }.items():
         show(f"{name:11}{value}")
     return 0
+
+
+def _show_text(network: Model, corpus: Corpus) -> None:
+    """Print a text, or each record on a line, in the shades of its surprisal. Nothing predicts the
+    first symbol of a text."""
+    show(legend(corpus.unit), harmless=True)
+    starts = corpus.records.starts + 1 if isinstance(corpus, RecordCorpus) else [0]
+    for start, nats in zip(starts, surprisal_of_rows(network, corpus), strict=True):
+        if not start:
+            nats = np.concatenate([[np.nan], nats])
+        ids = corpus.ids[start : start + len(nats)]
+        show_symbols(paired(corpus.vocabulary, [(ids[:, None], nats[: len(ids), None])]), True)
+    show("")

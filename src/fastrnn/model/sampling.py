@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat, tee
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,15 @@ TRIES = 1000  # of each sample, until it is new
 STREAM_PIECES = (1, 2, 4, 8, 16, 32)  # then 32 each time: the first symbols come at once
 
 
+class Begun(NamedTuple):
+    """The ids with which each of n texts begins, the state (n, P) after all but the last of them,
+    and the label probabilities (n, C) of the texts."""
+
+    ids: list[NDArray[np.unsignedinteger]]
+    state: NDArray[Any]
+    labels: NDArray[Any] | None
+
+
 def sample(
     network: Network, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int,
     n: int | None, settings: dict[str, Any], known: NDArray[np.uint64],
@@ -31,22 +40,23 @@ def sample(
     are the digests of the training records."""
     how = checked(SampleSettings, settings, "sample")
     length = positive_int("length", length, least=0)
-    primes = _primes(how["prime"], n)
-    stops = _stop_strings(how["stop"])
+    primes = primes_of(how["prime"], n)
+    stops = stop_strings(how["stop"])
     ends = bool(stops) or vocabulary.stop is not None
 
     def texts_after(primes: list[str | bytes], how: dict[str, Any]) -> list[str]:
-        pieces = _pieces(network, vocabulary, starts, how["max_length"] or length, primes, how,
-                         repeat(STOP_PIECE if ends else PIECE))
+        pieces = draw_pieces(network, vocabulary, starts, how["max_length"] or length,
+                             begin(network, vocabulary, primes, how["label"]), how,
+                             repeat(STOP_PIECE if ends else PIECE))
         if ends:  # each text takes pieces until it has stopped
-            return ["".join(_until(stops, vocabulary.iterdecode(_record(vocabulary, part, i))))
+            return ["".join(until(stops, vocabulary.iterdecode(_record(vocabulary, part, i))))
                     for i, part in enumerate(tee(pieces, len(primes)))]
         ids = np.concatenate([np.empty((0, len(primes)), np.int32), *pieces])  # (length, N)
         return [vocabulary.decode(column) for column in ids.T]
 
     texts = (_new_only(texts_after, known, vocabulary, primes, how) if how["new_only"]
              else texts_after(primes, how))
-    return [_shown(vocabulary, prime) + text if how["echo"] else text
+    return [shown_prime(vocabulary, prime) + text if how["echo"] else text
             for prime, text in zip(primes, texts, strict=True)]
 
 
@@ -57,7 +67,8 @@ def _new_only(
 ) -> list[str]:
     """Texts that with their primes are none of the known records: those are sampled again."""
     how = how | {"seed": np.random.default_rng(how["seed"])}  # which goes on from try to try
-    label, n, shown = how["label"], len(primes), [_shown(vocabulary, prime) for prime in primes]
+    label, n = how["label"], len(primes)
+    shown = [shown_prime(vocabulary, prime) for prime in primes]
     each = None if one_label(label) else list(label)
     texts, left = [""] * n, list(range(n))
     tries = 1 if how["temperature"] == 0 or how["top_k"] == 1 else TRIES  # else always the same
@@ -83,23 +94,35 @@ def stream(
     settings: dict[str, Any]
 ) -> Iterator[str]:
     """The symbols of one text; with length None only a stop string or a record's end ends it."""
+    how, length, stops, primes = for_stream(length, None, settings)
+    if len(primes) > 1:
+        raise ValueError("a stream is one text: give one prime, not a list")
+    pieces = draw_pieces(network, vocabulary, starts, length,
+                         begin(network, vocabulary, primes, how["label"]), how, stream_sizes())
+    symbols = until(stops, vocabulary.iterdecode(_record(vocabulary, pieces, 0)))
+    return chain(shown_prime(vocabulary, primes[0]), symbols) if how["echo"] else symbols
+
+
+def for_stream(length: int | None, n: int | None, settings: dict[str, Any]) -> tuple[
+        dict[str, Any], int | None, tuple[str, ...], list[str | bytes]]:
+    """The checked settings of texts that are given out while they are sampled, the most symbols,
+    the stop strings, and the prime of each text."""
     how = checked(SampleSettings, settings, "stream")
     if length is not None:
         length = positive_int("length", length, least=0)
-    stops = _stop_strings(how["stop"])
-    primes = _primes(how["prime"], None)
-    if len(primes) > 1:
-        raise ValueError("a stream is one text: give one prime, not a list")
     if how["new_only"]:
         raise ValueError("new_only=True is for sample: a stream is given out before it is known "
                          "whether it is new")
-    pieces = _pieces(network, vocabulary, starts, how["max_length"] or length, primes, how,
-                     chain(STREAM_PIECES, repeat(STREAM_PIECES[-1])))
-    symbols = _until(stops, vocabulary.iterdecode(_record(vocabulary, pieces, 0)))
-    return chain(_shown(vocabulary, primes[0]), symbols) if how["echo"] else symbols
+    return (how, how["max_length"] or length, stop_strings(how["stop"]),
+            primes_of(how["prime"], n))
 
 
-def _primes(prime: Any, n: int | None) -> list[str | bytes]:
+def stream_sizes() -> Iterator[int]:
+    """The numbers of symbols that are sampled at a time, where each is given out at once."""
+    return chain(STREAM_PIECES, repeat(STREAM_PIECES[-1]))
+
+
+def primes_of(prime: Any, n: int | None) -> list[str | bytes]:
     """The prime of each text."""
     if isinstance(prime, bytearray | memoryview):
         prime = bytes(prime)
@@ -113,7 +136,7 @@ def _primes(prime: Any, n: int | None) -> list[str | bytes]:
     return primes
 
 
-def _shown(vocabulary: Vocabulary, prime: str | bytes) -> str:
+def shown_prime(vocabulary: Vocabulary, prime: str | bytes) -> str:
     """The prime as it stands before a generated text."""
     text = prime if isinstance(prime, str) else prime.decode("utf-8", "replace")
     return text + " " * (vocabulary.unit == "word" and text != "" and not text[-1].isspace())
@@ -130,28 +153,18 @@ def read_prime(
                 labels=labels)
 
 
-def _pieces(
-    network: Network, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int | None,
-    primes: list[str | bytes], how: dict[str, Any], sizes: Iterable[int],
-) -> Iterator[NDArray[np.int32]]:
-    """Read the primes, and return an iterator over pieces (size, n) of n texts' ids, which have the
-    given `sizes` and `length` rows in all."""
-    if not np.isfinite(network.block).all():
-        raise ValueError("the model's parameters are not finite, so it cannot generate: load an "
-                         "earlier checkpoint, or train anew with a lower learning_rate")
-    p = 1.0 if how["top_p"] is None else how["top_p"]
-    if not 0 < p <= 1:
-        raise ValueError(f"top_p must be above 0 and at most 1, not {p!r}")
-    n, rng = len(primes), np.random.default_rng(how["seed"])
-    labels = probabilities(network.config["labels"], how["label"], n, network.block.dtype)
-    record = vocabulary.stop is not None
+def begin(network: Network, vocabulary: Vocabulary, primes: Sequence[str | bytes],
+          label: Any) -> Begun:
+    """Read the primes of n texts but for their last symbols, from the network's state; those of
+    records from the zero state."""
+    n, record = len(primes), vocabulary.stop is not None
+    labels = probabilities(network.config["labels"], label, n, network.block.dtype)
     if record:
         given = [vocabulary.encode_record(prime)[:-1] for prime in primes]
         state = network.zero_state(n)
-        never, at_first = _barred(vocabulary, any(len(ids) == 1 for ids in given))
     else:
-        given, state = [vocabulary.encode(prime) for prime in primes], network.state.copy()
-        state, never, at_first = np.repeat(state, n, axis=0), set(), set()  # (n, P)
+        given = [vocabulary.encode(prime) for prime in primes]
+        state = np.repeat(network.state, n, axis=0)  # (n, P)
     if len({len(ids) > record for ids in given}) > 1:
         raise ValueError("some primes are empty and others not: sample them apart")
     for row, ids in enumerate(given):
@@ -160,6 +173,26 @@ def _pieces(
         elif len(ids) > 1:  # records each with its own label
             read_prime(network, ids[:-1], state[row : row + 1],
                        None if labels is None else labels[row : row + 1])
+    return Begun(given, state, labels)
+
+
+def draw_pieces(
+    network: Network, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int | None,
+    begun: Begun, how: dict[str, Any], sizes: Iterable[int],
+) -> Iterator[NDArray[np.int32]]:
+    """An iterator over pieces (size, n) of the ids of n texts that have begun, whose state changes.
+    The pieces have the given `sizes` and `length` rows in all."""
+    if not np.isfinite(network.block).all():
+        raise ValueError("the model's parameters are not finite, so it cannot generate: load an "
+                         "earlier checkpoint, or train anew with a lower learning_rate")
+    p = 1.0 if how["top_p"] is None else how["top_p"]
+    if not 0 < p <= 1:
+        raise ValueError(f"top_p must be above 0 and at most 1, not {p!r}")
+    given, state, labels = begun
+    n, rng = len(given), np.random.default_rng(how["seed"])
+    record = vocabulary.stop is not None
+    never, at_first = (_barred(vocabulary, any(len(ids) == 1 for ids in given)) if record
+                       else (set(), set()))
     penalty, seen = how["repetition_penalty"], None
     if penalty != 1:
         seen = np.zeros((n, len(vocabulary)), np.uint8)
@@ -218,7 +251,7 @@ def _record(
             return
 
 
-def _stop_strings(stop: str | Sequence[str] | None) -> tuple[str, ...]:
+def stop_strings(stop: str | Sequence[str] | None) -> tuple[str, ...]:
     if stop is None:
         return ()
     one = isinstance(stop, str) or not isinstance(stop, Iterable)
@@ -230,7 +263,7 @@ def _stop_strings(stop: str | Sequence[str] | None) -> tuple[str, ...]:
     return stops
 
 
-def _until(stops: tuple[str, ...], symbols: Iterator[str]) -> Iterator[str]:
+def until(stops: tuple[str, ...], symbols: Iterator[str]) -> Iterator[str]:
     """Yield the symbols before the first stop string, holding back those that may belong to one."""
     if not stops:
         yield from symbols

@@ -119,6 +119,15 @@ def surprisal(network: Network, vocabulary: Vocabulary | None, text: str | bytes
         network, source, network.state, weights)])[: source.predictions]
 
 
+def surprisal_of_rows(network: Network, source: Source) -> list[NDArray[np.float64]]:
+    """The loss of each prediction of a text, a list of one array, or of each record."""
+    found: dict[int, list[NDArray[np.float64]]] = {}
+    for batch, losses, _ in read(network, source, network.state, row_weights(network, source)):
+        for column, row in enumerate(batch.rows):
+            found.setdefault(int(row), []).append(losses[:, column])
+    return [np.concatenate(found[row]) for row in sorted(found)]
+
+
 def accuracy(
     network: Network, source: Source, state: NDArray[Any], weights: NDArray[Any] | None = None,
     last: int | None = None, **how: int,
