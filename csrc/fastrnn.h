@@ -192,6 +192,7 @@ typedef struct {
     double best_loss;            /* lowest smoothed loss seen at a multiple of best_every updates */
     int64_t best_update, best_every;
     double most_loss;            /* a larger loss, or NaN, ends the run */
+    int picked;                  /* rows of the input that the last update picked: behind `window` */
     double *losses;              /* [T][N], scratch */
     double *norms;               /* size / FASTRNN_CHUNK + 1, scratch */
     const double *rates;         /* the learning rate of each update of this call */
@@ -241,6 +242,8 @@ typedef struct {
     int64_t (*run)(fastrnn_training *training, int64_t updates);
     /* The `losses` of the next update, without dropout; nothing else changes. */
     void (*next_losses)(fastrnn_training *training);
+    /* The norm of the gradient of the last update, before clipping; `grads` is that gradient then. */
+    double (*gradient_norm)(fastrnn_training *training);
     /* Sample n ids for each of the N streams from softmax(scores / temperature), each with its
      * uniform number in [0, 1) ([n][N]), after reading ids [N] in `state` [N][P], in and out; the
      * streams have the probabilities `labels` [N][C] of labels, where there are any. Temperature 0

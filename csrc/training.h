@@ -207,6 +207,22 @@ static void next_losses(training *t) {
     restore(before);
 }
 
+/* The norm of the gradient of the last update. In `grads` the rows that it did not pick, which may
+ * hold the gradients of earlier updates, become 0. */
+static double gradient_norm(training *t) {
+    const network *net = t->net;
+    const layout at = lay_out(net);
+    unrolled u = {.net = net, .at = &at, .grads = t->grads};
+    const updates_of s = plan(t, &u);
+    int32_t *listed = s.rows + net->V;
+    for (int i = 0; s.skip && i < t->picked; i++) listed[s.rows[i]] = 1;
+    for (int v = 0; s.skip && v < net->V; v++) {
+        if (!listed[v]) memset(u.grads + (int64_t)v * s.width, 0, (size_t)s.width * sizeof(real));
+        listed[v] = 0;
+    }
+    return sqrt(sum_of_squares(net->size, u.grads));
+}
+
 static int64_t run(training *t, int64_t updates) {
     const control before = flush_subnormals();
     const network *net = t->net;
@@ -222,6 +238,7 @@ static int64_t run(training *t, int64_t updates) {
         u.in = read_batch(t, done);
         s.rate = t->rates[done];
         if (s.skip) s.count = distinct_rows(u.in.inputs, u.in.T * net->N, s.rows, s.rows + net->V);
+        t->picked = s.count;
         share(net, FASTRNN_CLEAR, t->team, clear_picked, &s, at.slices);
         pack_weights(&u);
         unroll_slices(&u);

@@ -34,12 +34,14 @@ from .supervised import SequenceClassifier, SequenceRegressor
 from .train import train
 from .training.checkpoint import load
 from .training.divergence import DivergenceError
+from .training.events import Event
+from .training.log import read_log
 from .training.trainer import Trainer
 
 __version__ = _version("fastrnn")
 __all__ = [
-    "Corpus", "DivergenceError", "EchoStateNetwork", "History", "Model",
+    "Corpus", "DivergenceError", "EchoStateNetwork", "Event", "History", "Model",
     "SequenceClassifier", "SequenceRegressor", "Sequences", "Sizes",
     "Trainer", "Vocabulary", "build_info", "datasets", "gradcheck", "gradient_norms",
-    "hidden_size_for", "load", "nn", "optim", "parameter_count", "tasks", "train",
+    "hidden_size_for", "load", "nn", "optim", "parameter_count", "read_log", "tasks", "train",
 ]

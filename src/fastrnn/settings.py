@@ -132,9 +132,15 @@ def _samples_at(name: str, value: Any) -> list[int | str] | None:
     return found or None
 
 
-def _callback(name: str, value: Any) -> Any:
+def _function(name: str, value: Any, of: str) -> Any:
     if not callable(value):
-        raise TypeError(f"{name} must be a function of the trainer, not {value!r}")
+        raise TypeError(f"{name} must be a function of {of}, not {value!r}")
+    return value
+
+
+def _path(name: str, value: Any) -> Any:
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise TypeError(f"{name} must be a path, not {value!r}")
     return value
 
 
@@ -385,9 +391,20 @@ class LoopSettings(TypedDict, total=False):
     checkpoint_every: Annotated[int | None, whole(
         None, "Number of updates from one checkpoint to the next; 0: only at the end. Where not "
         "given one a minute.", least=0)]
+    log: Annotated[Path | None, Setting(None, _path, "A file, such as run.jsonl, that gets a line "
+        "of JSON for each event of the run: settings, progress, validations, samples, saves, the "
+        "end. `fastrnn watch` draws it.")]
+    tensorboard: Annotated[Path | None, Setting(None, _path, "A directory that gets the same "
+        "events for TensorBoard.")]
+    on_event: Annotated[Callable[[Any], Any] | None, Setting(None, partial(
+        _function, of="an event"), "Function called as on_event(event) with each of these events, "
+        "a `fastrnn.Event`.")]
+    log_every: Annotated[int | None, whole(None, "Number of updates from one event of progress to "
+        "the next. Where not given ten a second at first, later one in a thousandth of the time "
+        "so far.")]
     callback: Annotated[Callable[[Any], Any] | None, Setting(
-        None, _callback, "Function called as callback(trainer) as callback_every says and at the "
-        "end of a run; a true return value ends the run.")]
+        None, partial(_function, of="the trainer"), "Function called as callback(trainer) as "
+        "callback_every says and at the end of a run; a true return value ends the run.")]
     callback_every: Annotated[int | None, whole(None, "Number of updates from one call of the "
         "callback to the next; 0: only at the end. Where not given: whenever a sample is due "
         "(shown or not), or with sample_every=0 ten times over the run.", least=0)]
@@ -419,7 +436,8 @@ class TrainSettings(NetworkSettings, LoopSettings, total=False):
 
 
 # these belong to one run on one machine: no checkpoint stores them
-NOT_STORED = frozenset(("threads", "progress", "checkpoint", "overwrite", "callback", "valid"))
+NOT_STORED = frozenset(("threads", "progress", "checkpoint", "overwrite", "callback", "valid",
+                        "log", "tensorboard", "on_event", "log_every"))
 
 
 # ---- scikit-learn's estimators ----

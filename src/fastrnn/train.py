@@ -24,15 +24,16 @@ from .settings import (
     given_to,
 )
 from .training.checkpoint import read
+from .training.configuration import check_plan
 from .training.describing import describe
 from .training.interrupts import Interrupts
 from .training.starting import start_from
-from .training.trainer import Trainer, check_plan
+from .training.trainer import Trainer
 
 # settings that may differ when a run is resumed or repeated
 SHOWN = ("threads", "progress", "checkpoint", "overwrite", "checkpoint_every", "callback",
-         "callback_every", "sample_every", "samples_at", "sample_length",
-         "valid")  # validation data of its own: by its fingerprint
+         "callback_every", "log", "tensorboard", "on_event", "log_every", "sample_every",
+         "samples_at", "sample_length", "valid")  # validation data of its own: by its fingerprint
 FREE = (*PLAN, "patience", "on_divergence", *SHOWN)
 
 

@@ -92,7 +92,7 @@ def test_every_keyword_has_its_flag_and_its_default(call):
     assert call("train", "--help")[0] == 0
     flags = flags_of("train")
     for name, parameter in inspect.signature(fastrnn.train).parameters.items():
-        if name not in ("source", "callback"):
+        if name not in ("source", "callback", "on_event"):
             assert f"--{name.replace('_', '-')}" in flags[name].option_strings
             chosen = name in recipe.CHOSEN
             shown = f"(default: {'chosen for the data' if chosen else parameter.default})"
@@ -267,11 +267,11 @@ def test_resume(call):
 @pytest.fixture
 def ctrl_c(monkeypatch):
     """Ctrl-C as soon as training has begun."""
-    def once(trainer, bar):
+    def once(trainer):
         if trainer.update == 0:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(fastrnn.Trainer, "_show_sample", once)
+    monkeypatch.setattr(fastrnn.Trainer, "_add_sample", once)
 
 
 @pytest.mark.parametrize(("name", "arguments"), [

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a file with settings, named as these flags: hidden_size = 200; flags "
                              "given beside it win")
     add_sources(parser, reading=True)
-    add_settings(parser, TrainSettings, leave_out={"callback"}, chosen=CHOSEN)
+    add_settings(parser, TrainSettings, leave_out={"callback", "on_event"}, chosen=CHOSEN)
     hidden: dict[str, Any] = {"help": argparse.SUPPRESS}
     parser.add_argument("--model", dest="cell", choices=CELLS, default=argparse.SUPPRESS, **hidden)
     parser.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS, **hidden)
@@ -122,7 +122,7 @@ def _with_suffix(path: str | None) -> str | None:
 def _with_config(path: str, given: dict[str, Any]) -> dict[str, Any]:
     """The settings of a file and the given ones, which win."""
     known = declared(TrainSettings) | declared(SourceSettings)
-    del known["callback"]
+    del known["callback"], known["on_event"]
     found = read_config(path, known)
     for new, replaced in ((PLAN, PLAN), (SOURCES, SOURCES + (() if "table" in given else TABLE)),
                           (("column", "columns"), ("column", "columns"))):

@@ -97,6 +97,7 @@ cdef extern from "fastrnn.h" nogil:
                          address, address, address) noexcept nogil
         int64_t (*run)(fastrnn_training *, int64_t) noexcept nogil
         void (*next_losses)(fastrnn_training *) noexcept nogil
+        double (*gradient_norm)(fastrnn_training *) noexcept nogil
         void (*sample)(fastrnn_network *, fastrnn_team *, address, address, address, address,
                        address, fastrnn_choice *, address, int64_t, address) noexcept nogil
         int64_t (*series_work)(fastrnn_reservoir *) noexcept nogil

@@ -22,6 +22,7 @@ class Training:
     def next_loss(self, starts: NDArray[np.int64] | None = None,
                   lengths: NDArray[np.int64] | None = None,
                   labels: NDArray[np.int32] | None = None) -> float: ...
+    def gradient_norm(self) -> float: ...
     counters: dict[str, Any]
     most_loss: float
     @property

@@ -199,6 +199,13 @@ cdef class Training:
             count = self.losses.size if lengths is None else np.count_nonzero(self.losses)
             return float(self.losses.sum() / max(1, count))
 
+    def gradient_norm(self):
+        """The Euclidean norm of the gradient of the last update that was tried, of all parameters
+        together and before clipping; 0 before the first. Afterwards `grads` is that gradient, where
+        it may still have had rows of earlier updates."""
+        with self.network.lock:
+            return self.network.kernels.gradient_norm(&self.t)
+
     @property
     def most_loss(self):
         """A larger loss of an update, or NaN, ends `run`."""

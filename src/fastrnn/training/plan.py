@@ -1,20 +1,10 @@
 """What is due when in a training run: its end, a sample, a checkpoint."""
 
 import math
-import os
-import sys
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakSet
 
-import tqdm as plain
-from tqdm.auto import tqdm
-
-from ..kernels.team import no_fork
-from ..plots import in_notebook
-from ..screen import Unfailing
 from ..validate import positive_int
 from .samples import due
 from .validation import Validation
@@ -22,21 +12,6 @@ from .validation import Validation
 PAUSE = 0.1  # seconds between checks of the clock and of Ctrl-C, and steps of the progress bar
 CHECKPOINT_PAUSE = 60.0  # seconds between checkpoints without checkpoint_every
 NEVER = 2**62  # updates
-
-_bars: "WeakSet[tqdm[Any]]" = WeakSet()
-
-
-def _in_child() -> None:
-    """After a fork: another thread may have held tqdm's lock, to write its bar, and would keep it
-    in this process for ever."""
-    if _bars:
-        for kind in tqdm, plain.tqdm:
-            kind.set_lock(threading.RLock())
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
-
 
 class Stopwatch:
     """Counts the seconds of `minutes` that all runs have spent; `spent` are those before the
@@ -63,12 +38,14 @@ class Plan:
 
     It makes `updates` more or, where that is None, all that are `planned` (None where `minutes`
     decide). With `epoch` the compiled loop also returns after each multiple of so many updates.
-    `samples_at` are the numbers of updates at which samples are due besides.
+    `samples_at` are the numbers of updates at which samples are due besides, and at multiples of
+    `log_every` progress is told.
     Raises ValueError if the learning rate of the cosine schedule would reach 0 before the end."""
 
     def __init__(
         self, config: dict[str, Any], update: int, updates: int | None, planned: int | None,
         epoch: int, validation: Validation, watch: Stopwatch, samples_at: Sequence[int],
+        log_every: int | None = None,
     ) -> None:
         self._watch, self._validation, self._first = watch, validation, update
         self.whole = updates is None
@@ -84,7 +61,8 @@ class Plan:
         self._samples, self._calls = due(config, samples_at, self.last if self.whole else None,
                                          self.fraction if self.timed else None)
         self._save_every = config["checkpoint_every"]
-        self._bounds = [every for every in (self._save_every, validation.every, epoch) if every]
+        self._bounds = [every for every in (
+            self._save_every, validation.every, epoch, log_every) if every]
         self._chunk, self._pace = 1, 0.0  # updates of the next call; seconds for each
         self._busy, self._done = 0.0, 0  # seconds in the compiled loop, updates made there
         self._saved = time.perf_counter()
@@ -93,6 +71,11 @@ class Plan:
     def fraction(self) -> float:
         """Fraction of the time that is spent; 0 without `minutes`."""
         return self._watch.seconds / self.budget
+
+    @property
+    def work(self) -> tuple[int, float]:
+        """The updates of the compiled loop, and its seconds."""
+        return self._done, self._busy
 
     @property
     def pace(self) -> float:
@@ -134,20 +117,11 @@ class Plan:
         self._pace, self._busy, self._done = seconds / n, self._busy + seconds, self._done + n
         self._chunk = max(1, min(int(PAUSE / self._pace), 10 * self._chunk))
 
-    def bar(self, shown: bool) -> "tqdm[Any]":
-        """A progress bar over the updates, or over the seconds of a run of `minutes`."""
-        with no_fork:
-            bar = tqdm(
-                total=self.budget if self.timed else self.last, initial=self._at(self._first),
-                disable=not shown, dynamic_ncols=True, smoothing=0.1,
-                file=sys.stdout if in_notebook() else Unfailing(sys.stderr),  # one block there
-                bar_format="{percentage:3.0f}%|{bar}| {desc}, {remaining} left")
-            if shown:
-                _bars.add(bar)
-        return bar
+    @property
+    def length(self) -> float:
+        """The updates of the run or, of a run of `minutes`, its seconds."""
+        return self.budget if self.timed else self.last
 
-    def advance(self, bar: "tqdm[Any]", update: int) -> None:
-        bar.update(self._at(update) - bar.n)
-
-    def _at(self, update: int) -> float:
+    def at(self, update: int) -> float:
+        """How much of `length` is done."""
         return min(self._watch.seconds, self.budget) if self.timed else update

@@ -7,12 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from ..data.source import Reading
-from ..model.history import History
 from ..model.model import Model
-from ..screen import show
 from ..validate import positive_int
 
 TIMES = 10  # in a run without sample_every
@@ -90,15 +87,3 @@ def generate(model: Model, reading: Reading, state: NDArray[Any], position: int,
     ids = model.draw(positive_int("length", length), start,
                      [int(reading.arrays["ids"][position])], 1.0, rng)
     return vocabulary.decode(ids[:, 0])
-
-
-def print_sample(text: str, history: History, unit: str, bar: "tqdm[Any]") -> None:
-    """Print a sample, with the loss so far, above the bar."""
-    update, loss = len(history), ""
-    if history.one_stream and update:
-        loss = (f", smoothed loss {history.smooth_loss[-1]:.2f} nats per window of "
-                f"{history.seq_length:g} {unit}s")
-    elif update:
-        loss = f", training loss {history.recent_loss():.3f} nats per {unit}"
-    with bar.external_write_mode(file=bar.fp):
-        show(f"---- update {update}{loss} ----\n{text}\n", needed=False)

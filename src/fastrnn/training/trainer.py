@@ -1,6 +1,7 @@
 """The training loop: updates, and what is due between them."""
 
 import os
+import sys
 import threading
 import time
 import warnings
@@ -9,7 +10,6 @@ from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from ..data.source import Source, note_long_rows
 from ..files.store import DAMAGE, Tensors, check_writable, damaged, write
@@ -19,13 +19,15 @@ from ..model.history import MEASURES, History
 from ..model.labels import counted
 from ..model.model import Model
 from ..model.scoring import accuracy, row_weights
-from ..presets import OWNERS, PLAN
-from ..settings import LEARNING_RATES, NOT_STORED, TrainerSettings, checked, declared, documented
+from ..presets import PLAN
+from ..settings import TrainerSettings, checked, documented
 from .checkpoint import checksum, read_repeatable, read_run, same_isa
+from .configuration import check_fit, configuration
 from .divergence import LEAST_FACTOR, WORTHLESS, diagnose
+from .events import Events
 from .interrupts import Interrupts
 from .plan import Plan, Stopwatch
-from .samples import check_reached, generate, in_updates, print_sample
+from .samples import check_reached, generate, in_updates
 from .scaled import scaling_of, worse_than_mean
 from .schedule import learning_rates
 from .updates import Updates
@@ -111,7 +113,7 @@ class Trainer:
         model.check(corpus)
         self.model, self.corpus = model, corpus
         source = corpus.in_windows(settings.get("seq_length"))
-        self.config = _configuration(given, source)
+        self.config = configuration(given, source)
         self.progress, self.checkpoint = given["progress"], given["checkpoint"]
         self.overwrite: bool = given["overwrite"]
         self.callback: Callable[[Trainer], Any] | None = given["callback"]
@@ -121,7 +123,7 @@ class Trainer:
         self._reading = self._source.scaled(scaling).reading(
             self.config, model.config["labels"], model.block.dtype)
         self.updates_per_epoch = self._reading.updates_per_epoch
-        _check_fit(self.config, model, corpus, self.planned)
+        check_fit(self.config, model, corpus, self.planned)
         self._samples_at = in_updates(self.config["samples_at"], self.updates_per_epoch)
         if self.checkpoint is not None:
             check_writable(self.checkpoint, self.overwrite)
@@ -146,6 +148,7 @@ class Trainer:
         note_long_rows(source, self.config)
         self._updates = Updates(model, self._reading, self.config, history, self.threads,
                                 self._validation.every > 0)
+        self._events = Events(self, self._updates, given)
 
     def __reduce__(self) -> Any:
         raise TypeError("a Trainer is neither copied nor pickled, but its model is: take "
@@ -256,7 +259,7 @@ class Trainer:
         # a random order is drawn, and the accuracy measured, between two epochs
         epoch = self.updates_per_epoch if self.config["accuracy"] or self._reading.order else 0
         plan = Plan(self.config, self.update, updates, self.planned, epoch, self._validation,
-                    self._watch, self._samples_at)
+                    self._watch, self._samples_at, self._events.every)
         if plan.whole:
             check_reached(self.config["samples_at"], self._samples_at, self.planned)
         if self.config["minutes"]:
@@ -264,10 +267,11 @@ class Trainer:
         self.model.known = np.union1d(self.model.known, self._digests)
         self.model.starts, self.model.label_counts = self._starts, self._label_counts
         self._updates.begin()
+        self._events.begin(plan)
         stop = "error"
         try:
-            with one_thread(), plan.bar(self.progress) as bar:
-                stop = self._loop(plan, bar, interrupted)
+            with one_thread(), self._events.shown(self.progress):
+                stop = self._loop(plan, interrupted)
         except KeyboardInterrupt:  # a callback's
             stop = "interrupted"
         finally:  # whatever ends the run, a callback's error too, nothing is lost
@@ -280,12 +284,13 @@ class Trainer:
             finally:
                 self._updates.end()
                 self.history.stopped = "interrupted" if interrupted() else stop
+                self._events.end(self.history.stopped, sys.exception())
         worse = self._over and worse_than_mean(
             self.model, self._source, self._validation.source, self.history)
         if worse:
             warnings.warn(worse, stacklevel=3)
 
-    def _loop(self, plan: Plan, bar: "tqdm[Any]", interrupted: Callable[[], bool]) -> str:
+    def _loop(self, plan: Plan, interrupted: Callable[[], bool]) -> str:
         """Train until something ends the run, and return what it was."""
         while True:
             if self._validation.is_due(self.update) and not self._validate(interrupted):
@@ -299,14 +304,14 @@ class Trainer:
                 self._diverged()
                 continue
             if plan.sample_is_due(self.update, at_end=bool(stop)):
-                self._show_sample(bar)
+                self._add_sample()
             if not stop and plan.call_is_due(self.update) and self.callback \
                     and self.callback(self):
                 stop = "callback"
             if stop:
                 break
             self._advance(plan)
-            self._move(bar, plan)
+            self._events.moved()
             if interrupted():
                 return "interrupted"
             if plan.save_is_due(self.update):
@@ -314,15 +319,8 @@ class Trainer:
                 plan.saved()
         if plan.whole and stop != "patience":
             self._validate(interrupted)
-            self._move(bar, plan)
+            self._events.moved()
         return stop
-
-    def _move(self, bar: "tqdm[Any]", plan: Plan) -> None:
-        """Show on the bar how far the run is."""
-        if not bar.disable and plan.pace:
-            symbols = plan.pace * self._reading.predictions * self.config["batch_size"]
-            bar.set_description_str(_status(self, symbols), refresh=False)
-        plan.advance(bar, self.update)
 
     def _advance(self, plan: Plan) -> None:
         """Make the updates until something may be due; where they diverge, go back to the last good
@@ -342,10 +340,12 @@ class Trainer:
                          back)
         if good.arrays:
             self._updates.go_back()
-        if (self.config["on_divergence"] == "raise" or not good.arrays
-                or self._rate_factor < LEAST_FACTOR):
+        ends = (self.config["on_divergence"] == "raise" or not good.arrays
+                or self._rate_factor < LEAST_FACTOR)
+        self._rate_factor /= 1 if ends else 2
+        self._events.diverged(error, None if ends else self._rate_factor)
+        if ends:
             raise error
-        self._rate_factor /= 2
         warnings.warn(f"training diverged at update {error.update:,}: it goes on from update "
                       f"{self.update:,} with {self._rate_factor:g} times the learning rate",
                       stacklevel=5)
@@ -492,6 +492,7 @@ class Trainer:
         self.history.add_accuracy(accuracy(
             self.model, self._source, state, row_weights(self.model, self._source),
             threads=self.threads, streams=streams, steps=self.config["seq_length"]))
+        self._events.tell("accuracy", accuracy=float(self.history.accuracy[-1]), epoch=self.epoch)
 
     def _validate(self, interrupted: Callable[[], bool]) -> bool:
         """Validate, unless that is done for this update, and keep the parameters if they are the
@@ -502,6 +503,7 @@ class Trainer:
         if loss is None:
             return False
         self._updates.note_validation(loss)
+        self._events.validated(loss)
         return True
 
     def _save(self, at_end: bool = False) -> None:
@@ -510,8 +512,8 @@ class Trainer:
         if self.checkpoint is None:
             return
         if self._updates.look() > WORTHLESS:
-            warnings.warn(f"the state after update {self.update:,} is not saved: its loss is far "
-                          "above that of guessing", stacklevel=6)
+            self._events.warn("worthless", f"the state after update {self.update:,} is not saved: "
+                              "its loss is far above that of guessing", stacklevel=7)
             if not at_end or not self._updates.good.arrays:
                 return
             self._updates.go_back()
@@ -520,29 +522,17 @@ class Trainer:
         except OSError as error:
             if at_end:
                 raise
-            warnings.warn(f"{error}; the training goes on and tries again", stacklevel=6)
+            self._events.not_saved(error)
+        else:
+            self._events.saved(self.checkpoint)
 
-    def _show_sample(self, bar: "tqdm[Any]") -> None:
+    def _add_sample(self) -> None:
         """Generate a sample for the history and the screen, if that is not done for this update."""
         history = self.history
         if not self.model.vocabulary or [at for at, _ in history.samples[-1:]] == [self.update]:
             return
         history.add_sample(self.update, self.sample(self.config["sample_length"]))
-        if self.progress:
-            print_sample(history.samples[-1][1], history, self._source.unit, bar)
-
-
-def _status(trainer: Trainer, pace: float) -> str:
-    """The text after the bar; pace in predictions per second."""
-    history = trainer.history
-    shown = "{:.4g}" if history.measure[0] == "squared error" else "{:.3f}"
-    last = history.valid_loss[-1:]
-    valid = f" (validation {shown.format(last[0])})" if last.size else ""
-    if history.accuracy.size:
-        valid += f", accuracy {history.accuracy[-1]:.1%}"
-    return (f"loss {shown.format(history.recent_loss())}{valid}, "
-            f"epoch {trainer.update / trainer.updates_per_epoch:.2f}, "
-            f"{tqdm.format_sizeof(pace)} {trainer.corpus.unit}s/s")
+        self._events.tell("sample", text=history.samples[-1][1])
 
 
 def _settings_of(path: str | os.PathLike[str], model: Model, corpus: Source,
@@ -555,67 +545,3 @@ def _settings_of(path: str | os.PathLike[str], model: Model, corpus: Source,
     except DAMAGE as error:
         raise damaged(path, error) from None
     return config
-
-
-def _configuration(given: dict[str, Any], source: Source) -> dict[str, Any]:
-    """The settings of a run, defaults filled in, checked together."""
-    config = {name: value for name, value in given.items() if name not in NOT_STORED}
-    if config["learning_rate"] is None:
-        config["learning_rate"] = LEARNING_RATES[config["optimizer"]]
-    if source.steps is not None:
-        if config["order"] != "stream":
-            raise ValueError(f"order is for a text, or for long sequences with a seq_length: "
-                             f"{source.name} are read whole, all {source.steps} steps, in random "
-                             "order")
-        config["seq_length"] = source.steps
-    if config["valid_split"] not in (None, *source.splits):
-        raise ValueError(f"valid_split must be {source.splits[0]!r} for a {source.kind}, not "
-                         f"{config['valid_split']!r}")
-    config["valid_split"] = config["valid_split"] or source.splits[0]
-    check_plan(config | {"valid": given["valid"]})
-    decay = config["learning_rate"] * config["weight_decay"]
-    if decay >= 1:
-        raise ValueError("learning_rate times weight_decay is what an update takes away of every "
-                         f"parameter, and must be below 1, not {decay:g}: give a smaller one")
-    return config
-
-
-def check_plan(config: dict[str, Any], whole: bool = True) -> None:
-    """Raise ValueError for settings of a run that contradict each other; unless it is `whole` the
-    others are in a checkpoint."""
-    plan = [name for name in PLAN if config[name]]
-    if len(plan) > 1:
-        raise ValueError(f"give one of epochs, updates and minutes, not {' and '.join(plan)}")
-    if not whole:
-        return
-    decay, optimizer = config["learning_rate_decay"], config["optimizer"]
-    if decay > 1:
-        raise ValueError(f"learning_rate_decay must be above 0 and at most 1, not {decay:g}")
-    if decay < 1 and config["schedule"] == "cosine":
-        raise ValueError("schedule='cosine' lowers the learning rate by itself: leave "
-                         f"learning_rate_decay={decay:g} out, or take schedule='constant'")
-    for name, owners in OWNERS.items():
-        default = declared(TrainerSettings)[name].setting.default
-        if optimizer not in owners and config[name] != default:
-            raise ValueError(f"{name} is for optimizer={' or '.join(map(repr, owners))}, not "
-                             f"{optimizer!r}: leave it out")
-    if config["valid"] is not None and config["valid_fraction"]:
-        raise ValueError("give one of valid and valid_fraction: valid is validation data of its "
-                         "own, and valid_fraction holds out a part of the training data")
-    for name in ("valid_every", "patience"):
-        if config[name] and not config["valid_fraction"] and config["valid"] is None:
-            raise ValueError(f"{name} needs a valid_fraction, the fraction to hold out: give one "
-                             "above 0, or validation data of its own as valid")
-
-
-def _check_fit(config: dict[str, Any], model: Model, source: Source, planned: int | None) -> None:
-    """Raise ValueError for settings that do not suit the model, the data or the planned updates."""
-    if source.row_labels() is None and (config["balance"] or model.config["labels"]):
-        raise ValueError(f"labels and balance are for records with labels, and {source.name} has "
-                         "none")
-    if config["accuracy"] and model.sizes.output_size:
-        raise ValueError("accuracy is for predictions of symbols: leave it out for numbers")
-    warmup = config["warmup"]
-    if config["schedule"] == "cosine" and planned is not None and warmup >= planned:
-        raise ValueError(f"a warmup of {warmup} updates leaves nothing of the {planned} "
-                         "planned ones to the cosine: give a smaller warmup or a longer plan")

@@ -83,6 +83,7 @@ class Updates:
                 generators=self.generators[:1] or None, **how, **arrays)
         self.good, self.guess = LastGood(), loss_of_guessing(model, reading)
         self._left = math.nan  # the sum of the parameters when the last run ended
+        self._rate = math.nan  # the learning rate of the last update
         self._risen = 0  # update of the last sudden rise of the loss that was told
 
     def begin(self) -> None:
@@ -122,7 +123,7 @@ class Updates:
             for training, n, rows in self._parts(len(rates)):
                 part = rates[len(loss) : len(loss) + n]
                 made, smooth = training.run(part, *rows)
-                self._last = training
+                self._last, self._rate = training, float(part[0])
                 if training is self._long:
                     self.training.counters = training.counters
                 self.history.extend(made, smooth, part[: len(made)])
@@ -155,7 +156,23 @@ class Updates:
     def tried(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """The gradient, a block, and the losses (T, N) of the last update that was tried."""
         N = self._config["batch_size"] if self._last is self._long else 1
+        self._last.gradient_norm()  # makes `grads` whole
         return self._last.grads, self._last.losses * N
+
+    @property
+    def predictions(self) -> float:
+        """How many there are in an update, as a mean."""
+        return self._reading.predictions * float(self._config["batch_size"])
+
+    def measured(self, n: int) -> dict[str, float]:
+        """What is told of the last n updates: their mean loss of one prediction; of the last one
+        the learning rate, and the norm of the gradient before clipping; epochs so far."""
+        history, update = self.history, self.training.update
+        found = {"epoch": update / self._reading.updates_per_epoch,
+                 "loss": float(history.last(n).mean() / (history.seq_length or 1))}
+        if history.one_stream:
+            found["smoothed_loss"] = self.training.counters["smooth_loss"]
+        return found | {"learning_rate": self._rate, "gradient_norm": self._last.gradient_norm()}
 
     def look(self) -> float:
         """The loss of the present state as a multiple of that of guessing; infinity if a parameter
