@@ -46,15 +46,6 @@ TESTED = 0.4  # of a series
 STARTS = 16  # forecasts in a block, at most
 READ = 150  # values that a network reads before a forecast, at most
 WINDOWS = 500  # that a network is trained on, at most
-STYLES = {  # told apart by marker and line, also in grey; colours of Okabe and Ito
-    "naive": {"color": "#999999", "marker": "x", "linestyle": ":"},
-    "seasonal naive": {"color": "#CC79A7", "marker": "+", "linestyle": "-."},
-    "linear autoregression": {"color": "#0072B2", "marker": "s", "linestyle": "--"},
-    "RNN": {"color": "#E69F00", "marker": "^"},
-    "LSTM": {"color": "#D55E00", "marker": "v"},
-    "GRU": {"color": "#009E73", "marker": "D"},
-    "echo state network": {"color": "#56B4E9", "marker": "o"},
-}
 
 
 def main() -> None:
@@ -428,36 +419,22 @@ def draw(results: list[Backtest], picture: Path) -> None:
 
 
 def draw_forecast(axes: "Axes", result: Backtest) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-    from matplotlib.ticker import MaxNLocator
-
     series, h, (folds, _) = result.series, result.series.horizon, result.starts.shape
     start = result.starts[-1, -1]
     first = max(0, start - max(2 * series.season, 3 * h))
-    axes.plot(series.times[first : start + h], series.values[first : start + h], color="black",
-              linewidth=1, marker=".", markersize=3, label=series.name)
-    times = series.times[start : start + h]
     winner = result.winner
-    low, high = result.found[winner][-1, -1] + result.interval(winner, folds - 1)
-    axes.fill_between(times, low, high, color="lightgray",
-                      label=f"{result.level:.0%} interval, {winner}")
-    for name in (result.best_simple, result.best_network):
-        axes.plot(times, result.found[name][-1, -1], label=name, **STYLES[name])
-    axes.axvline(times[0], color="gray", linewidth=0.8, linestyle=":")
-    if isinstance(times[0], np.datetime64):
-        dates = AutoDateLocator()
-        axes.xaxis.set_major_locator(dates)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(dates))
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel=series.step, ylabel=series.unit)
-    axes.legend(fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
+    found = {name: result.found[name][-1, -1] for name in (result.best_simple, result.best_network)}
+    fastrnn.plot.forecast(
+        series.values[first : start + h], found,
+        {winner: found[winner] + result.interval(winner, folds - 1)}, start=start - first,
+        times=series.times[first : start + h], level=result.level, name=series.name,
+        unit=series.unit, step=series.step, ax=axes)
 
 
 def draw_errors(axes: "Axes", result: Backtest) -> None:
-    for place, (name, scaled) in enumerate(result.scaled.items()):
+    for place, scaled in enumerate(result.scaled.values()):
         axes.plot([scaled.min(), scaled.max()], [place, place], color="gray", linewidth=1)
-        axes.plot(scaled.mean(), place, **STYLES[name] | {"linestyle": "", "markersize": 7})
+        axes.plot(scaled.mean(), place, color="black", marker="o", markersize=5)
         axes.annotate(f"{scaled.mean():.2f}", (scaled.mean(), place), (0, 6),
                       textcoords="offset points", ha="center", fontsize="small")
     axes.axvline(1, color="gray", linewidth=0.8, linestyle=":")

@@ -60,9 +60,7 @@ def learn(options: argparse.Namespace) -> None:
 
     axes = history.plot()
     axes.set(title=f"tanh RNN with 100 units on {corpus.name}",
-             xlabel="update (25 characters each)",
-             ylabel="smoothed loss (nats per 25 characters)")
-    axes.xaxis.set_major_formatter("{x:,.0f}")
+             xlabel="update (25 characters each)", ylabel="loss (nats per 25 characters)")
     common.save(axes.figure, options.picture)
 
     best = fastrnn.load(checkpoint, best=True)

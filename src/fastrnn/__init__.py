@@ -10,14 +10,14 @@
 character model of karpathy's min-char-rnn. `Corpus` reads texts, names and messages, `Sequences`
 holds sequences of symbols or numbers, `datasets` has texts by name, `tasks` makes exercises.
 `Model` and `Trainer` are the loop in your own hands, `nn` and `optim` its layers and optimizers for
-a loop that you write. `gradcheck` compares gradients with finite differences, `gradient_norms`
-shows how they vanish or explode. `EchoStateNetwork` predicts time series, `SequenceRegressor` and
-`SequenceClassifier` are scikit-learn's way to `train`.
+a loop that you write. `plot` draws figures. `gradcheck` compares gradients with finite differences,
+`gradient_norms` shows how they vanish or explode. `EchoStateNetwork` predicts time series,
+`SequenceRegressor` and `SequenceClassifier` are scikit-learn's way to `train`.
 """
 
 from importlib.metadata import version as _version
 
-from . import nn, optim
+from . import nn, optim, plot
 from .checks.gradcheck import gradcheck
 from .checks.gradient_norms import gradient_norms
 from .data import datasets, tasks
@@ -43,5 +43,6 @@ __all__ = [
     "Corpus", "DivergenceError", "EchoStateNetwork", "Event", "History", "Model",
     "SequenceClassifier", "SequenceRegressor", "Sequences", "Sizes",
     "Trainer", "Vocabulary", "build_info", "datasets", "gradcheck", "gradient_norms",
-    "hidden_size_for", "load", "nn", "optim", "parameter_count", "read_log", "tasks", "train",
+    "hidden_size_for", "load", "nn", "optim", "parameter_count", "plot", "read_log", "tasks",
+    "train",
 ]

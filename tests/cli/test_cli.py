@@ -177,7 +177,9 @@ def test_the_accuracy_is_shown(call):
     assert line.get_xdata().tolist() == [len(history) // 3 * n for n in (1, 2, 3)]
     assert line.get_ydata().tolist() == history.accuracy.tolist()
     assert "accuracy" in right.get_ylabel()
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["loss", "accuracy"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "training, each update", "smoothed: s = 0.999 s + 0.001 loss",
+        "accuracy on the training data"]
 
 
 def test_names_of_char_rnn_and_torch_rnn(call):
@@ -700,8 +702,8 @@ def test_version_and_help(call):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ("", "give COMMAND (see fastrnn --help)"),
-    ("trian", "COMMAND must be one of train, sample, score, rank, gradcheck, info, presets, not "
-              "'trian': did you mean train? (see fastrnn --help)"),
+    ("trian", "COMMAND must be one of train, sample, score, rank, plot, gradcheck, info, presets, "
+              "not 'trian': did you mean train? (see fastrnn --help)"),
     ("train --hidden-size many", "--hidden-size must be a whole number, not 'many' (see fastrnn "
                                  "train --help)"),
     ("train --learning-rate fast", "--learning-rate must be a number, not 'fast' (see"),

@@ -427,7 +427,7 @@ def test_plots_take_axes_and_show_in_notebooks(monkeypatch):
     corpus = fastrnn.Corpus.from_text(text_of(8000))
     model = fastrnn.train(corpus, updates=20, hidden_size=9, **QUIET)
     _, ax = pyplot.subplots()
-    assert model.history.plot(ax=ax) is ax and len(ax.lines) == 2
+    assert model.history.plot(ax=ax) is ax and len(ax.lines) == 3
     assert "nats per symbol" in ax.get_ylabel()
     before = pyplot.get_fignums()
     axes = model.history.plot()  # pyplot is imported, so plt.show() shows it

@@ -475,7 +475,8 @@ def test_plot_has_both_losses_per_symbol(turn, tmp_path):
     path = tmp_path / "loss.png"
     axes = turn.history.plot(path)
     assert path.read_bytes()[:4] == b"\x89PNG"
-    smooth, valid = axes.lines
+    raw, smooth, valid = axes.lines
+    np.testing.assert_array_equal(raw.get_ydata(), turn.history.loss / 6)
     mean = [turn.history.loss[max(0, n - 30) : n].mean() / 6 for n in range(1, 201)]
     np.testing.assert_allclose(smooth.get_ydata(), mean)
     np.testing.assert_array_equal(smooth.get_xdata(), np.arange(1, 201))
@@ -483,7 +484,7 @@ def test_plot_has_both_losses_per_symbol(turn, tmp_path):
     np.testing.assert_array_equal(valid.get_xdata(), turn.history.valid_updates)
     assert "per symbol" in axes.get_ylabel()
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert ["train" in labels[0], "valid" in labels[1]] == [True, True]
+    assert ["train" in labels[1], "valid" in labels[2]] == [True, True]
 
 
 def test_plot_without_validation_is_per_window(corpus):
@@ -491,7 +492,7 @@ def test_plot_without_validation_is_per_window(corpus):
     trainer = make(corpus, updates=20)
     trainer.run()
     axes = trainer.history.plot()
-    (smooth,) = axes.lines
+    raw, smooth = axes.lines
+    np.testing.assert_array_equal(raw.get_ydata(), trainer.history.loss)
     np.testing.assert_array_equal(smooth.get_ydata(), trainer.history.smooth_loss)
     assert "per window" in axes.get_ylabel()
-    assert axes.get_legend() is None

@@ -15,12 +15,13 @@ from ..data.corpus import Corpus
 from ..data.scaling import Scaling, scaled
 from ..data.sequences import Sequences
 from ..data.source import Source
+from ..figures.axes import write
+from ..figures.gradients import draw_gradients
 from ..files.store import short
 from ..kernels.blas import one_thread
 from ..model.labels import probabilities
 from ..model.model import Model
 from ..model.scoring import to_read
-from ..plots import axes_for, write
 from ..validate import positive_int, whole_numbers
 from . import reference
 
@@ -56,7 +57,8 @@ class GradientNorms:
     mean_absolute: NDArray[np.float64]
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, ax: Any = None) -> Any:
-        """Draw both curves on logarithmic axes; written to `path` (PNG, PDF, SVG) if given.
+        """Draw both curves on logarithmic axes, as ``fastrnn.plot.gradients`` does for one result
+        or several; written to `path` (PNG, PDF, SVG) if given.
 
         Parameters
         ----------
@@ -73,16 +75,9 @@ class GradientNorms:
         ImportError
             matplotlib is not installed.
         """
-        left, right = axes_for(ax, 9, 4, columns=2)
-        left.semilogy(self.lags, self.norms)
-        left.set(xlabel="lag (steps before the last)",
-                 ylabel="norm of the gradient with respect to the state")
-        right.loglog(self.lengths, self.mean_absolute, marker=".")
-        right.set(xlabel="sequence length", ylabel="mean absolute gradient of a parameter")
-        for axes in (left, right):
-            axes.grid(alpha=0.3)
-        write(left, path)
-        return [left, right]
+        axes = draw_gradients({"": self}, ax)
+        write(axes[0], path)
+        return axes
 
 
 def gradient_norms(

@@ -10,10 +10,10 @@ from typing import Any
 from ..cells import CELLS
 from ..data import datasets
 from ..data.corpus import Corpus
+from ..figures.axes import check_kind, drawn_here
 from ..files.store import check_writable, existing, is_ours
 from ..model.history import accuracy_in_words, averaged, in_words
 from ..model.model import Model
-from ..plots import check_kind, drawn_here
 from ..presets import PLAN, PRESETS
 from ..recipe import CHOSEN
 from ..screen import show

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..plots import axes_for, write
+from ..figures.axes import write
+from ..figures.losses import draw_losses
 
 # for each loss its unit, and what one prediction is
 MEASURES = {"cross_entropy": ("nats", "symbol"), "binary_cross_entropy": ("nats", "symbol"),
@@ -175,26 +176,12 @@ class History:
         samples = f", {self.count_samples()}" if self.samples else ""
         return f"<History of {len(self)} updates{samples}{last}{f' ({kind})' if last else ''}>"
 
-    def _plot_accuracy(self, axes: Any) -> None:
-        """Draw the accuracy after each epoch, with an axis of its own."""
-        epoch = self.updates_per_epoch or len(self) // len(self.accuracy)
-        right = axes.twinx()
-        right.plot(epoch * np.arange(1, len(self.accuracy) + 1), self.accuracy, color="C2",
-                   marker=".", label="accuracy")
-        right.set(ylabel="accuracy on the training data (fraction)", ylim=(0, 1.02))
-        lines = [*axes.get_lines(), *right.get_lines()]
-        axes.legend(lines, ["loss" if str(line.get_label()).startswith("_") else line.get_label()
-                            for line in lines])
-
     def count_samples(self) -> str:
         """How many samples there are, in words."""
         return f"{len(self.samples):,} sample{'s' * (len(self.samples) != 1)}"
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, ax: Any = None) -> Any:
-        """Plot the training loss of one prediction against the updates, with validations also the
-        validation loss; for a text read as one stream without validation the smoothed loss of a
-        window, as in the courses. Accuracies have an axis on the right. Short lines at the lower
-        edge are the updates of the samples.
+        """Draw the losses, as ``fastrnn.plot.loss`` does for one run or several.
 
         Parameters
         ----------
@@ -213,30 +200,9 @@ class History:
         ImportError
             matplotlib is not installed.
         ValueError
-            There are no losses yet.
+            There are no losses yet, or the ending of `path` is not known.
         """
-        if not len(self):
-            raise ValueError("there are no losses to plot yet: run the trainer first")
-        (axes,) = axes_for(ax, 8, 4.5)
-        every = max(1, len(self) // 5000)  # no more points than pixels
-        updates = np.arange(1, len(self) + 1)[::every]
-        if self.one_stream and not self.valid_loss.size:
-            axes.plot(updates, self.smooth_loss[::every])
-            label = f"smoothed loss ({self.measure[0]} per window of {self.seq_length:g} symbols)"
-        else:
-            axes.plot(updates, self.train_loss[::every], label="training")
-            label = f"loss ({' per '.join(self.measure)})"
-        if self.valid_loss.size:
-            axes.plot(self.valid_updates, self.valid_loss, marker=".", label="validation")
-            axes.legend()
-        axes.set(xlabel="update", ylabel=label)
-        if self.accuracy.size:
-            self._plot_accuracy(axes)
-        if self.samples:
-            axes.vlines([at for at, _ in self.samples], 0, 0.02, color="black", linewidth=1,
-                        transform=axes.get_xaxis_transform())
-            axes.set_xlabel(f"update (short lines: {self.count_samples()})")
-        axes.grid(alpha=0.3)
+        axes = draw_losses({"": self}, ax=ax)
         write(axes, path)
         return axes
 

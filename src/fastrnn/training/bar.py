@@ -9,9 +9,9 @@ from weakref import WeakSet
 import tqdm as plain
 from tqdm.auto import tqdm
 
+from ..figures.axes import in_notebook
 from ..kernels.team import no_fork
 from ..model.history import History
-from ..plots import in_notebook
 from ..screen import Unfailing, show
 
 _bars: "WeakSet[tqdm[Any]]" = WeakSet()

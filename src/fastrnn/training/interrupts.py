@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from ..plots import in_notebook
+from ..figures.axes import in_notebook
 
 SIGNALS = ("SIGTERM", "SIGHUP", "SIGINT")  # schedulers send SIGTERM, a closed terminal SIGHUP
 AT_ONCE = 3  # the Ctrl-C that does not wait for a long save
