@@ -14,6 +14,7 @@ from fastrnn import settings
 from fastrnn.settings import (
     ClassifierSettings,
     EchoSettings,
+    ExportSettings,
     ModelSettings,
     RegressorSettings,
     SampleSettings,
@@ -26,6 +27,7 @@ CALLS = [(fastrnn.train, TrainSettings), (fastrnn.Model, ModelSettings),
          (fastrnn.Trainer, TrainerSettings), (fastrnn.EchoStateNetwork, EchoSettings),
          (fastrnn.SequenceRegressor, RegressorSettings),
          (fastrnn.SequenceClassifier, ClassifierSettings),
+         (fastrnn.export, ExportSettings),
          (fastrnn.Model.sample, SampleSettings), (fastrnn.Model.stream, SampleSettings)]
 BY_NAME = pytest.mark.parametrize(("call", "group"), CALLS, ids=lambda x: x.__qualname__)
 

@@ -10,9 +10,10 @@
 character model of karpathy's min-char-rnn. `Corpus` reads texts, names and messages, `Sequences`
 holds sequences of symbols or numbers, `datasets` has texts by name, `tasks` makes exercises.
 `Model` and `Trainer` are the loop in your own hands, `nn` and `optim` its layers and optimizers for
-a loop that you write. `plot` draws figures. `gradcheck` compares gradients with finite differences,
-`gradient_norms` shows how they vanish or explode. `EchoStateNetwork` predicts time series,
-`SequenceRegressor` and `SequenceClassifier` are scikit-learn's way to `train`.
+a loop that you write. `plot` draws figures, `export` writes a page in which a model writes.
+`gradcheck` compares gradients with finite differences, `gradient_norms` shows how they vanish or
+explode. `EchoStateNetwork` predicts time series, `SequenceRegressor` and `SequenceClassifier` are
+scikit-learn's way to `train`.
 """
 
 from importlib.metadata import version as _version
@@ -30,6 +31,7 @@ from .kernels.build import build_info
 from .model.counting import hidden_size_for, parameter_count
 from .model.history import History
 from .model.model import Model
+from .pages.play import export
 from .supervised import SequenceClassifier, SequenceRegressor
 from .train import train
 from .training.checkpoint import load
@@ -42,7 +44,7 @@ __version__ = _version("fastrnn")
 __all__ = [
     "Corpus", "DivergenceError", "EchoStateNetwork", "Event", "History", "Model",
     "SequenceClassifier", "SequenceRegressor", "Sequences", "Sizes",
-    "Trainer", "Vocabulary", "build_info", "datasets", "gradcheck", "gradient_norms",
+    "Trainer", "Vocabulary", "build_info", "datasets", "export", "gradcheck", "gradient_norms",
     "hidden_size_for", "load", "nn", "optim", "parameter_count", "plot", "read_log", "tasks",
     "train",
 ]

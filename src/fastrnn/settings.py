@@ -132,6 +132,12 @@ def _samples_at(name: str, value: Any) -> list[int | str] | None:
     return found or None
 
 
+def _title(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a text, not {value!r}")
+    return value
+
+
 def _function(name: str, value: Any, of: str) -> Any:
     if not callable(value):
         raise TypeError(f"{name} must be a function of {of}, not {value!r}")
@@ -583,6 +589,16 @@ class SampleSettings(TypedDict, total=False):
         "first occurrence of this string, or of one of these strings.")]
     seed: Annotated[int | None, whole(
         None, "Seed of the sampling; None: a different text each time.", least=0)]
+
+
+class ExportSettings(TypedDict, total=False):
+    """The keywords of `fastrnn.export`."""
+
+    dtype: Annotated[str, one_of("float32", ("float32", "int8"), "Of the weights in the page. int8 "
+        "takes a quarter of the place: each column of a matrix is a scale times whole numbers from "
+        "-127 to 127; biases stay float32. What that changes is measured and stated.")]
+    title: Annotated[str | None, Setting(None, _title, "Heading of the page. Where not given the "
+        "name of its file.")]
 
 
 class GradcheckSettings(TypedDict, total=False):
