@@ -261,7 +261,8 @@ class EchoSettings:
         False, boolean, "Whether the outputs are fed back into the reservoir."))
     ridge: float | str = _field(Setting(1e-6, _ridge, "Penalty on the sum of the squared output "
         "weights but for the bias, beside the squared errors of all fitted steps. \"auto\": the "
-        "one with the least error of leave-one-out, for which the series is read twice."))
+        "one with the least error of cross-validation over time, in which each of 5 to 10 blocks "
+        "of neighbouring steps is predicted by the fit on the others."))
     seed: int | None = _field(whole(
         0, "Seed of the random weights; None: different ones in each fit.", least=0))
     dtype: str = _field(Setting(

@@ -106,20 +106,21 @@ def test_what_future_must_be():
     plain = EchoStateNetwork(**FREE).fit(X[:-1], X[1:])
     other = EchoStateNetwork(**FREE).fit(X, targets_of(X)[:, :1])
     for call, message in (
-            (lambda: network.generate(7, X), r"feeds back 1 of 3 inputs.*as future, \(7, 2\)"),
+            (lambda: network.generate(7, X),
+             r"1 of 3 inputs are predicted: .*last 2 of 3.*\(7, 2\)"),
             (lambda: network.generate(7, X, future=X[:6, 1:]),
-             r"future has the shape \(6, 2\) and must be .*7 steps that are returned.*last"),
+             r"future has the shape \(6, 2\) and must be .*last 2 .*7 steps that are predicted"),
             (lambda: network.generate(7, X, future=X[:7]), r"must be \(7, 2\)"),
             (lambda: network.generate(7, X, future=X[:7, 1]), r"must be \(7, 2\)"),
-            (lambda: network.generate(7, [X, X], future=[X[:7, 1:]]), "2 series and 1 arrays"),
-            (lambda: network.generate(7, [X, X], future=[X[:7, 1:], X[:6, 1:]]), r"future\[1\]"),
-            (lambda: network.generate(7, X, future=X[:7, 1:] * np.nan),
-             "future contains NaN at step 0"),
-            (lambda: plain.generate(7, X, future=X[:7]), "all of them are: leave it out"),
+            (lambda: network.generate(7, [X, X], future=[X[:7, 1:]]), r"must be \(2, 7, 2\)"),
+            (lambda: network.generate(7, X, future=X[:7, 1:] * np.nan), "future holds NaN"),
+            (lambda: plain.generate(7, X, future=X[:7]), "here all are: leave it out"),
             (lambda: other.generate(7, X, future=X[:7, 1:]),
              "back as the next 1 of 3 inputs, and the targets of fit were no next inputs")):
         with pytest.raises(ValueError, match=message):
             call()
+    with pytest.raises(TypeError, match="future must be an array of numbers.*lengths"):
+        network.generate(7, [X, X], future=[X[:7, 1:], X[:6, 1:]])
 
 
 # ---- bounds, flat forecasts ----

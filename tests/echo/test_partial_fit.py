@@ -30,10 +30,27 @@ def test_blocks_are_the_whole(cuts, feedback, what):
     whole = EchoStateNetwork(**SMALL, feedback=feedback).fit(X, Y, sample_weight=w)
     parts = in_blocks(EchoStateNetwork(**SMALL, feedback=feedback), X, Y, cuts, w)
     np.testing.assert_allclose(parts.Wout_, whole.Wout_, rtol=1e-7, atol=1e-9)
-    np.testing.assert_allclose(parts._about, whole._about, rtol=1e-10)
+    np.testing.assert_allclose(parts._fit.about, whole._fit.about, rtol=1e-10)
     teacher = {"teacher": np.nan_to_num(Y)} if feedback else {}
     np.testing.assert_allclose(parts.predict(X, **teacher), whole.predict(X, **teacher), atol=1e-7)
-    assert parts._continues is whole._continues is False
+    assert parts._fit.continues is whole._fit.continues is False
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_the_ridge_is_chosen_as_of_the_whole(gaps):
+    """The folds depend on how many steps there were, not on the blocks."""
+    X, Y = series(), targets_of(series())
+    Y += 0.2 * np.random.default_rng(1).normal(size=Y.shape)
+    if gaps:
+        Y[140:190, 1] = np.nan
+    auto = SMALL | {"ridge": "auto"}
+    whole = EchoStateNetwork(**auto).fit(X, Y)
+    parts = in_blocks(EchoStateNetwork(**auto), X, Y, [1, 40, 101, 130, 131, 250])
+    assert parts.ridge_ == whole.ridge_ > 1e-3
+    np.testing.assert_allclose(parts.Wout_, whole.Wout_, rtol=1e-7, atol=1e-9)
+    for n in (130, 200):
+        some = in_blocks(EchoStateNetwork(**auto), X[:n], Y[:n], range(7, n, 7))
+        assert some.ridge_ == EchoStateNetwork(**auto).fit(X[:n], Y[:n]).ridge_
 
 
 def test_several_series():
@@ -69,8 +86,7 @@ def test_what_is_kept_between_blocks():
             (lambda: network.partial_fit(X[:, :1], Y), "X has 1 features.* expecting 2"),
             (lambda: network.partial_fit(X, Y[:, :1]), "y has 1 numbers a step.*before 3"),
             (lambda: network.partial_fit([X], [Y]), "one series, not a list"),
-            (lambda: network.partial_fit(X), "requires y"),
-            (lambda: EchoStateNetwork(ridge="auto").partial_fit(X, Y), "auto. reads a series tw")):
+            (lambda: network.partial_fit(X), "requires y")):
         with pytest.raises(ValueError, match=message):
             call()
     other = pickle.loads(pickle.dumps(network))

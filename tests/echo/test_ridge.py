@@ -6,11 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge as Peer
 from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from test_echo_state import SMALL, features_of, series, targets_of
 
 from fastrnn import EchoStateNetwork
 from fastrnn.echo.reservoir import draw
-from fastrnn.echo.ridge import Ridge
+from fastrnn.echo.ridge import Ridge, _left_out, total
+from fastrnn.kernels.blas import one_thread
 
 
 def rows(n, M=4, K=2, seed=0):
@@ -22,7 +24,8 @@ def rows(n, M=4, K=2, seed=0):
 
 def peer(F, Y, ridge, weights=None):
     """W (K, M) of scikit-learn, which has the intercept apart."""
-    found = Peer(ridge, solver="svd").fit(F[:, 1:], Y, sample_weight=weights)
+    with one_thread():  # not slower on a busy machine
+        found = Peer(ridge, solver="svd").fit(F[:, 1:], Y, sample_weight=weights)
     return np.column_stack([np.ravel(found.intercept_), np.atleast_2d(found.coef_)])
 
 
@@ -188,67 +191,102 @@ def test_a_fit_in_blocks_reads_the_same():
     np.testing.assert_allclose(parts.Wout_, whole.Wout_, atol=1e-7)
 
 
-# ---- leave-one-out ----
+# ---- cross-validation over time ----
+
+
+def folds_of(n):
+    """Neighbouring rows, as many in each fold as a power of two, in at most ten folds."""
+    size = 1
+    while -(-n // size) > 10:
+        size *= 2
+    return [np.arange(start, min(n, start + size)) for start in range(0, n, size)]
 
 
 def left_out(F, Y, ridge, weights=None):
-    """The weighted squared errors of each row in a fit on all others, as fractions of the spread of
-    the targets, averaged over outputs; refitted for each row."""
-    total = 0
+    """The weighted squared errors of each fold in scikit-learn's fit on all others, as fractions of
+    the spread of the targets, summed over outputs."""
+    w, errors = np.ones(len(Y)) if weights is None else weights, 0
     for k in range(Y.shape[1]):
-        known = np.flatnonzero(~np.isnan(Y[:, k]))
-        w = np.ones(len(Y)) if weights is None else weights
+        known = ~np.isnan(Y[:, k]) & (w > 0)
         mean = np.average(Y[known, k], weights=w[known])
         spread = (w[known] * (Y[known, k] - mean) ** 2).sum()
-        for t in known:
-            others = known[known != t]
-            W = peer(F[others], Y[others, k : k + 1], ridge, w[others])[0]
-            total += w[t] * (Y[t, k] - F[t] @ W) ** 2 / spread
-    return total
+        for fold in folds_of(len(Y)):
+            test, train = fold[known[fold]], np.setdiff1d(np.flatnonzero(known), fold)
+            if len(test):
+                W = peer(F[train], Y[train, k : k + 1], ridge, w[train])[0]
+                errors += (w[test] * (Y[test, k] - F[test] @ W) ** 2).sum() / spread
+    return errors
 
 
+@pytest.mark.parametrize("n", [7, 24, 100, 161])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("gaps", [False, True])
-def test_leave_one_out_is_what_refits_say(gaps, weighted):
-    F, Y = rows(24, M=9)
-    Y += 2 * np.random.default_rng(1).normal(size=(24, 2))
-    weights = np.random.default_rng(2).uniform(0.1, 3, 24) if weighted else None
+def test_errors_of_folds_are_those_of_refits(gaps, weighted, n):
+    F, Y = rows(n, M=9)
+    Y += 2 * np.random.default_rng(1).normal(size=(n, 2))
+    weights = np.random.default_rng(2).uniform(0.1, 3, n) if weighted else None
     if gaps:
-        Y[3:6], Y[10:14, 0] = np.nan, np.nan
-    sums = Ridge(10, 2)
-    blocks = [(F[part], Y[part], weights if weights is None else weights[part])
-              for part in (slice(0, 11), slice(11, 24))]
-    for block in blocks:
-        sums.add(*block)
-    found = sums.choose(blocks)
-    errors = {factor: left_out(F, Y, found * factor, weights)
-              for factor in (10 ** (-1 / 3), 1, 10 ** (1 / 3))}
-    assert min(errors, key=errors.get) == 1 and 1e-3 < found < 1e3
-    # the errors themselves
-    from fastrnn.echo.ridge import Spectrum
-
-    ridges, total = np.array([0.01, 1.0, 30.0]), 0
-    for outputs, group in sums._by_outputs():
-        spectrum = Spectrum(group)
-        for f, y, w in blocks:
-            rows_ = ~np.isnan(y[:, outputs[0]])
-            total = total + spectrum.errors(
-                f[rows_], (y - sums._shift)[:, outputs][rows_], None if w is None else w[rows_],
-                ridges)
-    expected = [left_out(F, Y, ridge, weights) for ridge in ridges]
-    np.testing.assert_allclose(total, expected, rtol=1e-8)
+        Y[3:6], Y[n // 3 : n // 2, 0] = np.nan, np.nan
+        if weighted:
+            weights[n // 2 : n // 2 + 3] = 0
+    sums = Ridge(10, 2, folded=True)
+    for part in (slice(0, 5), slice(5, 6), slice(6, n)):
+        sums.add(F[part], Y[part], None if weights is None else weights[part])
+    assert [fold.rows for fold in sums._folds] == [len(fold) for fold in folds_of(n)]
+    assert min(n, 5) <= len(sums._folds) <= 10
+    ridges = np.array([0.01, 1.0, 30.0])
+    found = sum(_left_out(folds, total(folds), ridges) for _, folds in sums._by_outputs())
+    np.testing.assert_allclose(found, [left_out(F, Y, r, weights) for r in ridges], rtol=1e-8)
+    if n < len(F[0]):
+        return  # nearly all ridges err as much
+    chosen = sums.choose()
+    below, error, above = (left_out(F, Y, chosen * factor, weights)
+                           for factor in (10 ** (-1 / 3), 1, 10 ** (1 / 3)))
+    assert error <= below * (1 + 1e-6) and error < above  # the largest where it is flat
+    plain = Ridge(10, 2)
+    plain.add(F, Y, weights)
+    np.testing.assert_allclose(sums.solve(chosen), plain.solve(chosen), rtol=1e-9)
 
 
-def test_the_same_ridge_as_scikit_learn_s():
-    """RidgeCV leaves one out too, with one output; the network's states."""
+def test_the_same_ridge_as_scikit_learn_s_search():
+    """Over the same folds, with one output; the network's states."""
     X = series(400)
     y = targets_of(X)[:, 0] + 0.3 * np.random.default_rng(1).normal(size=400)
     network = EchoStateNetwork(**(SMALL | {"ridge": "auto"})).fit(X, y)
     F = features_of(network, X)[100:, 1:]
     near = network.ridge_ * 10 ** (np.arange(-9, 10) / 3)
-    assert RidgeCV(near).fit(F, y[100:]).alpha_ == pytest.approx(network.ridge_)
+    number = np.concatenate([np.full(len(fold), i) for i, fold in enumerate(folds_of(300))])
+    with one_thread():
+        search = GridSearchCV(Peer(solver="svd"), {"alpha": near}, scoring=total_error,
+                              cv=PredefinedSplit(number)).fit(F, y[100:])
+    assert search.best_params_["alpha"] == pytest.approx(network.ridge_)
     by_hand = EchoStateNetwork(**(SMALL | {"ridge": network.ridge_})).fit(X, y)
-    np.testing.assert_array_equal(network.Wout_, by_hand.Wout_)
+    np.testing.assert_allclose(network.Wout_, by_hand.Wout_, rtol=1e-9, atol=1e-12)
+
+
+def total_error(model, F, y):
+    """Of a fold; the mean over folds is of one row more or less."""
+    return -((model.predict(F) - y) ** 2).sum()
+
+
+def test_neighbours_that_are_alike():
+    """A short noisy series: the chosen ridge errs hardly more than the best one, and less than the
+    one that leaves out one row at a time (RidgeCV)."""
+    errors = []
+    for seed in range(6):
+        rng, x = np.random.default_rng(seed), np.zeros(1201)
+        for t in range(2, len(x)):
+            x[t] = 1.5 * x[t - 1] - 0.7 * x[t - 2] + 0.35 * rng.normal()
+        X, y = x[:-1, None], x[1:]
+        network = EchoStateNetwork(200, seed=seed, bias_scale=0.2, ridge="auto", leak_rate=0.7)
+        F = features_of(network.fit(X[:200], y[:200]), X)
+        train, test, ridges = slice(100, 200), slice(200, None), 10.0 ** np.arange(-12, 4)
+        alone = RidgeCV(ridges).fit(F[train, 1:], y[train]).alpha_
+        W = [peer(F[train], y[train, None], ridge)[0] for ridge in [*ridges, alone, network.ridge_]]
+        squares = ((y[test] - W @ F[test].T) ** 2).mean(axis=1)
+        errors.append([squares[:-2].min(), *squares[-2:]])
+    best, alone, ours = np.mean(errors, axis=0)
+    assert ours < 1.1 * best and ours < 0.95 * alone
 
 
 def test_a_chosen_ridge_helps():

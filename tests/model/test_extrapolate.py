@@ -1,4 +1,6 @@
 """Predictions that are fed back as inputs, known inputs beside them, and several steps at once."""
+import warnings
+
 import numpy as np
 import pytest
 
@@ -32,15 +34,18 @@ def test_known_inputs_stand_behind_the_predicted_ones(K):
         x = np.concatenate([x, following], axis=1)
     same = model.extrapolate(x, 5, future[0])
     assert np.array_equal(same, model.extrapolate(x, 5, np.repeat(future[:1], 4, axis=0)))
+    if K == 2:  # one number a step
+        assert np.array_equal(same, model.extrapolate(x, 5, future[0, :, 0]))
     assert not np.allclose(same, model.extrapolate(x, 5, future[1]))
 
 
 def test_bad_futures():
     model, x = model_of(), np.zeros((4, 7, 3))
     for future, message in (
-        (None, r"as future, \(4, 5, 1\)"), (np.zeros((4, 6, 1)), r"must be \(4, 5, 1\)"),
-        (np.zeros((3, 5, 1)), "must be"), (np.zeros((4, 5, 2)), "must have"),
-        (np.full((5, 1), np.nan), "NaN"), (np.zeros(5), "must")):
+        (None, r"as future the last 1 of 3 inputs.* 5 steps .*\(4, 5, 1\)"),
+        (np.zeros((4, 6, 1)), r"must be \(4, 5, 1\)"),
+        (np.zeros((3, 5, 1)), "must be"), (np.zeros((4, 5, 2)), "must be"),
+        (np.full((5, 1), np.nan), "NaN"), (np.zeros(4), "must be")):
         with pytest.raises(ValueError, match=message):
             model.extrapolate(x, 5, future)
     with pytest.raises(ValueError, match="here all are"):
@@ -63,6 +68,21 @@ def test_targets_that_are_no_next_inputs(tmp_path):
             model.extrapolate(x, 3)
     right = fastrnn.train(Sequences(x[:, :-1], x[:, 1:]), **how)
     assert right.continues and right.extrapolate(x, 3).shape == (1, 3, 1)
+
+
+def test_a_flat_forecast_is_told():
+    """One whose outputs move a third as far as its inputs falls to a fixed point."""
+    model = model_of(D=1, K=1, scaled=False)
+    model.params["head.W"][:] *= 0.3
+    x = np.sin(0.3 * np.arange(100.0))[None, :, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        moving = model.extrapolate(x, 10)  # too few steps to tell
+        model.extrapolate(np.zeros_like(x), 60)
+    assert moving.shape == (1, 10, 1)
+    with pytest.warns(UserWarning, match="the forecast is flat.*Train for longer") as told:
+        found = model.extrapolate(np.concatenate([x, x]), 100)
+    assert len(told) == 1 and np.ptp(found[0, 50:]) < 1e-3 * np.ptp(model.predict(x))
 
 
 def test_the_next_steps_at_once():

@@ -20,6 +20,7 @@ from ..validate import (
     weights_of,
     whole_numbers,
 )
+from .continuation import Targets
 from .scaling import Scaling, scaled, statistics
 from .source import (
     READ_STEPS,
@@ -372,12 +373,13 @@ class Sequences(Source):
         if self.sizes.input_size < K:
             return False
         counts = self.mask[:, :-1] & (np.arange(1, self.mask.shape[1]) < self.lengths[:, None])
-        y = self.targets[:, :-1][counts].astype(np.float64)  # (steps, K)
+        y = self.targets[:, :-1][counts]  # (steps, K)
         if not len(y):
             return None
-        apart = np.nansum((self.inputs[:, 1:, :K][counts] - y) ** 2)
-        mean = np.nansum(y, axis=0) / np.maximum(1, (~np.isnan(y)).sum(axis=0))
-        return bool(apart <= np.nansum((y - mean) ** 2))
+        told = Targets(K)
+        told.add(y)
+        told.compare(y, self.inputs[:, 1:, :K][counts])
+        return told.are_next_inputs()
 
     def part(self, steps: int) -> "Sequences":
         n, T = self.mask.shape

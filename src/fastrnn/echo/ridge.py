@@ -10,10 +10,9 @@ from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve, eigh
 from ..kernels.memory import check_memory
 
 Array = NDArray[Any]
-Block = tuple[Array, Array, Array | None]  # features, targets and weights of some rows
 EPS = float(np.finfo(np.float64).eps)
 A_DECADE = 3  # candidates for a ridge from one power of ten to the next
-KNOWN = 1e-8  # least 1 - leverage of a row whose error without it is more than rounding
+FOLDS = 5  # least number of folds; fewer only of fewer rows
 
 
 class Ridge:
@@ -33,31 +32,52 @@ class Ridge:
     centre : ndarray, shape (D,), optional
         Numbers that were subtracted from features 1 to D, so that their squares are no larger than
         need be; the W of `solve` is for the features as they were.
+    folded : bool
+        Whether sums are kept for `choose`: FOLDS to 2 FOLDS matrices (M, M) in place of one.
     """
 
-    def __init__(self, M: int, K: int, centre: Array | None = None) -> None:
+    def __init__(self, M: int, K: int, centre: Array | None = None, folded: bool = False) -> None:
+        check_memory(8 * M * M * (2 * FOLDS if folded else 1), f"the sums of {M:,} features",
+                     "fewer units" + ", or a number as ridge" * folded)
         self.centre = np.zeros(0) if centre is None else np.asarray(centre, np.float64)
         self._shift = np.full(K, np.nan)  # subtracted from the targets
-        self._whole = Sums(M, K)  # over the rows whose targets are all known
-        self._parts: dict[int, Sums] = {}  # output -> over those where it is known and another not
+        self._folds = [Fold(M, K)]
+        self._most: float = 1 if folded else np.inf  # rows in a fold
+
+    @property
+    def determined(self) -> bool:
+        """Whether each output has a known target."""
+        return not np.isnan(self._shift).any()
 
     def add(self, F: Array, Y: Array, weights: Array | None = None) -> None:
         """Add rows F (n, M) and Y (n, K), in which NaN stands for unknown, with their weights (n,)
         to the sums."""
-        known = _known(Y, weights)
+        known = ~np.isnan(Y)
+        if weights is not None:
+            known &= (weights > 0)[:, None]
         for k in np.flatnonzero(np.isnan(self._shift)).tolist():
             if known[:, k].any():
                 self._shift[k] = Y[known[:, k], k].mean(dtype=np.float64)
-        if known.all():  # most often
-            self._whole.add(F, Y - self._shift, weights)
-            return
-        complete = np.logical_and.reduce(known, axis=1)
-        self._whole.add(*_rows(complete, F, Y - self._shift, weights))
-        for k in range(Y.shape[1]):
-            rows = known[:, k] & ~complete
-            if rows.any():
-                part = self._parts.setdefault(k, Sums(F.shape[1], 1))
-                part.add(*_rows(rows, F, Y[:, k : k + 1] - self._shift[k], weights))
+        start = 0
+        while start < len(F):
+            fold = self._last()
+            stop = int(min(len(F), start + self._most - fold.rows))
+            part = slice(start, stop)
+            fold.add(F[part], Y[part] - self._shift, known[part],
+                     None if weights is None else weights[part])
+            start = stop
+
+    def _last(self) -> "Fold":
+        """The fold of the next row. Where there would be too many, each two become one: the folds
+        depend on the number of rows alone, not on the blocks in which they come."""
+        folds = self._folds
+        if folds[-1].rows == self._most:
+            if len(folds) == 2 * FOLDS:
+                self._folds = folds = [a.plus(b) for a, b in zip(folds[::2], folds[1::2],
+                                                                 strict=True)]
+                self._most *= 2
+            folds.append(Fold(len(folds[0].whole.squares), len(self._shift)))
+        return folds[-1]
 
     def solve(self, ridge: float) -> NDArray[np.float64]:
         """W (K, M).
@@ -68,64 +88,94 @@ class Ridge:
             An output without a known target, features that do not determine W, or squares that
             overflow.
         """
-        W = np.empty((len(self._shift), len(self._whole.squares)))
-        for outputs, sums in self._by_outputs():
-            W[outputs] = sums.solve(ridge)
+        W = np.empty((len(self._shift), len(self._folds[0].whole.squares)))
+        for outputs, folds in self._by_outputs():
+            W[outputs] = total(folds).solve(ridge)
         W[:, 0] += self._shift - W[:, 1 : 1 + len(self.centre)] @ self.centre
         return W
 
-    def choose(self, blocks: Iterable[Block]) -> float:
-        """The ridge with the least error of leave-one-out: each row is predicted by the regression
-        on all others, and the squared errors of an output, with the rows' weights, are divided by
-        those about its mean and averaged over the outputs. Candidates are three to a decade, from
-        where rounding hides them to ten times the largest eigenvalue of the sums.
+    def choose(self) -> float:
+        """The ridge with the least error of cross-validation over time: each fold, a block of
+        neighbouring rows, is predicted by the regression on all others, and the squared errors of
+        an output, with the rows' weights, are divided by those about its mean and averaged over the
+        outputs. Candidates are three to a decade, from where rounding hides them to ten times the
+        sum of the squares of the features about their means.
 
-        No regression is repeated: with e_t the error of row t and h_t its leverage in the
-        regression on all rows, its error in that on all others is e_t / (1 - h_t) (PRESS; Allen
-        1974). In the eigenvectors of the sums e and h of every ridge are two matrix products.
-
-        Parameters
-        ----------
-        blocks : iterable of (F, Y, weights)
-            All rows that were added, once more.
+        Neighbours are alike: a row that is left out alone is predicted too well by those beside it,
+        and the ridge comes out too small (Hart and Wehrly 1986; measured in bench/NOTES.md).
         """
-        spectra = [(outputs, Spectrum(sums)) for outputs, sums in self._by_outputs()]
-        largest = max(float(one.values.max(initial=0.0)) for _, one in spectra)
-        if largest == 0:  # no feature moves
+        groups = [(folds, total(folds)) for _, folds in self._by_outputs()]
+        squares = max(float(sums.squares.diagonal()[1:].sum()) for _, sums in groups)
+        moving = max(float(sums.about()[0].trace()) for _, sums in groups)
+        if not EPS * squares < 10 * moving:  # no feature moves
             return 1.0
-        ends = np.log10([EPS * largest, 10 * largest]) * A_DECADE
+        ends = np.log10([EPS * squares, 10 * moving]) * A_DECADE
         ridges = 10.0 ** (np.arange(np.ceil(ends[0]), ends[1]) / A_DECADE)
-        total = np.zeros(len(ridges))
-        for F, Y, weights in blocks:
-            for outputs, one in spectra:
-                rows = np.logical_and.reduce(_known(Y[:, outputs], weights), axis=1)
-                total += one.errors(*_rows(rows, F, Y[:, outputs] - self._shift[outputs], weights),
-                                    ridges)
-        # where it is flat, the largest
-        return float(ridges[total <= (1 + 1e-6) * total.min()][-1])
+        errors = sum(_left_out(folds, sums, ridges) for folds, sums in groups)
+        errors = np.maximum(errors, EPS * len(groups[0][1].squares))  # below is rounding
+        return float(ridges[errors <= (1 + 1e-6) * errors.min()][-1])  # where flat, the largest
 
-    def _by_outputs(self) -> Iterator[tuple[list[int], "Sums"]]:
-        """The outputs that are known in the same rows, with the sums over these rows. ValueError
-        where one is never known."""
-        if np.isnan(self._shift).any():
+    def _by_outputs(self) -> Iterator[tuple[list[int], "list[Sums]"]]:
+        """The outputs that are known in the same rows, with the sums of each fold over these rows.
+        ValueError where one is never known."""
+        if not self.determined:
             raise ValueError(f"output {int(np.isnan(self._shift).argmax())} has no known target "
                              "behind the warm-up: give those of at least one step, or leave this "
                              "output out")
-        common = [k for k in range(len(self._shift)) if k not in self._parts]
-        if common:
-            yield common, self._whole.of(common)
-        for k, part in self._parts.items():
-            yield [k], self._whole.of([k]).plus(part)
+        apart = {k for fold in self._folds for k in fold.parts}
+        common = [k for k in range(len(self._shift)) if k not in apart]
+        for outputs in [common] * bool(common) + [[k] for k in sorted(apart)]:
+            yield outputs, [fold.of(outputs) for fold in self._folds]
+
+
+class Fold:
+    """The sums over neighbouring rows."""
+
+    def __init__(self, M: int, K: int) -> None:
+        self.rows = 0
+        self.whole = Sums(M, K)  # over the rows whose targets are all known
+        self.parts: dict[int, Sums] = {}  # output -> over those where it is known and another not
+
+    def add(self, F: Array, Y: Array, known: Array, weights: Array | None) -> None:
+        """Add rows whose targets are `known` (n, K) or are left out."""
+        self.rows += len(F)
+        if known.all():  # most often
+            self.whole.add(F, Y, weights)
+            return
+        complete = np.logical_and.reduce(known, axis=1)
+        self.whole.add(*_rows(complete, F, Y, weights))
+        for k in range(Y.shape[1]):
+            rows = known[:, k] & ~complete
+            if rows.any():
+                part = self.parts.setdefault(k, Sums(F.shape[1], 1))
+                part.add(*_rows(rows, F, Y[:, k : k + 1], weights))
+
+    def of(self, outputs: list[int]) -> "Sums":
+        """The sums of these outputs, which are known in the same rows."""
+        sums, part = self.whole.of(outputs), self.parts.get(outputs[0])
+        return sums if part is None else total([sums, part])
+
+    def plus(self, other: "Fold") -> "Fold":
+        """This fold and another as one; this one is changed."""
+        self.rows += other.rows
+        self.whole.join(other.whole)
+        for k, part in other.parts.items():
+            self.parts.setdefault(k, Sums(len(part.squares), 1)).join(part)
+        return self
 
 
 class Sums:
     """Sums over rows f (M,) and y (K,) with weights w: of w f f^T, w f y^T and w y^2."""
 
     def __init__(self, M: int, K: int) -> None:
-        check_memory(8 * M * M, f"the sums of {M:,} features", "fewer units")
         self.squares = np.zeros((M, M), order="F")  # the lower triangle
         self.products = np.zeros((M, K))
         self.targets = np.zeros(K)
+
+    @property
+    def weight(self) -> float:
+        """The sum of the weights."""
+        return float(self.squares[0, 0])
 
     def add(self, F: Array, Y: Array, weights: Array | None) -> None:
         if not len(F):
@@ -146,11 +196,12 @@ class Sums:
         new.targets = self.targets[outputs]
         return new
 
-    def plus(self, other: "Sums") -> "Sums":
-        new = object.__new__(Sums)
-        new.squares = self.squares + other.squares
-        new.products, new.targets = self.products + other.products, self.targets + other.targets
-        return new
+    def join(self, other: "Sums") -> None:
+        """Add the sums over other rows."""
+        with np.errstate(over="ignore", invalid="ignore"):  # see check()
+            self.squares += other.squares
+            self.products += other.products
+            self.targets += other.targets
 
     def check(self) -> None:
         """Raise ValueError where the sums overflowed."""
@@ -178,43 +229,59 @@ class Sums:
                              f"to the last digit; give a larger one, such as {larger:.0e}")
         return np.ascontiguousarray(W)
 
+    def about(self) -> tuple[Array, Array, Array]:
+        """Squares (M - 1, M - 1), products (M - 1, K) and squared targets (K,) about the means."""
+        self.check()
+        mean = self.squares[1:, 0] / self.weight
+        return (self.squares[1:, 1:] - self.weight * np.outer(mean, mean),
+                self.products[1:] - np.outer(mean, self.products[0]),
+                self.targets - self.products[0] ** 2 / self.weight)
 
-class Spectrum:
-    """Sums about the means of the rows, in the eigenvectors of those of the features."""
+    def path(self, ridges: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+        """Of each output the weights (M, ridges) of the regression with each ridge, all from one
+        eigendecomposition."""
+        squares, products, _ = self.about()
+        values, vectors = eigh(squares, lower=True, overwrite_a=True)
+        inverse = 1 / (np.maximum(values, 0)[:, None] + ridges)  # (M - 1, ridges)
+        for k, product in enumerate(products.T):
+            W = vectors @ ((vectors.T @ product)[:, None] * inverse)
+            first = (self.products[0, k] - self.squares[1:, 0] @ W) / self.weight
+            yield np.vstack([first, W])
 
-    def __init__(self, sums: Sums) -> None:
-        sums.check()
-        self.n = sums.squares[0, 0]  # sum of the weights
-        self.mean, self.target = sums.squares[1:, 0] / self.n, sums.products[0] / self.n
-        about = sums.squares[1:, 1:] - self.n * np.outer(self.mean, self.mean)
-        values, self.vectors = eigh(about, lower=True, overwrite_a=True)
-        self.values = np.maximum(values, 0)
-        self.products = self.vectors.T @ (sums.products[1:] - np.outer(self.mean, sums.products[0]))
-        self.spread = sums.targets - self.n * self.target**2
-
-    def errors(self, F: Array, Y: Array, weights: Array | None,
-               ridges: NDArray[np.float64]) -> NDArray[np.float64]:
-        """For each ridge the squared errors of these rows in the regressions without them, as
-        fractions of the spread of the targets, summed over rows and outputs."""
-        z = (F[:, 1:] - self.mean) @ self.vectors
-        inverse = 1 / (self.values[:, None] + ridges)  # (M - 1, ridges)
-        w = np.ones((len(F), 1)) if weights is None else weights[:, None]
-        left = 1 - w * (1 / self.n + (z * z) @ inverse)  # 1 - leverage
-        total = np.zeros(len(ridges))
-        for k in np.flatnonzero(self.spread > 0):
-            error = Y[:, k : k + 1] - self.target[k] - z @ (self.products[:, k : k + 1] * inverse)
-            press = np.where(left > KNOWN, w * (error / np.maximum(left, KNOWN)) ** 2, np.inf)
-            total += press.sum(axis=0) / self.spread[k]
-        return total
+    def errors(self, path: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """The squared errors (K, ridges) at these rows, with the weights of a `path`."""
+        squares = self.squares + np.tril(self.squares, -1).T
+        return np.stack([y - 2 * p @ W + ((squares @ W) * W).sum(axis=0)
+                         for y, p, W in zip(self.targets, self.products.T, path, strict=True)])
 
 
-def _known(Y: Array, weights: Array | None) -> NDArray[np.bool_]:
-    """Which targets (n, K) are fitted: those that are not NaN, of rows whose weight is not 0."""
-    known: NDArray[np.bool_] = ~np.isnan(Y)
-    return known if weights is None else known & (weights > 0)[:, None]
+def _left_out(folds: list[Sums], whole: Sums, ridges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each ridge the squared errors of each fold in the regression on the others, as fractions
+    of the spread of an output over the whole, summed over folds and outputs."""
+    spread = whole.about()[2]
+    errors = np.zeros((len(spread), len(ridges)))
+    for i, fold in enumerate(folds):
+        others = folds[:i] + folds[i + 1 :]
+        if fold.weight and any(other.weight for other in others):
+            errors += fold.errors(total(others).path(ridges))
+    found: NDArray[np.float64] = (errors[spread > 0] / spread[spread > 0, None]).sum(axis=0)
+    return found
 
 
-def _rows(which: NDArray[np.bool_], F: Array, Y: Array, weights: Array | None) -> Block:
+def total(parts: list[Sums]) -> Sums:
+    """The sums over the rows of all parts."""
+    if len(parts) == 1:
+        return parts[0]
+    new = parts[0].of(list(range(len(parts[0].targets))))
+    new.squares, new.products = parts[0].squares.copy(order="F"), new.products.copy()
+    new.targets = new.targets.copy()
+    for part in parts[1:]:
+        new.join(part)
+    return new
+
+
+def _rows(which: NDArray[np.bool_], F: Array, Y: Array, weights: Array | None) -> tuple[
+        Array, Array, Array | None]:
     """Some of the rows, without a copy where it is all of them."""
     if which.all():
         return F, Y, weights

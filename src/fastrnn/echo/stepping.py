@@ -8,20 +8,18 @@ from numpy.typing import ArrayLike, NDArray
 from .. import kernels
 from ..kernels.team import no_fork
 from ..validate import float_array, read_array
-from .reservoir import Reservoir, State
+from .fitted import Fitted
 
 
 class Stepwise:
     """What an estimator with a reservoir has beside scikit-learn's methods."""
 
-    Wout_: NDArray[Any]
+    _fit: Fitted | None = None
     _steps: kernels.ReservoirSteps | None = None
 
     @property
-    def _fitted(self) -> Reservoir:
-        raise NotImplementedError
-
-    def _begin(self, u: NDArray[Any], known: NDArray[Any]) -> State:
+    def _fitted(self) -> Fitted:
+        """What was fitted; raises NotFittedError before."""
         raise NotImplementedError
 
     def step(self, x: Any) -> NDArray[Any]:
@@ -46,12 +44,13 @@ class Stepwise:
             No `fit` before; an x of another shape, or of another N than the step before; NaN or
             infinity.
         """
-        found = None if self._steps is None else self._steps.step(x)
+        steps = self._steps
+        found = None if steps is None else steps.step(x)
         return self._checked_step(x) if found is None else found
 
     def _checked_step(self, given: Any) -> NDArray[Any]:
         """The first step, or one whose x needs a closer look than the compiled code takes."""
-        reservoir = self._fitted
+        reservoir = self._fitted.reservoir
         D = reservoir.Win.shape[1]
         dtype, x = reservoir.b.dtype, np.asarray(read_array("x", given))
         x = x[None] if x.ndim == 0 else x
@@ -64,43 +63,50 @@ class Stepwise:
         with no_fork:
             rows = x[None] if x.ndim == 1 else x
             steps = self._steps
-            if steps is None:
-                nothing = np.empty((0, len(self.Wout_)), dtype)
-                state = np.zeros((len(rows), len(reservoir.b) + len(self.Wout_)), dtype)
-                for row, u in zip(state, rows, strict=True):
-                    first, last = self._begin(u[None], nothing)
-                    row[: len(first)], row[len(first) : len(first) + len(last)] = first, last
-                steps = self._steps = self._steps_from(state)
-            elif steps.N != len(rows):
+            if steps is None:  # of threads that come here together one begins, for all
+                steps = vars(self).setdefault("_steps", self._begun(rows))
+            if steps.N != len(rows):
                 raise ValueError(f"x has {len(rows)} series, and the state is that of {steps.N}: "
                                  "call reset() first to begin with others")
             found = steps.step(x)
         assert found is not None  # x is as it must be
         return found
 
+    def _begun(self, rows: NDArray[Any]) -> kernels.ReservoirSteps:
+        """Steps of series whose first inputs are the rows (N, D)."""
+        fit = self._fitted
+        nothing = np.empty((0, len(fit.Wout)), rows.dtype)
+        state = np.zeros((len(rows), len(fit.reservoir.b) + len(fit.Wout)), rows.dtype)
+        for row, u in zip(state, rows, strict=True):
+            first, last = fit.begin(u[None], nothing)
+            row[: len(first)], row[len(first) : len(first) + len(last)] = first, last
+        return self._steps_from(state)
+
     def _steps_from(self, state: NDArray[Any]) -> kernels.ReservoirSteps:
+        fit = self._fitted
         return kernels.ReservoirSteps(
-            self._fitted.compiled, np.ascontiguousarray(self.Wout_, state.dtype), state)
+            fit.reservoir.compiled, np.ascontiguousarray(fit.Wout, state.dtype), state)
 
     def reset(self) -> None:
         """The next `step` begins anew, with any number of series."""
-        self._steps = None
+        vars(self).pop("_steps", None)
 
     @property
     def step_state(self) -> NDArray[Any] | None:
         """The state (N, units + K) after the last `step`, a copy: reservoir, then outputs.
         None after `reset` and `fit`. It can be set: the next step goes on from it.
         ``save(path, step_state=True)`` keeps it in the file."""
-        return None if self._steps is None else self._steps.state.copy()
+        steps = self._steps
+        return None if steps is None else steps.state.copy()
 
     @step_state.setter
     def step_state(self, state: ArrayLike | None) -> None:
         if state is None:
             self.reset()
             return
-        reservoir = self._fitted
-        array = float_array("step_state", state, ("N", len(reservoir.b) + len(self.Wout_)),
-                            reservoir.b.dtype).copy()
+        fit = self._fitted
+        array = float_array("step_state", state, ("N", len(fit.reservoir.b) + len(fit.Wout)),
+                            fit.reservoir.b.dtype).copy()
         if not np.isfinite(array).all():
             raise ValueError("step_state has NaN or infinity: start from a finite one")
         self._steps = self._steps_from(array)

@@ -375,6 +375,12 @@ class Model(Network):
             Inputs that the model cannot read, outputs of another kind than its inputs, or more of
             them; a training whose targets were no next inputs; a future that is missing or of
             another shape, or holds NaN.
+
+        Warns
+        -----
+        UserWarning
+            The forecast of 20 steps or more is flat: its second half stands still, and the outputs
+            before it did not.
         """
         if self.continues is False:
             raise ValueError("extrapolate feeds predictions back as the next inputs, and the "

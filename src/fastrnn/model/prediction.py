@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
+from ..data.continuation import known_inputs, tell_where_flat
 from ..data.scaling import Scaling, scaled, unscaled
 from ..data.source import ROWS, Source, piece_of, time_major
 from ..kernels.blas import one_thread
@@ -31,7 +32,8 @@ def extrapolate(network: Network, inputs: ArrayLike | Source, steps: int,
         raise ValueError("extrapolate feeds predictions back as inputs, so they must be of the "
                          f"same kind and size, or no more numbers: this model has {sizes}")
     found, state, lengths = _outputs(network, inputs)
-    known = _future(future, len(lengths), steps, D - K)
+    known = known_inputs(future, len(lengths), steps, D, K)
+    read = [row[:length] for row, length in zip(found, lengths, strict=True)]
     found = found[np.arange(len(lengths)), lengths - 1][:, None]  # (N, 1, K)
     predicted: list[NDArray[Any]] = []
     for step in range(steps):
@@ -41,30 +43,10 @@ def extrapolate(network: Network, inputs: ArrayLike | Source, steps: int,
             if D > K:
                 following = np.concatenate([following, known[:, step : step + 1]], axis=2)
             found, state, _ = _outputs(network, following, state)
-    return np.concatenate(predicted, axis=1)
-
-
-def _future(future: ArrayLike | None, N: int, steps: int, width: int) -> NDArray[np.float64]:
-    """The known inputs (N, steps, width) at the steps that are predicted."""
-    if not width:
-        if future is not None:
-            raise ValueError("future is for inputs that are not predicted, and here all are: leave "
-                             "it out")
-        return np.empty((N, steps, 0))
-    wanted = f"({N}, {steps}, {width})"
-    if future is None:
-        raise ValueError(f"the model predicts only the first inputs: give the other {width} at the "
-                         f"{steps} steps that are predicted as future, {wanted}")
-    known = float_array("future", future, (..., width), np.float64)
-    if known.shape == (steps, width):
-        known = np.repeat(known[None], N, axis=0)
-    if known.shape != (N, steps, width):
-        raise ValueError(f"future has the shape {known.shape} and must be {wanted}, or "
-                         f"({steps}, {width}) for the same in all: the last {width} inputs at each "
-                         f"of the {steps} steps that are predicted")
-    if not np.isfinite(known).all():
-        raise ValueError("future holds NaN or infinity: mend what is not finite")
-    return known
+    out = np.concatenate(predicted, axis=1)
+    if K:
+        tell_where_flat(read, out, "Train for longer, or with a larger hidden_size or seq_length")
+    return out
 
 
 def _checked(
