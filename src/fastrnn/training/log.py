@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..files.store import DAMAGE
+from ..validate import positive_int
+from .plan import NEVER
 
 try:
     import fcntl
@@ -192,8 +194,9 @@ class Reader:
     def _parsed(self, text: bytes) -> dict[str, Any]:
         try:
             event = json.loads(text)
-            if not isinstance(event["event"], str) or type(event["update"]) is not int:
-                raise TypeError("the kind is a text, the update a number")
+            if not isinstance(event["event"], str):
+                raise TypeError("the kind of an event is a text")
+            positive_int("update", event["update"], 0, NEVER)
             return dict(event)
         except DAMAGE:
             raise ValueError(f"line {self._lines} of {str(self._path)!r} is no event of a training "
