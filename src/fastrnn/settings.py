@@ -98,6 +98,13 @@ def checked_dtype(name: str, value: Any, refused: str = "") -> str:
     return choice(name, known, EXACT_DTYPES if refused else DTYPES)
 
 
+def _nucleus(name: str, value: Any) -> float:
+    number = finite_float(name, value)
+    if not 0 < number <= 1:
+        raise ValueError(f"{name} must be above 0 and at most 1, not {value!r}")
+    return number
+
+
 def _ridge(name: str, value: Any) -> float | str:
     if isinstance(value, str) and value == "auto":
         return value
@@ -579,7 +586,7 @@ class SampleSettings(TypedDict, total=False):
         "a record of the training data, at most 1,000 times; it is an error if it is one still.")]
     top_k: Annotated[int | None, whole(None, "Sample only from the k likeliest symbols.")]
     top_p: Annotated[float | None, Setting(
-        None, finite_float, "Nucleus sampling: sample only from the fewest likeliest symbols whose "
+        None, _nucleus, "Nucleus sampling: sample only from the fewest likeliest symbols whose "
         "probabilities sum to at least p, above 0 and at most 1.")]
     min_p: Annotated[float, Setting(0.0, fraction, "Sample only from symbols with at least this "
         "fraction, in [0, 1), of the largest probability; 0: from all.")]

@@ -22,6 +22,7 @@ from fastrnn.training import checkpoint
 
 TEXT = "".join(np.random.default_rng(0).choice([*"abcdefgh \n"], 700))
 SMALL = ["--hidden-size", "9", "--seq-length", "6"]
+NAMES_OF_COMMANDS = ", ".join(one.__name__.rpartition(".")[2] for one in cli.COMMANDS)
 
 
 @pytest.fixture
@@ -702,8 +703,8 @@ def test_version_and_help(call):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ("", "give COMMAND (see fastrnn --help)"),
-    ("trian", "COMMAND must be one of train, sample, score, rank, plot, gradcheck, info, presets, "
-              "not 'trian': did you mean train? (see fastrnn --help)"),
+    ("trian", f"COMMAND must be one of {NAMES_OF_COMMANDS}, not 'trian': did you mean "
+              "train? (see fastrnn --help)"),
     ("train --hidden-size many", "--hidden-size must be a whole number, not 'many' (see fastrnn "
                                  "train --help)"),
     ("train --learning-rate fast", "--learning-rate must be a number, not 'fast' (see"),

@@ -121,7 +121,7 @@ def talk(model):
 
 
 def written(conversation, length, **settings):
-    return conversation.write(length, settings, np.random.default_rng(6))
+    return conversation.write(length, {"seed": 6} | settings)
 
 
 @pytest.mark.parametrize(("unit", "first", "second"), [
@@ -169,3 +169,23 @@ def test_nothing_is_read_of_a_text_with_an_unknown_symbol():
         conversation.read("caé")
     assert "".join(written(conversation, 9, temperature=0)) == model.sample(
         9, prime="bad", temperature=0)
+
+
+def test_the_last_symbol():
+    conversation = talk(make())
+    assert conversation.last is None
+    conversation.read("bad\n")
+    assert conversation.last == "\n"
+    assert [*written(conversation, 1)] == [conversation.last]
+
+
+@pytest.mark.parametrize(("vocabulary", "text", "missing"), [
+    (fastrnn.Vocabulary("abc"), "a café, a fée", [*" fé,e"]),
+    (fastrnn.Vocabulary("abc"), "cab", []), (fastrnn.Vocabulary("abc"), "", []),
+    (fastrnn.Vocabulary([*"aé".encode()], "byte"), "aéè木", [*"è木"]),
+    (fastrnn.Vocabulary(["to", "be", ""], "word"), "To  be or\nBE not or", ["or", "not"]),
+    (fastrnn.Vocabulary(["<unk>", "be"], "word", unknown="<unk>"), "to be", [])])
+def test_missing_symbols(vocabulary, text, missing):
+    assert vocabulary.missing(text) == missing
+    if not missing:
+        vocabulary.encode(text)

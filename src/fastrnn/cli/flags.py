@@ -134,7 +134,7 @@ def add_settings(parser: Any, settings: type, leave_out: Collection[str] = (),
                 how |= {"action": "extend", "nargs": "+", "metavar": "N", "type": _number_text}
         else:
             shown = f"{{{','.join(setting.choices)}}}" if setting.choices else name.upper()
-            how |= {"type": _converter(one), "metavar": shown}
+            how |= {"type": converter(one), "metavar": shown}
         group.add_argument(f"--{name.replace('_', '-')}", help=text.replace("%", "%%"), **how)
         for other in OTHER_NAMES.get(name, []):
             group.add_argument(other, help=argparse.SUPPRESS, **how)
@@ -159,7 +159,12 @@ def weighted(name: str, value: str) -> dict[str, float]:
     return weights
 
 
-def _converter(one: Declared) -> Callable[[str], Any]:
+def read_label(text: str, names: Sequence[str] | None) -> str | dict[str, float]:
+    """A label, or a mixture of a model's labels such as "Netherlands=0.5,Poland=0.5"."""
+    return text if "=" not in text or text in (names or ()) else weighted("label", text)
+
+
+def converter(one: Declared) -> Callable[[str], Any]:
     """The function that makes a value of a flag's text."""
     number = next((kind for kind in (int, float) if kind in one.kinds), None)
     if number is None:

@@ -4,11 +4,10 @@ import argparse
 from typing import Any
 
 from ..model.continuing import with_surprisal
-from ..model.model import Model
 from ..screen import show
 from ..settings import SampleSettings
 from ..training.checkpoint import load
-from .flags import OTHER_NAMES, add_settings, weighted
+from .flags import OTHER_NAMES, add_settings, read_label
 from .shades import add_color, legend, show_symbols, wanted
 
 EXAMPLES = """examples:
@@ -47,7 +46,7 @@ def run(model: str, best: bool | None, sample: int, stream: bool, color: str, le
     generator = load(model, best=best)
     records = generator.text_vocabulary.stop is not None
     if "label" in settings:
-        settings["label"] = _label(settings["label"], generator)
+        settings["label"] = read_label(settings["label"], generator.config["labels"])
     if sample == 0:
         settings["temperature"] = 0
     colored = wanted(color)
@@ -68,10 +67,3 @@ def run(model: str, best: bool | None, sample: int, stream: bool, color: str, le
         for i, text in enumerate(generator.sample(length, n=n, **settings), 1):
             show(text if records else f"---- {i} of {n} ----\n{text}")
     return 0
-
-
-def _label(label: str, model: Model) -> Any:
-    """A label, or a mixture such as "Netherlands=0.5,Poland=0.5"."""
-    if "=" not in label or label in (model.config["labels"] or ()):
-        return label
-    return weighted("label", label)

@@ -195,6 +195,21 @@ class Vocabulary:
                              "or stop symbol: take it out, or name others")
         return np.concatenate([[start], ids, [stop]]).astype(self.dtype)
 
+    def missing(self, text: str) -> list[str]:
+        """The distinct characters, or of unit "word" words, of a text that the vocabulary does not
+        have, in the order in which they come; of unit "byte" characters with such a byte."""
+        parts: Iterable[str] = text
+        if self.unit == "word":
+            parts = [] if self.unknown else chain.from_iterable(
+                _words(text, self.split, self.lower))
+        known = {*self.symbols}
+
+        def has(part: str) -> bool:
+            return {*part.encode("utf-8", "surrogatepass")} <= known if self.unit == "byte" else (
+                part in known)
+
+        return [part for part in dict.fromkeys(parts) if not has(part)]
+
     def encode_words(self, texts: Sequence[str]) -> tuple[
             NDArray[np.unsignedinteger], NDArray[np.int64]]:
         """For unit "word": the ids of many short texts in a row, and the number of words in each;

@@ -117,21 +117,25 @@ class Conversation:
         other._state, other._unread = self._state.copy(), [*self._unread]
         return other
 
+    @property
+    def last(self) -> str | int | None:
+        """The last symbol of the text so far; None before the first."""
+        return self.vocabulary.symbols[self._unread[-1]] if self._unread else None
+
     def read(self, text: str | bytes) -> None:
         """Read a text; ValueError for a symbol that the vocabulary does not have, then nothing is
         read."""
         self._unread += self.vocabulary.encode(text).tolist()
 
-    def write(self, length: int, settings: dict[str, Any],
-              rng: np.random.Generator) -> Iterator[str]:
+    def write(self, length: int, settings: dict[str, Any]) -> Iterator[str]:
         """Yield the symbols of `length` more ids, with `SampleSettings`."""
         how = checked(SampleSettings, settings, "stream")
         length = positive_int("length", length, least=0)
         read_prime(self.network, np.array(self._unread[:-1], np.int32), self._state)
         del self._unread[:-1]
         begun = Begun([np.array(self._unread, np.uint32)], self._state.copy(), None)
-        pieces = draw_pieces(self.network, self.vocabulary, self.starts, length, begun,
-                             how | {"seed": rng}, stream_sizes())
+        pieces = draw_pieces(self.network, self.vocabulary, self.starts, length, begun, how,
+                             stream_sizes())
 
         def ids() -> Iterator[list[int]]:
             for piece in pieces:

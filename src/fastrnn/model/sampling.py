@@ -186,8 +186,6 @@ def draw_pieces(
         raise ValueError("the model's parameters are not finite, so it cannot generate: load an "
                          "earlier checkpoint, or train anew with a lower learning_rate")
     p = 1.0 if how["top_p"] is None else how["top_p"]
-    if not 0 < p <= 1:
-        raise ValueError(f"top_p must be above 0 and at most 1, not {p!r}")
     given, state, labels = begun
     n, rng = len(given), np.random.default_rng(how["seed"])
     record = vocabulary.stop is not None
