@@ -134,7 +134,7 @@ function step() {
     writer.begin();
   }
   const text = writer.next();
-  done++;
+  done += Number(!writer.ended);
   left = writer.ended ? 0 : left - 1;
   return text;
 }

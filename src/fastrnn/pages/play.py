@@ -32,7 +32,7 @@ def export(model: Model, path: str | os.PathLike[str], *, overwrite: bool = Fals
     dtype="float32" the same probabilities to 1e-5 (those of the float32 weights, for a model in
     mixed_bfloat16). It reads a text to begin with, samples with temperature, top_k and label as
     `Model.sample` does, and shows the hidden units meanwhile. Its random numbers are others than
-    Python's, and each seed has one text there too.
+    Python's; the same seed gives the same text again.
 
     Parameters
     ----------
@@ -94,8 +94,9 @@ def page(model: Model, title: str, dtype: str = "float32", changed: Rounding | N
         f'<p class="note">{html.visible(_summary(model))}</p></header>',
         _form(vocabulary, config["labels"]), RESULT,
         f"<details><summary>About the model</summary>{facts}</details>",
-        '<footer class="note">This file has the whole model in it: it works without a network, '
-        "and nothing that you type leaves it.</footer>", html.embed(data, "model")])
+        "<noscript><p>This page writes with JavaScript: switch it on.</p></noscript>",
+        '<footer class="note">Made with fastrnn. This file has the whole model in it: it works '
+        "without a network, and nothing that you type leaves it.</footer>", html.embed(data, "model")])
     return html.document(title, body, script="".join(map(script, SCRIPTS)),
                          style=script("play.css"))
 
