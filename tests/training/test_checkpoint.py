@@ -373,7 +373,8 @@ def test_a_file_says_where_its_settings_come_from(tmp_path):
     assert fastrnn.train(corpus, repeat=path, progress=False).run["origin"] == origin
 
 
-@pytest.mark.parametrize("origin", [[], "a", {"given": [1], "chosen": [], "preset": None, "note": ""},
+@pytest.mark.parametrize("origin", [[], "a",
+                                    {"given": [1], "chosen": [], "preset": None, "note": ""},
                                     {"given": [], "chosen": [], "preset": 3, "note": ""},
                                     {"given": [], "chosen": 5, "preset": None, "note": ""}])
 def test_a_damaged_origin_is_refused(tmp_path, origin):

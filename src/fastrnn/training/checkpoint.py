@@ -6,6 +6,7 @@ of the optimizer. JSON: ``trainer``.
 """
 
 import os
+import re
 import warnings
 import zlib
 from pathlib import Path
@@ -103,7 +104,7 @@ def _check_run(run: dict[str, Any], history: History) -> None:
     if run.setdefault("initial", None) is not None:
         positive_int("initial", run["initial"], 0, 2**32)
     isa = run.setdefault("isa", None)
-    if isa is not None and not (isinstance(isa, str) and isa.isalnum() and len(isa) < 20):
+    if isa is not None and not (isinstance(isa, str) and re.fullmatch(r"\w{1,19}", isa, re.ASCII)):
         raise ValueError(f"{isa!r} is not the name of an instruction set")
     _check_origin(run.setdefault("origin", None))  # since fastrnn 0.2
     if not all(isinstance(run["text"][name], str) for name in ("name", "fingerprint")):
