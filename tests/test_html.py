@@ -61,8 +61,10 @@ def test_only_its_own_script_may_run():
 
 def test_a_table_sets_numbers_on_the_right():
     found = html.table([("a<b", 1234, 0.5), ("c", 5, 2.25)], ("name", "count", "loss"))
-    assert '<td class="number">1,234</td>' in found and "<td>a&lt;b</td>" in found
+    assert '<td class=number>1,234</td>' in found and "<td>a&lt;b</td>" in found
     assert '<th scope="col" class=number>count' in found and '<th scope="col">name' in found
+    found = html.table([("1.5e-07", "12 %", "3 x"), ("", "-1,234.5", "4")])
+    assert found.count("class=number") == 4 and "<td>4</td>" in found  # an empty cell too
 
 
 def points(chart):
@@ -94,6 +96,24 @@ def test_a_long_curve_keeps_its_extremes_and_few_points():
     (0, 299_999, [0, 50_000, 100_000, 150_000, 200_000, 250_000])])
 def test_ticks_are_round(low, high, ticks):
     np.testing.assert_allclose(svg.nice_ticks(low, high, 6 if high != 299_999 else 7), ticks)
+
+
+def test_a_logarithmic_axis():
+    chart = svg.line_chart([svg.Line("a", [0, 1, 2, 3], [1, 0, 10, 1000])], "x", "y", title="t",
+                           log=True, verticals=[1.5])
+    (found,) = points(chart)  # y = 0 is left out; one third of the height for each power of ten
+    np.testing.assert_allclose(found, [[58, 298], [490, 12 + 286 * 2 / 3], [706, 12]], atol=0.06)
+    assert [f">{y}<" in chart for y in ("1", "10", "100", "1,000")] == [True] * 4
+    assert 'd="M382.0 12V298"' in chart
+
+
+@pytest.mark.parametrize(("low", "high", "numbers"), [
+    (0.01, 3, [0.01, 0.1, 1]), (1.5, 40, [2, 5, 10, 20]), (1e-9, 1e9, None)])
+def test_ticks_of_a_logarithmic_axis(low, high, numbers):
+    found = 10 ** np.array(svg.powers(np.log10(low), np.log10(high), 6))
+    assert 3 <= len(found) <= 6
+    if numbers:
+        assert set(np.round(numbers, 9)) <= set(np.round(found, 9))
 
 
 def test_charts_of_little():

@@ -31,6 +31,7 @@ from .kernels.build import build_info
 from .model.counting import hidden_size_for, parameter_count
 from .model.history import History
 from .model.model import Model
+from .pages import report as _report  # noqa: F401  Model.report
 from .pages.play import export
 from .supervised import SequenceClassifier, SequenceRegressor
 from .train import train

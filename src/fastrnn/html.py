@@ -13,6 +13,8 @@ from typing import Any
 HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
                     "\ud800-\udfff]")
 
+NUMBER = re.compile(r"|-?[0-9][0-9,]*(\.[0-9]+)?(e[+-]?[0-9]+)? ?%?")
+
 STYLE = """\
 :root { color-scheme: light dark; --ink: #1b1b1b; --paper: #ffffff; --faint: #6a6a6a;
   --line: #d5d5d5; --panel: #f5f5f3; --accent: #0072b2;
@@ -110,30 +112,28 @@ def _code(symbol: str) -> str:
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), name: str = "") -> str:
-    """A table; each cell is a text or a number, numbers stand on the right.
+    """A table; each cell is a text or a number. A column of numbers, as numbers or as texts,
+    stands on the right.
 
     `name` is what a screen reader calls it, and stands above it."""
-    def cells(row: Sequence[Any], tag: str) -> str:
-        return "".join(f'<{tag}{_kind(cell)}>{visible(_written(cell))}</{tag}>' for cell in row)
-
     rows = list(rows)
-    of_numbers = [all(_is_number(row[i]) for row in rows) for i in range(len(head))] if rows else []
-    titles = "".join(f'<th scope="col"{" class=number" if number else ""}>{visible(title)}</th>'
-                     for title, number in zip(head, of_numbers, strict=False))
+    right = [" class=number" * all(_is_number(cell) for cell in column)
+             for column in zip(*rows, strict=True)]
+    titles = "".join(f'<th scope="col"{kind}>{visible(title)}</th>'
+                     for title, kind in zip(head, right, strict=False))
     caption = f"<caption>{visible(name)}</caption>" if name else ""
-    lines = "".join(f"<tr>{cells(row, 'td')}</tr>\n" for row in rows)
+    lines = "".join("<tr>" + "".join(f"<td{kind}>{visible(_written(cell))}</td>" for cell, kind in
+                                     zip(row, right, strict=True)) + "</tr>\n" for row in rows)
     return (f'<div class="wide"><table>{caption}'
             + (f"<thead><tr>{titles}</tr></thead>" if titles else "")
             + f"<tbody>\n{lines}</tbody></table></div>")
 
 
 def _is_number(cell: Any) -> bool:
+    if isinstance(cell, str):
+        return NUMBER.fullmatch(cell) is not None
     return isinstance(cell, int | float) and not isinstance(cell, bool)
 
 
-def _kind(cell: Any) -> str:
-    return ' class="number"' if _is_number(cell) else ""
-
-
 def _written(cell: Any) -> str:
-    return f"{cell:,}" if isinstance(cell, int) and _is_number(cell) else str(cell)
+    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)

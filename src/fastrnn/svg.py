@@ -29,7 +29,8 @@ class Line:
 
 
 def line_chart(lines: Sequence[Line], xlabel: str, ylabel: str, *, title: str,
-               ticks: Sequence[tuple[float, str]] = (), width: int = 720, height: int = 340) -> str:
+               ticks: Sequence[tuple[float, str]] = (), verticals: Sequence[float] = (),
+               log: bool = False, width: int = 720, height: int = 340) -> str:
     """Curves against x, as an svg element.
 
     Parameters
@@ -43,10 +44,14 @@ def line_chart(lines: Sequence[Line], xlabel: str, ylabel: str, *, title: str,
         What the chart shows, for those who do not see it.
     ticks : sequence of (float, str), optional
         Marks at the lower edge, such as the updates of samples, each with a text.
+    verticals : sequence of float, optional
+        Where upright lines stand, such as the ends of epochs.
+    log : bool
+        Whether the y axis is logarithmic, so that numbers that are not above 0 are left out.
     width, height : int
         Pixels; a page scales the chart down to its width.
     """
-    points = [_finite(line) for line in lines]
+    points = [_finite(line, log) for line in lines]
     filled = [p for p in points if p[0].size]
     if not filled:
         return f'<p class="note">{visible(title)}: no data</p>'
@@ -60,8 +65,11 @@ def line_chart(lines: Sequence[Line], xlabel: str, ylabel: str, *, title: str,
     def at_y(y: Any) -> Any:
         return TOP + (y_high - np.asarray(y)) / (y_high - y_low) * inner_h
 
-    parts = _axes(nice_ticks(x_low, x_high, 7), nice_ticks(y_low, y_high, 6), at_x, at_y,
-                  width, height)
+    ys = [(y, f"{10**y if log else y:,.6g}") for y in
+          (powers if log else nice_ticks)(y_low, y_high, 6)]
+    parts = _axes(nice_ticks(x_low, x_high, 7), ys, at_x, at_y, width, height)
+    parts += [f'<path d="M{float(at_x(x)):.1f} {TOP}V{height - BOTTOM}" stroke="var(--faint)" '
+              'stroke-width=".6" stroke-dasharray="1 3"/>' for x in verticals]
     shown = 0
     for line, (x, y) in zip(lines, points, strict=True):
         color = f"var(--series{shown % 6})" if not line.pale else "var(--line)"
@@ -120,8 +128,24 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
     return [k * step for k in range(first, last + 1)]
 
 
-def _finite(line: Line) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def powers(low: float, high: float, most: int) -> list[float]:
+    """At most `most` logarithms from low to high, to the base 10, of round numbers: of 1, 2 and 5
+    times the powers of ten, of 1 and 3 times these, or of the powers of ten alone."""
+    found = []
+    for factors in (1, 2, 5), (1, 3), (1,):
+        every = [k + math.log10(f) for k in range(math.floor(low), math.ceil(high) + 1)
+                 for f in factors]
+        found = [y for y in every if low - 1e-9 <= y <= high + 1e-9]
+        if len(found) <= most:
+            break
+    return found[:: max(1, math.ceil(len(found) / most))]
+
+
+def _finite(line: Line, log: bool = False) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The points that can be drawn, y as its logarithm where the axis is logarithmic."""
     x, y = np.asarray(line.x, np.float64), np.asarray(line.y, np.float64)
+    if log:
+        y = np.log10(y, where=y > 0, out=np.full(y.shape, np.nan))
     kept = np.isfinite(x) & np.isfinite(y)
     return x[kept], y[kept]
 
@@ -159,7 +183,7 @@ def _curve(x: Any, y: Any, color: str, dash: str, columns: int, line: Line) -> s
     return curve
 
 
-def _axes(xs: Sequence[float], ys: Sequence[float], at_x: Any, at_y: Any,
+def _axes(xs: Sequence[float], ys: Sequence[tuple[float, str]], at_x: Any, at_y: Any,
           width: int, height: int) -> list[str]:
     """Grid, ticks and frame."""
     bottom, parts = height - BOTTOM, []
@@ -168,11 +192,11 @@ def _axes(xs: Sequence[float], ys: Sequence[float], at_x: Any, at_y: Any,
         parts.append(f'<line x1="{place:.1f}" x2="{place:.1f}" y1="{TOP}" y2="{bottom}" '
                      f'class="grid"/><text x="{place:.1f}" y="{bottom + 16}" '
                      f'text-anchor="middle">{x:,.10g}</text>')
-    for y in ys:
+    for y, shown in ys:
         place = float(at_y(y))
         parts.append(f'<line x1="{LEFT}" x2="{width - RIGHT}" y1="{place:.1f}" y2="{place:.1f}" '
                      f'class="grid"/><text x="{LEFT - 6}" y="{place + 4:.1f}" '
-                     f'text-anchor="end">{y:,.6g}</text>')
+                     f'text-anchor="end">{shown}</text>')
     parts.append(f'<path d="M{LEFT} {TOP}V{bottom}H{width - RIGHT}" fill="none" '
                  'stroke="var(--faint)"/>')
     return parts

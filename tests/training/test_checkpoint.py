@@ -368,6 +368,7 @@ def test_a_file_says_where_its_settings_come_from(tmp_path):
     assert loaded.run["origin"] == origin
     assert loaded.run["text"]["fingerprint"] == corpus.fingerprint()
     assert loaded.run["counters"]["update"] == 40 == model.copy().run["counters"]["update"]
+    assert loaded.run["at"] == 40 == model.run["at"]
     further = fastrnn.train(corpus, resume=path, updates=60, progress=False)
     assert further.run["origin"] == origin
     assert fastrnn.train(corpus, repeat=path, progress=False).run["origin"] == origin

@@ -13,11 +13,25 @@ from typing import Any
 from ..kernels.build import build_info
 from ..screen import show
 from ..settings import SampleSettings, SourceSettings, TrainSettings, declared
-from . import chat, export, gradcheck, info, plot, presets, rank, sample, score, train, watch
+from . import (
+    chat,
+    export,
+    gradcheck,
+    info,
+    plot,
+    presets,
+    rank,
+    report,
+    sample,
+    score,
+    train,
+    watch,
+)
 from .config import ConfigError
 from .flags import Parser, in_flags, with_hyphens
 
-COMMANDS = (train, watch, sample, chat, score, rank, plot, export, gradcheck, info, presets)
+COMMANDS = (train, watch, sample, chat, score, rank, report, plot, export, gradcheck, info,
+            presets)
 NAMES = {*declared(TrainSettings), *declared(SampleSettings), *declared(SourceSettings),
          "prior"}
 

@@ -2,10 +2,10 @@
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
-from typing import Any, Literal, NamedTuple, Unpack, overload
+from typing import Any, ClassVar, Literal, NamedTuple, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -108,7 +108,8 @@ class Model(Network):
         The losses of the model's training.
     run : dict or None
         What is known of the training run, as its checkpoint stores it: settings, names and
-        fingerprints of the data, counts. None before training, and of a model saved by itself.
+        fingerprints of the data, counts; and ``run["at"]``, the updates that made this model. None
+        before training, and of a model that was saved by itself.
     known : uint64 ndarray
         Sorted digests of the records that the model was trained on, for `novelty`.
     starts : float64 ndarray, shape (K,)
@@ -134,6 +135,8 @@ class Model(Network):
         For records: the likeliest label, and which samples are new.
     fit_head
         Of an echo state network, by ridge regression.
+    report
+        One file with all that is measured of the model.
     save, copy, in_float64
         Files (`fastrnn.load` reads them) and copies.
     loss_and_gradients, losses, zero_state, views
@@ -154,6 +157,8 @@ class Model(Network):
     target is -log p - sum over the other symbols k of log(1 - p_k). The squared error is averaged
     over the K numbers of a prediction.
     """
+
+    reporter: ClassVar[Callable[..., None]]  # set by `fastrnn.pages.report`, a room above
 
     def __init__(self, vocabulary: Vocabulary | Sizes, *, reservoir: Reservoir | None = None,
                  **settings: Unpack[ModelSettings]) -> None:
@@ -537,6 +542,42 @@ class Model(Network):
             As `Model.sample`.
         """
         return sampling.stream(self, self.text_vocabulary, self.starts, length, dict(settings))
+
+    def report(self, path: str | os.PathLike[str], data: Source | None = None, *,
+               valid: Any = None, course: str | None = None, seed: int = 0,
+               temperature: float = 1.0, overwrite: bool = False) -> None:
+        """Write a report on the model to one file: settings and where they come from, losses,
+        samples, gradient check, and with the data the validation loss beside simple models, what
+        the samples copy, and how labels are confused.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, which ends in .html.
+        data : Corpus or Sequences, optional
+            What the model was trained on. What is measured with it is left out without it, and the
+            report says so.
+        valid : Corpus, Sequences or path, optional
+            The validation data of a training that had some of its own.
+        course : str, optional
+            The order and the headings of a course, where the report has one for it.
+        seed : int
+            Seed of the samples, and of what is chosen at random.
+        temperature : float
+            Of the samples.
+        overwrite : bool
+            Whether a file that fastrnn did not write may be replaced.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An unknown course or ending, data that are not those of the training, or data for a
+            model that knows of no training run.
+        OSError
+            The file cannot be written; an earlier file stays unchanged.
+        """
+        Model.reporter(self, path, data, valid=valid, course=course, seed=seed,
+                       temperature=temperature, overwrite=overwrite)
 
     def copy(self) -> "Model":
         """A copy of the model with its parameters, state and history."""

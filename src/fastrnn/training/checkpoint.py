@@ -164,7 +164,10 @@ def load(path: str | os.PathLike[str], *, best: bool | None = None) -> Model:
                              "best one beside it: load it with best=False")
         if about["trainer"]["counters"]["best_update"]:  # 0 in a very short run
             model.block[:], model.state[:] = tensors["best"], tensors["best_state"]
-    model.run = about.get("trainer")
+    if "trainer" in about:
+        counters = about["trainer"]["counters"]
+        at = (counters["best_update"] if best else 0) or counters["update"]
+        model.run = about["trainer"] | {"at": at}
     return model
 
 

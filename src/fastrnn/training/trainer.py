@@ -210,6 +210,7 @@ class Trainer:
         ones) and, with valid_fraction, the state of `best_update`, else the present one."""
         best = self.model.copy()
         best.history = self.history.copy()
+        best.run = self._about() | {"at": self.best_update or self.update}
         if self.best_update:
             with no_fork, self.model.lock:
                 best.block[:] = self._updates.best
@@ -277,7 +278,7 @@ class Trainer:
         finally:  # whatever ends the run, a callback's error too, nothing is lost
             self._watch.stop()
             self.model.state[:] = self.state[:1]
-            self.model.run = self._about()
+            self.model.run = self._about() | {"at": self.update}
             self._over = plan.whole and stop in ("finished", "patience")
             try:
                 self._save(at_end=stop != "error")

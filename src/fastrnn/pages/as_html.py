@@ -1,0 +1,67 @@
+"""A report as a page of HTML."""
+
+from .. import html
+from ..html import visible
+from .blocks import Block, Chart, Command, Document, Sample, Samples, Section, Table, Task, Text
+
+STYLE = """\
+nav { font-size: .9rem; } nav ol { columns: 2; padding-left: 1.5rem; margin: .5rem 0; }
+.subtitle { color: var(--faint); margin-top: -.5rem; overflow-wrap: anywhere; }
+h1 { overflow-wrap: anywhere; }
+.samples { display: grid; gap: .8rem;
+  grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); }
+.samples figure, figure.sample { margin: .5rem 0; }
+.samples .text { font-size: .8rem; margin: .2rem 0 0; }
+mark { background: none; color: inherit; text-decoration: underline; font-weight: bold; }
+td:first-child { overflow-wrap: break-word; }
+.task { border-left: 4px solid var(--series1); padding-left: .8rem; }
+caption { text-align: left; color: var(--faint); font-size: .9rem; padding-bottom: .3rem; }
+@media (max-width: 40rem) { nav ol { columns: 1; } .samples { grid-template-columns: 1fr; }
+  td, th { padding-right: .5rem; }
+  .chart { overflow-x: auto; } .chart > svg { min-width: 34rem; } }
+@media print { nav { display: none; } .samples .text { font-size: 8pt; } }
+"""
+
+
+def page(document: Document) -> str:
+    """The page, with everything in it."""
+    listed = "".join(f'<li><a href="#part{i}">{visible(section.title)}</a></li>'
+                     for i, section in enumerate(document.sections, 1))
+    body = (f"<h1>{visible(document.title)}</h1>\n"
+            f'<p class="subtitle">{visible(document.subtitle)}</p>\n'
+            f'<nav aria-label="Contents"><ol>{listed}</ol></nav>\n<main>\n'
+            + "".join(_section(i, each) for i, each in enumerate(document.sections, 1)) + "</main>")
+    return html.document(document.title, body, style=STYLE)
+
+
+def _section(number: int, section: Section) -> str:
+    return (f'<section id="part{number}">\n<h2>{visible(section.title)}</h2>\n'
+            + "\n".join(map(_block, section.blocks)) + "\n</section>\n")
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Text():
+            return f"<p{' class=note' * block.note}>{visible(block.text)}</p>"
+        case Task():
+            return f'<p class="task"><strong>For you to write:</strong> {visible(block.text)}</p>'
+        case Command():
+            return f"<pre><code>{visible(block.text)}</code></pre>"
+        case Table():
+            return html.table(block.rows, block.head, block.name)
+        case Chart():
+            caption = f"<figcaption>{visible(block.caption)}</figcaption>" * bool(block.caption)
+            return f'<figure><div class="chart">{block.svg}</div>{caption}</figure>'
+        case Sample():
+            return _sample(block)
+        case Samples():
+            return f'<div class="samples">{"".join(map(_sample, block.samples))}</div>'
+
+
+def _sample(sample: Sample) -> str:
+    start, end = sample.marked
+    text = (visible(sample.text) if start == end else
+            f"{visible(sample.text[:start])}<mark>{visible(sample.text[start:end])}</mark>"
+            f"{visible(sample.text[end:])}")
+    return (f'<figure class="sample"><figcaption>{visible(sample.title)}</figcaption>'
+            f'<div class="text" dir="auto">{text}</div></figure>')
