@@ -10,10 +10,10 @@
 character model of karpathy's min-char-rnn. `Corpus` reads texts, names and messages, `Sequences`
 holds sequences of symbols or numbers, `datasets` has texts by name, `tasks` makes exercises.
 `Model` and `Trainer` are the loop in your own hands, `nn` and `optim` its layers and optimizers for
-a loop that you write. `plot` draws figures, `export` writes a page in which a model writes.
-`gradcheck` compares gradients with finite differences, `gradient_norms` shows how they vanish or
-explode. `EchoStateNetwork` predicts time series, `SequenceRegressor` and `SequenceClassifier` are
-scikit-learn's way to `train`.
+a loop that you write. `plot` draws figures, `export` writes a page in which a model writes, `look`
+one that shows what its units do while it reads. `gradcheck` compares gradients with finite
+differences, `gradient_norms` shows how they vanish or explode. `EchoStateNetwork` predicts time
+series, `SequenceRegressor` and `SequenceClassifier` are scikit-learn's way to `train`.
 """
 
 from importlib.metadata import version as _version
@@ -32,6 +32,7 @@ from .model.counting import hidden_size_for, parameter_count
 from .model.history import History
 from .model.model import Model
 from .pages import report as _report  # noqa: F401  Model.report
+from .pages.look import look
 from .pages.play import export
 from .supervised import SequenceClassifier, SequenceRegressor
 from .train import train
@@ -46,6 +47,6 @@ __all__ = [
     "Corpus", "DivergenceError", "EchoStateNetwork", "Event", "History", "Model",
     "SequenceClassifier", "SequenceRegressor", "Sequences", "Sizes",
     "Trainer", "Vocabulary", "build_info", "datasets", "export", "gradcheck", "gradient_norms",
-    "hidden_size_for", "load", "nn", "optim", "parameter_count", "plot", "read_log", "tasks",
-    "train",
+    "hidden_size_for", "load", "look", "nn", "optim", "parameter_count", "plot", "read_log",
+    "tasks", "train",
 ]

@@ -609,6 +609,19 @@ class ExportSettings(TypedDict, total=False):
         "name of its file.")]
 
 
+class LookSettings(TypedDict, total=False):
+    """The keywords of `fastrnn.look`."""
+
+    label: Annotated[Any, Setting(None, anything, "For a model of records with labels: that of "
+        "the record, or a mixture as a dict of label to weight.")]
+    unit: Annotated[str | None, Setting(
+        None, anything, 'What is shown first, such as "0:37" (layer 0, output h of unit 37) or '
+        '"0:c:37" (its cell state); by default a unit that follows something closely.')]
+    length: Annotated[int | None, whole(
+        None, "How many symbols at the start of a text are shown; by default 2,000, or as many as "
+        "keep the page below 3 MB, but at least 100. A record is shown whole.")]
+
+
 class GradcheckSettings(TypedDict, total=False):
     """How `fastrnn.gradcheck` computes numerical gradients."""
 

@@ -12,12 +12,13 @@ from typing import Any
 
 from ..kernels.build import build_info
 from ..screen import show
-from ..settings import SampleSettings, SourceSettings, TrainSettings, declared
+from ..settings import LookSettings, SampleSettings, SourceSettings, TrainSettings, declared
 from . import (
     chat,
     export,
     gradcheck,
     info,
+    look,
     plot,
     presets,
     rank,
@@ -30,10 +31,10 @@ from . import (
 from .config import ConfigError
 from .flags import Parser, in_flags, with_hyphens
 
-COMMANDS = (train, watch, sample, chat, score, rank, report, plot, export, gradcheck, info,
+COMMANDS = (train, watch, sample, chat, score, rank, report, plot, look, export, gradcheck, info,
             presets)
 NAMES = {*declared(TrainSettings), *declared(SampleSettings), *declared(SourceSettings),
-         "prior"}
+         *declared(LookSettings), "prior"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

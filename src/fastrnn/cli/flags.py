@@ -62,7 +62,8 @@ class Parser(argparse.ArgumentParser):
         """End with an error for arguments that nothing takes."""
         first = unknown[0]
         if not first.startswith("-"):
-            self.error(f"{first!r} is one argument too many: quote a name that has blanks")
+            self.error(f"{first!r} is one argument too many: quote a name that has blanks, and "
+                       "write files before the flags")
         flag = first.partition("=")[0]
         near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
         self.error(f"there is no flag {flag}" + (f": did you mean {near[0]}?" if near else ""))

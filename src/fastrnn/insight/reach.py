@@ -35,7 +35,7 @@ def reach(model: Model, found: Activations, lags: int = LAGS,
     float64 ndarray, shape (T, lags)
         Entry (t, k): the Euclidean norm of the gradient of -log p(target t), in nats, with respect
         to the vector that the first layer reads at step t - k, one-hot or of the embedding. NaN
-        where there is no such step or no target.
+        where there is no such step or no target, and where a gradient overflows.
 
     Raises
     ------
@@ -56,10 +56,11 @@ def reach(model: Model, found: Activations, lags: int = LAGS,
     dscores[np.arange(count), found.targets[:count]] -= 1
     dlast = (dscores @ model.params["head.W"].T).astype(dtype)  # (count, H)
     starts = np.split(found.start, len(weights))
-    padded = [_padded(values, start, W, cell, dtype)
-              for values, start in zip(found.layers, starts, strict=True)]
+    with np.errstate(over="ignore"):
+        padded = [_padded(values, start, W, cell, dtype)
+                  for values, start in zip(found.layers, starts, strict=True)]
     norms = np.full((T, W), np.nan)
-    with one_thread():
+    with one_thread(), np.errstate(over="ignore", invalid="ignore"):
         for first in range(0, count, ROWS):
             rows = slice(first, min(first + ROWS, count))
             dout = np.zeros((rows.stop - first, W, dlast.shape[1]), dtype)
@@ -67,7 +68,7 @@ def reach(model: Model, found: Activations, lags: int = LAGS,
             for arrays, own in reversed([*zip(padded, weights, strict=True)]):
                 dout = _backward(dout, arrays, own, rows, cell)
             norms[rows] = np.linalg.norm(dout, axis=2)[:, ::-1]
-    norms[np.arange(W) > np.arange(T)[:, None]] = np.nan  # before the text
+    norms[(np.arange(W) > np.arange(T)[:, None]) | ~np.isfinite(norms)] = np.nan  # before the text
     return norms
 
 

@@ -20,6 +20,10 @@ LEAST = 100  # symbols of a text, below which chance explains too much
 RARE = 5  # symbols: what is true, or not, of fewer is left out
 NEAR = 5  # symbols before a line end
 SHIFTS = 100
+# what cannot be told from the last symbol alone
+OF_CONTEXT = ("inside quotation marks", "inside brackets", "characters since the line's start",
+              "characters since the last blank", "first character of a word",
+              f"line end at most {NEAR} characters away", "words since the sentence's start")
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,14 @@ class Correlations:
 
     def best(self, count: int = 3) -> list[tuple[str, list[tuple[int, str, int]], Array, float]]:
         """For each feature its name, the units with the largest |r|, their r, and what chance
-        reaches; those first whose |r| is furthest above it."""
+        reaches. First come those of which |r| is above chance, of these the ones that need more
+        than the last symbol, and then those that are furthest above it."""
         order = np.argsort(-abs(self.r), axis=1, kind="stable")[:, :count]
         rows = [(name, [self.units[u] for u in chosen], r[chosen], float(chance))
                 for name, chosen, r, chance in zip(self.features, order, self.r, self.chance,
                                                    strict=True)]
-        return sorted(rows, key=lambda row: row[3] - abs(row[2][0]))
+        return sorted(rows, key=lambda row: (abs(row[2][0]) <= row[3], row[0] not in OF_CONTEXT,
+                                             row[3] - abs(row[2][0])))
 
 
 def correlations(found: Activations, vocabulary: Vocabulary) -> Correlations:
