@@ -12,7 +12,7 @@ COLUMNS = 2000  # of each the lowest and the highest loss is drawn
 PALE = {"linewidth": 0.8, "alpha": 0.4, "zorder": 1.5}
 HIGHEST = 0.999  # of the losses of the updates are surely inside the picture
 MOST_PALE = 3  # runs whose losses of each update are drawn
-MOST_MARKS = 40  # on a line
+MOST_MARKS = 20  # on a line
 MEAN = "mean of the last 1 % of the updates, at least 30"  # `History.train_loss`
 SMOOTHED = "smoothed: s = 0.999 s + 0.001 loss"
 NO_LOSSES = "there are no losses to plot yet: train the model first"
@@ -103,7 +103,7 @@ def _draw_run(axes: Any, run: Any, number: int, name: str, whole: bool, each: fl
         best = int(np.nanargmin(run.valid_loss)) if np.isfinite(run.valid_loss).any() else 0
         axes.plot(run.valid_updates * each, run.valid_loss, linewidth=1.8, linestyle=DASHES[1],
                   color=color if name else COLORS[1], marker=marker,
-                  markersize=5 if validations < MOST_MARKS else 4,
+                  markersize=5,
                   markevery=max(1, validations // MOST_MARKS),
                   label=f"{name}validation (lowest {run.valid_loss[best]:.4g} after "
                         f"{run.valid_updates[best]:,} updates)")
