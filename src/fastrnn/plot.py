@@ -30,6 +30,7 @@ from .figures.axes import as_name, axes_for, tidy, write
 from .figures.forecasts import bands_of, column, draw_forecast
 from .figures.gates import draw_over_updates, draw_units
 from .figures.gradients import draw_gradients
+from .figures.live import Live
 from .figures.losses import draw_losses
 from .insight.activations import activations as read_activations
 from .insight.gates import GATES, saturation
@@ -37,7 +38,7 @@ from .model.history import History
 from .model.model import Model
 from .training.checkpoint import load, read
 
-__all__ = ["activations", "forecast", "gates", "gradients", "loss"]
+__all__ = ["activations", "forecast", "gates", "gradients", "live", "loss"]
 
 File = str | os.PathLike[str]
 Run = Model | History | File
@@ -89,6 +90,35 @@ def loss(runs: Run | Sequence[Run] | Mapping[str, Run], *, x: str = "updates", a
     axes = draw_losses({name: _history(run) for name, run in _named(runs).items()}, x, ax)
     write(axes, path)
     return axes
+
+
+def live(path: File | None = None) -> Live:
+    """What draws the losses while a model is trained, as `on_event` of `fastrnn.train` and of a
+    `fastrnn.Trainer`: ``fastrnn.train("book.txt", on_event=fastrnn.plot.live("loss.png"))``.
+
+    It draws what `loss` draws of one run, at most every 2 seconds, so that the drawing takes at
+    most 1 % of the time of the training, and once more at its end, also after Ctrl-C.
+
+    Parameters
+    ----------
+    path : str or path-like, optional
+        Write to this file, each time in one step. Where not given the picture is in the output of
+        a notebook's cell, and each takes the place of the one before.
+
+    Returns
+    -------
+    Live
+        A function of a `fastrnn.Event`. A file that cannot be written is a warning, and the
+        training goes on.
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    ValueError
+        No path outside of a notebook, or one whose ending is not known.
+    """
+    return Live(path)
 
 
 def gradients(norms: GradientNorms | Mapping[str, GradientNorms], *, ax: Any = None,

@@ -562,7 +562,8 @@ class SourceSettings(WordSettings, total=False):
     too_long: Annotated[str, one_of("refuse", TOO_LONG, "What is done with longer records.")]
     unit: Annotated[str, one_of("char", UNITS, "What a symbol is.")]
     plot: Annotated[str | None, Setting(
-        None, anything, "Draw the losses into this file (PNG, PDF, SVG).")]
+        None, anything, "Draw the losses into this file (PNG, PDF, SVG), while it trains and at "
+        "the end.")]
 
 
 class SampleSettings(TypedDict, total=False):

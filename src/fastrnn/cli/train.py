@@ -14,6 +14,7 @@ from ..figures.axes import check_kind, drawn_here
 from ..files.store import check_writable, existing, is_ours
 from ..model.history import accuracy_in_words, averaged, in_words
 from ..model.model import Model
+from ..plot import live
 from ..presets import PLAN, PRESETS
 from ..recipe import CHOSEN
 from ..screen import show
@@ -80,6 +81,7 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
     if plot is not None:
         check_kind(plot)  # before an hour of training, not after it
         check_writable(plot, overwrite or drawn_here(plot))
+        settings["on_event"] = drawing = live(plot)
     if settings["checkpoint"] != resume:  # which is read first
         check_writable(settings["checkpoint"], overwrite)
     corpus = _corpus(given, settings)
@@ -93,8 +95,8 @@ def run(config: str | None, lr_decay_every: int | None, train_frac: float | None
     if interrupted and not stored["trainer"]["over"]:
         again = _command("train", *source_flags(given), "--resume", settings["checkpoint"])
         show(f"to go on: {again}", error=True)
-    if plot is not None and len(model.history):
-        model.history.plot(plot)
+    if plot is not None and not drawing.current and len(model.history):
+        model.history.plot(plot)  # the disk was full then
     if progress and not interrupted:
         _show_sample(model)
     try:

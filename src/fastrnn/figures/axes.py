@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..files.store import replacing
 from ..html import plain
@@ -17,16 +17,19 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LONGEST = 40  # characters of a name in a legend
 
 
-def axes_for(ax: Any, width: float, height: float, columns: int = 1) -> list[Any]:
+def axes_for(ax: Any, width: float, height: float, columns: int = 1,
+             shown: bool | None = None) -> list[Any]:
     """The `columns` axes to draw on: `ax` (one, or a sequence) where given, else those of a new
-    figure of width x height inches, which is pyplot's where someone may look at it."""
+    figure of width x height inches, which is pyplot's if it is to be `shown`: where not said, if
+    someone may look at it."""
     if ax is not None:
         given = list(ax) if columns > 1 and hasattr(ax, "__iter__") else [ax]
         if len(given) != columns or not all(hasattr(each, "plot") for each in given):
             wanted = "a matplotlib Axes" if columns == 1 else f"{columns} matplotlib Axes"
             raise TypeError(f"ax must be {wanted}, such as fig, ax = plt.subplots({columns})")
         return given
-    shown = in_notebook() or "matplotlib.pyplot" in sys.modules
+    if shown is None:
+        shown = in_notebook() or "matplotlib.pyplot" in sys.modules
     new = _of_matplotlib("pyplot").figure if shown else _of_matplotlib("figure").Figure
     figure = new(figsize=(width, height), layout="constrained")
     return list(figure.subplots(1, columns, squeeze=False).flat)
@@ -84,11 +87,14 @@ def write(axes: Any, path: str | os.PathLike[str] | None) -> None:
     if path is None:
         return
     check_kind(path)
-    kind = _kind(path)
-    key = {"png": "Software", "pdf": "Creator", "svg": "Creator"}.get(kind)
     with replacing(path, overwrite=True) as file:
-        axes.figure.canvas.figure.savefig(file, format=kind, dpi=150,
-                                          metadata=key and {key: MARK})
+        save(axes, file, _kind(path), dpi=150)
+
+
+def save(axes: Any, file: BinaryIO, kind: str, dpi: int) -> None:
+    """Write the figure of some axes to an open file, as a picture of this kind."""
+    key = {"png": "Software", "pdf": "Creator", "svg": "Creator"}.get(kind)
+    axes.figure.canvas.figure.savefig(file, format=kind, dpi=dpi, metadata=key and {key: MARK})
 
 
 def drawn_here(path: str | os.PathLike[str]) -> bool:
