@@ -607,7 +607,7 @@ class ExportSettings(TypedDict, total=False):
         "takes a quarter of the place: each column of a matrix is a scale times whole numbers from "
         "-127 to 127; biases stay float32. What that changes is measured and stated.")]
     title: Annotated[str | None, Setting(None, _title, "Heading of the page. Where not given the "
-        "name of its file.")]
+        "name of its file, on the command line that of the model's.")]
 
 
 class LookSettings(TypedDict, total=False):

@@ -420,8 +420,38 @@ def test_stop_and_more(play):
     page.execute_script("speed.value = '0'; document.getElementById('length').value = 50")
     more.click()
     wait_for(page, page.execute_script("return `seed ${seed}`"))
-    # what was left of the 500, and 50 more
-    assert shown(page).startswith(part) and len(shown(page).replace("\\u0301", "x")) > 540
+    assert shown(page).startswith(part) and len(shown(page)) == len(part) + 50
+    for speed in ("40", "8"):  # from fast to slow it goes on at once
+        page.execute_script("speed.value = arguments[0];"
+                            "speed.dispatchEvent(new Event('change'))", speed)
+        if speed == "40":
+            more.click()
+        before = len(shown(page))
+        until = time.monotonic() + 1
+        while len(shown(page)) < before + 3:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    stop.click()
+    assert not stop.is_enabled()
+
+
+def test_more_ends_the_record_that_was_stopped(play):
+    model = random_model("records", H=20)
+    stop_id = model.vocabulary.symbols.index(model.vocabulary.stop)
+    model.params["head.b"][stop_id] = -50  # records end by their length alone
+    page = play(model)
+    page.execute_script("speed.value = '40'; document.getElementById('length').value = 30;"
+                        "document.getElementById('count').value = 3;"
+                        "document.getElementById('seed').value = 1")
+    page.find_element("id", "write").click()
+    while len(shown(page)) < 5:
+        time.sleep(0.02)
+    page.find_element("id", "stop").click()
+    assert 5 <= len(shown(page)) < 30
+    page.execute_script("speed.value = '0'; document.getElementById('count').value = 2")
+    page.find_element("id", "more").click()
+    wait_for(page, "seed 1")
+    assert [len(record) for record in shown(page).split("\n")] == [30, 30, 30]
 
 
 def test_the_same_seed_writes_the_same_text(play):
@@ -605,7 +635,7 @@ def checkpoint(tmp_path):
 def test_the_command(checkpoint, tmp_path, capsys):
     path = tmp_path / "play.html"
     assert main(["export", str(checkpoint), "-o", str(path)]) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert f"{os.path.getsize(path):,} bytes" in said and "int8" not in said
     assert "<title>book</title>" in path.read_text()
     assert main(["export", str(checkpoint), "--output", str(path), "--dtype", "int8",

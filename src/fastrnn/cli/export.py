@@ -10,6 +10,7 @@ from ..pages.writing import check_page
 from ..screen import show
 from ..settings import ExportSettings
 from ..training.checkpoint import load
+from ..training.describing import block
 from .flags import add_settings
 
 EXAMPLES = """examples:
@@ -35,7 +36,8 @@ def run(model: str, output: str, best: bool | None, overwrite: bool, **settings:
     network = load(model, best=best)
     changed = export(network, output, overwrite=overwrite,
                      **{"title": Path(model).stem} | settings)
-    show(f"page        {output}, {os.path.getsize(output):,} bytes: open it in a browser")
+    lines = {"page": f"{output}, {os.path.getsize(output):,} bytes: open it in a browser"}
     if changed is not None:
-        show(f"int8        {changed.in_words(network.text_vocabulary.unit)}")
+        lines["int8"] = changed.in_words(network.text_vocabulary.unit)
+    show(block(lines))
     return 0

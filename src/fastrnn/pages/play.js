@@ -9,7 +9,8 @@ const UNITS = {char: "characters", byte: "bytes", word: "words"}[vocabulary.unit
 
 let writer = null;  // of what is being written
 let seed = 0;
-let running = false, started = 0, done = 0;  // symbols since `started`, in milliseconds
+let running = false, done = 0;  // symbols since the last button
+let pace = {since: 0, done: 0};  // when the speed was chosen, in milliseconds, and `done` then
 let left = 0, records = 0;  // symbols left of the text or record, and records after it
 let most = 1;  // the end of the scale of hidden units
 
@@ -108,18 +109,24 @@ function more(first = false) {
     records = vocabulary.records ? number("count") - 1 : 0;
   }
   if (running) return;
-  [running, started, done] = [true, performance.now(), 0];
+  [running, done] = [true, 0];
+  setPace();
   byId("stop").disabled = false;
   say("Writing");
   requestAnimationFrame(frame);
 }
 
+function setPace() {
+  pace = {since: performance.now(), done};
+}
+
 function stop() {
   if (!running) return;
-  running = false;
-  const seconds = (performance.now() - started) / 1000;
-  const rate = number("speed") ? "" : `, ${Math.round(done / seconds).toLocaleString("en")} a second`;
-  say(`${done.toLocaleString("en")} ${UNITS}${rate}; seed ${seed}`);
+  [running, records] = [false, 0];
+  if (!vocabulary.records) left = 0;  // a record is ended by what comes next
+  const whole = (x) => Math.round(x).toLocaleString("en");
+  const rate = ((done - pace.done) / (performance.now() - pace.since)) * 1000;
+  say(`${whole(done)} ${UNITS}${number("speed") ? "" : `, ${whole(rate)} a second`}; seed ${seed}`);
   if (document.activeElement === byId("stop")) byId("more").focus();
   byId("stop").disabled = true;
 }
@@ -142,7 +149,8 @@ function step() {
 function frame(now) {
   if (!running) return;
   const speed = number("speed"), box = byId("text");
-  const due = speed ? ((now - started) * speed) / 1000 : Infinity, end = performance.now() + FRAME;
+  const due = speed ? pace.done + ((now - pace.since) * speed) / 1000 : Infinity;
+  const end = performance.now() + FRAME;
   const below = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
   let piece = "";
   while ((left > 0 || records > 0) && done < due && performance.now() < end) {
@@ -272,6 +280,7 @@ byId("form").addEventListener("submit", (event) => {
 });
 byId("more").addEventListener("click", () => more());
 byId("stop").addEventListener("click", stop);
+byId("speed").addEventListener("change", setPace);
 byId("temperature").addEventListener("input", readSliders);
 byId("topk").addEventListener("input", readSliders);
 byId("prime").addEventListener("keydown", (event) => {

@@ -96,7 +96,8 @@ def page(model: Model, title: str, dtype: str = "float32", changed: Rounding | N
         f"<details><summary>About the model</summary>{facts}</details>",
         "<noscript><p>This page writes with JavaScript: switch it on.</p></noscript>",
         '<footer class="note">Made with fastrnn. This file has the whole model in it: it works '
-        "without a network, and nothing that you type leaves it.</footer>", html.embed(data, "model")])
+        "without a network, and nothing that you type leaves it.</footer>",
+        html.embed(data, "model")])
     return html.document(title, body, script="".join(map(script, SCRIPTS)),
                          style=script("play.css"))
 
@@ -140,7 +141,7 @@ def _form(vocabulary: Vocabulary, labels: list[str] | None) -> str:
     count = ('<label>Records <input id="count" type="number" min="1" max="1000" value="10" '
              "required></label>" if records else "")
     length = (f'<label>{"At most" if records else "Length"}, in {UNITS[unit]} <input id="length" '
-              f'type="number" min="1" max="1000000" value="{LENGTHS[unit]}" required></label>')
+              f'type="number" min="1" max="100000" value="{LENGTHS[unit]}" required></label>')
     return f"""\
 <form id="form" class="controls">
 <label for="prime">Text to begin with</label>
