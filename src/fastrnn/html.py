@@ -50,6 +50,10 @@ button, input, select { font: inherit; color: inherit; }
   .controls { display: none; }
   @page { size: A4; margin: 18mm; } }
 """
+FRAGMENT_STYLE = """\
+.fastrnn table { font-size: inherit; margin: 0; } .fastrnn .wide { overflow-x: auto; }
+.fastrnn caption, .fastrnn td, .fastrnn th { text-align: left; }
+.fastrnn caption { font-weight: bold; } .fastrnn svg { max-width: 100%; height: auto; }"""
 
 
 def document(title: str, body: str, *, script: str = "", style: str = "",
@@ -79,6 +83,16 @@ def document(title: str, body: str, *, script: str = "", style: str = "",
             f'<meta name="generator" content="fastrnn">\n<title>{escape(plain(title))}</title>\n'
             f"<style>\n{STYLE}{style}</style>\n</head>\n<body>\n{body}\n"
             + (f"<script>{script}</script>\n" if script else "") + "</body>\n</html>\n")
+
+
+def fragment(body: str) -> str:
+    """A part of a notebook: what `document` says about colours, in those of the notebook's theme,
+    and for this part alone."""
+    colors = {"ink": "currentColor", "faint": "var(--jp-content-font-color2, #777777)",
+              "line": "var(--jp-border-color2, #99999977)", "series0": "#2f86c1",
+              "series1": "#d55e00", "series2": "#009e73"}
+    style = "; ".join(f"--{name}: {color}" for name, color in colors.items())
+    return f'<div class="fastrnn" style="{style}"><style>{FRAGMENT_STYLE}</style>{body}</div>'
 
 
 def embed(data: Any, name: str) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .html import visible
 
 DASHES = ("", "7 3", "2 2", "8 3 2 3", "12 3", "1 3")
+GRID = 'stroke="var(--line)" stroke-width=".6"'
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 42  # pixels around the plot
 
 
@@ -190,12 +191,12 @@ def _axes(xs: Sequence[float], ys: Sequence[tuple[float, str]], at_x: Any, at_y:
     for x in xs:
         place = float(at_x(x))
         parts.append(f'<line x1="{place:.1f}" x2="{place:.1f}" y1="{TOP}" y2="{bottom}" '
-                     f'class="grid"/><text x="{place:.1f}" y="{bottom + 16}" '
+                     f'{GRID}/><text x="{place:.1f}" y="{bottom + 16}" '
                      f'text-anchor="middle">{x:,.10g}</text>')
     for y, shown in ys:
         place = float(at_y(y))
         parts.append(f'<line x1="{LEFT}" x2="{width - RIGHT}" y1="{place:.1f}" y2="{place:.1f}" '
-                     f'class="grid"/><text x="{LEFT - 6}" y="{place + 4:.1f}" '
+                     f'{GRID}/><text x="{LEFT - 6}" y="{place + 4:.1f}" '
                      f'text-anchor="end">{shown}</text>')
     parts.append(f'<path d="M{LEFT} {TOP}V{bottom}H{width - RIGHT}" fill="none" '
                  'stroke="var(--faint)"/>')
@@ -228,5 +229,4 @@ def _svg(content: str, width: int, height: int, title: str) -> str:
     return (f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
             f'font-family="system-ui, sans-serif" font-size="12" fill="currentColor">'
             f"<title>{visible(title)}</title>"
-            "<style>.grid{stroke:var(--line);stroke-width:.6}</style>"
             f"{content}</svg>")

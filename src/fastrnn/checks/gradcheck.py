@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import kernels
+from .. import html, kernels
 from ..model.model import Model
 from ..settings import GradcheckSettings, checked, documented
 from ..validate import float_array, positive_float, read_array, read_masked
@@ -206,10 +206,28 @@ class Report:
                          f"{w.error:12.2e}  {list(w.index)!s:13} {w.analytic:13.6e} "
                          f"{w.numeric:13.6e}"
                          + (f" {self.float32.errors[name]:8.1e}" if self.float32 else ""))
-        lines.append(f"largest relative error {self.max_error:.2e} (step {self.step:g}; rounding "
-                     f"moves numerical gradients by about {self.rounding:.0e})")
+        return "\n".join([*lines, *self._sentences(), self.verdict])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the verdict, and a line for each tensor."""
+        head = ["tensor", "checked", "too small", "worst error", "at", "analytic", "numerical",
+                *(["float32"] if self.float32 else [])]
+        rows = [[name, f"{w.checked} of {w.size}", w.too_small, f"{w.error:.2e}",
+                 str(list(w.index)), f"{w.analytic:.6e}", f"{w.numeric:.6e}",
+                 *([f"{self.float32.errors[name]:.1e}"] if self.float32 else [])]
+                for name, w in self.worst.items()]
+        said = "".join(f"<li>{html.visible(text)}</li>" for text in self._sentences())
+        return html.fragment(f"<p><strong>{html.visible(self.verdict)}</strong></p>"
+                             f"{html.table(rows, head, 'Gradient check')}<ul>{said}</ul>")
+
+    def _sentences(self) -> list[str]:
+        """What is said below the table, before the verdict."""
+        lines = [f"largest relative error {self.max_error:.2e} (step {self.step:g}; rounding "
+                 f"moves numerical gradients by about {self.rounding:.0e})"]
         if self.found:
-            lines.append(self._absolute())
+            lines += self._absolute().split("\n")
         if self.float32:
             lines.append(f"largest error of float32 {self.float32.max_error:.1e} (its bound is "
                          f"{self.float32.bound:.1e})")
@@ -218,9 +236,7 @@ class Report:
         if self.wrong_steps:
             lines.append(f"wrong at time steps {str(self.wrong_steps)[1:-1]}: first at step "
                          f"{self.wrong_steps[0]}")
-        return "\n".join([*lines, self.verdict])
-
-    __repr__ = __str__  # notebooks show the table
+        return lines
 
 
 @documented(GradcheckSettings)

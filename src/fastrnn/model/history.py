@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import html, svg
 from ..figures.axes import write
 from ..figures.losses import draw_losses
 
@@ -175,6 +176,31 @@ class History:
             last += f", validation loss {self.valid_loss[-1]:.4g}"
         samples = f", {self.count_samples()}" if self.samples else ""
         return f"<History of {len(self)} updates{samples}{last}{f' ({kind})' if last else ''}>"
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the last losses, and the curves."""
+        if not len(self):
+            return html.fragment("<p>History of no updates</p>")
+        unit = self.measure[1]
+        rows = [("updates", f"{len(self):,}"),
+                ("training loss", f"{in_words(self.recent_loss(), self.measure, unit)}, mean of "
+                 f"the last {min(len(self), averaged(len(self))):,} updates")]
+        lines = [svg.Line("training", np.arange(1, len(self) + 1), self.train_loss)]
+        if self.valid_loss.size:
+            best = self.valid_loss.argmin()
+            rows += [("validation loss", in_words(self.valid_loss[-1], self.measure, unit)),
+                     ("the lowest", f"{in_words(self.valid_loss[best], self.measure, unit)}, after "
+                      f"{self.valid_updates[best]:,} updates")]
+            lines.append(svg.Line("validation", self.valid_updates, self.valid_loss, marked=True))
+        if self.accuracy.size:
+            rows.append(("accuracy", accuracy_in_words(self, unit)))
+        if self.samples:
+            rows.append(("samples", self.count_samples()))
+        if self.stopped:
+            rows.append(("ended", self.stopped))
+        chart = svg.line_chart(lines, "update", f"loss ({' per '.join(self.measure)})",
+                               title="losses of the training", width=560, height=260)
+        return html.fragment(html.table(rows, name="History") + chart)
 
     def count_samples(self) -> str:
         """How many samples there are, in words."""

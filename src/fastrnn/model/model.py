@@ -24,6 +24,7 @@ from . import head, prediction, sampling, scoring, stepping, storing
 from .history import History
 from .labels import log_priors, some_of
 from .network import Network
+from .showing import model_html
 
 
 class _Ranked(NamedTuple):
@@ -666,6 +667,9 @@ class Model(Network):
         if "step_state" in tensors:
             model.step_state = tensors["step_state"]
         return model
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     def __repr__(self) -> str:
         layers = f"{self.config['num_layers']} layers of " * (self.config["num_layers"] > 1)

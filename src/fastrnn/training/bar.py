@@ -3,11 +3,15 @@
 import os
 import sys
 import threading
+import warnings
 from typing import Any
 from weakref import WeakSet
 
 import tqdm as plain
-from tqdm.auto import tqdm
+
+with warnings.catch_warnings():  # a notebook without ipywidgets gets a bar of text
+    warnings.simplefilter("ignore", plain.TqdmWarning)
+    from tqdm.auto import tqdm
 
 from ..figures.axes import in_notebook
 from ..kernels.team import no_fork
