@@ -212,9 +212,9 @@ def _units(found: Activations, followed: Correlations) -> str:
             f"{layer}:{value}:{unit} &ensp;{'+' if each > 0 else '−'}{abs(each):.2f}</button>"
             for (layer, value, unit), each in zip(units, r, strict=True))
         values = followed.features[name]
-        true = f"{int(values.sum()):,}" if set(np.unique(values)) <= {0.0, 1.0} else "a number"
+        true = (">a count" if values.max() > 1 else f' data-what="true of">{int(values.sum()):,}')
         rows.append(
-            f'<tr><td>{escape(name)}</td><td class="number" data-what="true of">{true}</td>'
+            f'<tr><td>{escape(name)}</td><td class="number"{true}</td>'
             f'<td>{buttons}</td><td class="number" data-what="chance">{chance:.2f}</td></tr>')
     return (
         "<h2>Units that follow something with a name</h2>\n"
@@ -223,13 +223,13 @@ def _units(found: Activations, followed: Correlations) -> str:
         '</th><th scope="col" class="number">chance</th></tr></thead>\n<tbody>'
         + "\n".join(rows) + "</tbody></table></div>\n"
         f'<p class="note">Pearson correlation over the {len(found.ids):,} symbols shown: of the '
-        "value after a symbol with what is true of that symbol (1 or 0), or with the number; the "
+        "value after a symbol with what is true of that symbol (1 or 0), or with the count; the "
         "three largest. A button colours the text by that unit. Some of "
         f"{len(followed.units):,} values follow anything by chance: “chance” is the 99th "
         "percentile of the largest correlation among all of them when what is true is moved along "
         f"the text, by {SHIFTS} distances in turn; what is not above it is grey. A correlation "
-        "does not say that the model uses the unit for this, and several units together may follow "
-        "what none does alone.</p>\n")
+        "may come from a few large counts, and does not say that the model uses the unit for this: "
+        "see it in the text. Several units together may follow what none does alone.</p>\n")
 
 
 def _reach(model: Model, data: dict[str, Any]) -> str:
