@@ -14,6 +14,7 @@ import fastrnn
 from fastrnn import cli
 from fastrnn.insight.copied import longest_copied
 from fastrnn.model.history import History
+from fastrnn.pages.courses import COURSES, PARTS
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 RNG = np.random.default_rng(5)
@@ -163,6 +164,42 @@ def test_strange_texts_are_shown_and_not_executed(browser, tmp_path):
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
+MADE_FOR = {"kth": "one stream", "words": "words", "names": "labels", "rwth": "numbers",
+            "char-rnn": "text"}
+
+
+@pytest.mark.parametrize("course", COURSES)
+def test_a_course_has_its_questions_in_order(course, tmp_path):
+    make, settings = SOURCES[MADE_FOR[course]]
+    data, path = make(), tmp_path / "report.html"
+    model = train(data, **settings)
+    model.report(path, data, course=course)
+    text, _ = read(path)
+    headings = re.findall(r"<h2>(.*?)</h2>", path.read_text("utf-8"))
+    questions = COURSES[course].questions
+    assert headings[: len(questions)] == [question.title for question in questions]
+    assert text.count("For you to write:") == sum(bool(q.task) for q in questions)
+    parts = [part for question in questions for part in question.parts]
+    assert len(parts) == len(set(parts))  # each once
+    for part, title in PARTS.items():
+        if part in parts:
+            assert f"Also: {title[0].lower()}{title[1:]}" not in headings
+    if course == "kth":
+        assert f"{model.history.smooth_loss[-1]:.2f} at the last" in text
+        assert all(f"after {n} updates" in text for n in (0, 20, 40))
+    if course == "char-rnn":
+        for t in (0.5, 0.8, 1.0):
+            assert re.sub(r"\s+", " ", model.sample(500, seed=0, temperature=t)).strip() in text
+
+
+def test_a_course_for_another_kind_of_model(tmp_path):
+    model = train(story())
+    for course in "names", "rwth", "words":
+        with pytest.raises(ValueError, match="choose 'kth' or 'char-rnn'"):
+            model.report(tmp_path / "a.html", course=course)
+    assert not os.listdir(tmp_path)
+
+
 def test_a_model_that_knows_of_no_run(tmp_path):
     data = story()
     model = fastrnn.Model(data.vocabulary, hidden_size=5)
@@ -236,6 +273,9 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     open("a story.txt", "w").write(text.vocabulary.decode(text.ids))
     assert cli.main(["train", "a story.txt", "--preset", "classic", "--updates", "60",
                      "--valid-fraction", "0.1", "--checkpoint", "m.safetensors"]) == 0
+    assert cli.main(["report", "m.safetensors", "a story.txt", "--for", "kth", "-o",
+                     "r.html"]) == 0
+    assert "KTH DD2424" in read(tmp_path / "r.html")[0]
     assert cli.main(["report", "m.safetensors", "a story.txt", "-o", "r.html"]) == 0
     text, _ = read(tmp_path / "r.html")
     assert "Report on m.safetensors" in text
@@ -251,6 +291,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
             (["m.safetensors", "other.txt", "-o", "x.html"], "not the same text"),
             (["m.safetensors", "none.txt", "-o", "x.html"], "none.txt"),
             (["m.safetensors", "-o", "x.rtf"], "x.rtf"),
+            (["m.safetensors", "--for", "rwth", "-o", "x.html"], "'rwth' is about a model of "),
             (["damaged.safetensors", "-o", "x.html"], "cut short"),
             (["m.safetensors", "a story.txt", "--valid", "other.txt", "-o", "x.html"],
              "validation data of its own")):

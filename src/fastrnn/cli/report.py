@@ -25,10 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sources(parser, reading=False)
     parser.add_argument("-o", "--output", dest="output", metavar="REPORT", required=True,
                         help=f"the report, which ends in {', '.join(KINDS)}")
-    if COURSES:
-        parser.add_argument("--for", dest="course", choices=COURSES, default=None,
-                            help="in the order of a course, with its questions as headings: "
-                                 + ", ".join(COURSES))
+    parser.add_argument("--for", dest="course", choices=COURSES, default=None,
+                        help="in the order of a course, with its questions as headings, the "
+                             "measured figures that answer them, and what is left to write: "
+                             + ", ".join(COURSES))
     parser.add_argument("--valid", metavar="FILE", default=argparse.SUPPRESS,
                         help="the validation data, of a training that had --valid")
     parser.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")

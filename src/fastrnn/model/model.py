@@ -561,7 +561,8 @@ class Model(Network):
         valid : Corpus, Sequences or path, optional
             The validation data of a training that had some of its own.
         course : str, optional
-            The order and the headings of a course, where the report has one for it.
+            "kth", "words", "names", "rwth" or "char-rnn": in the order of that course, with its
+            questions as headings.
         seed : int
             Seed of the samples, and of what is chosen at random.
         temperature : float

@@ -5,7 +5,8 @@ from ..html import visible
 from .blocks import Block, Chart, Command, Document, Sample, Samples, Section, Table, Task, Text
 
 STYLE = """\
-nav { font-size: .9rem; } nav ol { columns: 2; padding-left: 1.5rem; margin: .5rem 0; }
+nav { font-size: .9rem; }
+nav ol { columns: 2; column-gap: 3rem; padding-left: 1.5rem; margin: .5rem 0; }
 .subtitle { color: var(--faint); margin-top: -.5rem; overflow-wrap: anywhere; }
 h1 { overflow-wrap: anywhere; }
 .samples { display: grid; gap: .8rem;

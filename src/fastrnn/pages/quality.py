@@ -119,6 +119,20 @@ def records(figures: Figures) -> list[Block] | None:
     return blocks
 
 
+def mixture(figures: Figures) -> list[Block] | None:
+    """Records generated with a mixture of the two labels that were the most frequent."""
+    names = figures.model.config["labels"]
+    if not names or len(names) < 2:
+        return None
+    counts = figures.model.label_counts
+    first, second = [names[c] for c in np.argsort(-counts, kind="stable")[:2]] if len(counts) \
+        else names[:2]
+    texts = figures.model.sample(n=3 * FIRST, label={first: 0.5, second: 0.5}, seed=figures.seed,
+                                 temperature=figures.temperature)
+    return [Sample(f"{first} and {second}, each with the weight 0.5, temperature "
+                   f"{figures.temperature:g}, seed {figures.seed}", "\n".join(texts))]
+
+
 def _percent(new: Any) -> str:
     return f"{np.mean(new):.0%}" if len(new) else "not known"
 

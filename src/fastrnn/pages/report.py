@@ -35,11 +35,25 @@ def report(model: Model, path: str | os.PathLike[str], data: Source | None = Non
     temperature = positive_float("temperature", temperature, zero=True)
     check_page(path, overwrite)
     figures = Figures(model, data, valid, seed=seed, temperature=temperature)
+    if course is not None:
+        _check_kind(course, figures)
     document = compose(figures, COURSES.get(course or ""), file, list(flags))
     write_page(path, page(document), overwrite)
 
 
 Model.reporter = report
+
+
+def _check_kind(course: str, figures: Figures) -> None:
+    """Raise ValueError for a course that is about another kind of model."""
+    kind = COURSES[course].kind
+    fits = {"text": figures.of_text, "words": figures.of_text and figures.of_words,
+            "records": figures.of_records, "sequences": figures.vocabulary is None}
+    if not fits[kind]:
+        others = [name for name, each in COURSES.items() if fits[each.kind]]
+        raise ValueError(f"{course!r} is about a model of {kind}, and this is none: "
+                         + (f"choose {' or '.join(map(repr, others))}, or no course" if others
+                            else "choose no course"))
 
 
 def compose(figures: Figures, course: Course | None, file: str | None,
@@ -61,8 +75,9 @@ def compose(figures: Figures, course: Course | None, file: str | None,
         blocks = _part(makers[name])
         if blocks:
             parts.append(Section(also + title[0].lower() + title[1:] if course else title, blocks))
-    title = f"{course.task}: report{of}" if course else f"Report{of or ' on a model'}"
-    return Document(title, subtitle, parts)
+    if course:
+        return Document(course.title, f"Report{of}, {subtitle}", parts)
+    return Document(f"Report{of or ' on a model'}", subtitle, parts)
 
 
 def _makers(figures: Figures, file: str | None, flags: list[str]) -> dict[str, Maker]:
@@ -71,8 +86,8 @@ def _makers(figures: Figures, file: str | None, flags: list[str]) -> dict[str, M
         **{name: partial(getattr(sections, name), figures) for name in (
             "in_short", "loss", "smoothed", "evolution", "gradient", "settings", "speed")},
         **{name: partial(getattr(quality, name), figures) for name in (
-            "sample", "outputs", "likeliest", "copied", "records", "comparison", "labels",
-            "answers")},
+            "sample", "outputs", "likeliest", "copied", "records", "mixture", "comparison",
+            "labels", "answers")},
         "repeat": partial(sections.repeat, figures, file, flags),
         "machine": sections.machine,
     }

@@ -52,7 +52,7 @@ def in_short(figures: Figures) -> list[Block]:
         rows.append(("validation data", f"{figures.held.predictions:,} {figures.unit}s to predict"))
     if len(history):
         epochs = len(history) / (history.updates_per_epoch or math.inf)
-        passes = f", {epochs:.3g} epochs" if epochs else ""
+        passes = f", {epochs:.3g} epoch{'s' * (epochs != 1)}" if epochs else ""
         last = min(len(history), int(averaged(len(history))))
         rows += [("training", plural(len(history), "update") + passes),
                  ("training loss", f"{_training_loss(figures)}, mean of the last {last} updates")]
@@ -282,7 +282,7 @@ def evolution(figures: Figures) -> list[Block] | None:
         shown.append(Sample(title, _cut(text)))
     blocks: list[Block] = [Samples(shown)]
     if count > len(chosen):
-        blocks.append(Text(f"{len(chosen)} of {count:,} samples; `fastrnn info MODEL --samples` "
+        blocks.append(Text(f"{len(chosen)} of {count:,} samples; fastrnn info MODEL --samples "
                            "prints all.", note=True))
     return blocks
 
