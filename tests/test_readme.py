@@ -7,6 +7,7 @@ the names that the pages use. `<!-- python ... -->` before them defines what the
 
 import contextlib
 import importlib.util
+import io
 import os
 import random
 import re
@@ -77,7 +78,8 @@ def test_python_runs(page, small_files):
                 exec(program, namespace)
 
 
-def test_commands_run(small_files, capsys):
+def test_commands_run(small_files, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))  # what a person types: Enter
     text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8").replace("\\\n", "")
     commands = [shlex.split(line) for block in FENCED.findall(text)
                 for line in block.splitlines() if line.startswith("fastrnn ")]

@@ -17,6 +17,7 @@ from runs import classic, classic_command
 
 import fastrnn
 from fastrnn import cli, recipe
+from fastrnn.cli import info
 from fastrnn.cli import train as train_command
 from fastrnn.training import checkpoint
 
@@ -668,12 +669,61 @@ def test_info(call, trained):
     history = fastrnn.load(trained).history
     expected = {"symbols": "10", "unit": "char", "parameters": "280", "cell": "rnn",
                 "hidden_size": "9", "dtype": "float32", "seq_length": "6", "optimizer": "adagrad",
-                "text": "book.txt", "updates": "150", "layer0.Wx": "10x9", "head.b": "10"}
+                "text": "book.txt", "layer0.Wx": "10x9 = 90", "head.b": "10",
+                "bytes": f"{os.path.getsize(trained):,}"}
     assert rows | expected == rows
     assert f"{history.smooth_loss[-1]:.2f} nats per window of 6 chars" in out
     assert f"{history.train_loss[-1]:.3f} nats per char" in out
-    assert re.search(r"epochs completed +1\n", out)
+    assert re.search(r"^updates +150\nepochs completed +1\n", out, re.M)
     assert re.search(r"best model +after 100 updates \(lowest smoothed loss\)\n", out)
+
+
+def test_info_names_the_settings_by_where_they_come_from(call, trained):
+    sections = dict(re.findall(r"^---- ([^\n]*) ----\n(.*?)(?=^----|\Z)", call("info", trained)[1],
+                               re.M | re.S))
+    assert [*sections] == ["model", "training", "settings, given", "settings, by preset classic",
+                           "settings, by default"]
+    names = {title: {line.split("  ")[0] for line in text.splitlines() if line}
+             for title, text in sections.items()}
+    assert names["settings, given"] == {"hidden_size", "seq_length", "updates planned"}
+    assert {"cell", "optimizer", "learning_rate"} <= names["settings, by preset classic"]
+    assert {"dropout", "seed", "epochs planned"} <= names["settings, by default"]
+    assert "settings                   preset classic: the classic character model" in (
+        sections["training"])
+
+
+def test_info_draws_the_losses(call, here):
+    assert call("train", "book.txt", *SMALL, "--updates", 200, "--valid-every", 50,
+                "--valid-fraction", 0.2, "--checkpoint", "v", "--no-progress")[0] == 0
+    out = call("info", "v")[1]
+    history = fastrnn.load("v", best=False).history
+    curves = re.findall(r"^(training|validation) curve +(\S.*|  .*)\n +first (\S+), lowest (\S+), "
+                        r"last (\S+) nats per char$", out, re.M)
+    for (name, drawn, *named), losses in zip(
+            curves, (history.train_loss, history.valid_loss), strict=True):
+        assert named == [f"{x:.3f}" for x in (losses[0], losses.min(), losses[-1])], name
+        assert len(drawn.rstrip()) <= 40
+    line = next(line for line in out.splitlines() if line.startswith("validation curve"))[27:]
+    assert [at for at, char in enumerate(line) if char != " "] == [
+        (update - 1) * 40 // 200 for update in history.valid_updates]
+    top, low = history.train_loss.reshape(40, 5).mean(axis=1), history.valid_loss
+    low, top = min(*top, *low), max(*top, *low)
+    expected = "".join("▁▂▃▄▅▆▇█"[min(7, int(8 * (mean - low) / (top - low)))]
+                       for mean in history.train_loss.reshape(40, 5).mean(axis=1))
+    assert re.search(rf"^training curve +{expected}$", out, re.M) and len({*expected}) > 4
+
+
+@pytest.mark.parametrize(("values", "drawn"), [
+    ([1, 2, None, 9], "▁▂ █"), ([3, 3], "▁▁"), ([float("nan"), 1, float("inf"), 3], "?▁?█"),
+    ([], ""), ([None], "")])
+def test_sparklines(values, drawn, monkeypatch):
+    class Stream:
+        encoding = "utf-8"
+
+    monkeypatch.setattr(sys, "stdout", Stream())
+    assert info.sparkline(values, values) == drawn
+    Stream.encoding = "ascii"
+    assert info.sparkline(values, values) == drawn.translate(str.maketrans("▁▂▃▄▅▆▇█", "_.-:=+*#"))
 
 
 def test_info_of_a_model_without_a_run(call):

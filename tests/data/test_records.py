@@ -810,7 +810,7 @@ def test_commands(tmp_path, monkeypatch, capsys):
     assert main(["sample", "t.safetensors"]) == 2
     assert "needs a label" in capsys.readouterr().err
     assert main(["info", "t.safetensors"]) == 0
-    assert "layer0.Wc              3x9" in capsys.readouterr().out
+    assert "layer0.Wc                  3x9 = 27\n" in capsys.readouterr().out
     (tmp_path / "names.csv").write_text("land;name\n" + "".join(
         f"{label};{name}\n" for name, label in zip(NAMES, labels, strict=True)))
     assert main([*CLASSIC, "--table", "names.csv", "--columns", "name", "land", "--separator", ";",

@@ -1,8 +1,17 @@
 """Show what a checkpoint contains; without MODEL what fastrnn runs on."""
 
 import argparse
+import math
+import os
+import sys
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..files.store import existing
 from ..kernels.build import build_info
 from ..model.history import History, accuracy_in_words, in_words
 from ..model.model import Model
@@ -12,13 +21,16 @@ from ..settings import TrainSettings, declared
 from ..training.checkpoint import read
 from .config import write_config
 
+COLUMNS = 40  # of a curve
+DEFAULTS = "settings, by default"
+WIDTH = 26  # of names
+BLOCKS, PLAIN = "▁▂▃▄▅▆▇█", "_.-:=+*#"  # from the lowest loss to the highest; where these cannot be
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", nargs="?", help="a checkpoint")
     parser.add_argument("--toml", action="store_true",
                         help="print its settings as a file for `fastrnn train --config`")
-
-
     parser.add_argument("--samples", action="store_true",
                         help="print the samples of its training, each with its update")
 
@@ -28,7 +40,7 @@ def run(model: str | None, toml: bool, samples: bool) -> int:
         for what, given in (("toml prints the settings", toml), ("samples prints those", samples)):
             if given:
                 raise ValueError(f"--{what} of a checkpoint: give MODEL")
-        _print(build_info())
+        show(_table(build_info()))
         return 0
     network, _, stored = read(model)
     if toml:
@@ -40,37 +52,68 @@ def run(model: str | None, toml: bool, samples: bool) -> int:
             show(f"{model} holds no samples: train with --sample-every or --samples-at",
                  error=True)
     else:
-        _print({"file": model} | _about(network, stored))
+        sections = _model(network, model) | _training(network, stored) | _settings_by_origin(
+            network, stored)
+        show("\n\n".join(f"---- {title} ----\n{_table(about)}" for title, about in
+                         sections.items() if about))
     return 0
 
 
-def _print(about: dict[str, Any]) -> None:
-    for name, value in about.items():
-        show(f"{name:22} {value}")
+def _table(about: dict[str, Any]) -> str:
+    return "\n".join(f"{name:{WIDTH}} {value}" for name, value in about.items())
 
 
-def _about(network: Model, stored: dict[str, Any]) -> dict[str, Any]:
-    vocabulary, run = network.vocabulary, stored.get("trainer", {})
-    about: dict[str, Any] = ({"symbols": len(vocabulary), "unit": vocabulary.unit} if vocabulary
-                             else {"sizes": network.sizes})
-    about["parameters"] = network.block.size
-    about |= network.config | run.get("config", {})
-    about["seed"] = network.config["seed"]
+def _model(network: Model, path: str) -> dict[str, dict[str, Any]]:
+    """What is in the file, with the shape of each tensor and how many parameters it has."""
+    vocabulary = network.vocabulary
+    about: dict[str, Any] = {"file": path, "bytes": f"{os.path.getsize(existing(path)):,}"}
+    about |= ({"symbols": f"{len(vocabulary):,}", "unit": vocabulary.unit} if vocabulary
+              else {"sizes": network.sizes})
+    about["parameters"] = f"{network.block.size:,}"
+    for name, p in network.params.items():
+        about[name] = "x".join(map(str, p.shape)) + (f" = {p.size:,}" if p.ndim > 1 else "")
+    return {"model": about}
+
+
+def _training(network: Model, stored: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the model was trained on, how far, and its losses."""
+    run, about = stored.get("trainer"), dict[str, Any]()
     if run:
         counters = run["counters"]
-        about |= {f"{plan} planned": about.pop(plan) for plan in PLAN}
+        about["text"] = run["text"]["name"]
         if run["valid"] is not None:
             about["validation data"] = run["valid"]["name"]
-        about |= {"text": run["text"]["name"], "updates": counters["update"],
-                  "epochs completed": counters["epoch"], "position": counters["position"]}
-        about |= _losses(network.history, vocabulary.unit if vocabulary else "step",
-                         counters["best_update"])
-    return about | {name: "x".join(map(str, p.shape)) for name, p in network.params.items()}
+        about |= {"updates": counters["update"], "epochs completed": counters["epoch"],
+                  "position": counters["position"]}
+        unit = network.vocabulary.unit if network.vocabulary else "step"
+        about |= _losses(network.history, unit, counters["best_update"])
+        if run.get("origin"):
+            about["settings"] = run["origin"]["note"]
+    return {"training": about}
+
+
+def _settings_by_origin(network: Model, stored: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """All settings, apart those that were given and chosen, where the file says which."""
+    run = stored.get("trainer", {})
+    values = network.config | run.get("config", {}) | {"seed": network.config["seed"]}
+    if run:
+        values |= {f"{plan} planned": values.pop(plan) for plan in PLAN}
+    origin = run.get("origin")
+    if origin is None:
+        return {"settings": values}
+    by = f"by preset {origin['preset']}" if origin["preset"] else "chosen"
+    titles = {"given": "settings, given", "chosen": f"settings, {by}"}
+    found: dict[str, dict[str, Any]] = {title: {} for title in (*titles.values(), DEFAULTS)}
+    for name, value in values.items():
+        kinds = [kind for kind in titles if name.removesuffix(" planned") in origin[kind]]
+        found[titles[kinds[0]] if kinds else DEFAULTS][name] = value
+    return found
 
 
 def _losses(history: History, unit: str, best_update: int) -> dict[str, Any]:
     about: dict[str, Any] = {}
     if len(history):
+        about |= _curves(history, unit)
         about["training loss"] = in_words(history.recent_loss(), history.measure, unit)
     if history.valid_loss.size:
         best = history.valid_loss.argmin()
@@ -88,6 +131,53 @@ def _losses(history: History, unit: str, best_update: int) -> dict[str, Any]:
         about["samples"] = (f"{history.count_samples()}, the last after {history.samples[-1][0]:,} "
                             "updates; --samples prints them")
     return about
+
+
+def _curves(history: History, unit: str) -> dict[str, str]:
+    """The losses of training and validation over the updates, as characters on one scale: from the
+    lowest of both to the highest."""
+    measure = f"nats per {unit}" if history.measure[0] == "nats" else history.measure[0]
+    updates = np.arange(1, len(history) + 1)
+    curves = {"training": (history.train_loss, updates),
+              "validation": (history.valid_loss, history.valid_updates)}
+    means = {name: _columns(losses, at, len(history)) for name, (losses, at) in curves.items()}
+    about = {}
+    for name, (losses, _) in curves.items():
+        if losses.size:
+            about[f"{name} curve"] = (
+                f"{sparkline(means[name], [*chain(*means.values())])}\n{'':{WIDTH}} "
+                f"first {losses[0]:.3f}, lowest {losses.min():.3f}, last {losses[-1]:.3f} "
+                f"{measure}")
+    return about
+
+
+def _columns(losses: NDArray[np.float64], at: NDArray[np.int64],
+             updates: int) -> list[float | None]:
+    """The mean of the losses at the updates of each column; None for one without a loss."""
+    count = min(COLUMNS, updates)
+    column = np.clip((at - 1) * count // updates, 0, count - 1)
+    return [float(losses[column == c].mean()) if (column == c).any() else None
+            for c in range(count)]
+
+
+def sparkline(values: Sequence[float | None], scale: Sequence[float | None]) -> str:
+    """A character for each value, a higher one for a higher value, from the lowest value of `scale`
+    to its highest: a blank for None, and "?" for one that is not finite."""
+    blocks = BLOCKS
+    try:
+        blocks.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        blocks = PLAIN
+    finite = [value for value in scale if value is not None and math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+
+    def shown(value: float | None) -> str:
+        if value is None or not math.isfinite(value):
+            return " " if value is None else "?"
+        part = (value - low) / (high - low) if high > low else 0.0
+        return blocks[min(int(part * len(blocks)), len(blocks) - 1)]
+
+    return "".join(map(shown, values)).rstrip()
 
 
 def _settings(network: Model, stored: dict[str, Any]) -> dict[str, Any]:
