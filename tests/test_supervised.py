@@ -1,13 +1,17 @@
 """SequenceRegressor and SequenceClassifier: the tasks have known answers, and what the estimators
 say is compared with the model by hand and with scikit-learn's metrics."""
 import pickle
+import warnings
 
 import numpy as np
+import pandas
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.metrics import accuracy_score, log_loss, r2_score
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import accuracy_score, f1_score, log_loss, r2_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
@@ -15,6 +19,7 @@ from sklearn.utils.estimator_checks import check_estimator
 import fastrnn
 from fastrnn import SequenceClassifier, SequenceRegressor, Sequences
 
+pytestmark = pytest.mark.filterwarnings("ignore:the model is worse than the mean")
 WEIGHTS = {"check_sample_weight_equivalence_on_dense_data":
            "a network learns from random batches: a series twice is not one of twice the weight"}
 
@@ -161,6 +166,179 @@ def test_weights():
     by_class = SequenceClassifier(epochs=3, class_weight={"up": 5.0}).fit(x, y)
     same = SequenceClassifier(epochs=3).fit(x, y, np.where(y == "up", 5.0, 1.0))
     np.testing.assert_allclose(by_class.predict_proba(x), same.predict_proba(x), rtol=1e-6)
+
+
+def test_logarithms_of_probabilities():
+    x, y = pulses(80)
+    model = SequenceClassifier(epochs=20).fit(x, y)
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(x)), model.predict_proba(x))
+    assert model.predict_log_proba(x).min() < -0.7
+    steps = [np.where(part > 0, "up", "down") for part in x]
+    model.fit(list(x), steps)
+    for log, p in zip(model.predict_log_proba(list(x)), model.predict_proba(list(x)), strict=True):
+        np.testing.assert_array_equal(log, np.log(p))
+
+
+# ---- searches and scorers ----
+
+
+def pooled(model, X, y):
+    """The scoring of the docstrings."""
+    return r2_score(np.concatenate(y), np.concatenate(model.predict(X)))
+
+
+@pytest.mark.parametrize("kind", ["list", "cube", "table"])
+def test_searches(kind):
+    """Every score of a search is that of an estimator fitted and scored by hand."""
+    X = ragged(60) if kind == "list" else np.random.default_rng(0).normal(3, 2, (60, 6, 2))
+    X = X[:, :, 0] if kind == "table" else X
+    ends = np.array([part[-1].sum() for part in X])
+    steps = [part.cumsum(axis=0) for part in X] if kind == "list" else X.cumsum(axis=1).reshape(
+        60, 6, -1)
+    folds = list(KFold(2).split(ends))
+    grid = {"hidden_size": [3, 6]}
+
+    def of(values, rows):
+        return [values[i] for i in rows] if isinstance(values, list) else values[rows]
+
+    for y, scoring in ((ends, "r2"), (ends, None), (steps, None), (steps, pooled), (None, None)):
+        if y is None and kind == "cube":
+            continue
+        one = SequenceRegressor(epochs=3)
+        search = GridSearchCV(one, grid, cv=folds, scoring=scoring, error_score="raise").fit(X, y)
+        for f, (train, test) in enumerate(folds):
+            for place, H in enumerate(grid["hidden_size"]):
+                targets = (None, None) if y is None else (of(y, train), of(y, test))
+                model = clone(one).set_params(hidden_size=H).fit(of(X, train), targets[0])
+                by_hand = model.score(of(X, test), targets[1])
+                assert search.cv_results_[f"split{f}_test_score"][place] == pytest.approx(
+                    by_hand, rel=1e-9)
+                if y is ends:
+                    assert by_hand == pytest.approx(r2_score(ends[test], model.predict(
+                        of(X, test))), rel=1e-9)
+        assert search.best_estimator_.n_features_in_ == (6 if kind == "table" else 2)
+
+
+@pytest.mark.parametrize("kind", ["list", "cube"])
+def test_searches_over_classes(kind):
+    X = ragged(60) if kind == "list" else np.random.default_rng(0).normal(3, 2, (60, 6, 2))
+    ends = np.where([part.mean() > 3 for part in X], "high", "low")
+    steps = [np.where(part[:, 0] > 3, "high", "low") for part in X]
+    one, grid = SequenceClassifier(epochs=3), {"hidden_size": [3, 6]}
+    for y, scoring, metric in ((ends, "accuracy", accuracy_score), (ends, None, accuracy_score),
+                               (steps, None, accuracy_score), (ends, "f1_macro", None)):
+        search = GridSearchCV(one, grid, cv=KFold(2), scoring=scoring, error_score="raise")
+        search.fit(X, y)
+        for f, (train, test) in enumerate(KFold(2).split(ends)):
+            parts = [[[values[i] for i in rows] for values in (X, y)] for rows in (train, test)]
+            model = clone(one).set_params(hidden_size=6).fit(*parts[0])
+            right, found = parts[1][1], model.predict(parts[1][0])
+            if y is steps:
+                right, found = np.concatenate(right), np.concatenate(found)
+            expected = f1_score(right, found, average="macro") if metric is None else metric(
+                right, found)
+            assert search.cv_results_[f"split{f}_test_score"][1] == pytest.approx(expected)
+
+
+def test_arguments_that_are_passed_on():
+    """sample_weight through a pipeline, a search and cross-validation, with metadata routing and
+    as before it."""
+    x, y = pulses(60)
+    target, w = x.sum(axis=1), np.random.default_rng(0).uniform(0, 2, 60)
+    one = SequenceRegressor(epochs=2, hidden_size=4)
+    scaled = StandardScaler().fit(x)
+    expected = clone(one).fit(scaled.transform(x), target, w).predict(scaled.transform(x))
+    plain = make_pipeline(StandardScaler(), clone(one)).fit(
+        x, target, sequenceregressor__sample_weight=w)
+    np.testing.assert_array_equal(plain.predict(x), expected)
+    folds = list(KFold(2).split(x))
+    by_hand = [clone(one).fit(x[a], target[a], w[a]).score(x[b], target[b]) for a, b in folds]
+    weighed = [clone(one).fit(x[a], target[a], w[a]).score(x[b], target[b], w[b])
+               for a, b in folds]
+    search = GridSearchCV(one, {"num_layers": [1]}, cv=folds).fit(x, target, sample_weight=w)
+    means = [pytest.approx(np.mean(scores)) for scores in (by_hand, weighed)]
+    assert search.best_score_ in means  # newer versions weigh the score too
+    with pytest.raises(RuntimeError, match="only available when metadata routing is enabled"):
+        clone(one).set_fit_request(sample_weight=True)
+    with sklearn.config_context(enable_metadata_routing=True):
+        asked = clone(one).set_fit_request(sample_weight=True)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        routed = make_pipeline(scaler, clone(asked)).fit(x, target, sample_weight=w)
+        np.testing.assert_array_equal(routed.predict(x), expected)
+        for score, scores in ((False, by_hand), (True, weighed)):
+            asked.set_score_request(sample_weight=score)
+            given = {"params": {"sample_weight": w}, "cv": folds}
+            assert cross_val_score(asked, x, target, **given) == pytest.approx(scores)
+            search = GridSearchCV(asked, {"num_layers": [1]}, cv=folds)
+            assert search.fit(x, target, sample_weight=w).best_score_ == pytest.approx(
+                np.mean(scores))
+        with pytest.raises(sklearn.exceptions.UnsetMetadataPassedError):
+            cross_val_score(one, x, target, **given)
+        routing = SequenceClassifier().get_metadata_routing()
+        assert [*routing.fit.requests] == [*routing.score.requests] == ["sample_weight"]
+
+
+# ---- tables with named columns ----
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_tables_of_other_libraries(library):
+    """As series, as a table of them, and as targets: the same bits as from arrays."""
+    make = getattr(pytest.importorskip(library), "table" if library == "pyarrow" else "DataFrame")
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(T, 2)) for T in (9, 5, 7)]
+    tables = [make({"load": x[:, 0], "sun": x[:, 1]}) for x in arrays]
+    plain = SequenceRegressor(epochs=2).fit(arrays)
+    model = SequenceRegressor(epochs=2).fit(tables)
+    assert model.feature_names_in_.tolist() == ["load", "sun"] and model.n_features_in_ == 2
+    assert not hasattr(plain, "feature_names_in_")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(model.predict(tables), plain.predict(arrays))
+        assert model.score(tables) == plain.score(arrays)
+    swapped = [make({"sun": x[:, 1], "load": x[:, 0]}) for x in arrays]
+    with pytest.raises(ValueError, match="must be in the same order"):
+        model.predict(swapped)
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        model.predict(arrays)
+    targets = [make({"y": x.sum(axis=1)}) for x in arrays]
+    at_steps = SequenceRegressor(epochs=2).fit(tables, targets).predict(tables)
+    for one, other in zip(at_steps, SequenceRegressor(epochs=2).fit(
+            arrays, [x.sum(axis=1)[:, None] for x in arrays]).predict(arrays), strict=True):
+        np.testing.assert_array_equal(one, other)
+    x, y = pulses(30)
+    wide = make({f"t{i}": x[:, i] for i in range(x.shape[1])})
+    label = make({"label": y})["label"]
+    model = SequenceClassifier(epochs=2).fit(wide, label)
+    assert model.feature_names_in_[3] == "t3" and model.score(wide, label) == model.score(
+        wide, y)
+    np.testing.assert_array_equal(model.predict_proba(wide),
+                                  SequenceClassifier(epochs=2).fit(x, y).predict_proba(x))
+
+
+def test_names_that_a_transformer_sets():
+    x, _ = pulses(30)
+    names = [f"t{i}" for i in range(16)]
+    pipeline = make_pipeline(StandardScaler(), SequenceRegressor(epochs=1)).set_output(
+        transform="pandas").fit(pandas.DataFrame(x, columns=names), x.sum(axis=1))
+    assert pipeline[-1].feature_names_in_.tolist() == names
+    assert pipeline[:-1].transform(pandas.DataFrame(x, columns=names)).columns.tolist() == names
+
+
+def test_one_series_that_is_no_list():
+    with pytest.warns(UserWarning, match=r"\(40, 2\) is read as 40 series of 2 steps.* give \[X\]"):
+        SequenceRegressor(epochs=1).fit(np.random.default_rng(0).normal(size=(40, 2)))
+
+
+def test_a_pickle_is_the_same_estimator():
+    X = ragged(30)
+    model = SequenceRegressor(epochs=2, horizon=2).fit(X)
+    other = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(other.predict(X), model.predict(X))
+    assert other.get_params() == model.get_params() and other.score(X) == model.score(X)
+    with pytest.raises(NotFittedError):
+        clone(model).predict(X)
+    assert pickle.loads(pickle.dumps(clone(model))).get_params() == model.get_params()
 
 
 def test_random_states():

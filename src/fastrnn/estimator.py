@@ -196,12 +196,13 @@ def as_numbers(name: str, X: Any) -> Any:
 
 
 def feature_names(X: Any) -> NDArray[Any] | None:
-    """The names of the columns of a DataFrame (of pandas, polars or another library), or None where
-    there are none; TypeError where only some are strings."""
-    columns = getattr(X, "columns", getattr(X, "column_names", None))
+    """The names of the columns of a table (of pandas, polars, pyarrow or another library), or None
+    where there are none; TypeError where only some are strings."""
+    columns = getattr(X, "columns", None)
     if columns is None or callable(columns):
         return None
-    names = list(columns)
+    # those of pyarrow are the columns themselves
+    names = list(X.column_names if hasattr(X, "column_names") and hasattr(X, "schema") else columns)
     strings = [isinstance(name, str) for name in names]
     if any(strings) and not all(strings):
         kinds = sorted({type(name).__name__ for name in names})

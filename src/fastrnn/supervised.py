@@ -15,6 +15,7 @@ from .train import train
 
 WARMUP = 20  # updates in which the learning rate rises, at most
 SEVERAL = 4  # updates in an epoch, at least
+FEW = 3  # steps of series that nobody forecasts
 Numbers = NDArray[Any]
 
 
@@ -115,7 +116,7 @@ class SequenceRegressor(RegressorSettings, _SequenceEstimator):
 
     X is a list of series (T_i, D), or (T_i,) of one number a step; an array (n, T, D); or a table
     (n, T), in which each row is a series of T steps with one number each. So one series (T, D) is
-    ``[series]``.
+    ``[series]``. Tables of pandas, polars and pyarrow are taken as arrays are.
 
     Parameters
     ----------
@@ -130,6 +131,17 @@ class SequenceRegressor(RegressorSettings, _SequenceEstimator):
         Columns of a table X, else the D numbers of a step.
     feature_names_in_ : ndarray of str
         The names of the columns of X, where they have any.
+
+    Notes
+    -----
+    Searches and cross-validation of scikit-learn take X in all its forms, and `score` any targets.
+    Its scorers by name ("r2") take targets at the ends alone, one or K of each series. For targets
+    at each step leave ``scoring`` out, or pool the steps of all series:
+
+    >>> def scoring(model, X, y):
+    ...     return -mean_absolute_error(np.concatenate(y), np.concatenate(model.predict(X)))
+
+    For forecasts without y leave ``scoring`` out too.
     """
 
     _estimator_type = "regressor"
@@ -156,6 +168,11 @@ class SequenceRegressor(RegressorSettings, _SequenceEstimator):
         name, params = type(self).__name__, _checked(self, RegressorSettings)
         series = read_series(X, name)
         weights = read_weights(sample_weight, series)
+        N, T = series.inside.shape
+        if y is None and series.table and T <= FEW < N:
+            warnings.warn(f"X of shape {(N, T)} is read as {N} series of {T} steps, one number "
+                          f"each: if it is one series of {N} steps give [X]", UserWarning,
+                          stacklevel=2)
         targets, at_steps, flat = (self._next(series, params["horizon"]) if y is None else
                                    read_numbers(y, series, name))
         if not at_steps:
@@ -267,6 +284,14 @@ class SequenceClassifier(ClassifierSettings, _SequenceEstimator):
         Columns of a table X, else the D numbers of a step.
     feature_names_in_ : ndarray of str
         The names of the columns of X, where they have any.
+
+    Notes
+    -----
+    As for `SequenceRegressor`, scikit-learn's scorers by name ("accuracy", "neg_log_loss") take a
+    label of each series. For labels of each step leave ``scoring`` out, or pool the steps:
+
+    >>> def scoring(model, X, y):
+    ...     return f1_score(np.concatenate(y), np.concatenate(model.predict(X)), average="macro")
     """
 
     _estimator_type = "classifier"
@@ -318,6 +343,18 @@ class SequenceClassifier(ClassifierSettings, _SequenceEstimator):
         found = found if self._at_steps else series.at_ends(found)
         found /= found.sum(axis=-1, keepdims=True)
         return series.as_given(found) if self._at_steps else found
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """The natural logarithms of `predict_proba`, of the same shapes.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `predict`.
+        """
+        found = self.predict_proba(X)
+        with np.errstate(divide="ignore"):  # a probability that is 0 to rounding
+            return [np.log(p) for p in found] if isinstance(found, list) else np.log(found)
 
     def predict(self, X: Any) -> Any:
         """The likeliest class of each series (n,), or of each of its steps, (n, T) or a list.
