@@ -38,6 +38,13 @@ def train(corpus, **settings):
     return classic(corpus, **({"progress": False} | settings))
 
 
+def refused(train, source, cases):
+    """Training on the source with each of these settings is a ValueError with this message."""
+    for settings, message in cases:
+        with pytest.raises(ValueError, match=message):
+            train(source, **{"progress": False} | settings)
+
+
 @pytest.fixture
 def run(tmp_path, corpus):
     """A checkpoint of a run, which no refusal may change."""

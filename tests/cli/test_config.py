@@ -129,6 +129,19 @@ def test_records_too(call, tmp_path):
     assert fastrnn.load("one").block.tobytes() == fastrnn.load("two").block.tobytes()
 
 
+@pytest.mark.parametrize("seq_length", [None, 20])
+def test_sequences_too(call, seq_length):
+    """Read whole, and in windows."""
+    series = fastrnn.Sequences.from_series(np.sin(np.arange(300.0).reshape(6, 50).T).T.tolist())
+    how = {} if seq_length is None else {"seq_length": seq_length, "batch_size": 4}
+    one = classic(series, hidden_size=5, epochs=2, checkpoint="one", progress=False, **how)
+    settings = tomllib.loads(call("info", "one", "--toml")[1])
+    assert settings["seq_length"] == (seq_length or 49)
+    settings = {name: None if value == "none" else value for name, value in settings.items()}
+    again = fastrnn.train(series, progress=False, **settings)
+    assert again.block.tobytes() == one.block.tobytes()
+
+
 def test_toml_needs_a_model(call):
     assert call("info", "--toml")[2] == (
         "fastrnn: error: --toml prints the settings of a checkpoint: give MODEL\n")

@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 from networks import KINDS, cell_of, generators_of, network_of, wide
-from runs import classic
+from runs import classic, refused
 from test_kernels import assert_close, tolerance
 
 import fastrnn
@@ -761,14 +761,12 @@ def test_labels_it_does_not_know(trained):
 
 def test_bad_training():
     corpus = corpus_of()
-    for keywords, message in (
+    refused(classic, corpus, [
         ({"batch_size": 30}, "has 29 records to train on, and batch_size is 30"),
         ({"valid_fraction": 0.001}, "is 0 of the 29 records"),
         ({"seq_length": 7}, "are read whole, all 8 steps"),
         ({"loss": "mean_squared_error"}, "does not fit"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            classic(corpus, progress=False, **keywords)
+    ])
     training = trainer_of(corpus)._updates.training
     rates, starts, steps, labels = (np.ones(1), np.zeros(4, np.int64), np.ones(4, np.int64),
                                     np.zeros(4, np.int32))

@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pytest
 from networks import KINDS, cell_of, generators_of, network_of, wide
-from runs import classic
+from runs import classic, refused
 from test_kernels import assert_close, tolerance
 
 import fastrnn
@@ -579,7 +579,7 @@ def test_bad_picks():
 
 def test_bad_training():
     s = sequences_of("numbers", "symbols")
-    for keywords, message in (
+    refused(classic, s, [
         ({"batch_size": 24}, "has 23 sequences to train on, and batch_size is 24"),
         ({"batch_size": 23, "valid_fraction": 0.1}, "at most 21"),
         ({"valid_fraction": 0.01}, "is 0 of the 23 sequences"),
@@ -589,9 +589,7 @@ def test_bad_training():
         ({"labels": ["a"]}, "labels and balance are for records"),
         ({"valid_fraction": 0.99}, "leaves none of the 23 sequences"),
         ({"loss": "mean_squared_error"}, "does not fit 4 numbers in, 5 symbols out"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            classic(s, progress=False, **keywords)
+    ])
     with pytest.raises(ValueError, match="accuracy is for predictions of symbols"):
         classic(sequences_of("numbers", "numbers"), accuracy=True, progress=False)
     with pytest.raises(ValueError, match="too many for one unroll"):

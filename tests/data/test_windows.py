@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pytest
 from networks import KINDS, cell_of
-from runs import classic
+from runs import classic, refused
 
 import fastrnn
 from fastrnn import Sequences
@@ -278,15 +278,13 @@ def test_chosen_settings():
 
 def test_bad_windows():
     source = series_of()
-    for keywords, message in (
+    refused(trainer_of, source, [
         ({"batch_size": 20}, "has 19 windows of 5 steps to train on, and batch_size is 20"),
         ({"seq_length": 41}, "are read whole, all 40 steps"),
         ({"valid_fraction": 0.01}, "is 0 of the 38 steps"),
         ({"valid_fraction": 0.99}, "leaves none of the 38 steps|no step"),
         ({"valid_split": "start"}, "valid_split must be"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            trainer_of(source, **keywords)
+    ])
     for reads, horizon in (("numbers", 3), ("symbols", 2)):
         data = series_of(reads, reads)
         with pytest.raises(ValueError, match=f"horizon={horizon} is for targets that are numbers"):

@@ -184,7 +184,7 @@ def _settings(network: Model, stored: dict[str, Any]) -> dict[str, Any]:
     """The settings that make `fastrnn train` do the same again on the same text."""
     vocabulary = network.vocabulary
     config = network.config | stored.get("trainer", {}).get("config", {})
-    if vocabulary is None or vocabulary.stop is not None:  # records and sequences say it
+    if vocabulary is not None and vocabulary.stop is not None:  # records say it
         config.pop("seq_length", None)
     settings: dict[str, Any] = {}
     if vocabulary is not None:
