@@ -395,8 +395,8 @@ def write(result: Backtest, options: argparse.Namespace) -> None:
     series, h, name = result.series, result.series.horizon, result.winner
     T, (later, D) = len(series.values), series.known.shape
     if D and later < T + h:
-        print(f"  no forecast of the time after the series: the inputs {series.inputs} are known "
-              f"for {later - T} of its {h} steps; add rows that have only these")
+        print(f"  no forecast of the time after the series: {', '.join(series.inputs)} known for "
+              f"{later - T} of its {h} steps; add rows that have only these inputs")
         return
     values, known = filled(series.values), series.known[: T + h] if D else np.empty((T + h, 0))
     forecast = result.fits[name](values, known[:T])(values, known)
