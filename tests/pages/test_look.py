@@ -184,11 +184,13 @@ def test_gradients_of_the_symbol_that_is_held(shown, browser):
     norms = reach(model, activations(model, TEXT))
     shown(model)
     choose(browser, "gradient")
-    browser.find_elements("css selector", "#look-text > span")[60].click()
-    own = norms[59]  # symbol 60 is predicted at step 59
-    parts = np.zeros(len(TEXT))
-    parts[59 - np.arange(50)] = np.maximum(0, 1 + np.log10(own / own.max()) / 3)
-    np.testing.assert_allclose(colours(browser), mixed(browser, parts, high="look-more"), atol=0.02)
+    for position in (20, 60):
+        browser.find_elements("css selector", "#look-text > span")[position].click()
+        own = norms[position - 1][:position]  # it is predicted at the step before
+        parts = np.zeros(len(TEXT))
+        parts[position - 1 - np.arange(len(own))] = np.maximum(0, 1 + np.log10(own / own.max()) / 3)
+        expected = mixed(browser, parts, high="look-more")
+        np.testing.assert_allclose(colours(browser), expected, atol=0.02)
     for back in (1, 7):
         said = hovered(browser, 60 - back)
         assert f"{back} on:" in said
@@ -200,6 +202,25 @@ def test_gradients_of_the_symbol_that_is_held(shown, browser):
     assert held == 61 and browser.execute_script(
         "return document.querySelectorAll('#look-chart polyline').length") == 2
     assert not console(browser)
+
+
+def test_a_gradient_that_vanishes_is_not_drawn_as_if_it_were_there(shown, browser):
+    """It loses more than ten decades in 50 steps."""
+    model = made("rnn", num_layers=1)
+    model.params["layer0.Wh"][:] *= 0.2
+    norms = reach(model, activations(model, TEXT))
+    last = int((norms[59] > norms[np.isfinite(norms)].max() * 1e-10).sum())
+    assert 5 < last < 45
+    shown(model)
+    choose(browser, "gradient")
+    browser.find_elements("css selector", "#look-text > span")[60].click()
+    curve = browser.find_elements("css selector", "#look-chart polyline")[1]
+    assert abs(len(curve.get_attribute("points").split()) - last) <= 1
+    hovered(browser, 60 - 48)
+    assert browser.find_element("css selector", ".look-norm").text.startswith("below ")
+    hovered(browser, 59)
+    text = browser.find_element("css selector", ".look-norm").text
+    assert float(text) == pytest.approx(norms[59, 0], rel=0.2)
 
 
 def test_a_button_of_the_list_shows_its_unit(shown, browser):
@@ -261,7 +282,7 @@ def test_a_record_with_its_label(shown, browser):
     model = fastrnn.Model(corpus.vocabulary, cell="lstm", hidden_size=3, labels=["x", "y"], seed=1)
     shown(model, "anna", label="y")
     text = browser.find_element("id", "look-text").text
-    assert text == "startannastop"
+    assert text == "⟨start⟩anna⟨stop⟩"
     assert "predicted, but not read" in hovered(browser, 5)
     found = activations(model, "anna", "y")
     bits = found.surprisal[-1] / np.log(2)

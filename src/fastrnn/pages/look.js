@@ -21,11 +21,15 @@
     return position < T ? series.center + series.scale[now.unit] * code(position) : null;
   };
   const bits = position => position > 0 ? data.bits[position - 1] : null;
-  const logNorm = (predicted, back) => {  // log10 of the gradient with respect to a symbol before
-    if (!reach || predicted < 1 || back < 1 || back > reach.lags) return null;
+  // log10 of the norm of the gradient with respect to a symbol before; NaN where there is none,
+  // -Infinity where it is smaller than all that are told apart
+  const logNorm = (predicted, back) => {
+    if (!reach || predicted < 1 || back < 1 || back > reach.lags) return NaN;
     const stored = codes[firstGradient + (predicted - 1) * reach.lags + back - 1] & 255;
-    return stored ? reach.low + (stored - 1) / 254 * (reach.high - reach.low) : null;
+    if (stored < 2) return stored ? -Infinity : NaN;
+    return reach.low + (stored - 2) / 253 * (reach.high - reach.low);
   };
+  const largestOf = predicted => Math.max(...backOf(predicted).filter(isFinite));
   const backOf = predicted => Array.from({ length: reach.lags }, (_, i) => logNorm(predicted, i + 1));
 
   // ---- how numbers and symbols are written ----
@@ -55,9 +59,8 @@
     },
     surprisal: position => ["more", Math.min((bits(position) ?? 0) / data.uniform, 1)],
     gradient: position => {
-      const predicted = now.held, here = logNorm(predicted, predicted - position);
-      if (here === null) return ["more", 0];
-      return ["more", Math.max(0, 1 + (here - Math.max(...backOf(predicted))) / 3)];
+      const here = logNorm(now.held, now.held - position);
+      return ["more", isFinite(here) ? Math.max(0, 1 + (here - largestOf(now.held)) / 3) : 0];
     },
   };
   function paint() {
@@ -93,7 +96,7 @@
       legend.replaceChildren("surprisal: 0", ramp("var(--panel)", "var(--look-more)"),
         `${data.uniform.toFixed(2)} bits or more, as of a uniform guess among all symbols`);
     } else {
-      const largest = Math.max(...backOf(now.held).map(each => each ?? -Infinity));
+      const largest = largestOf(now.held);
       const norms = largest === -Infinity ? ["none", "none"]
         : [10 ** (largest - 3), 10 ** largest].map(short);
       legend.replaceChildren("gradient of the loss of ", make("b", name(now.held)),
@@ -112,8 +115,9 @@
       make("b", signed(value(position)), "look-value")]));
     if (now.mode === "gradient") {
       const back = now.held - position, here = logNorm(now.held, back);
-      if (here !== null) lines.push(make("p", ["gradient of ", make("b", name(now.held)), `, ${back} on: `,
-        make("b", short(10 ** here), "look-norm")]));
+      if (!isNaN(here)) lines.push(make("p", ["gradient of ", make("b", name(now.held)),
+        `, ${back} on: `, make("b", isFinite(here) ? short(10 ** here)
+          : `below ${short(10 ** reach.low)}`, "look-norm")]));
     }
     if (position === 0) lines.push(make("p", "nothing predicts the first symbol"));
     else {
@@ -133,8 +137,9 @@
     const svg = part("chart");
     if (!svg || !reach) return;
     const left = 56, right = 10, top = 10, bottom = 40, width = 640, height = 260;
-    const own = backOf(now.held), mean = reach.mean.map(each => each > 0 ? Math.log10(each) : null);
-    const all = [...own, ...mean].filter(each => each !== null);
+    const own = backOf(now.held), mean = reach.mean.map(Math.log10);
+    const all = [...own, ...mean].filter(isFinite);
+    if (!all.length) return;
     const low = Math.floor(Math.min(...all)), high = Math.max(low + 1, Math.ceil(Math.max(...all)));
     const x = i => left + (width - left - right) * (reach.lags > 1 ? i / (reach.lags - 1) : 0.5);
     const y = log => top + (high - log) / (high - low) * (height - top - bottom);
@@ -145,7 +150,7 @@
       return made;
     };
     const curve = (logs, style) => draw("polyline", { fill: "none", ...style, points: logs.map(
-      (log, i) => log === null ? "" : `${x(i).toFixed(1)},${y(log).toFixed(1)}`).join(" ").trim() });
+      (log, i) => isFinite(log) ? `${x(i).toFixed(1)},${y(log).toFixed(1)}` : "").join(" ").trim() });
     const parts = [], step = Math.ceil((high - low) / 6);
     for (let log = low; log <= high; log += step) {
       parts.push(draw("line", { x1: left, x2: width - right, y1: y(log), y2: y(log),

@@ -180,7 +180,8 @@ def _html(model: Model, found: Activations, followed: Correlations, data: dict[s
           total: int) -> str:
     """The part of the page that is seen; `total` symbols has the whole text."""
     vocabulary, shown = model.text_vocabulary, len(found.ids)
-    note = [f"{shown:,} {vocabulary.unit}s"]
+    unit = vocabulary.unit if vocabulary.stop is None else "symbol"
+    note = [f"{shown:,} {unit}s"]
     if shown < total:
         note = [f"The first {shown:,} of {total:,} {vocabulary.unit}s; the others are not shown"]
     step = 100 / (2 * data["levels"])
@@ -188,7 +189,7 @@ def _html(model: Model, found: Activations, followed: Correlations, data: dict[s
                 "of the range from minus to plus the largest of that unit")
     if data["reach"]:
         note.append("gradients to about "
-                    f"{(10 ** ((data['reach']['high'] - data['reach']['low']) / 508) - 1):.1%}")
+                    f"{(10 ** ((data['reach']['high'] - data['reach']['low']) / 506) - 1):.1%}")
     cells = "".join(_cell(vocabulary, i) for i in data["ids"])
     first, unit = data["series"][data["start"][0]], data["start"][1]
     example = (f"{first['layer']}:{first['name']}:{unit} is in layer {first['layer']} the "

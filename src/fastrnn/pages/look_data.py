@@ -16,7 +16,7 @@ from ..insight.units import Correlations
 MOST_PACKED = 2_600_000  # characters of the page that hold the values
 LEVELS = (127, 63, 31, 15)  # each value is one of 2 n + 1: of the most that keep within that
 LIKELIEST = 5
-DECADES = 10  # of gradients; smaller ones are shown as the smallest
+DECADES = 10  # of gradients that are told apart
 TITLES = {"h": "output", "c": "cell state", "m": "memory", "i": "input gate", "f": "forget gate",
           "o": "output gate", "g": "candidate", "r": "reset gate", "z": "update gate",
           "n": "candidate"}
@@ -77,15 +77,15 @@ def _values(found: Activations, series: list[tuple[int, str]],
 
 
 def _gradients(norms: Array) -> tuple[bytes, dict[str, Any] | None]:
-    """Norms (T, lags) as a byte each: 0 where there is none, else 1 to 255 for equal steps of the
-    logarithm between low and high."""
+    """Norms (T, lags) as a byte each: 0 where there is none, 1 below `low`, else 2 to 255 in equal
+    steps of the logarithm from low to high."""
     positive = norms[norms > 0]
     if not positive.size:
         return b"", None
     high = math.log10(positive.max())
     low = max(math.log10(positive.min()), high - DECADES)
     with np.errstate(divide="ignore"):
-        codes = 1 + np.round((np.log10(norms) - low) / max(high - low, 1e-9) * 254)
+        codes = 2 + np.round((np.log10(norms) - low) / max(high - low, 1e-9) * 253)
     codes = np.where(np.isnan(codes), 0, np.clip(codes, 1, 255))
     known = np.isfinite(norms)
     mean = np.where(known, norms, 0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
@@ -112,7 +112,7 @@ def name_of(vocabulary: Vocabulary, number: int) -> str:
     """A symbol as one sees it, without what could not be seen or would change what stands by it."""
     symbol = vocabulary.symbols[number]
     if vocabulary.stop is not None and symbol in (vocabulary.start, vocabulary.stop):
-        return "start" if symbol == vocabulary.start else "stop"
+        return "⟨start⟩" if symbol == vocabulary.start else "⟨stop⟩"
     if vocabulary.unit == "word":
         return plain(str(symbol)) or "(empty)"
     if isinstance(symbol, int):
