@@ -3,6 +3,7 @@ import json
 import math
 import os
 import signal
+import struct
 import subprocess
 import sys
 import warnings
@@ -354,16 +355,57 @@ def test_the_same_warning_comes_once(corpus, tmp_path):
 
 # ---- TensorBoard ----
 
+def records(path):
+    """The events in a file as tensorboardX's messages: each is its length, a checksum of that, the
+    message, a checksum of it. The end may be cut off."""
+    from tensorboardX.crc32c import crc32c
+    from tensorboardX.proto.event_pb2 import Event
+    data, at = path.read_bytes(), 0
+    while len(data) - at >= 12:
+        length, = struct.unpack_from("<Q", data, at)
+        message = data[at + 12 : at + 12 + length]
+        if len(data) < at + 16 + length:
+            return
+        for part, where in ((data[at : at + 8], at + 8), (message, at + 12 + length)):
+            crc = crc32c(part)
+            masked = (((crc >> 15) | (crc << 17)) + 0xa282ead8) % 2**32
+            assert struct.unpack_from("<I", data, where) == (masked,)
+        yield Event.FromString(message)
+        at += 16 + length
+
+
+def parsed(folder):
+    """Scalars and texts, by the rule that a start hides what was written of its step and later."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        for event in records(path):
+            if event.HasField("session_log"):
+                found = [each for each in found if each[1] < event.step]
+            for value in event.summary.value:
+                text = value.tensor.string_val
+                found.append((value.tag, event.step,
+                              text[0].decode() if text else value.simple_value))
+    return found
+
+
 def read_back(folder):
-    """(tag, step, value) of each scalar, and the texts, as TensorBoard's own reader has them."""
-    loading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    found = loading.EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
-    found.Reload()
-    scalars = {tag: [(e.step, e.value) for e in found.Scalars(tag)]
-               for tag in found.Tags()["scalars"]}
-    texts = {tag: [(e.step, e.tensor_proto.string_val[0].decode()) for e in found.Tensors(tag)]
-             for tag in found.Tags()["tensors"]}
-    return scalars, texts
+    """The same of `parsed`, and of TensorBoard where it is installed: (step, value) by tag."""
+    found = {}
+    for tag, step, value in parsed(folder):
+        found.setdefault(tag, []).append((step, value))
+    try:
+        from tensorboard.backend.event_processing import event_accumulator
+    except ImportError:
+        return found
+    board = event_accumulator.EventAccumulator(
+        str(folder), size_guidance={"scalars": 0, "tensors": 0})
+    board.Reload()
+    shown = {tag: [(e.step, e.value) for e in board.Scalars(tag)]
+             for tag in board.Tags()["scalars"]}
+    shown |= {tag: [(e.step, e.tensor_proto.string_val[0].decode()) for e in board.Tensors(tag)]
+              for tag in board.Tags()["tensors"]}
+    assert shown == found
+    return found
 
 
 def test_tensorboard_reads_the_same(corpus, tmp_path):
@@ -379,7 +421,7 @@ def test_tensorboard_reads_the_same(corpus, tmp_path):
     train(corpus, **SIZES, updates=120, checkpoint=tmp_path / "m.safetensors", **settings,
           callback=lambda t: fails(t) or t.update == 35, callback_every=5)
     train(corpus, resume=tmp_path / "kept.safetensors", **settings | {"checkpoint_every": 0})
-    scalars, texts = read_back(folder)
+    found = read_back(folder)
     events = fastrnn.read_log(log)
     for kind, name, tag in (("progress", "loss", "loss/training"),
                             ("progress", "smoothed_loss", "loss/smoothed"),
@@ -388,13 +430,13 @@ def test_tensorboard_reads_the_same(corpus, tmp_path):
                             ("validation", "loss", "loss/validation"),
                             ("accuracy", "accuracy", "accuracy")):
         expected = [(e["update"], e[name]) for e in of_kind(events, kind)]
-        found = dict(scalars[tag])  # a validation right after the checkpoint's update comes twice
-        assert list(found) == [step for step, _ in expected], tag
-        np.testing.assert_allclose([*found.values()], [v for _, v in expected], rtol=1e-6)
+        shown = dict(found[tag])  # a validation right after the checkpoint's update comes twice
+        assert list(shown) == [step for step, _ in expected], tag
+        np.testing.assert_allclose([*shown.values()], [v for _, v in expected], rtol=1e-6)
     shown = [(step, "\n".join(line[4:] for line in text.split("\n")))
-             for step, text in dict(texts["sample/text_summary"]).items()]
+             for step, text in dict(found["sample/text_summary"]).items()]
     assert shown == [(e["update"], e["text"].rstrip("\n")) for e in of_kind(events, "sample")]
-    assert '"hidden_size": 9' in texts["run/text_summary"][-1][1]
+    assert '"hidden_size": 9' in found["run/text_summary"][-1][1]
 
 
 def test_a_directory_that_tensorboard_cannot_have(corpus, tmp_path, monkeypatch):
@@ -405,3 +447,33 @@ def test_a_directory_that_tensorboard_cannot_have(corpus, tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ImportError, match=r'pip install "fastrnn\[tensorboard\]"'):
         trainer_of(corpus, tensorboard=tmp_path / "board")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+def test_tensorboard_on_a_full_disk(corpus, tmp_path):
+    """One warning; what comes after it is there again."""
+    pytest.importorskip("tensorboardX")
+    code = """
+import resource, warnings
+from fastrnn.training import tensorboard
+from runs import SIZES, corpus_of, train
+tensorboard.RETRY = tensorboard.FLUSH = 0
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+def limit(trainer):
+    full = 20 <= trainer.update < 60
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000 if full else limits[0], limits[1]))
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    train(corpus_of(), **SIZES, updates=100, tensorboard="board", log_every=1, callback_every=10,
+          callback=limit)
+print(len(told), told[0].message)
+"""
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([folder, *sys.path])})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1 cannot write for TensorBoard into 'board' (File too large)")
+    updates = [step for step, _ in read_back(tmp_path / "board")["loss/training"]]
+    assert updates == sorted(set(updates)) and {*range(1, 21), *range(61, 101)} <= {*updates}
+    assert len(updates) < 100

@@ -166,4 +166,5 @@ def about(trainer: Any) -> dict[str, Any]:
         "parameters": model.block.size, "updates_per_epoch": trainer.updates_per_epoch,
         "planned_updates": trainer.planned, "threads": trainer.threads,
         "checkpoint": trainer.checkpoint and os.fspath(trainer.checkpoint),
-        "settings": {**model.config, **trainer.config}, "build": build_info()}
+        "settings": {**model.config, **trainer.config}, "origin": trainer.origin,
+        "build": build_info()}
