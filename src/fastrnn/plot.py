@@ -37,11 +37,12 @@ from .insight.gates import GATES, saturation
 from .model.history import History
 from .model.model import Model
 from .training.checkpoint import load, read
+from .training.trainer import Trainer
 
 __all__ = ["activations", "forecast", "gates", "gradients", "live", "loss"]
 
 File = str | os.PathLike[str]
-Run = Model | History | File
+Run = Model | Trainer | History | File
 MOST_READ = 5_000  # symbols of a text whose gates are counted
 MOST_SYMBOLS, MOST_WORDS = 80, 40  # of a text whose activations are drawn
 MOST_CURVES, MOST_UNITS = 4, 24  # drawn as curves; drawn where none are named
@@ -63,7 +64,7 @@ def loss(runs: Run | Sequence[Run] | Mapping[str, Run], *, x: str = "updates", a
 
     Parameters
     ----------
-    runs : Model, History, path of a checkpoint, or a sequence or mapping of these
+    runs : Model, Trainer, History, path of a checkpoint, or a sequence or mapping of these
         A mapping is from names, which the legend shows; in a sequence a path is named by its file,
         another run by its number.
     x : {"updates", "epochs"}
@@ -97,7 +98,7 @@ def live(path: File | None = None) -> Live:
     `fastrnn.Trainer`: ``fastrnn.train("book.txt", on_event=fastrnn.plot.live("loss.png"))``.
 
     It draws what `loss` draws of one run, at most every 2 seconds, so that the drawing takes at
-    most 1 % of the time of the training, and once more at its end, also after Ctrl-C.
+    most 2 % of the time of the training, and once more at its end, also after Ctrl-C.
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ def test_it_is_drawn_after_ctrl_c(often, tmp_path):
     assert often[-1][0] == len(model.history) == 25
 
 
-def test_a_hundredth_of_the_time_goes_into_it(monkeypatch, tmp_path):
+def test_a_fiftieth_of_the_time_goes_into_it(monkeypatch, tmp_path):
     """By a clock that a picture moves by 0.3, 0.5 or 2 seconds, and a piece of the training by
     0.1."""
     now = [1000.0]
@@ -88,7 +88,7 @@ def test_a_hundredth_of_the_time_goes_into_it(monkeypatch, tmp_path):
         drawing(SimpleNamespace(kind="progress", trainer=trainer))
     costs = [[0.3, 0.5, 2.0][number % 3] for number in range(1, len(at) + 1)]
     assert 10 < len(at) and min(np.diff(at)) > 2
-    assert sum(costs) <= 0.0101 * (now[0] - 1000)
+    assert sum(costs) <= 0.0201 * (now[0] - 1000)
     before = len(at)
     drawing(SimpleNamespace(kind="ended", trainer=trainer))
     assert len(at) == before + 1  # whatever it takes

@@ -11,7 +11,7 @@ from .axes import axes_for, check_kind, in_notebook, save, write
 from .losses import draw_losses
 
 PAUSE = 2.0  # seconds between two pictures, at least
-EFFORT = 100  # and all of them take at most 1 / EFFORT of the time
+EFFORT = 50  # and all of them take at most 1 / EFFORT of the time
 EXPECTED = 0.2  # seconds for the first picture
 
 
