@@ -15,6 +15,7 @@ from ..screen import show
 from ..settings import LookSettings, SampleSettings, SourceSettings, TrainSettings, declared
 from . import (
     chat,
+    completion,
     export,
     gradcheck,
     info,
@@ -32,7 +33,7 @@ from .config import ConfigError
 from .flags import Parser, in_flags, with_hyphens
 
 COMMANDS = (train, watch, sample, chat, score, rank, report, plot, look, export, gradcheck, info,
-            presets)
+            presets, completion)
 NAMES = {*declared(TrainSettings), *declared(SampleSettings), *declared(SourceSettings),
          *declared(LookSettings), "prior"}
 
@@ -157,4 +158,5 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
             formatter_class=argparse.RawDescriptionHelpFormatter)
         sub.set_defaults(run=command.run)
         command.add_arguments(sub)
+    commands["completion"].set_defaults(parser=parser, commands=commands)
     return parser, commands
