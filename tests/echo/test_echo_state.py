@@ -202,7 +202,8 @@ def test_what_a_teacher_must_be():
         plain.predict(X, teacher=targets_of(X))
     for teacher, message in ((X, "teacher has 2 numbers a step, and the network 3 outputs"),
                              (np.ones((301, 3)), "teacher has 301 steps and its series 300"),
-                             (np.full((4, 3), np.nan), "teacher contains NaN at step 0"),
+                             (np.full((4, 3), np.nan), "teacher contains NaN at step 0: its "
+                              "outputs are all known, so fill it, or end it before"),
                              (np.ones((2, 4, 3)), "teacher")):
         with pytest.raises(ValueError, match=message):
             fed.predict(X, teacher=teacher)
@@ -236,6 +237,25 @@ def test_score(warmup):
     found = network.score(parts, targets, **({} if warmup is None else {"warmup": warmup}))
     assert found == pytest.approx(expected, rel=1e-12)
     assert 0.5 < found < 1
+
+
+def test_score_after_known_outputs():
+    """They are fed back as in predict, for one series and for several."""
+    from sklearn.metrics import r2_score
+
+    X, other, network = series(), series(200, seed=1), EchoStateNetwork(**SMALL, feedback=True)
+    Y, more = targets_of(X), targets_of(other)
+    network.fit(X, Y)
+    for teacher in (Y, Y[:120]):
+        found = network.predict(X, teacher=teacher)
+        assert network.score(X, Y, 30, teacher=teacher) == pytest.approx(
+            r2_score(Y[30:], found[30:]), rel=1e-9)
+    both = [network.predict(X, teacher=Y), network.predict(other, teacher=more[:5])]
+    assert network.score([X, other], [Y, more], 0, teacher=[Y, more[:5]]) == pytest.approx(
+        r2_score(np.concatenate([Y, more]), np.concatenate(both)), rel=1e-9)
+    assert network.score(X, Y, teacher=Y) > network.score(X, Y) + 0.01
+    with pytest.raises(ValueError, match="teacher has 2 numbers a step"):
+        network.score(X, Y, teacher=X)
 
 
 def test_score_of_what_never_moves():
@@ -591,6 +611,10 @@ def test_what_a_fitted_network_refuses():
     for call, message in (
             (lambda: network.predict(X[:, :1]), "X has 1 features.* is expecting 2 features"),
             (lambda: network.states(X[:, :1]), "X has 1 features"),
+            (lambda: network.score(X[:, :1], X), "X has 1 features"),
+            (lambda: network.generate(5, X[:, :1]), "warmup_input has 1 features"),
+            (lambda: network.step(X[0, :1]), r"x has the shape \(1,\) and must have \(N, 2\)"),
+            (lambda: network.generate(5, X[:0]), "warmup_input has no steps"),
             (lambda: network.score(X, X), "y has 2 numbers a step, and the network 3"),
             (lambda: network.score(X[:100], targets_of(X[:100])),
              "100 steps, and the warm-up takes 100"),
@@ -600,6 +624,22 @@ def test_what_a_fitted_network_refuses():
             (lambda: network.predict(X * np.nan), "X contains NaN at step 0")):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+@pytest.mark.parametrize("call", ["fit", "partial_fit"])
+def test_fewer_steps_than_units_and_no_ridge(call):
+    X = series(150)
+    with pytest.raises(ValueError, match="ridge=0 is too small.*a larger one, such as"):
+        getattr(EchoStateNetwork(200, ridge=0), call)(X, targets_of(X))
+    chosen = getattr(EchoStateNetwork(200, ridge="auto"), call)(X, targets_of(X))
+    assert chosen.ridge_ > 0 and np.isfinite(chosen.predict(X)).all()
+
+
+def test_a_forecast_may_be_longer_than_its_series():
+    t = np.arange(1000)
+    network = EchoStateNetwork(100, ridge="auto").fit(*np.sin([0.2 * t, 0.2 * t + 0.2])[..., None])
+    found = network.generate(300, np.sin(0.2 * t[:60])[:, None])[:, 0]
+    np.testing.assert_allclose(found, np.sin(0.2 * np.arange(60, 360)), atol=0.05)
 
 
 def test_what_an_unfitted_network_refuses():

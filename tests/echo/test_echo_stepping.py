@@ -1,5 +1,8 @@
 """An echo state network one time step after the other: the outputs of predict on the whole."""
 import pickle
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 
 import numpy as np
@@ -87,6 +90,29 @@ def test_a_network_without_inputs():
         np.zeros((500, 0)), y)
     whole = network.predict(np.zeros((30, 0)))
     assert np.allclose(np.ravel([network.step(np.zeros(0)) for _ in range(30)]), whole, atol=1e-9)
+
+
+def test_threads_that_make_the_first_step_together():
+    """All go on from one state, as if one thread had made the steps."""
+    network, x, threads = fitted(), series()[7], 8
+    alone = [network.step(x) for _ in range(threads)]
+    assert len({y.tobytes() for y in alone}) == threads
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(40):
+            network.reset()
+            together = threading.Barrier(threads)
+
+            def step(_, network=network, together=together):
+                together.wait()
+                return network.step(x)
+
+            with ThreadPoolExecutor(threads) as pool:
+                found = list(pool.map(step, range(threads)))
+            assert {y.tobytes() for y in found} == {y.tobytes() for y in alone}
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_bad_steps():

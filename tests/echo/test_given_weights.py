@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import bmat, coo_array, csc_array, csr_array
 from sklearn.base import clone
+from sklearn.linear_model import Ridge
 from test_echo_state import SMALL, series, targets_of
 
 from fastrnn import EchoStateNetwork
@@ -101,6 +102,27 @@ def test_reservoirs_side_by_side_and_in_depth():
     late = np.concatenate([np.zeros((1, 20)), first[:-1]])
     second = states(late, B, C.astype(np.float32).astype(float), np.zeros(30))
     np.testing.assert_allclose(deep.states(X), np.hstack([first, second]), atol=1e-12)
+
+
+def test_blocks_of_one_reservoir_are_networks_of_their_own():
+    """Side by side as one; in depth, a step later, as one that reads the other's states."""
+    X, Y = series(), targets_of(series())
+    a, b = (EchoStateNetwork(units, leak_rate=rate, density=0.3, bias_scale=0.2).fit(X, Y)
+            for units, rate in ((40, 1.0), (70, 0.2)))
+    both = {"leak_rate": np.repeat([1.0, 0.2], [40, 70]), "bias": np.concatenate([a.b_, b.b_])}
+    beside = EchoStateNetwork(W=bmat([[a.W_, None], [None, b.W_]]), Win=np.vstack([a.Win_, b.Win_]),
+                              **both).fit(X, Y)
+    apart = np.hstack([a.states(X), b.states(X)])
+    np.testing.assert_allclose(beside.states(X), apart, atol=1e-12)
+    readout = Ridge(1e-6, solver="svd").fit(np.hstack([X, apart])[100:], Y[100:])
+    np.testing.assert_allclose(beside.Wout_[:, 1:], readout.coef_, rtol=1e-5, atol=1e-5)
+
+    C = np.random.default_rng(0).normal(0, 0.3, (70, 40)).astype(np.float32)
+    deep = EchoStateNetwork(W=bmat([[a.W_, None], [C, b.W_]]),
+                            Win=np.vstack([a.Win_, np.zeros((70, 2))]), **both).fit(X, Y)
+    before = np.concatenate([np.zeros((1, 40)), a.states(X)[:-1]])
+    second = EchoStateNetwork(W=b.W_, Win=C, bias=b.b_, leak_rate=0.2).states(before)
+    np.testing.assert_allclose(deep.states(X), np.hstack([a.states(X), second]), atol=1e-12)
 
 
 @pytest.mark.parametrize(("given", "message"), [

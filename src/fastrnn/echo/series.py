@@ -61,7 +61,9 @@ def read_targets(Y: Any, X: Any, inputs: Arrays, dtype: Any,
     if len(named) != len(inputs):
         raise ValueError(f"X has {len(inputs)} series and {name} {len(named)}: give one for each")
     columns = {what: y[:, None] if y.ndim == 1 else y for what, y in named.items()}
-    targets = _arrays(columns, ("T", "K"), dtype, missing=name != "teacher")
+    missing = {"missing": True} if name != "teacher" else {
+        "advice": "its outputs are all known, so fill it, or end it before"}
+    targets = _arrays(columns, ("T", "K"), dtype, **missing)
     for what, y, u in zip(named, targets, inputs, strict=True):
         if name == "teacher" and len(y) > len(u):
             raise ValueError(f"{what} has {len(y)} steps and its series {len(u)}: give at most as "
@@ -121,7 +123,7 @@ def _with_nan(name: str, value: Any) -> NDArray[Any]:
 
 
 def _arrays(named: dict[str, Any], shape: tuple[str, str | int], dtype: Any,
-            missing: bool = False) -> Arrays:
+            missing: bool = False, advice: str = "mend or leave out what is not finite") -> Arrays:
     """The values as arrays with as many columns as the first, which are finite, or where some may
     be missing NaN."""
     out: Arrays = []
@@ -131,8 +133,7 @@ def _arrays(named: dict[str, Any], shape: tuple[str, str | int], dtype: Any,
         if wrong.any():
             t, d = map(int, np.argwhere(wrong)[0])
             what = "NaN" if np.isnan(array[t, d]) else "infinity"
-            raise ValueError(f"{name} contains {what} at step {t}: mend or leave out what is not "
-                             "finite")
+            raise ValueError(f"{name} contains {what} at step {t}: {advice}")
         if out and array.shape[1] != out[0].shape[1]:
             raise ValueError(f"{name} has {array.shape[1]} numbers a step and {next(iter(named))} "
                              f"{out[0].shape[1]}: all must have as many")
