@@ -109,9 +109,13 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
 def check(given: dict[str, Any]) -> dict[str, Any]:
     """All settings, checked as far as they can be without the data."""
     config = checked(TrainSettings, given, "train")
-    is_given = config["preset"] or config["valid"] is not None or "valid_fraction" in given
-    chosen = {} if is_given else {"valid_fraction": 0.1}
-    check_plan(config | chosen, whole=not (config["resume"] or config["repeat"]))
+    if config["preset"]:
+        whole = PRESETS[config["preset"]].beside({name: config[name] for name in given})
+    elif config["valid"] is not None or "valid_fraction" in given:
+        whole = {}
+    else:
+        whole = {"valid_fraction": 0.1}
+    check_plan(config | whole, whole=not (config["resume"] or config["repeat"]))
     return config
 
 

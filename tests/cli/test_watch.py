@@ -180,6 +180,26 @@ def test_bad_input(call, here):
         assert (code, out) == (2, "") and expected in err and err.count("\n") == 1, arguments
 
 
+def test_the_command_writes_what_is_watched(call, here, capsys):
+    text = "".join("abcdefgh \n"[i * i % 10] for i in range(700))
+    (here / "book.txt").write_text(text)
+    train = ["train", "book.txt", "--preset", "classic", "--hidden-size", "9", "--updates", "40",
+             "--no-progress", "--log", "run.jsonl", "--log-every", "10"]
+    assert cli.main([*train, "--checkpoint", "m.safetensors"]) == 0
+    progress = [e["update"] for e in fastrnn.read_log("run.jsonl") if e["event"] == "progress"]
+    assert progress == [10, 20, 30, 40]
+    capsys.readouterr()
+    code, out, err = call("run.jsonl")
+    assert (code, err) == (0, "") and "update 40 of 40" in out
+    for flags, expected in ((["--log", "book.txt"], "give --overwrite to replace it"),
+                            (["--log", "."], "is a directory"),
+                            (["--log-every", "0"], "--log-every must be")):
+        assert cli.main([*train, *flags]) == 2
+        said = capsys.readouterr().err
+        assert expected in said and said.count("\n") == 1
+    assert (here / "book.txt").read_text() == text
+
+
 def test_without_plotext(call, here, monkeypatch):
     made_up(here / "good.jsonl", [3.0])
     monkeypatch.setitem(sys.modules, "plotext", None)

@@ -141,6 +141,18 @@ def test_listeners_change_no_number(corpus, tmp_path):
     assert bits() == bits(log=tmp_path / "a", log_every=7, on_event=lambda e: None)
 
 
+def test_progress_is_told_now_and_then(corpus):
+    """At most every tenth of a second, and not for every update of which something else is due."""
+    heard, calls = [], []
+    trainer_of(corpus, minutes=0.02, callback=lambda t: calls.append(t.update), callback_every=1,
+               on_event=heard.append).run()
+    seconds = [e.seconds for e in heard if e.kind == "progress"]
+    assert 2 < len(seconds) < 15 < len(calls)
+    assert min(np.diff(seconds[:-1])) > 0.099  # the last one comes with the end
+    updates = [e.update for e in heard if e.kind == "progress"]
+    assert updates[-1] == heard[-1].update == calls[-1]
+
+
 # ---- the file ----
 
 def test_a_resumed_run_goes_on_in_the_log(corpus, tmp_path):

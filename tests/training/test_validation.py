@@ -496,3 +496,13 @@ def test_plot_without_validation_is_per_window(corpus):
     np.testing.assert_array_equal(raw.get_ydata(), trainer.history.loss)
     np.testing.assert_array_equal(smooth.get_ydata(), trainer.history.smooth_loss)
     assert "per window" in axes.get_ylabel()
+
+
+@pytest.mark.parametrize(("given", "updates"), [({"valid_every": 5}, [5, 10, 12]),
+                                                ({"patience": 3}, [12])])
+def test_a_setting_beside_the_valid_fraction_of_a_preset(corpus, given, updates):
+    model = fastrnn.train(corpus, preset="char-rnn", hidden_size=5, updates=12, batch_size=2,
+                          seq_length=10, progress=False, **given)
+    assert model.history.valid_updates.tolist() == updates
+    with pytest.raises(ValueError, match="beta1 is for optimizer='adam', not 'rmsprop'"):
+        fastrnn.train(corpus, preset="char-rnn", beta1=0.5)
