@@ -60,12 +60,15 @@ RECORDS = (
 )
 SEQUENCES = (Scale(0, 10, 400, 128, 64, 0.0),)
 SERIES = (Scale(0, 10, 400, 128, 16, 0.0),)  # that are read in windows
+# sequences, fewer than these and of at least so many steps, are read in windows: whole they would
+# make few updates, each through more steps than a gradient reaches
+FEW, LONG = 16, 512
 
 
 def choose(source: Source, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Keywords of `fastrnn.train` for a source, the given ones among them, and a sentence that says
     what was chosen and why."""
-    source = source.in_windows(given.get("seq_length"))
+    source = _in_windows(source, given)
     scale = _scale(source)
     settings: dict[str, Any] = {
         "cell": "lstm", "batch_size": scale.batch_size,
@@ -90,6 +93,17 @@ def choose(source: Source, given: Mapping[str, Any]) -> tuple[dict[str, Any], st
         left = int(source.rows * (1 - settings["valid_fraction"]))
         settings["batch_size"] = max(1, min(settings["batch_size"], left // 4))
     return _sized(source, settings, given, scale)
+
+
+def _in_windows(source: Source, given: Mapping[str, Any]) -> Source:
+    """The source as it is read with the given seq_length, or with one that is chosen for few long
+    sequences of which most steps have a target."""
+    T, rows, steps = given.get("seq_length"), source.rows or 0, source.steps or 0
+    if T is None and (source.vocabulary is None and rows < FEW and steps >= LONG
+                      and 2 * source.predictions >= rows * steps):
+        with contextlib.suppress(ValueError):  # of a source that is always read whole
+            return source.in_windows(LONG // 8)
+    return source.in_windows(T)
 
 
 def _scale(source: Source) -> Scale:

@@ -59,8 +59,9 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
         A UTF-8 text file; several, or a folder of .txt files, as one text; "-", standard input (see
         `Corpus.from_file`); or a corpus of a text or of records; or sequences of symbols or numbers
         with their targets. An epoch reads records and sequences whole, each from the zero state, in
-        a new random order; long sequences with a `seq_length` below their steps as a text, in
-        windows from left to right with the state carried from one to the next.
+        a new random order; long sequences with a `seq_length` below their steps (which is chosen
+        where few are long) as a text, in windows from left to right with the state carried from one
+        to the next.
     **settings
         `TrainSettings`.
 

@@ -276,6 +276,25 @@ def test_chosen_settings():
     assert model.history.updates_per_epoch == 17  # 270 windows in 16 streams
 
 
+def test_few_long_sequences_are_read_in_windows():
+    """Where nothing says how: seq_length is chosen, and the last steps are held out."""
+    x = np.sin(0.2 * np.arange(6001))
+    quick = {"cell": "rnn", "hidden_size": 8, "updates": 2, "progress": False}
+    for data, T in ((x, 64), ([x[:3001], x[3000:]], 64), (x[:601], 30)):
+        trained = fastrnn.train(Sequences.from_series(data), **quick)
+        assert T - 2 < trained.history.seq_length <= T  # the last one of each may be shorter
+        assert trained.history.updates_per_epoch > 8
+    windows = Sequences.from_series(x)
+    assert fastrnn.train(windows, **quick).history.valid_loss.size
+    whole = Sequences.from_series(x[:501])
+    few = Sequences(windows.inputs, windows.targets, np.arange(6000)[None] > 5000)
+    many = Sequences.from_series([x[i : i + 601] for i in range(20)])
+    for data, settings in ((whole, {}), (windows, {"seq_length": 6000}), (few, {}), (many, {})):
+        trained = fastrnn.train(data, **quick, **settings)
+        assert trained.history.seq_length == data.predictions / len(data)  # whole sequences
+    assert classic(windows, **quick).history.seq_length == 6000
+
+
 def test_bad_windows():
     source = series_of()
     refused(trainer_of, source, [
