@@ -56,6 +56,12 @@ FRAGMENT_STYLE = """\
 .fastrnn caption { font-weight: bold; } .fastrnn svg { max-width: 100%; height: auto; }"""
 
 
+def colors(dark: bool = False) -> dict[str, str]:
+    """The colours of pages by the names of their CSS variables."""
+    light_and_dark = re.findall(r":root \{.*?\}", STYLE, re.DOTALL)
+    return dict(re.findall(r"--(\w+): (#\w+);", light_and_dark[dark]))
+
+
 def document(title: str, body: str, *, script: str = "", style: str = "",
              language: str = "en") -> str:
     """A whole page as text, to be written in UTF-8.
@@ -131,23 +137,25 @@ def table(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), name: str = "
 
     `name` is what a screen reader calls it, and stands above it."""
     rows = list(rows)
-    right = [" class=number" * all(_is_number(cell) for cell in column)
+    right = [" class=number" * all(is_number(cell) for cell in column)
              for column in zip(*rows, strict=True)]
     titles = "".join(f'<th scope="col"{kind}>{visible(title)}</th>'
                      for title, kind in zip(head, right, strict=False))
     caption = f"<caption>{visible(name)}</caption>" if name else ""
-    lines = "".join("<tr>" + "".join(f"<td{kind}>{visible(_written(cell))}</td>" for cell, kind in
+    lines = "".join("<tr>" + "".join(f"<td{kind}>{visible(written(cell))}</td>" for cell, kind in
                                      zip(row, right, strict=True)) + "</tr>\n" for row in rows)
     return (f'<div class="wide"><table>{caption}'
             + (f"<thead><tr>{titles}</tr></thead>" if titles else "")
             + f"<tbody>\n{lines}</tbody></table></div>")
 
 
-def _is_number(cell: Any) -> bool:
+def is_number(cell: Any) -> bool:
+    """Whether a cell of a table is a number, a text that is one, or empty."""
     if isinstance(cell, str):
         return NUMBER.fullmatch(cell) is not None
     return isinstance(cell, int | float) and not isinstance(cell, bool)
 
 
-def _written(cell: Any) -> str:
+def written(cell: Any) -> str:
+    """The text of a cell of a table."""
     return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)

@@ -3,7 +3,8 @@
 Lines differ by dashes as well as by colour, so that they can be told apart in grey."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +32,9 @@ class Line:
 
 def line_chart(lines: Sequence[Line], xlabel: str, ylabel: str, *, title: str,
                ticks: Sequence[tuple[float, str]] = (), verticals: Sequence[float] = (),
-               log: bool = False, width: int = 720, height: int = 340) -> str:
-    """Curves against x, as an svg element.
+               log: bool = False, width: int = 720, height: int = 340,
+               inside: bool = False) -> str:
+    """Curves against x, as an svg element and, behind it, their names as HTML.
 
     Parameters
     ----------
@@ -51,6 +53,8 @@ def line_chart(lines: Sequence[Line], xlabel: str, ylabel: str, *, title: str,
         Whether the y axis is logarithmic, so that numbers that are not above 0 are left out.
     width, height : int
         Pixels; a page scales the chart down to its width.
+    inside : bool
+        Whether the names of the lines are part of the svg element, at its bottom.
     """
     points = [_finite(line, log) for line in lines]
     filled = [p for p in points if p[0].size]
@@ -83,7 +87,14 @@ def line_chart(lines: Sequence[Line], xlabel: str, ylabel: str, *, title: str,
                      f'y2="{height - BOTTOM - 7}" stroke="var(--ink)">'
                      f"<title>{visible(text)}</title></line>")
     parts.append(_labels(xlabel, ylabel, width, height))
-    return _svg("".join(parts), width, height, title) + _legend(lines)
+    if not inside:
+        return _svg("".join(parts), width, height, title) + _legend(lines)
+    named = [each for each in _named(lines) if each[0]]
+    for i, (name, sample) in enumerate(named):
+        below = height + 18 * i + 12
+        parts.append(f'<g transform="translate({LEFT} {below - 9})">{sample}</g>'
+                     f'<text x="{LEFT + 42}" y="{below}">{visible(name)}</text>')
+    return _svg("".join(parts), width, height + 18 * len(named) + 4, title)
 
 
 def bar_chart(names: Sequence[str], values: ArrayLike, label: str, *, title: str,
@@ -210,18 +221,37 @@ def _labels(xlabel: str, ylabel: str, width: int, height: int) -> str:
             f'text-anchor="middle">{visible(ylabel)}</text>')
 
 
-def _legend(lines: Sequence[Line]) -> str:
-    """The names of the lines, each with a piece of it."""
-    items, shown = [], 0
+def standalone(chart: str, colors: Mapping[str, str]) -> str:
+    """An svg element as a file of its own, on white paper, which every program draws alike: with
+    `colors` in place of CSS variables of their names."""
+    def color(found: re.Match[str]) -> str:
+        return f"{found[1]}{colors[found[2]]}{found[3]}"
+
+    # in attributes and in the chart's own style; a text cannot have such a quote
+    chart = re.sub(r'(=")var\(--(\w+)[^)"]*\)(")', color, chart)
+    chart = re.sub(r"(<style>\.grid\{stroke:)var\(--(\w+)\)(;)", color, chart)
+    head = (f'<svg xmlns="http://www.w3.org/2000/svg" color="{colors["ink"]}" '
+            f'style="background:{colors["paper"]}" ')
+    return chart.replace("<svg ", head, 1)
+
+
+def _named(lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """The name of each line, and a piece of it as SVG, 34 x 10."""
+    found, shown = [], 0
     for line in lines:
         color = f"var(--series{shown % 6})" if not line.pale else "var(--line)"
         dash = DASHES[shown % 6] if not line.pale else ""
         shown += not line.pale
-        if line.name:
-            style = f' stroke-dasharray="{dash}"' if dash else ""
-            items.append(f'<span><svg width="34" height="10" aria-hidden="true"><line x1="0" '
-                         f'x2="34" y1="5" y2="5" stroke="{color}" stroke-width="2"{style}/></svg> '
-                         f"{visible(line.name)}</span>")
+        style = f' stroke-dasharray="{dash}"' if dash else ""
+        found.append((line.name, f'<line x1="0" x2="34" y1="5" y2="5" stroke="{color}" '
+                                 f'stroke-width="2"{style}/>'))
+    return found
+
+
+def _legend(lines: Sequence[Line]) -> str:
+    """The names of the lines, each with a piece of it."""
+    items = [f'<span><svg width="34" height="10" aria-hidden="true">{sample}</svg> {visible(name)}'
+             "</span>" for name, sample in _named(lines) if name]
     return f'<p class="legend note">{" &emsp; ".join(items)}</p>' if items else ""
 
 

@@ -133,8 +133,8 @@ def test_the_figures_of_labels(tmp_path):
         right = np.mean([model.rank_labels(name, prior=prior)[0].label == label
                          for name, label in rows])
         assert f"{right:.1%}" in text
-    generated = [each for label in data.labels
-                 for each in model.sample(n=100, label=label, seed=0)]
+    generated = model.sample(n=300, label=[label for label in data.labels for _ in range(100)],
+                             seed=0)
     new = model.novelty(generated)
     assert f"Of 300 generated records (temperature 1, seed 0) {new.sum()} are new" in text
     assert "y & <i>" in text

@@ -4,7 +4,8 @@ import argparse
 from typing import Any
 
 from ..pages.courses import COURSES
-from ..pages.report import KINDS, report
+from ..pages.formats import KINDS
+from ..pages.report import report
 from ..screen import show
 from ..training.checkpoint import load, read
 from .sources import add_sources, read_source, read_valid, source_flags

@@ -118,11 +118,13 @@ class Figures:
     def generated(self) -> list[Generated]:
         """Records of each label, of a model of records."""
         labels = (self.model.config["labels"] or [None])[:MOST_LABELS]
-        return [Generated(label, texts, self.model.novelty(texts) if len(self.model.known) else
-                          np.zeros(0, bool))
-                for label in labels
-                for texts in [self.model.sample(n=RECORDS, label=label, seed=self.seed,
-                                                temperature=self.temperature)]]
+        each = None if labels == [None] else [name for name in labels for _ in range(RECORDS)]
+        texts = self.model.sample(n=RECORDS * len(labels), label=each, seed=self.seed,
+                                  temperature=self.temperature)
+        new = self.model.novelty(texts) if len(self.model.known) else np.zeros(0, bool)
+        parts = (slice(first, first + RECORDS) for first in range(0, len(texts), RECORDS))
+        return [Generated(label, texts[part], new[part])
+                for label, part in zip(labels, parts, strict=True)]
 
     @cached_property
     def copied(self) -> tuple[Passage, Passage | None] | None:

@@ -554,7 +554,8 @@ class Model(Network):
         Parameters
         ----------
         path : str or path-like
-            The file, which ends in .html.
+            The file: a page of HTML (.html), a PDF (.pdf; needs WeasyPrint, ``pip install
+            "fastrnn[report]"``), or Markdown (.md) with its charts as SVG files beside it.
         data : Corpus or Sequences, optional
             What the model was trained on. What is measured with it is left out without it, and the
             report says so.
@@ -577,6 +578,8 @@ class Model(Network):
             model that knows of no training run.
         OSError
             The file cannot be written; an earlier file stays unchanged.
+        ImportError
+            A PDF where WeasyPrint is not installed.
         """
         Model.reporter(self, path, data, valid=valid, course=course, seed=seed,
                        temperature=temperature, overwrite=overwrite)

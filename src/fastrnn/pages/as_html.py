@@ -20,19 +20,23 @@ caption { text-align: left; color: var(--faint); font-size: .9rem; padding-botto
 @media (max-width: 40rem) { nav ol { columns: 1; } .samples { grid-template-columns: 1fr; }
   td, th { padding-right: .5rem; }
   .chart { overflow-x: auto; } .chart > svg { min-width: 34rem; } }
-@media print { nav { display: none; } .samples .text { font-size: 8pt; } }
+.pair { display: contents; }
+@media print { nav { display: none; } .samples .text { font-size: 7.5pt; }
+  .samples { display: table; width: 100%; table-layout: fixed; }
+  .pair { display: table-row; break-inside: avoid; }
+  .pair figure { display: table-cell; padding: 0 1rem .5rem 0; } }
 """
 
 
-def page(document: Document) -> str:
-    """The page, with everything in it."""
+def page(document: Document, style: str = "") -> str:
+    """The page, with everything in it; `style` comes after that of reports."""
     listed = "".join(f'<li><a href="#part{i}">{visible(section.title)}</a></li>'
                      for i, section in enumerate(document.sections, 1))
     body = (f"<h1>{visible(document.title)}</h1>\n"
             f'<p class="subtitle">{visible(document.subtitle)}</p>\n'
             f'<nav aria-label="Contents"><ol>{listed}</ol></nav>\n<main>\n'
             + "".join(_section(i, each) for i, each in enumerate(document.sections, 1)) + "</main>")
-    return html.document(document.title, body, style=STYLE)
+    return html.document(document.title, body, style=STYLE + style)
 
 
 def _section(number: int, section: Section) -> str:
@@ -52,11 +56,14 @@ def _block(block: Block) -> str:
             return html.table(block.rows, block.head, block.name)
         case Chart():
             caption = f"<figcaption>{visible(block.caption)}</figcaption>" * bool(block.caption)
-            return f'<figure><div class="chart">{block.svg}</div>{caption}</figure>'
+            return f'<figure><div class="chart">{block.svg(inside=False)}</div>{caption}</figure>'
         case Sample():
             return _sample(block)
         case Samples():
-            return f'<div class="samples">{"".join(map(_sample, block.samples))}</div>'
+            shown = [_sample(each) for each in block.samples]
+            pairs = ("".join(shown[i : i + 2]) for i in range(0, len(shown), 2))
+            return ('<div class="samples">'
+                    + "".join(f'<div class="pair">{pair}</div>' for pair in pairs) + "</div>")
 
 
 def _sample(sample: Sample) -> str:

@@ -1,6 +1,6 @@
 """What a report consists of, as data: each format writes the same blocks in its own way."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,10 +38,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """An svg element with, perhaps, a legend behind it, and a caption."""
+    """A caption, and a function of `svg` that draws with its arguments; called with inside=True
+    if it has a `legend`, that is part of the svg element."""
 
-    svg: str
+    draw: Callable[..., str]
     caption: str
+    legend: bool = True
+
+    def svg(self, inside: bool) -> str:
+        """The svg element, with its legend inside it, or as HTML behind it."""
+        return self.draw(inside=inside) if self.legend else self.draw()
 
 
 @dataclass(frozen=True)

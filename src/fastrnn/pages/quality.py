@@ -2,6 +2,7 @@
 forecasts."""
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ LONG = 40  # symbols of a record from which on they stand one below the other
 MATRIX = 12  # labels up to which all confusions are shown
 STEPS = 300  # of a series in a chart
 ANSWERS = 6  # held-out sequences that are shown with the model's answers
+LATE = 0.8  # of the updates; a lowest validation loss before that tells of over-fitting
 GIVEN = 0.3  # of a series, before the model goes on with its own outputs
 NO_DATA = ("The data are not given, and nothing here is measured without them. Give what the model "
            "was trained on, as for the training: fastrnn report MODEL FILE, or in Python "
@@ -147,17 +149,16 @@ def comparison(figures: Figures) -> list[Block]:
     rows: list[tuple[str, ...]]
     if symbols:
         rows = [(name, f"{each[name]:.3f}", f"{each[name] / math.log(2):.3f}",
-                 f"{math.exp(min(each[name], 700)):.2f}") for name in order]
+                 f"{math.exp(min(each[name], 700)):,.2f}") for name in order]
         head: tuple[str, ...] = ("", f"nats per {unit}", f"bits per {unit}", "perplexity")
     else:
         rows = [(name, f"{each[name]:.4g}", f"{math.sqrt(each[name]):.4g}") for name in order]
         head = ("", "mean squared error", "its square root")
-    chart = svg.bar_chart(order, [each[name] for name in order],
-                          f"nats per {unit}" if symbols else "mean squared error",
-                          title="Loss on the validation data",
-                          marked=[order.index("this model")])
+    chart = partial(svg.bar_chart, order, [each[name] for name in order],
+                    f"nats per {unit}" if symbols else "mean squared error",
+                    title="Loss on the validation data", marked=[order.index("this model")])
     blocks: list[Block] = [Text(_judged(figures, each)), Table(rows, head),
-                           Chart(chart, "Shorter is better.")]
+                           Chart(chart, "Shorter is better.", legend=False)]
     if figures.accuracy is not None:
         blocks.append(Text(f"Of the {unit}s of the validation data {figures.accuracy:.2%} are "
                            "predicted right: the model gives them the highest probability."))
@@ -176,8 +177,14 @@ def _judged(figures: Figures, each: dict[str, float]) -> str:
     if loss < others[best]:
         return f"{said} That is less than all simple models reach; the best of them: {best}."
     better = ", ".join(name for name in others if others[name] <= loss)
-    return (f"{said} What is learned in a moment reaches less, or as little: {better}. Train "
-            "longer, or with other settings.")
+    history, advice = figures.model.history, "Train longer, or with other settings."
+    if history.valid_loss.size:
+        at = int(history.valid_updates[history.valid_loss.argmin()])
+        if at < LATE * len(history):
+            advice = (f"The validation loss was lowest after {at:,} of {len(history):,} updates: "
+                      "a smaller model, more dropout or more data may help, a longer training does "
+                      "not.")
+    return f"{said} Simple models, learned in a moment, are as good or better: {better}. {advice}"
 
 
 def _explained(figures: Figures) -> str:
@@ -268,7 +275,8 @@ def _numbers(figures: Figures, held: Sequences) -> list[Block]:
     target, predicted = one.targets[0, :T, 0], model.predict(one)[0, :T, 0]
     counted = np.where(one.mask[0, :T], target, np.nan)
     first = " (the first number)" if held.sizes.output_size > 1 else ""
-    blocks: list[Block] = [Chart(svg.line_chart(
+    blocks: list[Block] = [Chart(partial(
+        svg.line_chart,
         [svg.Line("target", steps, counted), svg.Line("prediction", steps, predicted)], "step",
         f"target{first}", title="Targets and predictions of a validation sequence"),
         f"The first validation sequence{first}: at each step the prediction is made from the "
@@ -276,9 +284,10 @@ def _numbers(figures: Figures, held: Sequences) -> list[Block]:
     given = int(GIVEN * T)
     if model.continues and held.sizes.input_size == held.sizes.output_size and given > 1:
         own = model.extrapolate(one.inputs[:, :given], T - given)[0, :, 0]
-        blocks.append(Chart(svg.line_chart(
-            [svg.Line("series", steps, counted), svg.Line(
-                "continued by the model", steps[given - 1 : -1], own)],
+        lines = [svg.Line("series", steps, counted),
+                 svg.Line("continued by the model", steps[given - 1 : -1], own)]
+        blocks.append(Chart(partial(
+            svg.line_chart, lines,
             "step", f"series{first}", title="A validation sequence, continued by the model"),
             f"After {given} steps the model reads its own predictions in place of the series."))
     return blocks

@@ -12,12 +12,10 @@ from ..insight.figures import Figures
 from ..model.model import Model
 from ..validate import choice, positive_float, positive_int
 from . import quality, sections
-from .as_html import page
 from .blocks import Block, Document, Section, Task, Text
 from .courses import COURSES, PARTS, Course
-from .writing import check_page, write_page
+from .formats import check, write
 
-KINDS = (".html", ".htm")
 Maker = Callable[[], list[Block] | None]
 
 
@@ -33,12 +31,12 @@ def report(model: Model, path: str | os.PathLike[str], data: Source | None = Non
                         f"{type(data).__name__}")
     seed = positive_int("seed", seed, least=0)
     temperature = positive_float("temperature", temperature, zero=True)
-    check_page(path, overwrite)
+    check(path, overwrite)
     figures = Figures(model, data, valid, seed=seed, temperature=temperature)
     if course is not None:
         _check_kind(course, figures)
     document = compose(figures, COURSES.get(course or ""), file, list(flags))
-    write_page(path, page(document), overwrite)
+    write(path, document, overwrite)
 
 
 Model.reporter = report

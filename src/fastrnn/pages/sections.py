@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import shlex
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,7 @@ def settings(figures: Figures) -> list[Block]:
     others += ("reset_after",) if config["cell"] != "gru" else ()
     others += ("labels", "balance") if not figures.of_records else ()
     others += ("long_rows",) if figures.of_text else ()
+    others += ("order",) if figures.of_records else ()
     others += ("scale",) if figures.vocabulary else ()
     rows = []
     for name, one in declared(TrainSettings).items():
@@ -201,16 +203,17 @@ def loss(figures: Figures) -> list[Block]:
     what = f"{history.measure[0]} per {unit}" if history.measure[0] == "nats" else "squared error"
     finite = history.loss[np.isfinite(history.loss)] / per
     log = bool(finite.size and 0 < RANGE * finite.min() < finite.max())
-    chart = svg.line_chart(
-        lines, "update", f"loss ({what}{', logarithmic axis' * log})", log=log,
+    chart = partial(
+        svg.line_chart, lines, "update", f"loss ({what}{', logarithmic axis' * log})", log=log,
         title="Loss against updates", ticks=_sample_ticks(figures), verticals=_epochs(figures))
     blocks: list[Block] = [Chart(chart, _caption(figures))]
     if history.accuracy.size:
         epoch = history.updates_per_epoch or len(history) / len(history.accuracy)
         at = epoch * np.arange(1, len(history.accuracy) + 1)
-        blocks.append(Chart(svg.line_chart(
-            [svg.Line("", at, 100 * history.accuracy, marked=len(at) <= 60)], "update",
-            f"accuracy (% of the {unit}s)", title="Accuracy on the training data", height=260),
+        line = svg.Line("", at, 100 * history.accuracy, marked=len(at) <= 60)
+        blocks.append(Chart(partial(
+            svg.line_chart, [line], "update", f"accuracy (% of the {unit}s)", height=260,
+            title="Accuracy on the training data"),
             f"The {unit}s of the training data that are predicted right, that is, to which the "
             f"model gives the highest probability; after each epoch, {history.accuracy[-1]:.1%} at "
             "the end."))
@@ -253,10 +256,11 @@ def smoothed(figures: Figures) -> list[Block] | None:
         return None
     window = f"{history.seq_length:g} {figures.unit}s"
     lowest = int(history.smooth_loss.argmin())
-    chart = svg.line_chart(
-        [svg.Line("", np.arange(1, len(history) + 1), history.smooth_loss)], "update",
-        f"smoothed loss (nats per {window})", title="Smoothed loss against updates",
-        ticks=_sample_ticks(figures), verticals=_epochs(figures))
+    line = svg.Line("", np.arange(1, len(history) + 1), history.smooth_loss)
+    chart = partial(
+        svg.line_chart, [line], "update", f"smoothed loss (nats per {window})",
+        title="Smoothed loss against updates", ticks=_sample_ticks(figures),
+        verticals=_epochs(figures))
     return [Chart(chart, _caption(figures)), Text(
         f"The smoothed loss s = 0.999 s + 0.001 (loss of a window of {window}) is "
         f"{history.smooth_loss[0]:.2f} nats at the first update, {history.smooth_loss[-1]:.2f} at "
