@@ -75,3 +75,15 @@ def test_what_cannot_be_read_is_refused():
     numbers = fastrnn.Model(fastrnn.Sizes(input_size=2, output_size=1), cell="rnn", hidden_size=3)
     with pytest.raises(ValueError, match="sequences"):
         activations(numbers, "ab")
+
+
+def test_the_first_symbols_of_a_text_are_as_read_alone():
+    model = made("lstm")
+    cut, alone = activations(model, TEXT).first(6), activations(model, TEXT[:6])
+    for name in ("ids", "targets", "probabilities", "start"):
+        np.testing.assert_array_equal(getattr(cut, name), getattr(alone, name))
+    for one, other in zip(cut.layers, alone.layers, strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-12)
+    assert activations(model, TEXT).first(99).targets[-1] == -1

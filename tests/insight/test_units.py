@@ -104,7 +104,7 @@ def test_made_units_are_found_with_their_sign():
         columns[:, 2 * place] += (-1) ** place * 3 * named[name]
     columns[:, 39] = 0.25  # constant: follows nothing
     found = correlations(made_of(columns, ids), vocabulary)
-    for name, units, r, chance in found.best():
+    for name, units, r, chance, _ in found.best():
         place = [*named].index(name)
         assert units[0] == (0, "h", 2 * place) and np.sign(r[0]) == (-1) ** place, name
         assert abs(r[0]) > max(0.9, chance) and abs(r[0]) >= abs(r[1]) >= abs(r[2]), name
@@ -114,6 +114,29 @@ def test_made_units_are_found_with_their_sign():
     assert (found.r[:, 39] == 0).all()
 
 
+def test_what_follows_is_compared_apart():
+    """Unit 0 is the feature in the first 200 symbols and noise after them; unit 1 noise, then the
+    feature: unit 0 is chosen, and its r in the rest says what it is worth."""
+    vocabulary = vocabulary_of(TEXT)
+    ids = vocabulary.encode(TEXT).astype(np.int64)
+    assert len(ids) > 500
+    vowel = features(ids, vocabulary)["vowel"]
+    columns = np.random.default_rng(1).normal(size=(len(ids), 2))
+    columns[:200, 0], columns[200:, 1] = vowel[:200], vowel[200:]
+    found = correlations(made_of(columns, ids), vocabulary, 200)
+    (row,) = [row for row in found.best(1) if row.name == "vowel"]
+    assert row.units == [(0, "h", 0)] and row.r[0] == pytest.approx(1)
+    expected = np.corrcoef(columns[200:].T, vowel[200:])[2, :2]
+    place = [*found.features].index("vowel")
+    np.testing.assert_allclose(found.after[place], expected, atol=1e-12)
+    assert row.after[0] == pytest.approx(expected[0]) and abs(expected[0]) < 0.3
+    assert not row.holds.any() and found.best(1)[-1].holds.any() <= found.best(1)[0].holds.any()
+    assert len(found.features["vowel"]) == 200
+    in_first = correlations(made_of(columns[:200], ids[:200]), vocabulary)
+    np.testing.assert_allclose(found.r, in_first.r, atol=1e-12)
+    assert in_first.after is None and in_first.best(1)[0].holds.all()
+
+
 def test_noise_stays_below_what_chance_reaches():
     """The best of 300 units of noise is not above the 99th percentile of moved features, in
     nearly all of 11 features; a threshold for one unit alone would be passed by each."""
@@ -121,10 +144,10 @@ def test_noise_stays_below_what_chance_reaches():
     ids = vocabulary.encode(TEXT).astype(np.int64)
     noise = np.random.default_rng(3).normal(size=(len(ids), 300))
     found = correlations(made_of(noise, ids), vocabulary)
-    above = [abs(r[0]) > chance for _, _, r, chance in found.best()]
+    above = [abs(r[0]) > chance for _, _, r, chance, _ in found.best()]
     assert len(above) > 8 and sum(above) <= 2
     for_one = 2.58 / len(ids) ** 0.5  # 99 % of the |r| of one unit of noise are below
-    assert sum(abs(r[0]) > for_one for _, _, r, _ in found.best()) > 8
+    assert sum(abs(r[0]) > for_one for _, _, r, _, _ in found.best()) > 8
 
 
 def test_too_short_a_text_names_nothing():
@@ -147,7 +170,7 @@ def test_the_unit_of_an_lstm_that_counts_comes_first():
     Wh[:, unit::H] = 0
     Wx[:, unit::H], b[unit::H] = 0, (20, 20, 0, np.arctanh(0.1))  # i, f, o, g
     Wx[line_end, [unit, H + unit]] = -40  # shuts i and f
-    name, units, r, chance = correlations(activations(model, TEXT), model.vocabulary).best()[0]
+    name, units, r, chance, _ = correlations(activations(model, TEXT), model.vocabulary).best()[0]
     assert (name, units[0]) == ("characters since the line's start", (0, "c", unit))
     assert r[0] > 0.999999 and units[1] == (0, "h", unit) and chance < r[0]
 

@@ -13,6 +13,7 @@ from fastrnn.cli import main
 from fastrnn.html import document
 from fastrnn.insight.activations import activations
 from fastrnn.insight.reach import reach
+from fastrnn.insight.units import correlations
 from fastrnn.pages.look import STYLE, section
 
 TEXT = ('He said: "Go on (now),"\nand she went to 12 Oak\nRoad. The "old" house was there\n'
@@ -328,6 +329,12 @@ def test_a_long_text_is_cut_and_the_page_says_so(tmp_path):
     fastrnn.look(model, text, path)
     page = path.read_text("utf-8")
     assert f"The first 2,000 of {len(text):,} chars" in page and data_in(page)["read"] == 2000
+    assert data_in(page)["ids"] == model.vocabulary.encode(text)[:2000].tolist()
+    r = correlations(activations(model, text[:4000]), model.vocabulary, 2000)
+    for row in r.best():
+        layer, name, unit = row.units[0]
+        signed = [f"{value:+.2f}".replace("-", "−") for value in (row.r[0], row.after[0])]
+        assert f"{layer}:{name}:{unit} &ensp;{signed[0]} ({signed[1]})</button>" in page
     fastrnn.look(model, fastrnn.Corpus.from_text(text, vocabulary=model.vocabulary), path,
                  length=150)
     assert data_in(path.read_text("utf-8"))["read"] == 150

@@ -1,6 +1,6 @@
 """What every unit and gate of a model does while it reads a text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,15 @@ class Activations:
         with np.errstate(divide="ignore"):
             found[known] = -np.log(self.probabilities[known, self.targets[known]])
         return found
+
+    def first(self, count: int) -> "Activations":
+        """Those of the first `count` symbols of a text."""
+        if count >= len(self.ids):
+            return self
+        return replace(self, ids=self.ids[:count], targets=np.append(self.ids[1:count], -1),
+                       layers=[{name: values[:count] for name, values in layer.items()}
+                               for layer in self.layers],
+                       probabilities=self.probabilities[:count])
 
 
 def activations(model: Model, text: str | bytes | Corpus, label: Any = None) -> Activations:

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,33 @@ OF_CONTEXT = ("inside quotation marks", "inside brackets", "characters since the
               f"line end at most {NEAR} characters away", "words since the sentence's start")
 
 
+class Followed(NamedTuple):
+    """A feature, the units with the largest |r|, their r, what chance reaches, and what r is in the
+    symbols after those by which they were chosen."""
+
+    name: str
+    units: list[tuple[int, str, int]]
+    r: Array
+    chance: float
+    after: Array | None
+
+    @property
+    def holds(self) -> NDArray[np.bool_]:
+        """For each unit whether |r| is above chance and, where that is known, r is at least half as
+        large after these symbols."""
+        above: NDArray[np.bool_] = abs(self.r) > self.chance
+        if self.after is None:
+            return above
+        return above & (self.after * np.sign(self.r) >= abs(self.r) / 2)
+
+
 @dataclass(frozen=True)
 class Correlations:
     """How closely units follow what has a name: the result of `correlations`.
 
     Attributes
     ----------
-    features : dict of str -> float64 ndarray, shape (T,)
+    features : dict of str -> float64 ndarray, shape (count,)
         The value of each feature at each symbol, 0 or 1 of what is true or not.
     units : list of (int, str, int)
         Layer, name of the value ("h", "c" or "m") and unit, each from 0.
@@ -41,26 +62,33 @@ class Correlations:
     chance : float64 ndarray, shape (len(features),)
         The largest |r| over all units that a feature reaches by chance: the 99th percentile of it
         when the feature is moved along the text, end to start, by each of 100 distances.
+    after : float64 ndarray, shape (len(features), len(units)), or None
+        The same correlations over the symbols that follow, by which no unit was chosen; NaN for a
+        feature that hardly varies there. None where there are fewer than 100.
     """
 
     features: dict[str, Array]
     units: list[tuple[int, str, int]]
     r: Array
     chance: Array
+    after: Array | None = None
 
-    def best(self, count: int = 3) -> list[tuple[str, list[tuple[int, str, int]], Array, float]]:
-        """For each feature its name, the units with the largest |r|, their r, and what chance
-        reaches. First come those of which |r| is above chance, of these the ones that need more
-        than the last symbol, and then those that are furthest above it."""
+    def best(self, count: int = 3) -> list[Followed]:
+        """For each feature the units that follow it most closely. First come those of which one
+        holds, of these the ones that need more than the last symbol, and then those that are
+        furthest above chance."""
         order = np.argsort(-abs(self.r), axis=1, kind="stable")[:, :count]
-        rows = [(name, [self.units[u] for u in chosen], r[chosen], float(chance))
-                for name, chosen, r, chance in zip(self.features, order, self.r, self.chance,
-                                                   strict=True)]
-        return sorted(rows, key=lambda row: (abs(row[2][0]) <= row[3], row[0] not in OF_CONTEXT,
-                                             row[3] - abs(row[2][0])))
+        rows = [Followed(name, [self.units[u] for u in chosen], self.r[k, chosen],
+                         float(self.chance[k]),
+                         None if self.after is None else self.after[k, chosen])
+                for k, (name, chosen) in enumerate(zip(self.features, order, strict=True))]
+        return sorted(rows, key=lambda row: (
+            not row.holds.any(), row.name not in OF_CONTEXT,
+            row.chance - abs(row.r[row.holds.argmax()])))
 
 
-def correlations(found: Activations, vocabulary: Vocabulary) -> Correlations:
+def correlations(found: Activations, vocabulary: Vocabulary,
+                 count: int | None = None) -> Correlations:
     """Correlate each unit's output and state with features of the text (`features`).
 
     Parameters
@@ -68,25 +96,45 @@ def correlations(found: Activations, vocabulary: Vocabulary) -> Correlations:
     found : Activations
     vocabulary : Vocabulary
         That of the model.
+    count : int, optional
+        Correlate over the first so many symbols, and compare with those after them.
 
     Returns
     -------
     Correlations
-        Without features for a text of fewer than 100 symbols.
+        Without features for fewer than 100 symbols.
     """
-    named = features(found.ids, vocabulary) if len(found.ids) >= LEAST else {}
+    count = len(found.ids) if count is None else min(count, len(found.ids))
+    all_named = features(found.ids, vocabulary) if count >= LEAST else {}
+    named = {name: values[:count] for name, values in all_named.items() if _varies(values[:count])}
     units = [(number, name, unit) for number, layer in enumerate(found.layers)
              for name in STATES if name in layer for unit in range(layer[name].shape[1])]
-    columns = _standardized(np.hstack([layer[name] for layer in found.layers
-                                       for name in STATES if name in layer]))
     if not named:
         return Correlations({}, units, np.empty((0, len(units))), np.empty(0))
-    F, T = _standardized(np.stack([*named.values()], axis=1)), len(found.ids)  # (T, features)
-    shifts = np.unique(np.linspace(T // 20, T - T // 20, SHIFTS).astype(int))
+    columns = np.hstack([layer[name] for layer in found.layers for name in STATES if name in layer])
+    F = np.stack([all_named[name] for name in named], axis=1)  # (T, features)
     with one_thread():
-        largest = [abs(np.roll(F, shift, axis=0).T @ columns).max(axis=1) / T for shift in shifts]
-        r = F.T @ columns / T
-    return Correlations(named, units, r, np.quantile(largest, 0.99, axis=0))
+        r, chance = _correlated(F[:count], columns[:count]), _by_chance(F[:count], columns[:count])
+        after = None
+        if len(F) - count >= LEAST:
+            after = _correlated(F[count:], columns[count:])
+            after[[not _varies(values) for values in F[count:].T]] = np.nan
+    return Correlations(named, units, r, chance, after)
+
+
+def _correlated(F: Array, columns: Array) -> Array:
+    """Pearson's r of each column of the one with each of the other: (features, units)."""
+    r: Array = _standardized(F).T @ _standardized(columns) / len(F)
+    return r
+
+
+def _by_chance(F: Array, columns: Array) -> Array:
+    """For each feature the 99th percentile of the largest |r| when it is moved along the text."""
+    T, F, columns = len(F), _standardized(F), _standardized(columns)
+    shifts = np.unique(np.linspace(T // 20, T - T // 20, SHIFTS).astype(int))
+    largest = [abs(np.roll(F, shift, axis=0).T @ columns).max(axis=1) / T for shift in shifts]
+    found: Array = np.quantile(largest, 0.99, axis=0)
+    return found
 
 
 def _standardized(columns: Array) -> Array:

@@ -77,17 +77,20 @@ def section(model: Model, text: str | bytes | Corpus, **settings: Unpack[LookSet
     series = [(layer, name) for layer in range(config["num_layers"])
               for name in CELLS[config["cell"]].names]
     chosen = given["unit"] and _chosen(given["unit"], series, config["hidden_size"])
-    text, total = _cut(model, text, given["length"], len(series) * config["hidden_size"])
-    found = activations(model, text, given["label"])
-    if not all(np.isfinite(v).all() for layer in found.layers for v in layer.values()):
+    most = given["length"] or max(LEAST, min(
+        MOST_SYMBOLS, MOST_VALUES // (len(series) * config["hidden_size"])))
+    text, total = _cut(model, text, 2 * most)  # as many again are not shown, but compared with
+    whole = activations(model, text, given["label"])
+    if not all(np.isfinite(v).all() for layer in whole.layers for v in layer.values()):
         raise ValueError("the values of this model are not finite: its training has diverged, and "
                          "there is nothing to see")
-    followed = correlations(found, vocabulary)
+    found = whole.first(most) if total else whole
+    followed = correlations(whole, vocabulary, len(found.ids))
     predictions = int((found.targets >= 0).sum())
     norms = (reach(model, found, min(LAGS, predictions))
              if predictions and model.reservoir is None else None)
-    best = followed.best(1)
-    start = chosen or (best[0][1][0] if best else followed.units[0])
+    best = followed.best()
+    start = chosen or (best[0].units[best[0].holds.argmax()] if best else followed.units[0])
     data = data_of(vocabulary, found, followed, series, norms, start)
     return _html(model, found, followed, data, total) + embed(data, "look-data")
 
@@ -121,12 +124,10 @@ def _chosen(unit: str, series: list[tuple[int, str]], H: int) -> tuple[int, str,
                      f"unit from 0 to {H - 1} and a value of {names}, not {unit!r}")
 
 
-def _cut(model: Model, text: str | bytes | Corpus, length: int | None,
-         values: int) -> tuple[str | bytes | Corpus, int]:
-    """The start of a text that is shown, each symbol with so many values, and how many symbols the
-    whole has. A record stays whole."""
+def _cut(model: Model, text: str | bytes | Corpus,
+         most: int) -> tuple[str | bytes | Corpus, int]:
+    """The first `most` symbols of a text, and how many the whole has; a record, and 0."""
     vocabulary = model.text_vocabulary
-    most = length or max(LEAST, min(MOST_SYMBOLS, MOST_VALUES // values))
     if vocabulary.stop is not None:
         return text, 0
     if isinstance(text, Corpus):
@@ -206,17 +207,24 @@ def _units(found: Activations, followed: Correlations) -> str:
         return (f'<p class="note">{len(found.ids)} symbols are too few to say which units follow '
                 f"something with a name: {LEAST} are needed.</p>\n")
     rows = []
-    for name, units, r, chance in followed.best():
+    for row in followed.best():
+        again = [""] * len(row.r) if row.after is None else [
+            f" ({_signed(r)})" for r in row.after]
         buttons = "".join(
             f'<button type="button" data-unit="{layer}:{value}:{unit}"'
-            f'{"" if abs(each) > chance else " class=look-chance"}>'
-            f"{layer}:{value}:{unit} &ensp;{'+' if each > 0 else '−'}{abs(each):.2f}</button>"
-            for (layer, value, unit), each in zip(units, r, strict=True))
-        values = followed.features[name]
+            f'{"" if holds else " class=look-chance"}>'
+            f"{layer}:{value}:{unit} &ensp;{_signed(r)}{more}</button>"
+            for (layer, value, unit), r, more, holds in zip(
+                row.units, row.r, again, row.holds, strict=True))
+        values = followed.features[row.name]
         true = (">a count" if values.max() > 1 else f' data-what="true of">{int(values.sum()):,}')
         rows.append(
-            f'<tr><td>{escape(name)}</td><td class="number"{true}</td>'
-            f'<td>{buttons}</td><td class="number" data-what="chance">{chance:.2f}</td></tr>')
+            f'<tr><td>{escape(row.name)}</td><td class="number"{true}</td>'
+            f'<td>{buttons}</td><td class="number" data-what="chance">{row.chance:.2f}</td></tr>')
+    after = ("In brackets: the correlation in the symbols that follow, which are not shown and by "
+             "which no unit was chosen. Where it is less than half as large, the unit follows "
+             "something else, and is grey."
+             if followed.after is not None else "In another text it may be smaller.")
     return (
         "<h2>Units that follow something with a name</h2>\n"
         '<div class="wide"><table class="look-units"><thead><tr><th scope="col">what</th>'
@@ -225,12 +233,16 @@ def _units(found: Activations, followed: Correlations) -> str:
         + "\n".join(rows) + "</tbody></table></div>\n"
         f'<p class="note">Pearson correlation over the {len(found.ids):,} symbols shown: of the '
         "value after a symbol with what is true of that symbol (1 or 0), or with the count; the "
-        "three largest. A button colours the text by that unit. Some of "
-        f"{len(followed.units):,} values follow anything by chance: “chance” is the 99th "
-        "percentile of the largest correlation among all of them when what is true is moved along "
-        f"the text, by {SHIFTS} distances in turn; what is not above it is grey. A correlation "
-        "may come from a few large counts, and does not say that the model uses the unit for this: "
-        "see it in the text. Several units together may follow what none does alone.</p>\n")
+        f"three largest. {after} A button colours the text by that unit.</p>\n"
+        f'<p class="note">Some of {len(followed.units):,} values follow anything by chance: '
+        "“chance” is the 99th percentile of the largest correlation among all of them when what is "
+        f"true is moved along the text, by {SHIFTS} distances in turn; what is not above it is "
+        "grey. A correlation may come from a few large counts, and does not say that the model "
+        "uses the unit for this. Several units together may follow what none does alone.</p>\n")
+
+
+def _signed(r: float) -> str:
+    return "–" if np.isnan(r) else f"{'+' if r > 0 else '−'}{abs(r):.2f}"
 
 
 def _reach(model: Model, data: dict[str, Any]) -> str:
