@@ -170,6 +170,25 @@ def raise_not_fitted(message: str) -> NoReturn:
     raise Error(message)
 
 
+def r2(y: NDArray[Any], found: NDArray[Any], weights: NDArray[Any]) -> float:
+    """The coefficient of determination of outputs (n, K) with weights (n,), the mean over those of
+    the K outputs that have known targets; NaN in y is not known."""
+    if len(y) < 2:  # noqa: PLR2004
+        warnings.warn("R^2 score is not well-defined with less than two samples.", UserWarning,
+                      stacklevel=3)
+        return float("nan")
+    by = weights[:, None] * ~np.isnan(y)  # (n, K)
+    counted = by.any(axis=0)
+    if not counted.any():
+        raise ValueError("y has no known target at the steps that count: there is nothing to score")
+    by = by[:, counted]
+    y, found = (np.where(by > 0, part[:, counted], 0) for part in (y, found))
+    mean = (by * y).sum(axis=0) / by.sum(axis=0)
+    left, spread = ((by * (y - other) ** 2).sum(axis=0) for other in (found, mean))
+    ratio = np.divide(left, spread, out=(left > 0).astype(float), where=spread > 0)
+    return float(1 - ratio.mean())
+
+
 def as_numbers(name: str, X: Any) -> Any:
     """X, which may be anything that makes an array, with what scikit-learn's users give beside
     arrays of numbers: objects that are numbers become float64, and sparse and complex arrays are

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .data.sequences import Sequences
 from .data.series import Series, read_labels, read_numbers, read_series, read_weights
-from .estimator import Estimator
+from .estimator import Estimator, r2
 from .model.model import Model
 from .settings import ClassifierSettings, RegressorSettings, SequenceSettings, declared, documented
 from .train import train
@@ -229,7 +229,7 @@ class SequenceRegressor(RegressorSettings, _SequenceEstimator):
         if at_steps:
             by = np.repeat(by, found.shape[1])
         K = found.shape[-1]
-        return _r2(targets.reshape(-1, K).astype(float), found.reshape(-1, K), by)
+        return r2(targets.reshape(-1, K).astype(float), found.reshape(-1, K), by)
 
     @staticmethod
     def _next(series: Series, horizon: int) -> tuple[Numbers, bool, bool]:
@@ -248,20 +248,6 @@ class SequenceRegressor(RegressorSettings, _SequenceEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = False
         return tags
-
-
-def _r2(y: Numbers, found: Numbers, weights: Numbers) -> float:
-    """R^2 of (M, K) with weights (M,), the mean over the K outputs, NaN in y left out."""
-    if len(y) < 2:  # noqa: PLR2004
-        warnings.warn("R^2 score is not well-defined with less than two samples.", UserWarning,
-                      stacklevel=3)
-        return float("nan")
-    by = weights[:, None] * ~np.isnan(y)
-    found, y = np.where(by > 0, found, 0), np.where(by > 0, y, 0)
-    mean = (by * y).sum(axis=0) / np.maximum(by.sum(axis=0), np.finfo(float).tiny)
-    left, spread = (by * (y - found) ** 2).sum(axis=0), (by * (y - mean) ** 2).sum(axis=0)
-    ratio = np.divide(left, spread, out=(left > 0).astype(float), where=spread > 0)
-    return float(1 - ratio.mean())
 
 
 @documented(ClassifierSettings)

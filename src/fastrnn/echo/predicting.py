@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.continuation import known_inputs, tell_where_flat
-from ..estimator import Estimator
+from ..estimator import Estimator, r2
 from ..kernels.blas import one_thread
 from ..validate import converted, positive_int
 from .reservoir import Reservoir
@@ -195,7 +195,7 @@ class Predicting(Stepwise, Estimator):
             warmup = fit.params["warmup"] if fit.params["start"] == "zero" else 0
         warmup = checked_warmup(warmup, inputs)
         outputs = self._outputs(inputs, self._teachers(teacher, X, inputs))
-        return _r2(*(np.concatenate([part[warmup:] for part in parts])
+        return r2(*(np.concatenate([part[warmup:] for part in parts])
                      for parts in (targets, outputs, weights)))
 
     def _inputs(self, name: str, X: Any) -> Arrays:
@@ -229,18 +229,3 @@ class Predicting(Stepwise, Estimator):
         if self._fitted.flat:
             outputs = [y[:, 0] for y in outputs]
         return as_given(outputs, X)
-
-
-def _r2(goal: NDArray[Any], found: NDArray[Any], weights: NDArray[Any]) -> float:
-    """R^2 of outputs (n, K) with weights (n,), averaged over outputs; NaN in the targets is left
-    out."""
-    known = weights[:, None] * ~np.isnan(goal)  # (n, K)
-    counted = known.any(axis=0)
-    if not counted.any():
-        raise ValueError("y has no known target behind the warm-up: there is nothing to score")
-    goal, found, known = (part[:, counted] for part in (goal, found, known))
-    goal = np.where(known > 0, goal, 0.0)
-    mean = (known * goal).sum(axis=0) / known.sum(axis=0)
-    left, spread = ((known * (goal - z) ** 2).sum(axis=0) for z in (found, mean))
-    ratio = np.divide(left, spread, out=(left > 0).astype(float), where=spread > 0)
-    return float(1 - ratio.mean())
