@@ -170,5 +170,6 @@ def test_a_flat_forecast_is_told():
         dying.generate(10, x)  # too few steps to tell
         rest = np.zeros((300, 1))  # what stood still before
         dying.generate(300, np.concatenate([x, rest, rest]))
-    with pytest.warns(UserWarning, match="the forecast is flat.*Scale the inputs"):
-        dying.generate(300, x)
+    with pytest.warns(UserWarning, match="the forecast is flat.*Scale the inputs") as told:
+        dying.generate(300, [x, x])
+    assert len(told) == 1 and told[0].filename == __file__

@@ -79,12 +79,13 @@ def known_inputs(future: ArrayLike | None, N: int, steps: int, inputs: int,
     return np.broadcast_to(known, (N, steps, width))
 
 
-def tell_where_flat(before: Iterable[Numbers], after: Iterable[Numbers], advice: str) -> None:
-    """Warn where the second half of the forecast (steps, K) of a series stands still, and as many
-    outputs before it did not."""
+def tell_where_flat(before: Iterable[Numbers], after: Iterable[Numbers], advice: str,
+                    level: int) -> None:
+    """Warn the caller so many levels up where the second half of the forecast (steps, K) of a
+    series stands still, and as many outputs before it did not."""
     if any(_stands_still(*both) for both in zip(before, after, strict=True)):
         warnings.warn("the forecast is flat: the second half of it stands still, though the series "
-                      f"before it moves. {advice}", UserWarning, stacklevel=4)
+                      f"before it moves. {advice}", UserWarning, stacklevel=level + 1)
 
 
 def _stands_still(before: Numbers, after: Numbers) -> bool:

@@ -119,7 +119,8 @@ class Predicting(Stepwise, Estimator):
             warm-up, as in `predict`. It must be given where the outputs are not inputs.
         future : array_like, shape (steps, D - K) or (N, steps, D - K), or list of such, optional
             The known inputs of the steps that are returned, such as calendar or weather: the last
-            D - K columns, or all D of a network whose outputs are not inputs.
+            D - K columns, or all D of a network whose outputs are not inputs. Of several series one
+            array (steps, D - K) is the same for all.
 
         Returns
         -------
@@ -155,7 +156,7 @@ class Predicting(Stepwise, Estimator):
         read, outputs = ([pair[i] for pair in both] for i in range(2))
         tell_where_flat(read, outputs, "Scale the inputs to about 1 (large ones drive tanh to its "
                         "ends), or give a smaller input_scale, a spectral_radius near 1, a "
-                        "bias_scale above 0, or a smaller ridge")
+                        "bias_scale above 0, or a smaller ridge", level=2)
         return self._shaped(outputs, warmup_input)
 
     def score(self, X: Any, y: Any = None, warmup: int | None = None, *, sample_weight: Any = None,

@@ -424,7 +424,8 @@ class Model(Network):
         ...     forecast = model.step([x])
         """
         # the usual call takes one or two microseconds here
-        found = None if self._steps is None else self._steps.step(x)
+        steps = self._steps  # another thread may reset
+        found = None if steps is None else steps.step(x)
         return self._checked_step(x) if found is None else found
 
     def _checked_step(self, x: Any) -> NDArray[Any]:

@@ -45,7 +45,8 @@ def extrapolate(network: Network, inputs: ArrayLike | Source, steps: int,
             found, state, _ = _outputs(network, following, state)
     out = np.concatenate(predicted, axis=1)
     if K:
-        tell_where_flat(read, out, "Train for longer, or with a larger hidden_size or seq_length")
+        tell_where_flat(read, out, "Train for longer, or with a larger hidden_size or "
+                        "seq_length", level=3)
     return out
 
 
