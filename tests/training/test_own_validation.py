@@ -239,7 +239,8 @@ def test_a_file_for_validation(here, capsys, data, valid):
                 fastrnn.Corpus.from_table(valid, (1, 0), vocabulary=vocabulary))
     assert stored["valid"]["fingerprint"] == expected.fingerprint()
     assert command("info", "m.safetensors") == 0
-    assert f"validation data        {valid}" in capsys.readouterr().out
+    rows = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    assert ["validation", "data", valid] in rows
     again = ["train", *data, "--resume", "m.safetensors", "--updates", 30, "--no-progress"]
     assert command(*again) == 2
     assert f"was validated on '{valid}': --valid must be that data again" in capsys.readouterr().err
