@@ -316,6 +316,45 @@ def test_tables_of_other_libraries(library):
                                   SequenceClassifier(epochs=2).fit(x, y).predict_proba(x))
 
 
+def test_tables_that_are_no_numbers():
+    frame = pandas.DataFrame({"load": np.arange(9.0), "sun": np.arange(9) % 2})
+    gaps = frame.convert_dtypes()
+    gaps.loc[3, "load"] = pandas.NA
+    model = SequenceRegressor(epochs=1)
+    town = frame.assign(town="Ghent")
+    for table, message in (
+            (town, r"X\[0\] must be numbers, and its column town is none, leave it out: could not "
+             "convert string to float: 'Ghent'"),
+            (town.assign(day=pandas.Timestamp("2024-01-01")), "its columns town, day are none"),
+            (gaps, r"Input X\[0\] contains NaN, at \[3, 0\]")):
+        with pytest.raises((TypeError, ValueError), match=message):
+            model.fit([table])
+    holes = np.where(gaps.isna(), np.nan, frame)
+    found, = model.fit([frame], [gaps]).predict([frame])
+    np.testing.assert_array_equal(found, model.fit([frame], [holes]).predict([frame])[0])
+    lazy = pytest.importorskip("polars").LazyFrame({"load": [1.0, 2.0]})
+    for X in (lazy, [lazy, lazy]):
+        with pytest.raises(TypeError, match=r"not read yet: give X(\[0\])?.collect\(\)"):
+            model.fit(X)
+
+
+def test_held_out_steps_are_not_learned():
+    """A horizon that reaches into the steps of early stopping: other values there change no bit of
+    the training."""
+    x = np.sin(0.3 * np.arange(500.0))  # of 499 targets the last 50 are held out
+    losses = []
+    for change in (0, 5):
+        changed = x.copy()
+        changed[450:] += change
+        model = SequenceRegressor(horizon=7, early_stopping=True, epochs=4).fit([changed])
+        losses.append(model.model_.history.loss)
+        assert model.model_.history.valid_loss.size == 4
+    np.testing.assert_array_equal(*losses)
+    changed[449] += 5
+    model.fit([changed])
+    assert not np.array_equal(model.model_.history.loss, losses[0])
+
+
 def test_names_that_a_transformer_sets():
     x, _ = pulses(30)
     names = [f"t{i}" for i in range(16)]

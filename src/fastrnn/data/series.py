@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..estimator import feature_names
 from ..validate import read_masked
 
 Numbers = NDArray[Any]
@@ -86,7 +87,7 @@ def is_list(values: Any) -> bool:
             getattr(value, "shape", ()) or isinstance(value, list) for value in values)
     if not isinstance(values, list | tuple):
         return False
-    if any(getattr(value, "shape", ()) for value in values):
+    if any(getattr(value, "shape", ()) or _is_lazy(value) for value in values):
         return True
     return len({len(value) if isinstance(value, list | tuple) else None for value in values}) > 1
 
@@ -116,6 +117,8 @@ def _one(name: str, value: Any, axes: tuple[int, int]) -> Numbers:
 
 def _numbers(name: str, value: Any) -> tuple[Numbers, NDArray[np.bool_] | None]:
     """Floats, also from bool, whole numbers and objects that are numbers; and what is masked."""
+    if _is_lazy(value):
+        raise TypeError(f"{name} is a table that is not read yet: give {name}.collect()")
     try:
         plain = value if np.ma.isMaskedArray(value) else np.asarray(value)
     except ValueError as error:  # nested lists of different lengths
@@ -125,13 +128,41 @@ def _numbers(name: str, value: Any) -> tuple[Numbers, NDArray[np.bool_] | None]:
         raise ValueError(f"Complex data not supported: {name} must be real numbers")
     if plain.dtype.kind in "OUS":
         try:
-            plain = plain.astype(np.float64)
+            plain = _as_floats(plain)
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"{name} must be numbers, and has {plain.dtype.name} that are none: "
-                       f"{error}") from None
+            raise kind(f"{name} must be numbers, and {_no_numbers(value, plain)}: {error}"
+                       ) from None
     array, hidden = read_masked(name, plain)
     return (array if array.dtype.kind == "f" else array.astype(np.float64)), hidden
+
+
+def _is_lazy(value: Any) -> bool:
+    """Whether it is a table of polars that is not read yet."""
+    return hasattr(value, "collect") and not hasattr(value, "__len__")
+
+
+def _as_floats(array: Numbers) -> Numbers:
+    """Objects or texts that are numbers, and pandas' NA, as float64."""
+    if array.dtype.kind == "O":
+        missing = [type(value).__name__ == "NAType" for value in array.flat]
+        array = np.where(np.reshape(missing, array.shape), np.nan, array)
+    return array.astype(np.float64)
+
+
+def _no_numbers(value: Any, array: Numbers) -> str:
+    """What is no number, with the names of the columns of a table that have such."""
+    names, wrong = feature_names(value), []
+    for column, name in zip(array.T if array.ndim == TABLE else (), () if names is None else names,
+                            strict=False):
+        try:
+            _as_floats(column)
+        except (TypeError, ValueError):
+            wrong.append(str(name))
+    if not wrong:
+        return f"has {array.dtype.name} that are none"
+    return (f"its column {wrong[0]} is none, leave it out" if len(wrong) == 1 else
+            f"its columns {', '.join(wrong)} are none, leave them out")
 
 
 def _side_by_side(parts: list[Numbers], who: str) -> Series:
