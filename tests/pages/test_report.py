@@ -138,6 +138,10 @@ def test_the_figures_of_labels(tmp_path):
     new = model.novelty(generated)
     assert f"Of 300 generated records (temperature 1, seed 0) {new.sum()} are new" in text
     assert "y & <i>" in text
+    name, label = rows[0]
+    first = model.rank_labels(name, prior="training")[0]
+    assert f"{name} {label} {first.label} {first.probability:.0%}, " in text
+    assert f"{first.total:.2f}" in text
 
 
 def test_strange_texts_are_shown_and_not_executed(browser, tmp_path):
@@ -265,6 +269,31 @@ def test_a_long_run_has_a_small_report_soon(tmp_path):
     model.report(path)
     assert time.perf_counter() - began < 10
     assert path.stat().st_size < 500_000
+
+
+def test_the_command_of_records_and_of_the_default_text(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    open("names.txt", "w").write("anna\njan\nhanna\njoost\n" * 30)
+    open("names.tsv", "w").write("anna\tx\njan\ty\nhanna\tx\njoost\ty\n" * 30)
+    how = ["--preset", "classic", "--updates", "30", "--valid-fraction", "0.2", "--batch-size", "4",
+           "--checkpoint"]
+    assert cli.main(["train", "--records", "names.txt", *how, "r.safetensors"]) == 0
+    assert cli.main(["report", "r.safetensors", "names.txt", "-o", "r.html"]) == 0
+    assert "5-gram" in read(tmp_path / "r.html")[0]
+    assert cli.main(["train", "--table", "names.tsv", *how, "t.safetensors"]) == 0
+    assert cli.main(["report", "t.safetensors", "-o", "t.html"]) == 0
+    text = read(tmp_path / "t.html")[0]
+    assert "fastrnn train --table names.tsv --repeat t.safetensors" in text
+    assert cli.main(["train", *how, "d.safetensors"]) == 0
+    assert cli.main(["report", "d.safetensors", "-o", "d.html"]) == 0  # Python's documentation
+    text = read(tmp_path / "d.html")[0]
+    assert "5-gram" in text and "--dataset pydoc-topics --repeat d.safetensors" in text
+    capsys.readouterr()
+    for arguments, words in ((["t.safetensors", "names.tsv"], "records with labels: give --table"),
+                             (["d.safetensors", "--records", "names.txt"], "learned a text")):
+        assert cli.main(["report", *arguments, "-o", "x.html"]) == 2
+        assert words in capsys.readouterr().err
+    assert not os.path.exists("x.html")
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):

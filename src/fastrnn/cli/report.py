@@ -3,12 +3,16 @@
 import argparse
 from typing import Any
 
+from ..data import datasets
+from ..data.corpus import Corpus
+from ..model.model import Model
 from ..pages.courses import COURSES
 from ..pages.formats import KINDS
 from ..pages.report import report
 from ..screen import show
 from ..training.checkpoint import load, read
-from .sources import add_sources, read_source, read_valid, source_flags
+from .sources import add_sources, check_fits, read_source, read_valid, source_flags
+from .train import DEFAULT_TEXT
 
 EXAMPLES = """examples:
   fastrnn report book.safetensors book.txt -o report.html
@@ -49,10 +53,20 @@ def run(model: str, output: str, seed: int, temperature: float, overwrite: bool,
     network = load(model, best=best)
     data, valid = None, None
     if network.vocabulary is not None:
-        data = read_source(given, network.vocabulary)
+        check_fits(model, network, given)
+        data = read_source(given, network.vocabulary) or _default_text(network)
     if data is not None and given.get("valid") is not None:
         valid = read_valid(given["valid"], given, data)
     report(network, output, data, valid=valid, course=course, seed=seed, temperature=temperature,
            overwrite=overwrite, file=model, flags=source_flags(given))
     show(f"report      {output}")
     return 0
+
+
+def _default_text(model: Model) -> Corpus | None:
+    """What `fastrnn train` without FILE trains on, if it is what this model was trained on."""
+    about = (model.run or {}).get("text", {})
+    if about.get("name") != DEFAULT_TEXT:
+        return None
+    corpus = datasets.load(DEFAULT_TEXT, model.text_vocabulary.unit)
+    return corpus if corpus.fingerprint() == about["fingerprint"] else None

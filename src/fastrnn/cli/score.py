@@ -13,7 +13,7 @@ from ..model.scoring import surprisal_of_rows
 from ..screen import show
 from ..training.checkpoint import load
 from .shades import add_color, legend, show_symbols, wanted
-from .sources import add_sources, read_source
+from .sources import add_sources, check_fits, read_source
 
 EXAMPLES = """examples:
   fastrnn score model.safetensors other.txt
@@ -35,11 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(model: str, best: bool | None, color: str, **given: Any) -> int:
     network = load(model, best=best)
     vocabulary = network.text_vocabulary
-    if vocabulary.stop is not None and given.get("file") and not network.config["labels"]:
-        given["records"] = given.pop("file")  # a line is a record
-    for name in ("records", "table"):
-        if vocabulary.stop is None and given.get(name) is not None:
-            raise ValueError(f"{model} learned a text, not records: give FILE in place of --{name}")
+    check_fits(model, network, given)
     labels = {} if network.config["labels"] else {"file_labels": False}
     corpus = read_source(given, vocabulary, **labels)
     if corpus is None:

@@ -10,6 +10,7 @@ from ..data import datasets
 from ..data.corpus import Corpus
 from ..data.files import STDIN
 from ..data.vocabulary import Vocabulary
+from ..model.model import Model
 from ..screen import show
 from ..settings import SourceSettings, WordSettings, given_to
 from .flags import add_settings
@@ -81,6 +82,20 @@ def read_source(given: Mapping[str, Any], vocabulary: Vocabulary | None = None,
         how = {"unit": vocabulary.unit} | words if vocabulary else how
         return datasets.load(given["dataset"], **how)
     return None
+
+
+def check_fits(name: str, model: Model, given: dict[str, Any]) -> None:
+    """Raise ValueError for flags that name another kind of data than a model in a file of this name
+    reads; the lines of FILE are the records of one of records without labels."""
+    records, labels = model.text_vocabulary.stop is not None, model.config["labels"]
+    if records and labels and given.get("file"):
+        raise ValueError(f"{name} learned records with labels: give --table, or --records, in "
+                         "place of FILE")
+    if records and given.get("file"):
+        given["records"] = given.pop("file")
+    for flag in ("records", "table"):
+        if not records and given.get(flag) is not None:
+            raise ValueError(f"{name} learned a text, not records: give FILE in place of --{flag}")
 
 
 def _paths(names: str | list[str]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,7 +32,7 @@ LENGTH = 1000  # symbols of the sample
 RECORDS = 100  # generated records, and of each label
 MOST_LABELS = 40  # of which confusions are shown, and records generated
 READ = 5_000_000  # symbols of the training text, its last ones, that simple models read
-PROBE = 0.3  # seconds in which the speed is measured
+PROBE, TINY = 0.3, 1e-12  # seconds in which the speed is measured, and the learning rate then
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def split_of(model: Model, data: Source, valid: Any = None) -> Split:
     if data.fingerprint() != run["text"]["fingerprint"]:
         raise ValueError(f"the model was trained on {name!r}, and {data.name!r} is not the same "
                          f"{data.kind}: give the same data, read in the same way")
-    valid = same_validation(name, run["valid"], valid, model)
+    valid = same_validation("the model", run["valid"], valid, model)
     source = data.in_windows(run["config"]["seq_length"])
     return Split(data, *divided(source, model, run["config"], valid))
 
@@ -250,13 +251,18 @@ class Figures:
         config = self.model.run["config"] | dict.fromkeys(PLAN) | {
             "updates": 10**9, "schedule": "constant", "warmup": 0, "samples_at": None,
             "sample_every": 0, "accuracy": False, "valid_fraction": 0.0, "valid_every": None,
-            "patience": None}
-        trainer = Trainer(self.model.copy(), self.split.train, **config, progress=False)
-        trainer.run(updates=1)  # packs weights, makes threads
-        count, began = 0, time.perf_counter()
-        while (spent := time.perf_counter() - began) < PROBE:
-            trainer.run(updates=max(1, int(count / 2)))
-            count = trainer.update - 1
+            "patience": None, "learning_rate": TINY}
+        try:
+            with warnings.catch_warnings():  # of a training that is none
+                warnings.simplefilter("ignore")
+                trainer = Trainer(self.model.copy(), self.split.train, **config, progress=False)
+                trainer.run(updates=1)  # packs weights, makes threads
+                count, began = 0, time.perf_counter()
+                while (spent := time.perf_counter() - began) < PROBE:
+                    trainer.run(updates=max(1, int(count / 2)))
+                    count = trainer.update - 1
+        except FloatingPointError:  # a model whose loss is not finite, or worse than a guess
+            return None
         pace = count / spent
         return pace, pace * float(trainer.history.seq_length or 0) * config["batch_size"]
 

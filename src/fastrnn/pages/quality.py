@@ -222,7 +222,22 @@ def labels(figures: Figures) -> list[Block] | None:
     if several:
         said += (f" {plural(len(several), 'text')} of the data stand{'s' * (len(several) == 1)} "
                  "with several labels: about these no ranking is always right.")
-    return [Text(said), *_confused(shown, prior is not None)]
+    return [Text(said), *_confused(shown, prior is not None), _ranked(figures, prior is not None)]
+
+
+def _ranked(figures: Figures, counted: bool) -> Table:
+    """The likeliest labels of the first validation records."""
+    held, rows = figures.held, []
+    assert isinstance(held, Corpus)
+    first = np.arange(min(ANSWERS, len(held.pieces())))
+    for ids, label in zip(held.pieces(first), held.row_labels() or (), strict=False):
+        text = held.vocabulary.decode(ids[1:-1])
+        likeliest = figures.model.rank_labels(text, prior="training" if counted else None)[:3]
+        shown = ", ".join(f"{one.label} {one.probability:.0%}" for one in likeliest)
+        rows.append((text[: 2 * LONG], label, shown, f"{likeliest[0].total:.2f}"))
+    return Table(rows, ("record", "right label", "the likeliest labels", "nats with the first"),
+                 f"The first {len(rows)} validation records, with the probabilities of their "
+                 "labels and the loss of the whole record")
 
 
 def _confused(found: Confusion, counted: bool) -> list[Block]:

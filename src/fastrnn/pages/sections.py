@@ -13,6 +13,7 @@ import numpy as np
 from .. import svg
 from ..cells import CELLS
 from ..checks.gradcheck import Report
+from ..data import datasets
 from ..insight.figures import Figures
 from ..kernels.build import build_info
 from ..model.history import MEASURES, averaged, in_words
@@ -141,13 +142,16 @@ def repeat(figures: Figures, model: str | None, flags: list[str]) -> list[Block]
         command = f"fastrnn.train(data, repeat={model or 'MODEL'!r})"
         return [Command(command), Text(f"makes these {plural(count, 'update')} again, where data "
                                        "are the same sequences.", note=True)]
-    data = flags or [run["text"]["name"]]
+    name = run["text"]["name"]
+    kind = ["--dataset"] if name in datasets.names() else [] if figures.of_text else (
+        ["--table"] if figures.model.config["labels"] else ["--records"])
+    data = flags or [*kind, name]
     again = shlex.join(["fastrnn", "train", *data, "--repeat", model or "MODEL"])
     toml = shlex.join(["fastrnn", "info", model or "MODEL", "--toml"]) + " > run.toml"
     isa = f" on a processor with {run['isa']}" if run["isa"] else ""
     return [Command(again), Text(
         f"makes these {plural(count, 'update')} again, to the last bit{isa}."
-        + ("" if flags else " The name is that of the data; write its path.")),
+        + ("" if flags or "--dataset" in kind else " Name the data as for the training.")),
         Command(toml), Text("writes the settings as a file for fastrnn train --config.")]
 
 
