@@ -132,7 +132,8 @@ def mixture(figures: Figures) -> list[Block] | None:
     texts = figures.model.sample(n=3 * FIRST, label={first: 0.5, second: 0.5}, seed=figures.seed,
                                  temperature=figures.temperature)
     return [Sample(f"{first} and {second}, each with the weight 0.5, temperature "
-                   f"{figures.temperature:g}, seed {figures.seed}", "\n".join(texts))]
+                   f"{figures.temperature:g}, seed {figures.seed}",
+                   ("\n" if max(map(len, texts)) > LONG else ", ").join(texts))]
 
 
 def _percent(new: Any) -> str:
@@ -226,18 +227,18 @@ def labels(figures: Figures) -> list[Block] | None:
 
 
 def _ranked(figures: Figures, counted: bool) -> Table:
-    """The likeliest labels of the first validation records."""
+    """The likeliest labels of some validation records, at equal distances."""
     held, rows = figures.held, []
     assert isinstance(held, Corpus)
-    first = np.arange(min(ANSWERS, len(held.pieces())))
-    for ids, label in zip(held.pieces(first), held.row_labels() or (), strict=False):
-        text = held.vocabulary.decode(ids[1:-1])
+    pieces, of_rows = held.pieces(), held.row_labels() or []
+    for row in np.unique(np.linspace(0, len(pieces) - 1, ANSWERS).astype(int)):
+        text, label = held.vocabulary.decode(pieces[row][1:-1]), of_rows[row]
         likeliest = figures.model.rank_labels(text, prior="training" if counted else None)[:3]
         shown = ", ".join(f"{one.label} {one.probability:.0%}" for one in likeliest)
         rows.append((text[: 2 * LONG], label, shown, f"{likeliest[0].total:.2f}"))
-    return Table(rows, ("record", "right label", "the likeliest labels", "nats with the first"),
-                 f"The first {len(rows)} validation records, with the probabilities of their "
-                 "labels and the loss of the whole record")
+    return Table(rows, ("record", "right label", "the likeliest labels", "nats"),
+                 f"{len(rows)} of the validation records, with the probabilities of their labels "
+                 "and the loss of the whole record with the likeliest one")
 
 
 def _confused(found: Confusion, counted: bool) -> list[Block]:
