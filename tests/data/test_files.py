@@ -255,16 +255,17 @@ def test_models_and_notebooks(tmp_path):
         Corpus.from_file(tmp_path / "a.ipynb")
 
 
-@pytest.mark.parametrize("numbers", [[1.0, 2.5, 3.0], (4, 5), "column"])
+@pytest.mark.parametrize("numbers", [[1.0, 2.5, 3.0], (4, 5), "column",
+                                     np.array([0.5, 3, 2])])
 def test_numbers_are_advised_to_be_sequences(numbers):
     """The advice works as it stands."""
-    if numbers == "column":
+    if isinstance(numbers, str):
         numbers = pytest.importorskip("pandas").Series([0.5, 1, 2])
     with pytest.raises(TypeError, match="fastrnn.Sequences") as error:
         fastrnn.train(numbers)
     x = np.array(numbers, float)
-    advised = re.search(r"fastrnn\.Sequences\(.*?\)", str(error.value))[0]
-    sequences = eval(advised, {"fastrnn": fastrnn, "x": x})
+    advised = re.search(r"fastrnn\.Sequences\.from_series\(.*?\)", str(error.value))[0]
+    sequences = eval(advised, {"fastrnn": fastrnn, "numbers": numbers})
     np.testing.assert_array_equal(sequences.inputs[0, :, 0], x[:-1])
     np.testing.assert_array_equal(sequences.targets[0, :, 0], x[1:])
 

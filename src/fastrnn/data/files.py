@@ -121,8 +121,8 @@ def instead(given: Any) -> str:
         return ("read it first: fastrnn.Corpus.from_text(file.read()), of a file that is open as "
                 "text, or give its path")
     if _is_numbers(given):
-        return ("a series x of numbers and its next ones are fastrnn.Sequences(x[None, :-1, None], "
-                "x[None, 1:, None]) of x = np.array(numbers, float)")
+        return ("a series of numbers, each with the next one as target, is "
+                "fastrnn.Sequences.from_series(numbers)")
     if hasattr(given, "columns") and _is_table_of_numbers(given):
         whole = np.asarray(given).dtype.kind in "iuf"
         table = "table" if whole else 'table.select_dtypes("number")'
@@ -141,6 +141,8 @@ def instead(given: Any) -> str:
     if isinstance(given, np.ndarray):
         return ("for an array of texts use fastrnn.Corpus.from_records(texts)"
                 if given.dtype.kind in "USOT" else
+                "a series of numbers, each with the next one as target, is "
+                "fastrnn.Sequences.from_series(numbers)" if given.dtype.kind == "f" else
                 "numbers and ids with their targets are fastrnn.Sequences(inputs, targets); ids of "
                 "a text are fastrnn.Corpus(ids, vocabulary)")
     if isinstance(given, bytes | bytearray | memoryview):
