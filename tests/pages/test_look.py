@@ -14,7 +14,7 @@ from fastrnn.html import document
 from fastrnn.insight.activations import activations
 from fastrnn.insight.reach import reach
 from fastrnn.insight.units import correlations
-from fastrnn.pages.look import STYLE, section
+from fastrnn.pages.look import STYLE, read
 
 TEXT = ('He said: "Go on (now),"\nand she went to 12 Oak\nRoad. The "old" house was there\n'
         "with (some) trees. <b>&amp;</b>\n")
@@ -353,9 +353,9 @@ def test_the_page_is_below_three_megabytes(tmp_path, H):
     assert data["read"] == (2000 if H == 256 else 3_200_000 // (6 * H)) and data["levels"] >= 15
 
 
-def test_section_is_what_the_page_has(tmp_path):
+def test_a_reading_is_what_the_page_has(tmp_path):
     model = made()
-    part = section(model, TEXT, unit="1:f:2")
+    part = read(model, TEXT, unit="1:f:2").html()
     fastrnn.look(model, TEXT, tmp_path / "a.html", unit="1:f:2")
     assert part in (tmp_path / "a.html").read_text("utf-8")
     assert "1:f:2 is in layer 1 the forget gate f of unit 2" in part
@@ -432,3 +432,33 @@ def test_the_command_for_records(tmp_path, capsys, monkeypatch):
         assert main(["look", "m.safetensors", *arguments, "-o", "b.html"]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "b.html").exists()
+
+
+def test_the_part_of_a_report(browser, tmp_path):
+    """Below the start of the validation text the list of units; in Markdown the list alone."""
+    text = "".join(np.random.default_rng(2).choice(
+        ["the cat ", '"sat" ', "on (it)\n", "<b> and ", "ran.\n"], 1500))
+    corpus = fastrnn.Corpus.from_text(text)
+    model = fastrnn.train(corpus, preset="classic", cell="lstm", hidden_size=9, updates=40,
+                          valid_fraction=0.2, progress=False)
+    look(browser)
+    model.report(tmp_path / "r.html", corpus)
+    open_page(browser, tmp_path / "r.html")
+    ready(browser)
+    held = text[-len(text) // 5 :]
+    shown = browser.execute_script("return [...document.getElementById('look-text').children]"
+                                   ".map(c => c.textContent.replace('↵', '')).join('')")
+    assert len(shown) == 1000 and shown in held
+    press(browser, "ARROW_DOWN")
+    layer, name, unit = browser.find_element("css selector", "#look-legend b").text.split(":")
+    at = corpus.vocabulary.encode(shown)
+    values = activations(model, fastrnn.Corpus(at, corpus.vocabulary)).layers[0][name][:, int(unit)]
+    np.testing.assert_allclose(colours(browser), mixed(browser, expected_parts(values, name)),
+                               atol=0.006)
+    assert not console(browser)
+    rows = [row.text.split()[0] for row in
+            browser.find_elements("css selector", ".look-units tbody tr")]
+    model.report(tmp_path / "r.md", corpus)
+    part = (tmp_path / "r.md").read_text("utf-8").split("## What its units do")[1].split("\n## ")[0]
+    table = [line.split()[1] for line in part.splitlines() if line.startswith("| ")][1:]
+    assert table == rows and len(rows) > 5 and "look-data" not in part and "chance" in part

@@ -2,7 +2,19 @@
 
 from .. import html
 from ..html import visible
-from .blocks import Block, Chart, Command, Document, Sample, Samples, Section, Table, Task, Text
+from .blocks import (
+    Block,
+    Chart,
+    Command,
+    Document,
+    Interactive,
+    Sample,
+    Samples,
+    Section,
+    Table,
+    Task,
+    Text,
+)
 
 STYLE = """\
 nav { font-size: .9rem; }
@@ -36,7 +48,10 @@ def page(document: Document, style: str = "") -> str:
             f'<p class="subtitle">{visible(document.subtitle)}</p>\n'
             f'<nav aria-label="Contents"><ol>{listed}</ol></nav>\n<main>\n'
             + "".join(_section(i, each) for i, each in enumerate(document.sections, 1)) + "</main>")
-    return html.document(document.title, body, style=STYLE + style)
+    interactive = document.interactive()
+    return html.document(document.title, body,
+                         script="".join(block.script for block in interactive),
+                         style=STYLE + "".join(block.style for block in interactive) + style)
 
 
 def _section(number: int, section: Section) -> str:
@@ -57,6 +72,8 @@ def _block(block: Block) -> str:
         case Chart():
             caption = f"<figcaption>{visible(block.caption)}</figcaption>" * bool(block.caption)
             return f'<figure><div class="chart">{block.svg(inside=False)}</div>{caption}</figure>'
+        case Interactive():
+            return block.html
         case Sample():
             return _sample(block)
         case Samples():

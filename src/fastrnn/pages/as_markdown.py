@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .. import html, svg
-from .blocks import Block, Chart, Command, Document, Sample, Samples, Table, Task, Text
+from .blocks import Block, Chart, Command, Document, Interactive, Sample, Samples, Table, Task, Text
 
 MARK = "<!-- written by fastrnn -->"
 SPECIAL = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])")
@@ -18,7 +18,7 @@ def markdown(document: Document, stem: str) -> tuple[str, dict[str, str]]:
     lines = [MARK, "", f"# {inline(document.title)}", "", f"*{inline(document.subtitle)}*", ""]
     charts: dict[str, str] = {}
     colors = html.colors()
-    for section in document.sections:
+    for section in document.without_scripts().sections:
         lines += [f"## {inline(section.title)}", ""]
         for block in section.blocks:
             if isinstance(block, Chart):
@@ -52,6 +52,8 @@ def _lines(block: Block) -> list[str]:
             return [inline(block.caption)] if block.caption else []
         case Sample():
             return [f"*{inline(block.title)}*", "", *_fenced(block.text)]
+        case Interactive():  # other blocks stand in its place
+            return []
         case Samples():
             return [line for each in block.samples for line in (*_lines(each), "")][:-1]
 

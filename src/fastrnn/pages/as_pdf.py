@@ -38,7 +38,7 @@ def printer() -> Any:
 
 def pdf(document: Document) -> bytes:
     """The bytes of the file."""
-    text = page(document, STYLE)
+    text = page(document.without_scripts(), STYLE)
     # the charts' colours are CSS variables, which WeasyPrint does not look for in them
     text = re.sub(r"<svg .*?</svg>", lambda chart: svg.standalone(chart[0], html.colors()), text,
                   flags=re.DOTALL)

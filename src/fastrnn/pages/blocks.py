@@ -1,7 +1,7 @@
 """What a report consists of, as data: each format writes the same blocks in its own way."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -67,7 +67,18 @@ class Samples:
     samples: Sequence[Sample]
 
 
-Block = Text | Task | Command | Table | Chart | Sample | Samples
+@dataclass(frozen=True)
+class Interactive:
+    """HTML with its style and its script, which runs at the end of the page, and the blocks that
+    stand `instead` where no script runs. A document has each script once."""
+
+    html: str
+    style: str
+    script: str
+    instead: Sequence["Block"]
+
+
+Block = Text | Task | Command | Table | Chart | Sample | Samples | Interactive
 
 
 @dataclass(frozen=True)
@@ -85,3 +96,15 @@ class Document:
     title: str
     subtitle: str
     sections: Sequence[Section] = field(default_factory=tuple)
+
+    def interactive(self) -> list[Interactive]:
+        """Its interactive blocks."""
+        return [block for section in self.sections for block in section.blocks
+                if isinstance(block, Interactive)]
+
+    def without_scripts(self) -> "Document":
+        """The document with other blocks in place of interactive ones."""
+        return replace(self, sections=[
+            replace(section, blocks=[each for block in section.blocks for each in (
+                block.instead if isinstance(block, Interactive) else [block])])
+            for section in self.sections])

@@ -15,6 +15,7 @@ PARTS: Mapping[str, str] = {
     "comparison": "Validation loss beside simple models",
     "labels": "Which label a record has",
     "answers": "What it predicts",
+    "units": "What its units do while it reads",
     "gradient": "Gradient check",
     "settings": "Settings",
     "repeat": "To make the run again",

@@ -1,6 +1,7 @@
 """A page that shows what the units of a model do while it reads a text."""
 
 import os
+from dataclasses import dataclass
 from html import escape
 from typing import Any, Unpack
 
@@ -12,7 +13,7 @@ from ..data.vocabulary import Vocabulary
 from ..html import document, embed, visible
 from ..insight.activations import Activations, activations
 from ..insight.reach import LAGS, reach
-from ..insight.units import LEAST, SHIFTS, Correlations, correlations
+from ..insight.units import LEAST, SHIFTS, Correlations, Followed, correlations
 from ..model.model import Model
 from ..settings import LookSettings, checked, documented
 from .look_data import SEEN, data_of, name_of
@@ -61,24 +62,39 @@ def look(model: Model, text: str | bytes | Corpus, path: str | os.PathLike[str],
     fastrnn.gradient_norms : gradients with respect to the state, and for sequences of numbers.
     """
     check_page(path, overwrite)
-    body = section(model, text, **settings)
+    body = read(model, text, **settings).html()
     title = f"What {_of_model(model)} does while it reads"
     page = document(title, f"<h1>{visible(title)}</h1>\n{body}", script=script("look.js"),
                     style=f"body {{ max-width: 74rem; }}\n{STYLE}")
     write_page(path, page, overwrite)
 
 
-def section(model: Model, text: str | bytes | Corpus, **settings: Unpack[LookSettings]) -> str:
-    """What `look` shows, as HTML for a page that has `STYLE` and the script "look.js" at its end.
-    Arguments and errors are those of `look`."""
+@dataclass(frozen=True)
+class Reading:
+    """What a model did while it read a text, ready to be shown: the start of the text that is
+    shown (the whole has `total` symbols; 0 for a record), what units follow there, and what look.js
+    needs."""
+
+    model: Model
+    found: Activations
+    followed: Correlations
+    data: dict[str, Any]
+    total: int
+
+    def html(self, heading: str = "h2") -> str:
+        """A part of a page that has `STYLE` and the script "look.js" at its end, with this tag for
+        its headings."""
+        return (f'<div id="look">\n{_head(self)}{_units(self, heading)}{_reach(self, heading)}'
+                f'</div>\n{embed(self.data, "look-data")}')
+
+
+def read(model: Model, text: str | bytes | Corpus, **settings: Unpack[LookSettings]) -> Reading:
+    """Let a model read a text, or its start. Arguments and errors are those of `look`."""
     given = checked(LookSettings, dict(settings), "look")
     vocabulary = check_reads_text(model)
-    config = model.config
-    series = [(layer, name) for layer in range(config["num_layers"])
-              for name in CELLS[config["cell"]].names]
-    chosen = given["unit"] and _chosen(given["unit"], series, config["hidden_size"])
-    most = given["length"] or max(LEAST, min(
-        MOST_SYMBOLS, MOST_VALUES // (len(series) * config["hidden_size"])))
+    series = _series(model)
+    chosen = given["unit"] and _chosen(given["unit"], series, model.config["hidden_size"])
+    most = given["length"] or fitting(model)
     text, total = _cut(model, text, 2 * most)  # as many again are not shown, but compared with
     whole = activations(model, text, given["label"])
     if not all(np.isfinite(v).all() for layer in whole.layers for v in layer.values()):
@@ -92,7 +108,20 @@ def section(model: Model, text: str | bytes | Corpus, **settings: Unpack[LookSet
     best = followed.best()
     start = chosen or (best[0].units[best[0].holds.argmax()] if best else followed.units[0])
     data = data_of(vocabulary, found, followed, series, norms, start)
-    return _html(model, found, followed, data, total) + embed(data, "look-data")
+    return Reading(model, found, followed, data, total)
+
+
+def fitting(model: Model, symbols: int = MOST_SYMBOLS, values: int = MOST_VALUES) -> int:
+    """The largest number of symbols, at most `symbols` and at least LEAST, whose values are not
+    more than `values`."""
+    of_each: int = len(_series(model)) * model.config["hidden_size"]
+    return max(LEAST, min(symbols, values // of_each))
+
+
+def _series(model: Model) -> list[tuple[int, str]]:
+    """Layer and name of all values, in the order in which the page has them."""
+    return [(layer, name) for layer in range(model.config["num_layers"])
+            for name in CELLS[model.config["cell"]].names]
 
 
 def check_reads_text(model: Model) -> Vocabulary:
@@ -177,10 +206,10 @@ or later.</p>
 """
 
 
-def _html(model: Model, found: Activations, followed: Correlations, data: dict[str, Any],
-          total: int) -> str:
-    """The part of the page that is seen; `total` symbols has the whole text."""
-    vocabulary, shown = model.text_vocabulary, len(found.ids)
+def _head(reading: Reading) -> str:
+    """Controls, the text, and what is said about both."""
+    model, data, total = reading.model, reading.data, reading.total
+    vocabulary, shown = model.text_vocabulary, len(reading.found.ids)
     unit = vocabulary.unit if vocabulary.stop is None else "symbol"
     note = [f"{shown:,} {unit}s"]
     if shown < total:
@@ -195,57 +224,75 @@ def _html(model: Model, found: Activations, followed: Correlations, data: dict[s
     first, unit = data["series"][data["start"][0]], data["start"][1]
     example = (f"{first['layer']}:{first['name']}:{unit} is in layer {first['layer']} the "
                f"{first['title']} {first['name']} of unit {unit}")
-    head = INTRO.format(cells=cells, note="; ".join(note) + ".", example=example,
+    return INTRO.format(cells=cells, note="; ".join(note) + ".", example=example,
                         last=model.config["hidden_size"] - 1,
                         no_gradient="" if data["reach"] else " hidden")
-    return f'<div id="look">\n{head}{_units(found, followed)}{_reach(model, data)}</div>\n'
 
 
-def _units(found: Activations, followed: Correlations) -> str:
+def _units(reading: Reading, heading: str) -> str:
     """The list of the units that follow something."""
+    followed, count = reading.followed, len(reading.found.ids)
     if not followed.features:
-        return (f'<p class="note">{len(found.ids)} symbols are too few to say which units follow '
-                f"something with a name: {LEAST} are needed.</p>\n")
+        return (f'<p class="note">{count} symbols are too few to say which units follow something '
+                f"with a name: {LEAST} are needed.</p>\n")
     rows = []
     for row in followed.best():
-        again = [""] * len(row.r) if row.after is None else [
-            f" ({_signed(r)})" for r in row.after]
         buttons = "".join(
-            f'<button type="button" data-unit="{layer}:{value}:{unit}"'
-            f'{"" if holds else " class=look-chance"}>'
-            f"{layer}:{value}:{unit} &ensp;{_signed(r)}{more}</button>"
-            for (layer, value, unit), r, more, holds in zip(
-                row.units, row.r, again, row.holds, strict=True))
+            f'<button type="button" data-unit="{unit}"{"" if holds else " class=look-chance"}>'
+            f"{unit} &ensp;{r}</button>"
+            for unit, r, holds in zip(unit_names(row), in_words(row), row.holds, strict=True))
         values = followed.features[row.name]
         true = (">a count" if values.max() > 1 else f' data-what="true of">{int(values.sum()):,}')
         rows.append(
             f'<tr><td>{escape(row.name)}</td><td class="number"{true}</td>'
             f'<td>{buttons}</td><td class="number" data-what="chance">{row.chance:.2f}</td></tr>')
-    after = ("In brackets: the correlation in the symbols that follow, which are not shown and by "
-             "which no unit was chosen. Where it is less than half as large, the unit follows "
-             "something else, and is grey."
-             if followed.after is not None else "In another text it may be smaller.")
     return (
-        "<h2>Units that follow something with a name</h2>\n"
+        f"<{heading}>Units that follow something with a name</{heading}>\n"
         '<div class="wide"><table class="look-units"><thead><tr><th scope="col">what</th>'
         '<th scope="col" class="number">true of</th><th scope="col">units, with their correlation'
         '</th><th scope="col" class="number">chance</th></tr></thead>\n<tbody>'
         + "\n".join(rows) + "</tbody></table></div>\n"
-        f'<p class="note">Pearson correlation over the {len(found.ids):,} symbols shown: of the '
-        "value after a symbol with what is true of that symbol (1 or 0), or with the count; the "
-        f"three largest. {after} A button colours the text by that unit.</p>\n"
-        f'<p class="note">Some of {len(followed.units):,} values follow anything by chance: '
-        "“chance” is the 99th percentile of the largest correlation among all of them when what is "
-        f"true is moved along the text, by {SHIFTS} distances in turn; what is not above it is "
-        "grey. A correlation may come from a few large counts, and does not say that the model "
-        "uses the unit for this. Several units together may follow what none does alone.</p>\n")
+        '<p class="note">A button colours the text by that unit.</p>\n'
+        + "".join(f'<p class="note">{visible(text)}</p>\n' for text in explained(reading)))
+
+
+def unit_names(row: Followed) -> list[str]:
+    """The units of a feature as the page calls them, such as "0:c:37"."""
+    return [f"{layer}:{value}:{unit}" for layer, value, unit in row.units]
+
+
+def in_words(row: Followed) -> list[str]:
+    """The correlation of each unit with a feature, and where it is known that in the symbols after
+    them."""
+    after = [""] * len(row.r) if row.after is None else [f" ({_signed(r)})" for r in row.after]
+    return [f"{_signed(r)}{more}" for r, more in zip(row.r, after, strict=True)]
+
+
+def explained(reading: Reading) -> list[str]:
+    """What the list of units shows, in paragraphs."""
+    followed = reading.followed
+    after = ("In brackets: the correlation in the symbols that follow, which are not shown and by "
+             "which no unit was chosen. Where it is less than half as large, the unit follows "
+             "something else, and is grey."
+             if followed.after is not None else "In another text it may be smaller.")
+    return [
+        f"Pearson correlation over the {len(reading.found.ids):,} symbols shown: of the value "
+        "after a symbol with what is true of that symbol (1 or 0), or with the count; the three "
+        f"largest. {after}",
+        f"Some of {len(followed.units):,} values follow anything by chance: “chance” is the 99th "
+        "percentile of the largest correlation among all of them when what is true is moved along "
+        f"the text, by {SHIFTS} distances in turn; what is not above it is grey. A correlation may "
+        "come from a few large counts, and does not say that the model uses the unit for this. "
+        "Several units together may follow what none does alone."]
 
 
 def _signed(r: float) -> str:
     return "–" if np.isnan(r) else f"{'+' if r > 0 else '−'}{abs(r):.2f}"
 
 
-def _reach(model: Model, data: dict[str, Any]) -> str:
+def _reach(reading: Reading, heading: str) -> str:
+    """The chart of gradients."""
+    model, data = reading.model, reading.data
     if model.reservoir is not None:
         return ('<p class="note">No gradient goes back in time: the layer of an esn is not '
                 "trained.</p>\n")
@@ -254,7 +301,7 @@ def _reach(model: Model, data: dict[str, Any]) -> str:
     read = "its embedding" if model.config["embedding_size"] else "its one-hot vector"
     lags = data["reach"]["lags"]
     return (
-        "<h2>How far back a prediction looks</h2>\n"
+        f"<{heading}>How far back a prediction looks</{heading}>\n"
         '<figure><svg id="look-chart" viewBox="0 0 640 260" width="640" height="260" role="img" '
         'aria-label="norm of the gradient against the number of symbols back" font-size="12" '
         'fill="currentColor"></svg><figcaption>The norm of the gradient of one prediction’s loss, '

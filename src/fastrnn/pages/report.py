@@ -11,7 +11,7 @@ from ..data.source import Source
 from ..insight.figures import Figures
 from ..model.model import Model
 from ..validate import choice, positive_float, positive_int
-from . import quality, sections
+from . import quality, sections, units
 from .blocks import Block, Document, Section, Task, Text
 from .courses import COURSES, PARTS, Course
 from .formats import check, write
@@ -88,6 +88,7 @@ def _makers(figures: Figures, file: str | None, flags: list[str]) -> dict[str, M
             "labels", "answers")},
         "repeat": partial(sections.repeat, figures, file, flags),
         "machine": sections.machine,
+        "units": partial(units.units, figures),
     }
 
 
