@@ -231,7 +231,11 @@ def test_a_button_of_the_list_shows_its_unit(shown, browser):
     button = browser.find_elements("css selector", "[data-unit]")[4]
     layer, name, unit = button.get_attribute("data-unit").split(":")
     browser.execute_script("arguments[0].click()", button)
-    assert browser.find_element("css selector", "#look-legend b").text == f"{layer}:{name}:{unit}"
+    legend = browser.find_element("css selector", "#look-legend")
+    assert legend.text.startswith(f"{layer}:{name}:{unit} output:")
+    best = correlations(activations(model, text), model.vocabulary)
+    place = abs(best.r[:, int(unit)]).argmax()
+    assert f"Most like: {[*best.features][place]}, r" in legend.text
     values = activations(model, text).layers[0]["h"][:, int(unit)]
     np.testing.assert_allclose(colours(browser), mixed(browser, expected_parts(values, "h")),
                                atol=0.006)
@@ -335,6 +339,10 @@ def test_a_long_text_is_cut_and_the_page_says_so(tmp_path):
         layer, name, unit = row.units[0]
         signed = [f"{value:+.2f}".replace("-", "−") for value in (row.r[0], row.after[0])]
         assert f"{layer}:{name}:{unit} &ensp;{signed[0]} ({signed[1]})</button>" in page
+    for unit, (feature, value, after) in enumerate(data_in(page)["follows"]["0:h"]):
+        assert abs(value) == pytest.approx(abs(r.r[:, unit]).max(), abs=1e-3)
+        assert [value, after] == pytest.approx([r.r[feature, unit], r.after[feature, unit]],
+                                               abs=1e-3)
     fastrnn.look(model, fastrnn.Corpus.from_text(text, vocabulary=model.vocabulary), path,
                  length=150)
     assert data_in(path.read_text("utf-8"))["read"] == 150

@@ -88,9 +88,10 @@
         ends[1] + (series.center ? "" : ", from minus to plus the largest of this unit"));
       const follows = (data.follows[`${series.layer}:${series.name}`] ?? [])[now.unit];
       if (follows) {
-        const [feature, r] = follows, sure = Math.abs(r) > data.chance[feature];
+        const [feature, r, after] = follows, sure = Math.abs(r) > data.chance[feature];
         legend.append(`. Most like: ${data.features[feature]}, r\u00a0=\u00a0${minus(r.toFixed(2))}` +
-          (sure ? "" : ", which may be chance"));
+          (sure ? "" : ", which may be chance") +
+          (after === null ? "" : `; ${minus(after.toFixed(2))} in the symbols that follow`));
       }
     } else if (now.mode === "surprisal") {
       legend.replaceChildren("surprisal: 0", ramp("var(--panel)", "var(--look-more)"),

@@ -93,14 +93,17 @@ def _gradients(norms: Array) -> tuple[bytes, dict[str, Any] | None]:
         "low": low, "high": high, "lags": norms.shape[1], "mean": _rounded(mean)}
 
 
-def _follows(followed: Correlations) -> dict[str, list[list[float]]]:
-    """For the units of each value the feature that each follows most closely, and r."""
-    found: dict[str, list[list[float]]] = {}
+def _follows(followed: Correlations) -> dict[str, list[list[Any]]]:
+    """For the units of each value the feature that each follows most closely, r, and r in the
+    symbols after those that are shown (None where that is not known)."""
+    found: dict[str, list[list[Any]]] = {}
     if followed.features:
         best = abs(followed.r).argmax(axis=0)
         for u, (layer, name, _) in enumerate(followed.units):
-            pair = [int(best[u]), round(float(followed.r[best[u], u]), 3)]
-            found.setdefault(f"{layer}:{name}", []).append(pair)
+            after = math.nan if followed.after is None else float(followed.after[best[u], u])
+            found.setdefault(f"{layer}:{name}", []).append([
+                int(best[u]), round(float(followed.r[best[u], u]), 3),
+                None if math.isnan(after) else round(after, 3)])
     return found
 
 
