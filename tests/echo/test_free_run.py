@@ -45,6 +45,8 @@ def test_known_inputs_of_the_future(D, K, feedback):
     np.testing.assert_array_equal(other[1], found)
     stacked = network.generate(17, np.stack([X[:60], X[:60]]), future=np.stack([future, future]))
     np.testing.assert_array_equal(stacked[0], found)
+    same = network.generate(17, [X[:40], X[:60]], future=future)  # one for both
+    np.testing.assert_array_equal(same[1], found)
     if D - K == 1:
         np.testing.assert_array_equal(network.generate(17, X[:60], future=future[:, 0]), found)
     moved = future.copy()
