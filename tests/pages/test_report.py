@@ -207,6 +207,22 @@ def test_a_course_for_another_kind_of_model(tmp_path):
     assert not os.listdir(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("loss", [[np.nan, np.inf, -np.inf, 1e300, -1e300, 0.0, 3.0] * 9,
+                                  [np.nan] * 5, [np.inf] * 5, [1e-320] * 5, [1.0] * 5])
+def test_a_history_of_strange_numbers(loss, tmp_path):
+    model = fastrnn.Model(fastrnn.Vocabulary("ab<&\n"), hidden_size=4)
+    model.history = History(loss, loss, [np.nan, 1, np.inf], [1, 2, 3], [np.nan, 0.5], loss,
+                            seq_length=1e30, one_stream=True, updates_per_epoch=1,
+                            samples=[(1, "x" * 900_000), (2, "\ud800")])
+    model.report(tmp_path / "a.html")
+    path = (tmp_path / "a.html").read_text("utf-8")
+    charts = re.findall(r"<polyline points=\"(.*?)\"", path)
+    assert len(path) < 60_000 and charts
+    assert not any("nan" in points or "inf" in points for points in charts)
+    model.report(tmp_path / "a.md")
+
+
 def test_a_model_that_knows_of_no_run(tmp_path):
     data = story()
     model = fastrnn.Model(data.vocabulary, hidden_size=5)

@@ -16,6 +16,8 @@ from .blocks import (
     Text,
 )
 
+SHORT = 15  # rows of a table that stays on one page
+
 STYLE = """\
 nav { font-size: .9rem; }
 nav ol { columns: 2; column-gap: 3rem; padding-left: 1.5rem; margin: .5rem 0; }
@@ -33,7 +35,9 @@ caption { text-align: left; color: var(--faint); font-size: .9rem; padding-botto
   td, th { padding-right: .5rem; }
   .chart { overflow-x: auto; } .chart > svg { min-width: 34rem; } }
 .pair { display: contents; }
-@media print { nav { display: none; } .samples .text { font-size: 7.5pt; }
+@media print { nav { display: none; } figure.sample, .text { break-inside: auto; }
+  .short { break-inside: avoid; }
+  .samples .text { font-size: 7.5pt; }
   .samples { display: table; width: 100%; table-layout: fixed; }
   .pair { display: table-row; break-inside: avoid; }
   .pair figure { display: table-cell; padding: 0 1rem .5rem 0; } }
@@ -68,7 +72,8 @@ def _block(block: Block) -> str:
         case Command():
             return f"<pre><code>{visible(block.text)}</code></pre>"
         case Table():
-            return html.table(block.rows, block.head, block.name)
+            drawn = html.table(block.rows, block.head, block.name)
+            return f'<div class="short">{drawn}</div>' if len(block.rows) <= SHORT else drawn
         case Chart():
             caption = f"<figcaption>{visible(block.caption)}</figcaption>" * bool(block.caption)
             return f'<figure><div class="chart">{block.svg(inside=False)}</div>{caption}</figure>'

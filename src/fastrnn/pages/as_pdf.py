@@ -18,7 +18,7 @@ body { font-family: "DejaVu Sans", "Liberation Sans", sans-serif; font-size: 9.5
 table { font-size: 8.5pt; } td, th { padding-top: .1rem; padding-bottom: .1rem; }
 h1 { font-size: 16pt; } h2 { font-size: 12.5pt; }
 .samples .text { font-size: 7pt; }
-.text { font-size: 8pt; break-inside: auto; }
+.text { font-size: 8pt; }
 """
 
 

@@ -194,13 +194,16 @@ def _explained(figures: Figures) -> str:
         return ("The simple models read the training part alone and are scored on the same steps."
                 + (" The naive forecast takes the present number for the next one."
                    if "naive forecast" in figures.simple else ""))
+    stream = (" The model reads the validation text as one stream from its last state; in training "
+              "it was read in batch_size streams, whose loss can differ a little.") \
+        if figures.of_text else ""
     label = " They do not read the labels, which the model reads." \
         if figures.model.config["labels"] else ""
     return ("The simple models read the training part alone and are scored on the same "
             f"{figures.unit}s. Unigram: how often each {figures.unit} is. 5-gram: the last 4 "
             f"{figures.unit}s, interpolated with shorter contexts by Witten-Bell smoothing. xz: by "
             "how much the compressed training text grows when the validation text follows it."
-            + label)
+            + label + stream)
 
 
 def labels(figures: Figures) -> list[Block] | None:
