@@ -441,7 +441,7 @@ def test_settings_of_sample(call, trained, flags, settings):
     (["--top-p", 0], "--top-p must be above 0 and at most 1, not 0.0"),
     (["--top-k", 0], "--top-k must be a whole number of at least 1, not 0"),
     (["--n", 0], "n must be a whole number of at least 1, not 0"),
-    (["--length", -1], "length must be a whole number of at least 0, not -1"),
+    (["--length", -1], "--length must be a whole number of at least 0, not -1"),
     (["--stop", ""], "--stop must not be empty"),
     (["--stream", "--stop", "a", "--stop", ""], "--stop must not be empty"),
     (["--stream", "--n", 2], "--stream prints one text: leave out --n"),
