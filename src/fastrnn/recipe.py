@@ -159,7 +159,8 @@ def _sized(source: Source, settings: dict[str, Any], given: Mapping[str, Any],
         limit = ("the most that is tried for so much data" if largest else
                  f"the largest that makes {scale.passes:g} passes in {seconds:.0f} seconds")
         why = f"{settings['hidden_size']} units, {limit}"
-    why = f"chosen for {source.predictions:,} {source.unit}s: {why} (measured: {passes:.1f})"
+    why = (f"chosen for {source.predictions:,} {source.unit}s: {why} (measured: {passes:.1f} "
+           f"passes in {seconds:.0f} seconds)")
     return settings, why
 
 

@@ -171,7 +171,7 @@ class ShapeSettings(TypedDict, total=False):
     embedding_size: Annotated[int | None, whole(None, "Size of the trained embedding vector of "
         "each input symbol. None: inputs are one-hot.")]
     reset_after: Annotated[bool, Setting(True, boolean, "GRU only: apply the reset gate after the "
-        "product with Wh, as PyTorch and cuDNN do; False applies it before.")]
+        "product with Wh, as PyTorch and cuDNN do, not before it.")]
     labels: Annotated[Sequence[str] | None, Setting(None, _labels, "The labels of records, which "
         "are inputs of the model; fastrnn.train takes those of the corpus where not given.")]
 
@@ -184,7 +184,7 @@ LEAK_RATE = Setting(
     "(esn) that each step replaces; a smaller one makes the state change more slowly.")
 INPUT_SCALE = Setting(
     1.0, partial(finite_float, most=1e6), "The input and feedback weights of an echo state network "
-    "(esn) are uniform between -input_scale and input_scale.")
+    "(esn) are uniform between minus this and this.")
 DENSITY = Setting(
     0.1, finite_float, "Fraction, above 0 and at most 1, of the recurrent weights of an echo state "
     "network (esn) that are not 0.")
@@ -350,13 +350,13 @@ class LoopSettings(TypedDict, total=False):
         "is not 0; for all optimizers but sgd.")]
     epsilon_inside: Annotated[bool, Setting(True, boolean, "AdaGrad and RMSProp: the divisor is "
         "sqrt(m + epsilon), so that entries whose gradients stay below sqrt(epsilon) make smaller "
-        "steps; False: sqrt(m) + epsilon, as in PyTorch (and in Adam always).")]
+        "steps; otherwise it is sqrt(m) + epsilon, as in PyTorch (and in Adam always).")]
     weight_decay: Annotated[float, Setting(0.0, partial(positive_float, zero=True, most=1e6),
-        "Before each step every parameter p, biases too, loses learning_rate weight_decay p: with "
-        "adam this is AdamW, with sgd the penalty weight_decay / 2 |p|^2, but outside momentum "
-        "and clipping.")]
+        "Before each step every parameter p, biases too, loses the learning rate times this times "
+        "p: with adam this is AdamW, with sgd the penalty of half of this times |p|^2, but outside "
+        "momentum and clipping.")]
     clip_value: Annotated[float | None, Setting(5.0, positive_float, "Each entry of the gradient "
-        "is clipped to [-clip_value, clip_value]. None: no clipping by value.")]
+        "is clipped to at most this in size. None: no clipping by value.")]
     clip_norm: Annotated[float | None, Setting(
         None, positive_float, "The gradient of all parameters together is scaled down to this "
         "norm where its own is larger, before clip_value. None: no clipping by norm.")]
@@ -436,7 +436,7 @@ class TrainSettings(NetworkSettings, LoopSettings, total=False):
     seed: Seed
     preset: Annotated[str | None, Setting(None, partial(choice, choices=tuple(PRESETS)), "Fixed "
         "settings by name, those of a course or a known program (`fastrnn presets` lists them), in "
-        "place of chosen ones; any keyword beside it wins.")]
+        "place of chosen ones; any setting beside it wins.")]
     init_from: Annotated[Path | None, Setting(None, anything, "A trained model to start from, for "
         "another text: its network and weights, without the state of its training. Symbols that "
         "it does not know get new rows.")]

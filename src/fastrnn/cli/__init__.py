@@ -34,8 +34,12 @@ from .flags import Parser, in_flags, with_hyphens
 
 COMMANDS = (train, watch, sample, chat, score, rank, report, plot, look, export, gradcheck, info,
             presets, completion)
+EXAMPLES = """to begin with:
+  fastrnn train book.txt               a minute; without book.txt Python's own documentation
+  fastrnn sample model.safetensors
+  fastrnn train --help                 each command has its own help"""
 NAMES = {*declared(TrainSettings), *declared(SampleSettings), *declared(SourceSettings),
-         *declared(LookSettings), "prior"}
+         *declared(LookSettings), "prior", "n"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -147,15 +151,16 @@ def _note(message: Warning | str, category: type[Warning], *where: Any,
 
 def _parser() -> tuple[Parser, dict[str, Parser]]:
     """The parser, and those of the commands by name."""
-    parser = Parser(prog="fastrnn", description="Small recurrent networks, trained on a CPU.")
+    how: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = Parser(prog="fastrnn", description="Small recurrent networks, trained on a CPU.",
+                    epilog=EXAMPLES, **how)
     parser.add_argument("--version", action="version", version=build_info()["version"])
     subs = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     commands = {}
     for command in COMMANDS:
         name = command.__name__.rpartition(".")[2]
         sub = commands[name] = subs.add_parser(
-            name, help=command.__doc__, description=command.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter)
+            name, help=command.__doc__, description=command.__doc__, **how)
         sub.set_defaults(run=command.run)
         command.add_arguments(sub)
     commands["completion"].set_defaults(parser=parser, commands=commands)

@@ -31,6 +31,21 @@ OTHER_NAMES = {
     "prime": ["--primetext", "--start-text"],
     "n": ["-n"],
 }
+# settings that are said in other words on the command line, where they are not what they are in
+# Python
+IN_OTHER_WORDS = {
+    "callback_every": argparse.SUPPRESS,  # there is no callback
+    "column": "In place of --columns: the column of records that are learned without labels, by "
+              "name or number.",
+    "epochs": "Number of passes over the training data.",
+    "labels": "The labels of records, which are inputs of the model; where not given those of the "
+              "data.",
+    "prime": "Text that the model reads first. Without it the first symbol is one with which a "
+             "line (or, of words, a sentence) of the training text begins, as often as there.",
+    "stop": "The text ends before the first occurrence of this string.",
+    "valid": "A file of validation data, in place of --valid-fraction, read as the training data. "
+             "Its symbols must be among those of the training data.",
+}
 # where 0 means on the command line, as in those programs, what None means in Python
 ZERO_IS_NONE = ("clip_value", "clip_norm", "embedding_size", "patience", "valid_every")
 COLOR = ("auto", "always", "never")  # when to colour
@@ -106,22 +121,26 @@ def in_flags(message: str, settings: Collection[str]) -> str:
     if message.startswith("give one of "):
         message = re.sub(rf"(?<![\w-])({names})(?![\w-])", lambda m: flag(m[1]), message)
     long = "|".join(name for name in names.split("|") if "_" in name)
-    return re.sub(rf"(?<![\w.-])({long})(?![\w(.-]|\.\w)", lambda m: flag(m[1]), message)
+    return re.sub(rf"(?<![\w.-])({long})(?![\w(-]|\.\w)", lambda m: flag(m[1]), message)
 
 
 def add_settings(parser: Any, settings: type, leave_out: Collection[str] = (),
                  chosen: Collection[str] = ()) -> None:
     """Add a flag for each setting of a TypedDict to a parser or a group of one, in groups for
     --help. Those that are `chosen` for the data have no fixed default."""
-    group = parser
-    for name, one in declared(settings).items():
+    group, known = parser, declared(settings)
+    for name, one in known.items():
         if name in GROUPS and isinstance(parser, argparse.ArgumentParser):
             group = parser.add_argument_group(GROUPS[name])
         if name in leave_out:
             continue
         setting = one.setting
-        text = setting.text
-        if name in chosen:
+        text = IN_OTHER_WORDS.get(name) or in_flags(setting.text, known)
+        text = re.sub(r"`(\w+)`", lambda m: m[0] if m[1] not in known else f"--{m[1]}", text)
+        text = text.replace("None: ", "none: ")
+        if text == argparse.SUPPRESS:
+            pass
+        elif name in chosen:
             text += " (default: chosen for the data)"
         elif setting.default not in (None, ""):
             text += f" (default: {setting.default})"

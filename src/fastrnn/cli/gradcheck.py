@@ -106,7 +106,7 @@ def run(file: str | None, list: bool, eps: float, **given: Any) -> int:
         size = checked(RandomModel, shape, "gradcheck")
         vocabulary, unit = Vocabulary("abcdefghijklmnopqrstuvw"), size.pop("unit")
         if file is not None:
-            corpus = Corpus.from_file(file, unit)
+            corpus = Corpus.from_file(Path(file), unit)
             vocabulary, windows = corpus.vocabulary, _windows(corpus, N, T, rng)
         model = _random_model(vocabulary, seed, size, rng)
     if model.block.size > LARGE:

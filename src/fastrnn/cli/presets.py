@@ -1,6 +1,7 @@
 """List the presets of `fastrnn train --preset`."""
 
 import argparse
+import textwrap
 
 from ..presets import PRESETS
 from ..screen import show
@@ -16,5 +17,6 @@ def run(name: str | None) -> int:
         show(f"{preset.name}: for {'any data' if preset.kind == 'any' else preset.kind}\n"
               f"  from {preset.source}")
         settings = dict(preset.reading) | dict(preset.settings)
-        show("  " + ", ".join(f"{key} {value}" for key, value in settings.items()) + "\n")
+        text = ", ".join(f"{key} {value}" for key, value in settings.items())
+        show(textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  ") + "\n")
     return 0

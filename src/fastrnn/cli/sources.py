@@ -75,7 +75,10 @@ def read_source(given: Mapping[str, Any], vocabulary: Vocabulary | None = None,
     if given.get("data_dir") is not None:
         return Corpus.from_file(Path(given["data_dir"], "input.txt"), encoding=encoding, **how)
     if given.get("file") is not None:
-        return Corpus.from_file(_paths(given["file"]), encoding=encoding, **how)
+        paths = _paths(given["file"])
+        corpus = Corpus.from_file(paths, encoding=encoding, **how)
+        _note_table(paths)
+        return corpus
     if encoding is not None and given.get("valid") is None:
         raise ValueError("--encoding is for FILE, --records, --table and --data-dir")
     if given.get("dataset") is not None:
@@ -108,6 +111,14 @@ def _paths(names: str | list[str]) -> list[Any]:
         show("reading the text from the terminal, until Ctrl-D (on Windows Ctrl-Z, Enter)",
              error=True)
     return [name if name in ("", STDIN) else Path(name) for name in names]
+
+
+def _note_table(names: list[Any]) -> None:
+    """Tell where a table is read as a text: as such it teaches tabs or commas, and no labels."""
+    for name in map(str, names):
+        if name.lower().endswith((".tsv", ".csv")):
+            show(f"fastrnn: note: {name} is read as one text; --table {name} reads each row by "
+                 "itself", error=True)
 
 
 def _columns(given: Mapping[str, Any]) -> list[str | int]:

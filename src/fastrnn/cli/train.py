@@ -189,8 +189,11 @@ def _report(model: Model, corpus: Corpus, path: str, given: dict[str, Any], seco
                              f"{history.seq_length:g} {unit}s (0.999 s + 0.001 loss)")
     show(block(lines))
     # commands stand in one line, so that they can be pasted
-    show(f"{'model':12}{path}\n{'sample':12}{_command('sample', path)}\n"
-         f"{'score':12}{_command('score', path)} FILE")
+    label = ["--label", model.config["labels"][0]] if model.config["labels"] else []
+    show(f"{'model':12}{path}\n{'sample':12}{_command('sample', path, *label)}\n"
+         f"{'chat':12}{_command('chat', path, *label)}\n"
+         f"{'score':12}{_command('score', path)} {'--table ' if label else ''}FILE\n"
+         f"{'more':12}fastrnn --help")
     if given.get("minutes") or not any(given.get(name) for name in (*PLAN, "preset", "repeat")):
         again = _command("train", *source_flags(given), "--repeat", path)
         show(f"{'repeat':12}{again}\n{'':12}makes these {n:,} updates again; another run of the "

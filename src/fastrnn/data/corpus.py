@@ -639,7 +639,8 @@ class RecordCorpus(Corpus):
 
     def describe(self) -> str:
         counts = "".join(f", {n} {what}" for what, n in self.records.counts.items() if n)
-        labels = f" with {len(self.labels)} labels" if self.labels else ""
+        n = len(self.labels)
+        labels = f" with {n} label{'s' * (n > 1)}" if n else ""
         return f"{super().describe()}; {len(self.records):,} records{labels}{counts}"
 
     def __repr__(self) -> str:

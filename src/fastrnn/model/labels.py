@@ -19,7 +19,7 @@ def probabilities(
     of N of these."""
     if names is None:
         if labels is not None:
-            raise ValueError("this model was trained without labels: leave label out")
+            raise ValueError("leave label out: this model was trained without labels")
         return None
     if labels is None:
         raise ValueError(f"this model needs a label: {', '.join(map(repr, names))}, or a "
