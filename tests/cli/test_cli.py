@@ -17,7 +17,7 @@ from runs import classic, classic_command
 
 import fastrnn
 from fastrnn import cli, recipe
-from fastrnn.cli import info
+from fastrnn.cli import info, sample
 from fastrnn.cli import train as train_command
 from fastrnn.training import checkpoint
 
@@ -440,11 +440,10 @@ def test_settings_of_sample(call, trained, flags, settings):
     (["--top-p", 1.5], "--top-p must be above 0 and at most 1, not 1.5"),
     (["--top-p", 0], "--top-p must be above 0 and at most 1, not 0.0"),
     (["--top-k", 0], "--top-k must be a whole number of at least 1, not 0"),
-    (["--n", 0], "n must be a whole number of at least 1, not 0"),
+    (["--n", 0], "--n must be a whole number of at least 1, not 0"),
     (["--length", -1], "--length must be a whole number of at least 0, not -1"),
     (["--stop", ""], "--stop must not be empty"),
     (["--stream", "--stop", "a", "--stop", ""], "--stop must not be empty"),
-    (["--stream", "--n", 2], "--stream prints one text: leave out --n"),
 ], ids=str)
 def test_bad_settings_of_sample(call, trained, flags, message):
     code, out, err = call("sample", trained, *flags)
@@ -456,12 +455,12 @@ def test_a_stream_is_written_as_it_comes(trained, monkeypatch):
     """What is there is out before the next symbol is drawn."""
     terminal, seen = io.BytesIO(), []
 
-    def symbols(self, **settings):
+    def symbols():
         for symbol in "abc":
-            yield symbol
+            yield symbol, 0.0
             seen.append(terminal.getvalue())
 
-    monkeypatch.setattr(fastrnn.Model, "stream", symbols)
+    monkeypatch.setattr(sample, "with_surprisal", lambda *_: [symbols()])
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal))
     assert cli.main(["sample", trained, "--stream"]) == 0
     assert seen == [b"a", b"ab", b"abc"]

@@ -343,8 +343,9 @@ def damaged(path: str | os.PathLike[str], error: Exception) -> ValueError:
 
 
 def short(value: Any) -> str:
-    """The repr of a value from a file, which may be long, cut for a message."""
-    shown = repr(value)
+    """The repr of a value from a file, which may be long, cut for a message; of bytes that are no
+    text what is wrong with them."""
+    shown = str(value) if isinstance(value, UnicodeDecodeError) else repr(value)
     return shown if len(shown) <= 500 else f"{shown[:500]}..."
 
 
