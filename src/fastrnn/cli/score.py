@@ -7,18 +7,21 @@ from typing import Any
 import numpy as np
 
 from ..data.corpus import Corpus, RecordCorpus
+from ..insight import comparison
 from ..model.continuing import paired
 from ..model.model import Model
 from ..model.scoring import surprisal_of_rows
 from ..screen import show
 from ..training.checkpoint import load
 from .shades import add_color, legend, show_symbols, wanted
-from .sources import add_sources, check_fits, read_source
+from .sources import add_sources, check_fits, read_source, read_valid
 
 EXAMPLES = """examples:
   fastrnn score model.safetensors other.txt
   fastrnn score model.safetensors other.txt --color=always | less -R
-  fastrnn score names.safetensors --table names.tsv"""
+  fastrnn score names.safetensors --table names.tsv
+  fastrnn score model.safetensors book.txt --compare
+  fastrnn score model.safetensors other.txt --compare --train book.txt"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,13 +29,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a checkpoint")
     add_sources(parser, reading=False)
     add_color(parser)
+    parser.add_argument("--compare", action="store_true",
+                        help="beside simple models: a uniform guess, unigrams, 5-grams, PPM and "
+                             "xz; and beside published figures, if the text is known for them. If "
+                             "FILE is the text of the training, its validation data are scored")
+    parser.add_argument("--train", metavar="FILE", default=argparse.SUPPRESS,
+                        help="with --compare: the text of the training, from which the simple "
+                             "models learn (default: if FILE is another text, they learn from "
+                             "nine tenths of FILE, and the last tenth is scored)")
     parser.add_argument("--best", action=argparse.BooleanOptionalAction, default=None,
                         help="the model of the lowest validation loss, or without validation of "
                              "the lowest smoothed loss, in place of the last (default: if there "
                              "were validations)")
 
 
-def run(model: str, best: bool | None, color: str, **given: Any) -> int:
+def run(model: str, best: bool | None, color: str, compare: bool = False,
+        train: str | None = None, **given: Any) -> int:
+    if train is not None and not compare:
+        raise ValueError("--train is for --compare")
     network = load(model, best=best)
     vocabulary = network.text_vocabulary
     check_fits(model, network, given)
@@ -42,6 +56,10 @@ def run(model: str, best: bool | None, color: str, **given: Any) -> int:
         raise ValueError("give the FILE to score, or --records, --table or --dataset")
     if wanted(color):
         _show_text(network, corpus)
+    if compare:
+        known = None if train is None else read_valid(train, given, corpus)
+        _show_comparison(comparison.compare(network, corpus, known))
+        return 0
     nats = network.score(corpus)
     for name, value in {
         "data": corpus.describe(), "predicted": f"{corpus.predictions:,} {corpus.unit}s",
@@ -52,6 +70,26 @@ def run(model: str, best: bool | None, color: str, **given: Any) -> int:
     }.items():
         show(f"{name:11}{value}")
     return 0
+
+
+def _show_comparison(found: comparison.Comparison) -> None:
+    """Print how a model compares with simple ones, as a table, and published figures."""
+    show(f"scored         {found.scored}: {found.predictions:,} {found.unit}s predicted\n"
+         f"simple models  learned from {found.learned}; only xz learns while it reads\n"
+         f"this model     learned {found.model_learned}")
+    show(f"\n{'bits per':>29}{'nats per':>12}\n{'character':>29}{found.unit:>12}")
+    for row in found.rows:
+        show(f"{row.name:17}{row.bits_per_character:12.3f}{row.nats:12.3f}  {row.what}")
+    better = [row.name for row in found.rows if row.nats <= found.own.nats and row != found.own]
+    show(f"\nas good as this model or better: {', '.join(better) or 'none of the simple ones'}")
+    if found.unit == "word":
+        show("characters are those of the words as the model reads them, with the blank before "
+             "each")
+    if found.published:
+        show(f"\npublished figures of {found.published.name}, in bits per character; compare the "
+             "parts of the text")
+        for figure in found.published.figures:
+            show(f"{figure.bits:6.3f}  {figure.model}; on {figure.part} ({figure.source})")
 
 
 def _show_text(network: Model, corpus: Corpus) -> None:

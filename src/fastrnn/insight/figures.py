@@ -21,7 +21,7 @@ from ..presets import PLAN
 from ..training.checkpoint import checksum
 from ..training.trainer import Trainer
 from ..training.validation import divided, same_validation
-from .baselines import baselines, ngram_surprisal
+from .baselines import ngram_surprisal, simple_models
 from .confusion import Confusion, confusion, unweighted
 from .copied import Passage, longest_copied
 
@@ -31,7 +31,6 @@ LARGE = 300_000
 LENGTH = 1000  # symbols of the sample
 RECORDS = 100  # generated records, and of each label
 MOST_LABELS = 40  # of which confusions are shown, and records generated
-READ = 5_000_000  # symbols of the training text, its last ones, that simple models read
 PROBE, TINY = 0.3, 1e-12  # seconds in which the speed is measured, and the learning rate then
 
 
@@ -182,9 +181,7 @@ class Figures:
             return {}
         train, held = self.split.train, self.held
         if isinstance(train, Corpus) and isinstance(held, Corpus):
-            if train.records is None:
-                return baselines([train.ids[-READ:]], [held.ids], train.vocabulary)
-            return baselines(train.pieces(), held.pieces(), train.vocabulary)
+            return simple_models(train, held)
         if isinstance(train, Sequences) and isinstance(held, Sequences):
             return _of_symbols(train, held) if held.targets.ndim == 2 else _of_numbers(train, held)
         return {}

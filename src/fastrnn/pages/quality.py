@@ -10,6 +10,7 @@ import numpy as np
 from .. import svg
 from ..data.corpus import Corpus
 from ..data.sequences import Sequences
+from ..insight.baselines import explained
 from ..insight.confusion import Confusion
 from ..insight.figures import LENGTH, RECORDS, Figures
 from .blocks import Block, Chart, Sample, Samples, Table, Text
@@ -199,11 +200,10 @@ def _explained(figures: Figures) -> str:
         if figures.of_text else ""
     label = " They do not read the labels, which the model reads." \
         if figures.model.config["labels"] else ""
+    assert isinstance(figures.held, Corpus)
+    each = "; ".join(f"{name}: {what}" for name, what in explained(figures.held).items())
     return ("The simple models read the training part alone and are scored on the same "
-            f"{figures.unit}s. Unigram: how often each {figures.unit} is. 5-gram: the last 4 "
-            f"{figures.unit}s, interpolated with shorter contexts by Witten-Bell smoothing. xz: by "
-            "how much the compressed training text grows when the validation text follows it."
-            + label + stream)
+            f"{figures.unit}s. {each}.{label}{stream}")
 
 
 def labels(figures: Figures) -> list[Block] | None:
