@@ -750,6 +750,37 @@ def test_version_and_help(call):
         assert "as in the Python call" not in out  # each flag says what it does
 
 
+def test_help_speaks_of_flags(call):
+    """Not of the names that settings have in Python, but for a file of settings and a formula."""
+    long = {name for name in cli.NAMES if "_" in name}
+    assert len(long) > 30
+    for command in cli.COMMANDS:
+        out = call(command.__name__.rpartition(".")[2], "--help")[1]
+        out = out.replace("hidden_size = 200", "").replace("-learning_rate v", "")
+        assert not long & {*re.findall(r"[a-z]+(?:_[a-z]+)+", out)}, command
+        assert not re.search(r"\bNone\b|`Trainer`|in Python", out), command
+
+
+@pytest.mark.parametrize("name", ["names.tsv", "names.CSV"])
+def test_a_table_that_is_read_as_a_text_is_told(call, here, name):
+    Path(name).write_text("anna\tx\nbob\ty\n" * 60)
+    code, _, err = call("train", name, *SMALL, "--updates", 3, "--no-progress")
+    assert code == 0 and f"fastrnn: note: {name} is read as one text; --table {name} reads" in err
+    assert "is read as one text" not in call("train", "book.txt", *SMALL, "--updates", 3,
+                                             "--no-progress")[2]
+
+
+def test_what_can_be_done_with_a_model_of_labels(call, here):
+    Path("names.tsv").write_text("anna\tx y\nbob\tz\n" * 60)
+    out = call("train", "--table", "names.tsv", "--hidden-size", 5, "--updates", 3,
+               "--no-progress")[1]
+    commands = re.findall(r"^(?:sample|chat|score) +fastrnn (.*)$", out, re.M)
+    assert commands == ["sample model.safetensors --label 'x y'",
+                        "chat model.safetensors --label 'x y'",
+                        "score model.safetensors --table FILE"]
+    assert call(*shlex.split(commands[0]))[0] == 0
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     ("", "give COMMAND (see fastrnn --help)"),
     ("trian", f"COMMAND must be one of {NAMES_OF_COMMANDS}, not 'trian': did you mean "

@@ -646,7 +646,7 @@ def test_the_command(checkpoint, tmp_path, capsys):
     assert "<title>A &amp; B</title>" in path.read_text()
     with pytest.raises(SystemExit):
         main(["export", str(checkpoint)])
-    assert "give -o/--output" in capsys.readouterr().err
+    assert "give -o and the file to write" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("what", "message"), [

@@ -64,6 +64,7 @@ class Parser(argparse.ArgumentParser):
             message = re.sub(rf": invalid {kind}( or none)? value: ", f" must be {name}, not ",
                              message)
         message = message.replace("the following arguments are required: ", "give ")
+        message = message.replace("-o/--output", "-o and the file to write")
         wrong = re.match(r"(\S+): invalid choice: '(.*)' \(choose from (.*)\)", message)
         if wrong:
             choices = wrong[3].replace("'", "")
