@@ -11,9 +11,10 @@ character model of karpathy's min-char-rnn. `Corpus` reads texts, names and mess
 holds sequences of symbols or numbers, `datasets` has texts by name, `tasks` makes exercises.
 `Model` and `Trainer` are the loop in your own hands, `nn` and `optim` its layers and optimizers for
 a loop that you write. `plot` draws figures, `export` writes a page in which a model writes, `look`
-one that shows what its units do while it reads. `gradcheck` compares gradients with finite
-differences, `gradient_norms` shows how they vanish or explode. `EchoStateNetwork` predicts time
-series, `SequenceRegressor` and `SequenceClassifier` are scikit-learn's way to `train`.
+one that shows what its units do while it reads. `average` makes one model of several. `gradcheck`
+compares gradients with finite differences, `gradient_norms` shows how they vanish or explode.
+`EchoStateNetwork` predicts time series, `SequenceRegressor` and `SequenceClassifier` are
+scikit-learn's way to `train`.
 """
 
 from importlib.metadata import version as _version
@@ -29,6 +30,7 @@ from .data.vocabulary import Vocabulary
 from .echo.network import EchoStateNetwork
 from .kernels.build import build_info
 from .model.counting import hidden_size_for, parameter_count
+from .model.ensemble import average
 from .model.history import History
 from .model.model import Model
 from .pages import report as _report  # noqa: F401  Model.report
@@ -46,7 +48,7 @@ __version__ = _version("fastrnn")
 __all__ = [
     "Corpus", "DivergenceError", "EchoStateNetwork", "Event", "History", "Model",
     "SequenceClassifier", "SequenceRegressor", "Sequences", "Sizes",
-    "Trainer", "Vocabulary", "build_info", "datasets", "export", "gradcheck", "gradient_norms",
-    "hidden_size_for", "load", "look", "nn", "optim", "parameter_count", "plot", "read_log",
-    "tasks", "train",
+    "Trainer", "Vocabulary", "average", "build_info", "datasets", "export", "gradcheck",
+    "gradient_norms", "hidden_size_for", "load", "look", "nn", "optim", "parameter_count", "plot",
+    "read_log", "tasks", "train",
 ]

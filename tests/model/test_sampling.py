@@ -213,9 +213,9 @@ def test_the_same_seed_gives_the_same_texts():
 
 def test_the_prime_is_read_once_for_all(monkeypatch):
     model, sizes = make(), []
-    read = sampling.read_prime
-    monkeypatch.setattr(sampling, "read_prime", lambda network, ids, state, labels: sizes.append(
-        (len(ids), len(state))) or read(network, ids, state, labels))
+    read = model.read_ids
+    monkeypatch.setattr(model, "read_ids", lambda ids, state, labels: sizes.append(
+        (len(ids), len(state))) or read(ids, state, labels))
     model.sample(5, n=50, prime="abcabc")
     assert sizes == [(5, 1)]
 

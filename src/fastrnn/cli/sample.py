@@ -1,9 +1,12 @@
 """Generate text with a trained model."""
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from ..model.continuing import with_surprisal
+from ..model.ensemble import Average, average
+from ..model.model import Model
 from ..screen import show
 from ..settings import SampleSettings
 from ..training.checkpoint import load
@@ -23,6 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--best", action=argparse.BooleanOptionalAction, default=None,
                         help="the model of the lowest validation loss, or else smoothed loss, in "
                              "place of the last (default: if there were validations)")
+    parser.add_argument("--with", dest="others", metavar="MODEL", action="append", default=[],
+                        help="a checkpoint of the same symbols: they are drawn from the average of "
+                             "its probabilities and those of the first MODEL; may be given several "
+                             "times")
     parser.add_argument("--stream", action="store_true", help="print each symbol as it is sampled")
     add_color(parser)
     parser.add_argument("--sample", type=int, choices=(0, 1), default=1,
@@ -42,21 +49,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(model: str, best: bool | None, sample: int, stream: bool, color: str, length: int,
-        n: int | None, without_effect: Any, **settings: Any) -> int:
-    generator = load(model, best=best)
-    records = generator.text_vocabulary.stop is not None
+        n: int | None, without_effect: Any, others: Sequence[str] = (), **settings: Any) -> int:
+    first = load(model, best=best)
+    records = first.text_vocabulary.stop is not None
     if "label" in settings:
-        settings["label"] = read_label(settings["label"], generator.config["labels"])
+        settings["label"] = read_label(settings["label"], first.config["labels"])
     if sample == 0:
         settings["temperature"] = 0
     colored = wanted(color)
     if settings.get("new_only") and (stream or colored):
         raise ValueError("--new-only looks at whole texts: leave out --stream and --color")
+    if others and (stream or colored):
+        raise ValueError("--stream and --color are for one model: leave out --with")
+    generator: Model | Average = first
+    if others:
+        generator = average([first, *(load(name, best=best) for name in others)])
     if stream or colored:
-        texts = with_surprisal(generator, generator.text_vocabulary, generator.starts, length, n,
-                               settings)
+        texts = with_surprisal(first, first.text_vocabulary, first.starts, length, n, settings)
         if colored:
-            show(legend(generator.text_vocabulary.unit), harmless=True)
+            show(legend(first.text_vocabulary.unit), harmless=True)
         for i, symbols in enumerate(texts, 1):
             if n is not None and not records:
                 show(f"---- {i} of {n} ----")

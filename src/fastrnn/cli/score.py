@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ..data.corpus import Corpus, RecordCorpus
 from ..insight import comparison
 from ..model.continuing import paired
+from ..model.ensemble import average
 from ..model.model import Model
 from ..model.scoring import surprisal_of_rows
 from ..screen import show
@@ -21,7 +23,8 @@ EXAMPLES = """examples:
   fastrnn score model.safetensors other.txt --color=always | less -R
   fastrnn score names.safetensors --table names.tsv
   fastrnn score model.safetensors book.txt --compare
-  fastrnn score model.safetensors other.txt --compare --train book.txt"""
+  fastrnn score model.safetensors other.txt --compare --train book.txt
+  fastrnn score a.safetensors other.txt --with b.safetensors"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="with --compare: the text of the training, from which the simple "
                              "models learn (default: if FILE is another text, they learn from "
                              "nine tenths of FILE, and the last tenth is scored)")
+    parser.add_argument("--with", dest="others", metavar="MODEL", action="append", default=[],
+                        help="a checkpoint of the same symbols: the average of its probabilities "
+                             "and those of the first MODEL is scored; may be given several times")
     parser.add_argument("--best", action=argparse.BooleanOptionalAction, default=None,
                         help="the model of the lowest validation loss, or without validation of "
                              "the lowest smoothed loss, in place of the last (default: if there "
@@ -44,9 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(model: str, best: bool | None, color: str, compare: bool = False,
-        train: str | None = None, **given: Any) -> int:
+        train: str | None = None, others: Sequence[str] = (), **given: Any) -> int:
     if train is not None and not compare:
         raise ValueError("--train is for --compare")
+    if others and (compare or wanted(color)):
+        raise ValueError("--compare and --color are for one model: leave out --with")
     network = load(model, best=best)
     vocabulary = network.text_vocabulary
     check_fits(model, network, given)
@@ -60,16 +68,28 @@ def run(model: str, best: bool | None, color: str, compare: bool = False,
         known = None if train is None else read_valid(train, given, corpus)
         _show_comparison(comparison.compare(network, corpus, known))
         return 0
-    nats = network.score(corpus)
-    for name, value in {
+    if others:
+        models = [network, *(load(name, best=best) for name in others)]
+        _show({"average": f"of the probabilities of {len(models)} models"}
+              | _losses(corpus, average(models).score(corpus)))
+    else:
+        _show(_losses(corpus, network.score(corpus)) | {
+            "accuracy": f"{network.accuracy(corpus):.2%} of the {corpus.unit}s were the likeliest"})
+    return 0
+
+
+def _losses(corpus: Corpus, nats: float) -> dict[str, str]:
+    return {
         "data": corpus.describe(), "predicted": f"{corpus.predictions:,} {corpus.unit}s",
         "loss": f"{nats:.4f} nats per {corpus.unit}",
         "": f"{nats / math.log(2):.4f} bits per {corpus.unit}",
         "perplexity": f"{math.exp(min(nats, 700)):.3f}",
-        "accuracy": f"{network.accuracy(corpus):.2%} of the {corpus.unit}s were the likeliest",
-    }.items():
+    }
+
+
+def _show(lines: Mapping[str, str]) -> None:
+    for name, value in lines.items():
         show(f"{name:11}{value}")
-    return 0
 
 
 def _show_comparison(found: comparison.Comparison) -> None:

@@ -21,7 +21,6 @@ from .sampling import (
     begin,
     draw_pieces,
     for_stream,
-    read_prime,
     shown_prime,
     stream_sizes,
     until,
@@ -131,7 +130,7 @@ class Conversation:
         """Yield the symbols of `length` more ids, with `SampleSettings`."""
         how = checked(SampleSettings, settings, "stream")
         length = positive_int("length", length, least=0)
-        read_prime(self.network, np.array(self._unread[:-1], np.int32), self._state)
+        self.network.read_ids(np.array(self._unread[:-1], np.int32), self._state)
         del self._unread[:-1]
         begun = Begun([np.array(self._unread, np.uint32)], self._state.copy(), None)
         pieces = draw_pieces(self.network, self.vocabulary, self.starts, length, begun, how,

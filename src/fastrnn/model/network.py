@@ -14,7 +14,7 @@ from .. import kernels
 from ..cells import CELLS, kernel_cell, tensor_shapes
 from ..data.scaling import Scaling
 from ..data.sequences import Sequences
-from ..data.source import Sizes
+from ..data.source import READ_STEPS, Sizes, time_major
 from ..echo.reservoir import Reservoir, draw
 from ..kernels.blas import cores, one_thread
 from ..kernels.memory import check_memory
@@ -226,6 +226,15 @@ class Network:
                 weights=factors, state=last, grads=grads, generators=generators,
                 labels=probabilities(self.config["labels"], labels, N, self.block.dtype))
         return losses.T, last
+
+    def read_ids(self, ids: NDArray[Any], state: NDArray[Any],
+                 labels: NDArray[Any] | None = None) -> None:
+        """Read ids (T,), updating state (1, P) in place; label probabilities are (1, C)."""
+        kernel = self.network(READ_STEPS, 1, self.sizes.loss)
+        with one_thread():
+            for start in range(0, len(ids), READ_STEPS):
+                kernel.unroll(self.block, time_major(ids[None, start : start + READ_STEPS]), state,
+                              labels=labels)
 
     def draw(
         self, length: int, state: NDArray[Any], symbols: ArrayLike, temperature: float,

@@ -1,20 +1,17 @@
 """Generating text: each symbol is sampled from the predicted probabilities, then read."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat, tee
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..data.records import novelty
-from ..data.source import READ_STEPS, time_major
 from ..data.vocabulary import Vocabulary
-from ..kernels.blas import one_thread
 from ..settings import SampleSettings, checked
 from ..validate import positive_int
 from .labels import one_label, probabilities
-from .network import Network
 
 # numbers of symbols sampled in one call, on which the texts do not depend
 PIECE = 10_000  # not more, so that Ctrl-C takes effect
@@ -32,8 +29,28 @@ class Begun(NamedTuple):
     labels: NDArray[Any] | None
 
 
+class Generator(Protocol):
+    """What is asked of a network, or of several together; `Network` says what each is."""
+
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+    @property
+    def block(self) -> NDArray[Any]: ...
+    @property
+    def state(self) -> NDArray[Any]: ...
+    def zero_state(self, batch_size: int = 1) -> NDArray[Any]: ...
+    def read_ids(self, ids: NDArray[Any], state: NDArray[Any],
+                 labels: NDArray[Any] | None = None) -> None: ...
+    def draw(
+        self, length: int, state: NDArray[Any], symbols: ArrayLike, temperature: float,
+        rng: np.random.Generator, top_k: int = 0, top_p: float = 1.0,
+        labels: NDArray[Any] | None = None, never: Collection[int] = (), *, min_p: float = 0.0,
+        penalty: float = 1.0, seen: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.int32]: ...
+
+
 def sample(
-    network: Network, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int,
+    network: Generator, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int,
     n: int | None, settings: dict[str, Any], known: NDArray[np.uint64],
 ) -> list[str]:
     """A list of n texts (one where n is None) of `length` symbols, with `SampleSettings`; `known`
@@ -90,7 +107,7 @@ def _new_only(
 
 
 def stream(
-    network: Network, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int | None,
+    network: Generator, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int | None,
     settings: dict[str, Any]
 ) -> Iterator[str]:
     """The symbols of one text; with length None only a stop string or a record's end ends it."""
@@ -142,18 +159,7 @@ def shown_prime(vocabulary: Vocabulary, prime: str | bytes) -> str:
     return text + " " * (vocabulary.unit == "word" and text != "" and not text[-1].isspace())
 
 
-def read_prime(
-    network: Network, ids: NDArray[Any], state: NDArray[Any], labels: NDArray[Any] | None = None
-) -> None:
-    """Read ids (T,), updating state (1, P) in place."""
-    with one_thread():
-        for start in range(0, len(ids), READ_STEPS):
-            network.network(READ_STEPS, 1, network.sizes.loss).unroll(
-                network.block, time_major(ids[None, start : start + READ_STEPS]), state,
-                labels=labels)
-
-
-def begin(network: Network, vocabulary: Vocabulary, primes: Sequence[str | bytes],
+def begin(network: Generator, vocabulary: Vocabulary, primes: Sequence[str | bytes],
           label: Any) -> Begun:
     """Read the primes of n texts but for their last symbols, from the network's state; those of
     records from the zero state."""
@@ -171,13 +177,13 @@ def begin(network: Network, vocabulary: Vocabulary, primes: Sequence[str | bytes
         if row and not record and primes[row] == primes[0]:
             state[row] = state[0]
         elif len(ids) > 1:  # records each with its own label
-            read_prime(network, ids[:-1], state[row : row + 1],
-                       None if labels is None else labels[row : row + 1])
+            network.read_ids(ids[:-1], state[row : row + 1],
+                             None if labels is None else labels[row : row + 1])
     return Begun(given, state, labels)
 
 
 def draw_pieces(
-    network: Network, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int | None,
+    network: Generator, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int | None,
     begun: Begun, how: dict[str, Any], sizes: Iterable[int],
 ) -> Iterator[NDArray[np.int32]]:
     """An iterator over pieces (size, n) of the ids of n texts that have begun, whose state changes.

@@ -113,10 +113,15 @@ def surprisal(network: Network, vocabulary: Vocabulary | None, text: str | bytes
               label: Any = None) -> NDArray[np.float64]:
     """The loss of each prediction of one text or record, in order."""
     source, weights = to_read(network, vocabulary, text, label)
-    if source.vocabulary is None or source.predictions > (source.steps or source.predictions):
-        raise ValueError(f"surprisal is for one text or one record, not for {source.name}")
+    check_one(source)
     return np.concatenate([losses[:, 0] for _, losses, _ in read(
         network, source, network.state, weights)])[: source.predictions]
+
+
+def check_one(source: Source) -> None:
+    """Raise ValueError for what is not one text or one record."""
+    if source.vocabulary is None or source.predictions > (source.steps or source.predictions):
+        raise ValueError(f"surprisal is for one text or one record, not for {source.name}")
 
 
 def surprisal_of_rows(network: Network, source: Source) -> list[NDArray[np.float64]]:
