@@ -21,7 +21,8 @@ typedef void (*fastrnn_gemm)(int transpose_a, int transpose_b, int M, int N, int
 /* A source of random bits, as in NumPy's bit generators. */
 typedef struct { void *state; uint64_t (*next)(void *state); } fastrnn_bits;
 
-enum { FASTRNN_ADAGRAD, FASTRNN_RMSPROP, FASTRNN_ADAM, FASTRNN_SGD };     /* optimizer kind */
+enum { FASTRNN_ADAGRAD, FASTRNN_RMSPROP, FASTRNN_ADAM, FASTRNN_SGD,       /* optimizer kind */
+       FASTRNN_DYNAMIC };
 enum { FASTRNN_CROSS_ENTROPY, FASTRNN_SQUARED_ERROR, FASTRNN_BINARY_CROSS_ENTROPY };  /* loss */
 enum { FASTRNN_MAP_EXP, FASTRNN_MAP_TANH, FASTRNN_MAP_SIGMOID, FASTRNN_MAP_RSQRT };  /* map */
 enum { FASTRNN_MOST_LAYERS = 32, FASTRNN_MOST_TENSORS = 6 };  /* tensors: of a layer */
@@ -144,7 +145,8 @@ typedef struct fastrnn_team fastrnn_team;
 
 typedef struct {
     int kind;
-    double decay, decay2;        /* RMSProp's gamma, Adam's betas, SGD's momentum */
+    double decay, decay2;        /* RMSProp's gamma, Adam's betas, SGD's momentum; of dynamic
+                                  * evaluation lambda over the mean of r */
     double epsilon;
     int epsilon_inside;          /* AdaGrad, RMSProp: sqrt(m + epsilon), or sqrt(m) + epsilon */
     double weight_decay;         /* a step first takes away rate weight_decay p */
@@ -157,7 +159,8 @@ typedef struct {
     const fastrnn_optimizer *optimizer;
     fastrnn_team *team;
     void *params, *grads;        /* blocks; grads is scratch */
-    void *memory, *memory2;      /* blocks of the optimizer (Adam: both; SGD: with momentum one) */
+    void *memory, *memory2;      /* blocks of the optimizer (Adam: both; SGD: with momentum one;
+                                  * dynamic evaluation: the first parameters, and r) */
     void *work;                  /* workspace_size(net) elements, zero at first, 64-byte aligned */
     int32_t *window;             /* 2 T N + 2 V, zero at first: inputs, targets [T][N], rows */
     uint8_t *marks;              /* [T][N], scratch */

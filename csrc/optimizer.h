@@ -89,6 +89,16 @@ static double sum_of_squares(int64_t n, const real *x) {
         store(p + i, load(p + i) - rate * step);                                                  \
     }
 
+/* The step of dynamic evaluation (Krause, Kahembwe, Murray and Renals 2018), m being the parameters
+ * before the first step, v = r the root mean square of each one's gradients, and decay = lambda /
+ * (mean of r over all parameters):  p += min(1, decay r) (m - p) - rate g / (r + epsilon) */
+#define DYNAMIC(load, store)                                                                      \
+    {                                                                                             \
+        const vec g = CLIPPED(load), r = load(v + i), x = load(p + i);                            \
+        const vec back = smaller(all(1), r * keep) * (load(m + i) - x);                           \
+        store(p + i, x + back - rate * g / (r + epsilon));                                        \
+    }
+
 /* Whether all n numbers are finite: x - x is a NaN where x is not. */
 static int all_finite(int n, const real *x) {
     int finite = 1;
@@ -124,5 +134,6 @@ static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double ra
         break;
     case FASTRNN_ADAM: FOR_EACH_VEC(n, p, ADAM); break;
     case FASTRNN_SGD: FOR_EACH_VEC(n, p, SGD); break;
+    case FASTRNN_DYNAMIC: FOR_EACH_VEC(n, p, DYNAMIC); break;
     }
 }

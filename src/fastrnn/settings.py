@@ -647,6 +647,27 @@ KINDS: dict[Any, str] = {kind: kind.__name__ for kind in (int, float, str, bool,
     np.ndarray: "ndarray", np.random.RandomState: "RandomState", np.random.Generator: "Generator"}
 
 
+def _scaled_by(name: str, value: Any) -> Any:
+    if isinstance(value, bool | str | bytes) or hasattr(value, "predictions"):
+        return value
+    raise TypeError(f"{name} must be True, False or the training text, not {value!r}")
+
+
+class AdaptSettings(TypedDict, total=False):
+    """The keys of the argument `adapt` of `Model.score` and `Model.surprisal`."""
+
+    learning_rate: Annotated[float | None, Setting(None, positive_float, "Of the steps, on the "
+        "gradient of the summed loss of a window. None: 0.004, and 0.01 without rms.")]
+    decay: Annotated[float, Setting(0.005, partial(positive_float, zero=True), "With each window "
+        "the parameters go back by this fraction towards the trained ones; with rms by more where "
+        "gradients are usually larger, at most the whole way.")]
+    seq_length: Annotated[int, whole(64, "Symbols in a window of a text; a record is one window.")]
+    rms: Annotated[Any, Setting(True, _scaled_by, "Whether steps are divided by the root mean "
+        "square of each parameter's gradients. True measures it in the first 20 windows that are "
+        "read, which are scored without adapting and then learned from; a text or Corpus, such as "
+        "the training text: in 20 windows of it.")]
+
+
 @dataclass(frozen=True)
 class Declared:
     """A setting together with its name and type."""

@@ -524,6 +524,7 @@ OTHERS = {  # rules with other numbers than the defaults
     "rmsprop outside": ("rmsprop", 0.01, {"decay": 0.8, "epsilon": 0.01, "epsilon_inside": False}),
     "adamw": ("adam", 0.01, {"beta1": 0.7, "beta2": 0.95, "epsilon": 0.01, "weight_decay": 0.5}),
     "sgd decay": ("sgd", 0.1, {"weight_decay": 0.2}),
+    "dynamic": ("dynamic", 0.1, {"decay": 0.7, "epsilon": 0.4}),
     "momentum decay": ("sgd", 0.03, {"momentum": 0.7, "weight_decay": 0.4})}
 
 

@@ -500,9 +500,19 @@ def sgd(p: Array, g: Array, memories: Sequence[Array], update: int, learning_rat
     p -= learning_rate * g
 
 
+def dynamic(p: Array, g: Array, memories: Sequence[Array], update: int, learning_rate: float,
+            decay: float = 0.0, epsilon: float = 0.0) -> None:
+    """p += min(1, decay r) (first - p) - learning_rate g / (r + epsilon), with the parameters first
+    before any step, r the root mean square of each one's gradients, and decay the lambda of the
+    paper over the mean of r   (Krause, Kahembwe, Murray and Renals 2018)"""
+    first, r = memories
+    p += np.minimum(1, decay * r) * (first - p) - learning_rate * g / (r + epsilon)
+
+
 # each with the number of its memories, sgd without momentum
 OPTIMIZERS: dict[str, tuple[Callable[..., None], int]] = {
-    "adagrad": (adagrad, 1), "rmsprop": (rmsprop, 1), "adam": (adam, 2), "sgd": (sgd, 0)}
+    "adagrad": (adagrad, 1), "rmsprop": (rmsprop, 1), "adam": (adam, 2), "sgd": (sgd, 0),
+    "dynamic": (dynamic, 2)}
 
 
 def train(params: Tensors, ids: Any, seq_length: int, batch_size: int = 1, cell: str = "rnn",

@@ -12,11 +12,13 @@ from ..settings import SampleSettings
 from ..training.checkpoint import load
 from .flags import OTHER_NAMES, add_settings, read_label
 from .shades import add_color, legend, show_symbols, wanted
+from .sources import read_source
 
 EXAMPLES = """examples:
   fastrnn sample model.safetensors --length 1000 --temperature 0.7
   fastrnn sample model.safetensors --prime "Harry " --stream
   fastrnn sample model.safetensors --color
+  fastrnn sample model.safetensors --adapt-to letter.txt
   fastrnn sample names.safetensors --label Netherlands --n 30"""
 
 
@@ -41,6 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", default=argparse.SUPPRESS, metavar="LABEL",
                         help="for records with labels: a label, or a mixture such as "
                              "Netherlands=0.5,Poland=0.5")
+    parser.add_argument("--adapt-to", default=argparse.SUPPRESS, metavar="FILE",
+                        help="a text, or for a model of records one with a record on each line: a "
+                             "copy of the model reads it, learns from it and writes on from its "
+                             "end; - is standard input")
     parser.add_argument("--echo", action=argparse.BooleanOptionalAction, default=True,
                         help="print the prime before the text (default: yes)")
     add_settings(parser, SampleSettings, leave_out={"label", "echo"})
@@ -61,11 +67,19 @@ def run(model: str, best: bool | None, sample: int, stream: bool, color: str, le
         raise ValueError("--new-only looks at whole texts: leave out --stream and --color")
     if others and (stream or colored):
         raise ValueError("--stream and --color are for one model: leave out --with")
+    if others and "adapt_to" in settings:
+        raise ValueError("--adapt-to is for one model: leave out --with")
+    adapt_to: dict[str, Any] = {}
+    if "adapt_to" in settings:
+        file = {"records" if records else "file": settings.pop("adapt_to")}
+        adapt_to["adapt_to"] = read_source(file, first.text_vocabulary)
     generator: Model | Average = first
     if others:
         generator = average([first, *(load(name, best=best) for name in others)])
     if stream or colored:
-        texts = with_surprisal(first, first.text_vocabulary, first.starts, length, n, settings)
+        first, after = first.adapted(adapt_to.get("adapt_to"))
+        texts = with_surprisal(first, first.text_vocabulary, first.starts, length, n, settings,
+                               after)
         if colored:
             show(legend(first.text_vocabulary.unit), harmless=True)
         for i, symbols in enumerate(texts, 1):
@@ -73,8 +87,8 @@ def run(model: str, best: bool | None, sample: int, stream: bool, color: str, le
                 show(f"---- {i} of {n} ----")
             show_symbols(symbols, colored)
     elif n is None:
-        show(generator.sample(length, **settings))
+        show(generator.sample(length, **adapt_to, **settings))
     else:
-        for i, text in enumerate(generator.sample(length, n=n, **settings), 1):
+        for i, text in enumerate(generator.sample(length, n=n, **adapt_to, **settings), 1):
             show(text if records else f"---- {i} of {n} ----\n{text}")
     return 0

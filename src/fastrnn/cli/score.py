@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   fastrnn score model.safetensors other.txt
   fastrnn score model.safetensors other.txt --color=always | less -R
   fastrnn score names.safetensors --table names.tsv
+  fastrnn score model.safetensors other.txt --adapt
   fastrnn score model.safetensors book.txt --compare
   fastrnn score model.safetensors other.txt --compare --train book.txt
   fastrnn score a.safetensors other.txt --with b.safetensors"""
@@ -47,14 +48,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the model of the lowest validation loss, or without validation of "
                              "the lowest smoothed loss, in place of the last (default: if there "
                              "were validations)")
+    parser.add_argument("--adapt", action="store_true",
+                        help="print also the loss of a copy of the model that learns from each "
+                             "window of the text after it was scored (dynamic evaluation)")
 
 
 def run(model: str, best: bool | None, color: str, compare: bool = False,
-        train: str | None = None, others: Sequence[str] = (), **given: Any) -> int:
+        train: str | None = None, others: Sequence[str] = (), adapt: bool = False,
+        **given: Any) -> int:
     if train is not None and not compare:
         raise ValueError("--train is for --compare")
     if others and (compare or wanted(color)):
         raise ValueError("--compare and --color are for one model: leave out --with")
+    if adapt and (compare or others):
+        raise ValueError("--adapt is for one model by itself: leave out --compare and --with")
     network = load(model, best=best)
     vocabulary = network.text_vocabulary
     check_fits(model, network, given)
@@ -75,6 +82,11 @@ def run(model: str, best: bool | None, color: str, compare: bool = False,
     else:
         _show(_losses(corpus, network.score(corpus)) | {
             "accuracy": f"{network.accuracy(corpus):.2%} of the {corpus.unit}s were the likeliest"})
+    if adapt:
+        nats = network.score(corpus, adapt=True)
+        show(f"adapted    {nats:.4f} nats per {corpus.unit} ({nats / math.log(2):.4f} bits), "
+             "adapted while reading (prequential):\n           each window was scored before a "
+             "copy of the model learned from it")
     return 0
 
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 # Order as in the enums of csrc/fastrnn.h.
-OPTIMIZERS = ("adagrad", "rmsprop", "adam", "sgd")
+OPTIMIZERS = ("adagrad", "rmsprop", "adam", "sgd", "dynamic")
 LOSSES = ("cross_entropy", "mean_squared_error", "binary_cross_entropy")
 FUNCTIONS = ("exp", "tanh", "sigmoid", "rsqrt")
 PRECISIONS = ("float32", "float64", "mixed_bfloat16")

@@ -14,7 +14,7 @@ cdef class Optimizer:
                  clip_value=None, clip_norm=None, bint epsilon_inside=True,
                  double weight_decay=0):
         self.rule.kind = OPTIMIZERS.index(kind)
-        self.memories = {"adam": 2, "sgd": int(decay > 0)}.get(kind, 1)
+        self.memories = {"adam": 2, "dynamic": 2, "sgd": int(decay > 0)}.get(kind, 1)
         self.rule.decay, self.rule.decay2, self.rule.epsilon = decay, decay2, epsilon
         self.rule.epsilon_inside, self.rule.weight_decay = epsilon_inside, weight_decay
         self.rule.clip_value = float("inf") if clip_value is None else clip_value

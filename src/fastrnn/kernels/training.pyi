@@ -18,6 +18,7 @@ class Training:
                  units: NDArray[np.float64] | None = None) -> None: ...
     def run(self, rates: NDArray[np.float64], starts: NDArray[np.int64] | None = None,
             lengths: NDArray[np.int64] | None = None, labels: NDArray[np.int32] | None = None,
+            carried: NDArray[np.bool_] | None = None,
             ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
     def next_loss(self, starts: NDArray[np.int64] | None = None,
                   lengths: NDArray[np.int64] | None = None,

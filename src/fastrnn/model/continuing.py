@@ -32,7 +32,7 @@ Piece = tuple[NDArray[np.integer], NDArray[np.float64]]
 
 def with_surprisal(
     network: Network, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int | None,
-    n: int | None, settings: dict[str, Any],
+    n: int | None, settings: dict[str, Any], after: NDArray[Any] | None = None,
 ) -> list[Iterator[tuple[str, float]]]:
     """For each of n texts (one where n is None) an iterator over its symbols, each with its
     surprisal in nats: -log p, with p the probability that the model gives it at temperature 1,
@@ -40,9 +40,9 @@ def with_surprisal(
     symbol of a text without a prime, which nothing predicts.
 
     With the same seed the texts are those of `Model.sample`. Of bytes a symbol is a character,
-    whose surprisal is the sum over its bytes."""
+    whose surprisal is the sum over its bytes. `after` as in `begin`."""
     how, length, stops, primes = for_stream(length, n, settings)
-    begun = begin(network, vocabulary, primes, how["label"])
+    begun = begin(network, vocabulary, primes, how["label"], after)
     pieces = _scored(network, begun, draw_pieces(network, vocabulary, starts, length, begun, how,
                                                  stream_sizes()))
 

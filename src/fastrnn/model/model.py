@@ -2,6 +2,7 @@
 
 import math
 import os
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -19,8 +20,8 @@ from ..echo.reservoir import Reservoir
 from ..files import store
 from ..kernels import Steps
 from ..kernels.team import no_fork
-from ..settings import ModelSettings, SampleSettings, documented
-from . import head, prediction, sampling, scoring, stepping, storing
+from ..settings import AdaptSettings, ModelSettings, SampleSettings, declared, documented
+from . import adapting, head, prediction, sampling, scoring, stepping, storing
 from .history import History
 from .labels import log_priors, some_of
 from .network import Network
@@ -187,7 +188,8 @@ class Model(Network):
         or other source."""
         source.check_fits(self.vocabulary, self.sizes, self.config["labels"])
 
-    def score(self, source: str | bytes | Source, label: Any = None) -> float:
+    def score(self, source: str | bytes | Source, label: Any = None, *,
+              adapt: bool | Mapping[str, Any] = False) -> float:
         """Mean loss of one prediction: cross-entropy in nats per symbol (exp(score) is the
         perplexity), or squared error.
 
@@ -203,17 +205,46 @@ class Model(Network):
         label : str, or dict of str -> float, or a list of these, optional
             For a str and a model with labels: its label, or a mixture label -> weight; for a list
             of records one for all, or one for each.
+        adapt : bool or dict
+            True: dynamic evaluation, the loss of a copy of the model that learns from each window
+            of the text, or each record, after it was scored: adapted while reading (prequential).
+            The model does not change. Not to be compared with a plain score, which says how good
+            the model is without having seen any of the text. A dict of `AdaptSettings`, of which
+            each may be left out:
+
+@ADAPT@
 
         Raises
         ------
         ValueError, TypeError
             Fewer than two symbols, a symbol that the vocabulary does not have, a corpus with
-            another vocabulary, sequences of other sizes, or an unknown label.
-        """
-        return scoring.mean_loss(self, scoring.each_to_read(self, self.vocabulary, source, label),
-                                 self.state)
+            another vocabulary, sequences of other sizes, or an unknown label; with adapt sequences,
+            a mixture of labels, or parameters that do not stay finite.
 
-    def surprisal(self, text: str | bytes | Source, label: Any = None) -> NDArray[np.float64]:
+        Notes
+        -----
+        Krause, Kahembwe, Murray and Renals 2018, Dynamic Evaluation of Neural Sequence Models. With
+        g the gradient of the window's summed loss, r the root mean square of each parameter's
+        gradients (1 without rms), p_0 the trained parameters:
+        p += min(1, decay r / mean(r)) (p_0 - p) - learning_rate g / (r + epsilon), with epsilon =
+        mean(r), and 0 without rms. Several texts are read one after the other; what was learned
+        from one is kept for the next.
+        """
+        return scoring.mean_loss(
+            self, scoring.each_to_read(self, self.vocabulary, source, label), self.state,
+            self._adapting(adapt))
+
+    def _adapting(self, adapt: bool | Mapping[str, Any]) -> adapting.Adapting | None:
+        """What the argument `adapt` asks for; None where nothing is to adapt."""
+        how = adapting.settings_of(adapt)
+        if how is None:
+            return None
+        data = None if isinstance(how["rms"], bool) else scoring.to_read(
+            self, self.vocabulary, how["rms"])
+        return adapting.Adapting(how, data)
+
+    def surprisal(self, text: str | bytes | Source, label: Any = None, *,
+                  adapt: bool | Mapping[str, Any] = False) -> NDArray[np.float64]:
         """The loss of each symbol of a text: -log p(symbol | all symbols before it), in nats.
 
         Parameters
@@ -222,6 +253,8 @@ class Model(Network):
             Read from `state`; for a model of records one record, from the zero state.
         label : str, or dict of str -> float, optional
             For a record and a model with labels, as for `Model.score`.
+        adapt : bool or dict
+            As for `Model.score`: the losses while the model adapts (prequential).
 
         Returns
         -------
@@ -235,7 +268,7 @@ class Model(Network):
         ValueError, TypeError
             What `Model.score` refuses; sequences, or more than one record.
         """
-        return scoring.surprisal(self, self.vocabulary, text, label)
+        return scoring.surprisal(self, self.vocabulary, text, label, self._adapting(adapt))
 
     def accuracy(self, source: str | bytes | Source, last: int | None = None,
                  label: Any = None) -> float:
@@ -467,16 +500,16 @@ class Model(Network):
 
     @overload
     def sample(self, length: int = 200, *, n: None = None,
-               **settings: Unpack[SampleSettings]) -> str: ...
+               adapt_to: Any = None, **settings: Unpack[SampleSettings]) -> str: ...
     @overload
     def sample(self, length: int = 200, *, n: int,
-               **settings: Unpack[SampleSettings]) -> list[str]: ...
+               adapt_to: Any = None, **settings: Unpack[SampleSettings]) -> list[str]: ...
     @overload
     def sample(self, length: int = 200, *, n: int | None,
-               **settings: Unpack[SampleSettings]) -> str | list[str]: ...
+               adapt_to: Any = None, **settings: Unpack[SampleSettings]) -> str | list[str]: ...
     @documented(SampleSettings)
     def sample(self, length: int = 200, *, n: int | None = None,
-               **settings: Unpack[SampleSettings]) -> str | list[str]:
+               adapt_to: Any = None, **settings: Unpack[SampleSettings]) -> str | list[str]:
         """Generate a text from `state`, sampling each symbol from the predicted probabilities. A
         model of records generates a record from the zero state to its stop symbol, never an empty
         one without a prime.
@@ -487,6 +520,11 @@ class Model(Network):
             Number of symbols to generate, for a record the largest number.
         n : int, optional
             Generate n texts in one batch and return a list.
+        adapt_to : str, bytes, or Corpus with this model's vocabulary, optional
+            A text that a copy of the model reads first and learns from, as with
+            ``score(adapt_to, adapt=True)``; it then writes on from its end, or from the prime that
+            comes after it. Of records (a str is one, a list several) it learns and begins new ones.
+            The model does not change.
         **settings
             `SampleSettings`.
 
@@ -510,13 +548,33 @@ class Model(Network):
         Dauphin 2018. top_p, applied after temperature and top_k: Holtzman et al. 2020. min_p,
         applied last: Nguyen et al. 2024. repetition_penalty, applied first: Keskar et al. 2019.
         """
-        texts = sampling.sample(self, self.text_vocabulary, self.starts, length, n,
-                                dict(settings), self.known)
+        network, after = self.adapted(adapt_to)
+        texts = sampling.sample(network, self.text_vocabulary, self.starts, length, n,
+                                dict(settings), self.known, after)
         one = n is None and not isinstance(settings.get("prime"), list | tuple)
         return texts[0] if one else texts
 
+    def adapted(self, text: Any) -> tuple["Model", NDArray[Any] | None]:
+        """For fastrnn itself; it may change: a copy that has read a text and learned from it, and
+        the id (1,) of the text's last symbol, which it has yet to read. This model and None for the
+        text None; of records no symbol is left."""
+        if text is None:
+            return self, None
+        how = self._adapting(True)
+        assert how is not None
+        reader, windows = how.reader(
+            self, scoring.each_to_read(self, self.text_vocabulary, text))
+        for _ in reader.read(windows):
+            pass
+        other = self.copy()
+        other.block[:] = reader.block
+        if self.text_vocabulary.stop is not None:
+            return other, None
+        other.state[:] = reader.state
+        return other, windows.ids[-1:]
+
     @documented(SampleSettings)
-    def stream(self, *, length: int | None = None,
+    def stream(self, *, length: int | None = None, adapt_to: Any = None,
                **settings: Unpack[SampleSettings]) -> Iterator[str]:
         """Generate a text symbol by symbol; joined, they are the text that `Model.sample` returns.
 
@@ -528,6 +586,8 @@ class Model(Network):
         ----------
         length : int, optional
             Number of symbols to generate; by default until a record or a stop string ends.
+        adapt_to : str, bytes, or Corpus with this model's vocabulary, optional
+            A text to read and learn from first, as for `Model.sample`.
         **settings
             `SampleSettings`.
 
@@ -543,7 +603,9 @@ class Model(Network):
         ValueError, TypeError
             As `Model.sample`.
         """
-        return sampling.stream(self, self.text_vocabulary, self.starts, length, dict(settings))
+        network, after = self.adapted(adapt_to)
+        return sampling.stream(network, self.text_vocabulary, self.starts, length, dict(settings),
+                               after)
 
     def report(self, path: str | os.PathLike[str], data: Source | None = None, *,
                valid: Any = None, course: str | None = None, seed: int = 0,
@@ -692,6 +754,9 @@ def _unpickled(kind: type[Model], data: bytes) -> Model:
         raise store.damaged("a pickled model", error) from None
 
 
+if Model.score.__doc__:
+    Model.score.__doc__ = Model.score.__doc__.replace("@ADAPT@", textwrap.indent(
+        "\n".join(one.entry for one in declared(AdaptSettings).values()), 12 * " "))
 if Model.__doc__:
     Model.__doc__ = Model.__doc__.replace("@CELLS@", "\n".join(
         f'* "{name}": ' + cell.equation.replace("\n", "\n  ") for name, cell in CELLS.items()))

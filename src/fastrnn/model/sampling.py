@@ -52,9 +52,10 @@ class Generator(Protocol):
 def sample(
     network: Generator, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int,
     n: int | None, settings: dict[str, Any], known: NDArray[np.uint64],
+    after: NDArray[Any] | None = None,
 ) -> list[str]:
     """A list of n texts (one where n is None) of `length` symbols, with `SampleSettings`; `known`
-    are the digests of the training records."""
+    are the digests of the training records. `after` as in `begin`."""
     how = checked(SampleSettings, settings, "sample")
     length = positive_int("length", length, least=0)
     primes = primes_of(how["prime"], n)
@@ -63,7 +64,7 @@ def sample(
 
     def texts_after(primes: list[str | bytes], how: dict[str, Any]) -> list[str]:
         pieces = draw_pieces(network, vocabulary, starts, how["max_length"] or length,
-                             begin(network, vocabulary, primes, how["label"]), how,
+                             begin(network, vocabulary, primes, how["label"], after), how,
                              repeat(STOP_PIECE if ends else PIECE))
         if ends:  # each text takes pieces until it has stopped
             return ["".join(until(stops, vocabulary.iterdecode(_record(vocabulary, part, i))))
@@ -108,14 +109,16 @@ def _new_only(
 
 def stream(
     network: Generator, vocabulary: Vocabulary, starts: NDArray[np.float64], length: int | None,
-    settings: dict[str, Any]
+    settings: dict[str, Any], after: NDArray[Any] | None = None,
 ) -> Iterator[str]:
-    """The symbols of one text; with length None only a stop string or a record's end ends it."""
+    """The symbols of one text; with length None only a stop string or a record's end ends it.
+    `after` as in `begin`."""
     how, length, stops, primes = for_stream(length, None, settings)
     if len(primes) > 1:
         raise ValueError("a stream is one text: give one prime, not a list")
     pieces = draw_pieces(network, vocabulary, starts, length,
-                         begin(network, vocabulary, primes, how["label"]), how, stream_sizes())
+                         begin(network, vocabulary, primes, how["label"], after), how,
+                         stream_sizes())
     symbols = until(stops, vocabulary.iterdecode(_record(vocabulary, pieces, 0)))
     return chain(shown_prime(vocabulary, primes[0]), symbols) if how["echo"] else symbols
 
@@ -160,9 +163,9 @@ def shown_prime(vocabulary: Vocabulary, prime: str | bytes) -> str:
 
 
 def begin(network: Generator, vocabulary: Vocabulary, primes: Sequence[str | bytes],
-          label: Any) -> Begun:
+          label: Any, after: NDArray[Any] | None = None) -> Begun:
     """Read the primes of n texts but for their last symbols, from the network's state; those of
-    records from the zero state."""
+    records from the zero state. `after` are ids to read before each prime."""
     n, record = len(primes), vocabulary.stop is not None
     labels = probabilities(network.config["labels"], label, n, network.block.dtype)
     if record:
@@ -170,6 +173,8 @@ def begin(network: Generator, vocabulary: Vocabulary, primes: Sequence[str | byt
         state = network.zero_state(n)
     else:
         given = [vocabulary.encode(prime) for prime in primes]
+        if after is not None:
+            given = [np.concatenate([after, ids]) for ids in given]
         state = np.repeat(network.state, n, axis=0)  # (n, P)
     if len({len(ids) > record for ids in given}) > 1:
         raise ValueError("some primes are empty and others not: sample them apart")

@@ -1,6 +1,6 @@
 """Losses and accuracy of a network on a source, and classification."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from ..data.source import READ_STEPS, Batch, Source
 from ..data.vocabulary import Vocabulary
 from ..kernels.blas import one_thread
 from ..validate import positive_int
+from .adapting import Adapting
 from .labels import probabilities
 from .network import Network
 
@@ -99,10 +100,15 @@ def each_to_read(
             for text, own in zip(given, labels, strict=True)]
 
 
-def mean_loss(network: Network, sources: Iterable[tuple[Source, NDArray[Any] | None]],
-              state: NDArray[Any]) -> float:
-    """Mean loss of one prediction of all sources, each with its label probabilities."""
+def mean_loss(network: Network, sources: Sequence[tuple[Source, NDArray[Any] | None]],
+              state: NDArray[Any], adapt: Adapting | None = None) -> float:
+    """Mean loss of one prediction of all sources, each with its label probabilities; with
+    `adapt` adapted while reading."""
     total, count = 0.0, 0
+    if adapt is not None:
+        reader, windows = adapt.reader(network, sources)
+        total = sum(float(losses.sum()) for losses in reader.read(windows))
+        return total / sum(source.predictions for source, _ in sources)
     for source, weights in sources:
         for batch, losses, _ in read(network, source, state, weights):
             total, count = total + float(losses.sum()), count + batch.predictions
@@ -110,10 +116,14 @@ def mean_loss(network: Network, sources: Iterable[tuple[Source, NDArray[Any] | N
 
 
 def surprisal(network: Network, vocabulary: Vocabulary | None, text: str | bytes | Source,
-              label: Any = None) -> NDArray[np.float64]:
-    """The loss of each prediction of one text or record, in order."""
+              label: Any = None, adapt: Adapting | None = None) -> NDArray[np.float64]:
+    """The loss of each prediction of one text or record, in order; with `adapt` adapted while
+    reading."""
     source, weights = to_read(network, vocabulary, text, label)
     check_one(source)
+    if adapt is not None:
+        reader, windows = adapt.reader(network, [(source, weights)])
+        return np.concatenate(list(reader.read(windows)))
     return np.concatenate([losses[:, 0] for _, losses, _ in read(
         network, source, network.state, weights)])[: source.predictions]
 
