@@ -28,6 +28,7 @@ from .network import Network
 
 RMS_WINDOWS = 20  # in which r is measured
 EPSILON = 1.0  # times the mean of r: what 20 windows have not seen has r = 0
+CLIP = 1e15  # of gradients: none is so large, and with it the loop needs no norm of them
 RATES = {False: 1e-2, True: 4e-3}  # the usual learning rates, of plain and of scaled steps
 
 # a source with the label probabilities of its rows
@@ -150,7 +151,7 @@ class Reader:
         """Set r to the root mean square of the gradients in some windows; returns their losses. The
         parameters do not change: AdaGrad at the rate 0 sums the squares."""
         squares = np.zeros_like(self.block)
-        losses = list(self._pass(windows, some, kernels.Optimizer("adagrad"), 0.0, [squares]))
+        losses = list(self._pass(windows, some, kernels.Optimizer("adagrad", clip_value=CLIP), 0.0, [squares]))
         self._r = np.sqrt(squares / len(some))
         return losses
 
@@ -160,7 +161,7 @@ class Reader:
             raise ValueError("all gradients are 0, so that steps cannot be scaled by them: give "
                              "rms=False")
         plain = self._how["rms"] is False
-        return kernels.Optimizer("dynamic", decay=self._how["decay"] / mean,
+        return kernels.Optimizer("dynamic", decay=self._how["decay"] / mean, clip_value=CLIP,
                                  epsilon=0.0 if plain else EPSILON * mean)
 
     def _pass(self, windows: Windows, some: NDArray[np.intp], rule: kernels.Optimizer, rate: float,
