@@ -151,7 +151,8 @@ class Reader:
         """Set r to the root mean square of the gradients in some windows; returns their losses. The
         parameters do not change: AdaGrad at the rate 0 sums the squares."""
         squares = np.zeros_like(self.block)
-        losses = list(self._pass(windows, some, kernels.Optimizer("adagrad", clip_value=CLIP), 0.0, [squares]))
+        rule = kernels.Optimizer("adagrad", clip_value=CLIP)
+        losses = list(self._pass(windows, some, rule, 0.0, [squares]))
         self._r = np.sqrt(squares / len(some))
         return losses
 
