@@ -36,6 +36,7 @@ from .insight.activations import activations as read_activations
 from .insight.gates import GATES, saturation
 from .model.history import History
 from .model.model import Model
+from .model.scoring import ids_of_text
 from .training.checkpoint import load, read
 from .training.trainer import Trainer
 
@@ -401,9 +402,8 @@ def _beginning(model: Model, text: Any, most: int) -> tuple[Any, int]:
     vocabulary = model.vocabulary
     if vocabulary is None or vocabulary.stop is not None:
         return text, 0
-    if not isinstance(text, Corpus):
-        text = Corpus(vocabulary.encode(text), vocabulary) if len(text) else text
-    return (Corpus(text.ids[:most], text.vocabulary), len(text.ids)) if len(text) else (text, 0)
+    ids = ids_of_text(model, vocabulary, text)
+    return Corpus(ids[:most], vocabulary), len(ids)
 
 
 def _values(layers: list[dict[str, Any]], layer: int,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.corpus import Corpus, RecordCorpus
+from ..data.corpus import Corpus
 from ..insight import comparison
 from ..model.continuing import paired
 from ..model.ensemble import average
@@ -128,7 +128,7 @@ def _show_text(network: Model, corpus: Corpus) -> None:
     """Print a text, or each record on a line, in the shades of its surprisal. Nothing predicts the
     first symbol of a text."""
     show(legend(corpus.unit), harmless=True)
-    starts = corpus.records.starts + 1 if isinstance(corpus, RecordCorpus) else [0]
+    starts = corpus.records.starts + 1 if corpus.records else [0]
     for start, nats in zip(starts, surprisal_of_rows(network, corpus), strict=True):
         if not start:
             nats = np.concatenate([[np.nan], nats])

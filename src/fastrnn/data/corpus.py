@@ -453,6 +453,9 @@ class Corpus(Source):
         raise ValueError(f"{self.name} is a text, and weights are for records: use "
                          "Corpus.from_records, from_lines or from_table")
 
+    def unweighted(self) -> "Corpus":
+        return self
+
     def with_symbols_of(self, vocabulary: Vocabulary) -> "Corpus":
         """The same data with the symbols of a vocabulary first and its own other ones after them.
 
@@ -529,6 +532,11 @@ class RecordCorpus(Corpus):
         given = weights_of("weights", weights, (len(self.records),))
         return RecordCorpus(self.ids, self.vocabulary, self.name,
                             replace(self.records, weights=given))
+
+    def unweighted(self) -> Corpus:
+        if self.records.weights is None:
+            return self
+        return self.weighted(np.ones(len(self.records)))
 
     def row_labels(self) -> list[str] | None:
         of_rows = self.records.labels

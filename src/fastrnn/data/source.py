@@ -283,6 +283,10 @@ class Source(ABC):
         """The label of each row; None without labels."""
         return None
 
+    def unweighted(self) -> "Source":
+        """The same data, with each row of the same weight."""
+        return self
+
     def ambiguous(self) -> Mapping[str, tuple[str, ...]]:
         """The texts of rows that stand with several labels, with these labels."""
         return {}

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from ..checks import reference
 from ..data.corpus import Corpus
+from ..data.source import Source
 from ..kernels.blas import one_thread
 from ..model.labels import probabilities
 from ..model.model import Model
-from ..model.scoring import not_for_text
+from ..model.scoring import ids_of_text, not_for_text
 
 Array = NDArray[np.float64]
 
@@ -93,19 +94,15 @@ def activations(model: Model, text: str | bytes | Corpus, label: Any = None) -> 
     if vocabulary is None:
         raise not_for_text()
     if vocabulary.stop is not None:
-        if isinstance(text, Corpus):
+        if isinstance(text, Source):
             raise ValueError("give one record as a text, not a corpus of records")
         framed = vocabulary.encode_record(text).astype(np.int64)
         ids, targets = framed[:-1], framed[1:]
         state = model.zero_state().astype(np.float64)
     else:
-        if isinstance(text, Corpus):
-            model.check(text)
-        ids = (text.ids if isinstance(text, Corpus) else vocabulary.encode(text)).astype(np.int64)
+        ids = ids_of_text(model, vocabulary, text).astype(np.int64)
         targets = np.append(ids[1:], -1)
         state = model.state.astype(np.float64)
-    if not len(ids):
-        raise ValueError("the text is empty: give at least one symbol")
     labels = probabilities(model.config["labels"], label, 1, np.dtype(np.float64))
     cell = model.config["cell"]
     with one_thread():

@@ -182,7 +182,7 @@ def baselines(train: Sequence[Ids], held: Sequence[Ids],
 def simple_models(train: Corpus, held: Corpus) -> dict[str, float]:
     """`baselines` of two corpora with the same vocabulary; of a text its last READ symbols are
     learned from."""
-    if train.records is None:
+    if train.vocabulary.stop is None:
         return baselines([train.ids[-READ:]], [held.ids], train.vocabulary)
     return baselines(train.pieces(), held.pieces(), train.vocabulary)
 

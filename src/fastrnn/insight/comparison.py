@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ..data.corpus import Corpus, RecordCorpus
+from ..data.corpus import Corpus
+from ..data.source import Source
 from ..model.model import Model
 from .baselines import READ, explained, simple_models
-from .confusion import unweighted
 from .figures import split_of
 from .published import Known, known
 
@@ -92,14 +92,14 @@ def compare(model: Model, data: Corpus, train: Corpus | None = None) -> Comparis
         `data`; a `train` that is not what the model was trained on.
     """
     for name, source in ("data", data), ("train", train):
-        if not isinstance(source, Corpus | None) or (source is None and name == "data"):
+        if not isinstance(source, Source) and (source is not None or name == "data"):
             raise TypeError(f"{name} must be a Corpus, not {type(source).__name__}")
         if source is not None:
             model.check(source)
     learned, held, words = _parts(model, data, train)
     found = simple_models(learned, held) | {OWN: model.score(held)}
     scored, read, own = words
-    if learned.records is None and len(learned) > READ:
+    if learned.vocabulary.stop is None and len(learned) > READ:
         read += f", its last {READ:,} symbols"
     what = explained(held) | {OWN: f"{model.config['cell']}, {model.block.size:,} parameters"}
     count, characters = held.predictions, characters_of(held)
@@ -114,7 +114,7 @@ def characters_of(held: Corpus) -> int:
     """The characters of the predicted symbols; a record's stop symbol counts as one, and so does
     the blank before each word."""
     decode = held.vocabulary.decode
-    if isinstance(held, RecordCorpus):
+    if held.vocabulary.stop is not None:
         return sum(len(decode(ids[1:-1])) + 1 for ids in held.pieces())
     return len(decode(held.ids[1:])) + (held.unit == "word")
 
@@ -139,7 +139,7 @@ def _parts(model: Model, data: Corpus, train: Corpus | None) -> tuple[
                         f"the training part of {data.name}", "from the same part")
     if train is None:
         rest, held = data.hold_out(TENTH, 0)
-        which = "the last tenth of" if data.records is None else "a random tenth of"
+        which = "the last tenth of" if data.vocabulary.stop is None else "a random tenth of"
         unknown = "it is not known from what: if from this text, its loss here is too low"
         return _corpora(rest, held, f"{which} {data.name}", f"the other nine tenths of {data.name}",
                         unknown if trained is None else f"from {trained}, not from this text")
@@ -160,4 +160,4 @@ def _parts(model: Model, data: Corpus, train: Corpus | None) -> tuple[
 
 def _corpora(train: Any, held: Any, *words: str) -> tuple[Corpus, Corpus, tuple[str, str, str]]:
     scored, learned, model_learned = words
-    return train, unweighted(held), (scored, learned, model_learned)
+    return train, held.unweighted(), (scored, learned, model_learned)

@@ -49,16 +49,9 @@ def confusion(model: Model, corpus: Corpus, prior: Any = None) -> Confusion:
     losses = np.zeros((len(of_rows), len(names)))
     for c, name in enumerate(names):
         weights = probabilities(names, name, len(of_rows), model.block.dtype)
-        for batch, each, _ in read(model, unweighted(corpus), model.state, weights):
+        for batch, each, _ in read(model, corpus.unweighted(), model.state, weights):
             losses[batch.rows, c] = (each * batch.arrays["mask"][:, : len(batch.rows)]).sum(axis=0)
     first = (losses - log_priors(names, names, prior, model.label_counts)).argmin(axis=1)
     counts = np.zeros((len(names), len(names)), np.int64)
     np.add.at(counts, ([names.index(label) for label in of_rows], first), 1)
     return Confusion(tuple(names), counts)
-
-
-def unweighted(corpus: Corpus) -> Corpus:
-    """The same records, each of the same weight."""
-    if corpus.records is None or corpus.records.weights is None:
-        return corpus
-    return corpus.weighted(np.ones(len(corpus.records)))

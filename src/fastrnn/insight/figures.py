@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from ..training.checkpoint import checksum
 from ..training.trainer import Trainer
 from ..training.validation import divided, same_validation
 from .baselines import ngram_surprisal, simple_models
-from .confusion import Confusion, confusion, unweighted
+from .confusion import Confusion, confusion
 from .copied import Passage, longest_copied
 
 STEPS, ROWS = 5, 3  # of the batch on which gradients are checked
@@ -101,7 +101,7 @@ class Figures:
     def held(self) -> Source | None:
         """The validation data, each record of the same weight."""
         held = self.split.held if self.split else None
-        return unweighted(held) if isinstance(held, Corpus) else held
+        return held and held.unweighted()
 
     # ---- samples ----
 
@@ -130,15 +130,19 @@ class Figures:
     def copied(self) -> tuple[Passage, Passage | None] | None:
         """The longest passage of the training text in `sample`, and in the first LENGTH symbols of
         the validation text; None without a training text."""
-        if self.split is None or not self.of_text or not isinstance(self.split.train, Corpus):
+        train, held = self._corpora()
+        sample = self._numbered(self.sample) if train is not None and self.of_text else None
+        if train is None or sample is None:
             return None
-        sample = self._numbered(self.sample)
-        if sample is None:
-            return None
-        text, held = self._values(self.split.train), self.held
-        other = longest_copied(self._values(held)[:LENGTH], text) if isinstance(held, Corpus) \
-            and len(held) >= LENGTH else None
+        text = self._values(train)
+        other = None if held is None or len(held) < LENGTH else longest_copied(
+            self._values(held)[:LENGTH], text)
         return longest_copied(sample, text), other
+
+    def _corpora(self) -> tuple[Corpus | None, Corpus | None]:
+        """The training and the validation data of a model with a vocabulary."""
+        parts = (self.split.train, self.held) if self.split and self.vocabulary else (None, None)
+        return cast(tuple[Corpus | None, Corpus | None], parts)
 
     def _values(self, corpus: Corpus) -> NDArray[Any]:
         """The ids of a text, or its bytes, whose ids a sample does not always have."""
@@ -180,8 +184,8 @@ class Figures:
         if self.split is None or self.held is None:
             return {}
         train, held = self.split.train, self.held
-        if isinstance(train, Corpus) and isinstance(held, Corpus):
-            return simple_models(train, held)
+        if self.vocabulary:
+            return simple_models(cast(Corpus, train), cast(Corpus, held))
         if isinstance(train, Sequences) and isinstance(held, Sequences):
             return _of_symbols(train, held) if held.targets.ndim == 2 else _of_numbers(train, held)
         return {}
@@ -190,8 +194,8 @@ class Figures:
     def labels(self) -> tuple[Confusion, Confusion | None] | None:
         """How labels of the validation records are ranked: all of the same prior probability, and
         with how often each came in training, where that is known."""
-        held = self.held
-        if not isinstance(held, Corpus) or held.records is None or not self.model.config["labels"]:
+        held = self._corpora()[1]
+        if held is None or not self.model.config["labels"]:
             return None
         counted = self.model.label_counts.any()
         return (confusion(self.model, held),
@@ -222,8 +226,9 @@ class Figures:
         """Inputs and targets (N, T) or (N, T, D): windows of the training text or of the sample,
         records, or random symbols and numbers."""
         ids: NDArray[Any] | None = None
-        if self.split and isinstance(self.split.train, Corpus):
-            ids = self.split.train.ids
+        train = self._corpora()[0]
+        if train is not None:
+            ids = train.ids
         elif self.of_text:
             ids = self._numbered(self.sample)
         if ids is not None and len(ids) > STEPS and not self.of_bytes:

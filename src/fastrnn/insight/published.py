@@ -63,7 +63,7 @@ TEXTS = (
 
 def known(corpus: Corpus) -> Known | None:
     """The text of published figures that a corpus of characters or bytes is, if it is one."""
-    if corpus.records is not None or corpus.unit == "word":
+    if corpus.vocabulary.stop is not None or corpus.unit == "word":
         return None
     begins = corpus.vocabulary.decode(corpus.ids[:60])
     found = [text for text in TEXTS if begins.startswith(text.begins)]

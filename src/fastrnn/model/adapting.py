@@ -13,13 +13,13 @@ scored with the trained parameters, and only then learned from.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..data.corpus import Corpus, RecordCorpus
+from ..data.corpus import Corpus
 from ..data.source import Source
 from ..kernels.blas import cores, one_thread
 from ..kernels.team import no_fork
@@ -71,15 +71,16 @@ def windows_of(sources: Sequence[Labelled], seq_length: int) -> Windows:
     """The windows of texts and records one after the other; a record is one window."""
     all_ids, starts, lengths, first, weights, at = [], [], [], [], [], 0
     for source, _ in sources:
-        if not isinstance(source, Corpus):
+        if source.vocabulary is None:
             raise ValueError(f"adapt is for texts and records, and {source.name} is neither: leave "
                              "adapt out")
-        all_ids.append(source.ids)
-        scale = np.ones(len(source))
-        if isinstance(source, RecordCorpus):
-            begin, steps = source.records.starts, source.records.steps
+        corpus = cast(Corpus, source)
+        all_ids.append(corpus.ids)
+        scale = np.ones(len(corpus))
+        if corpus.records:
+            begin, steps = corpus.records.starts, corpus.records.steps
             first.append(np.ones(len(begin), bool))
-            of_rows = source.records.normalized()
+            of_rows = corpus.records.normalized()
             if of_rows is not None:
                 for s, n, weight in zip(begin, steps, of_rows, strict=True):
                     scale[s : s + n] = weight
@@ -90,7 +91,7 @@ def windows_of(sources: Sequence[Labelled], seq_length: int) -> Windows:
         starts.append(at + begin)
         lengths.append(steps)
         weights.append(scale)
-        at += len(source)
+        at += len(corpus)
     factors = np.concatenate(weights)
     return Windows(np.concatenate(all_ids),
                    np.concatenate(starts).astype(np.int64),
@@ -199,7 +200,7 @@ class Adapting:
         windows = windows_of(sources, self.how["seq_length"])
         other = None if self.data is None else windows_of([self.data], self.how["seq_length"])
         longest = max(int(each.lengths.max()) for each in (windows, other) if each is not None)
-        reader = Reader(network, self.how, longest, isinstance(sources[0][0], RecordCorpus))
+        reader = Reader(network, self.how, longest, sources[0][0].steps is not None)
         if other is not None:
             reader.measure(other, other.spread(RMS_WINDOWS))
         return reader, windows

@@ -1,7 +1,7 @@
 """Losses and accuracy of a network on a source, and classification."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,19 @@ def to_read(
     if len(ids) < 2:
         raise ValueError(f"a text to score must have at least 2 symbols, not {len(ids)}")
     return Corpus(ids, vocabulary), weights
+
+
+def ids_of_text(network: Network, vocabulary: Vocabulary, text: str | bytes | Source
+                ) -> NDArray[Any]:
+    """The ids of a text, or of a corpus of one that fits the network; at least one."""
+    if isinstance(text, Source):
+        text.check_fits(vocabulary, network.sizes, network.config["labels"])
+        ids: NDArray[Any] = cast(Corpus, text).ids
+    else:
+        ids = vocabulary.encode(text)
+    if not len(ids):
+        raise ValueError("the text is empty: give at least one symbol")
+    return ids
 
 
 def not_for_text() -> ValueError:

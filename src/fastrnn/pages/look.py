@@ -15,6 +15,7 @@ from ..insight.activations import Activations, activations
 from ..insight.reach import LAGS, reach
 from ..insight.units import LEAST, SHIFTS, Correlations, Followed, correlations
 from ..model.model import Model
+from ..model.scoring import ids_of_text
 from ..settings import LookSettings, checked, documented
 from .look_data import SEEN, data_of, name_of
 from .writing import check_page, script, write_page
@@ -159,11 +160,7 @@ def _cut(model: Model, text: str | bytes | Corpus,
     vocabulary = model.text_vocabulary
     if vocabulary.stop is not None:
         return text, 0
-    if isinstance(text, Corpus):
-        model.check(text)
-    ids = text.ids if isinstance(text, Corpus) else vocabulary.encode(text)
-    if not len(ids):
-        raise ValueError("the text is empty: give at least one symbol")
+    ids = ids_of_text(model, vocabulary, text)
     return Corpus(ids[:most], vocabulary), len(ids)
 
 

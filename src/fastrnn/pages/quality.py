@@ -3,7 +3,7 @@ forecasts."""
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -81,8 +81,7 @@ def copied(figures: Figures) -> list[Block] | None:
     (found, other), unit = figures.copied, figures.unit
     if not found.length:
         return [Text(f"No {unit} of the sample stands in the training text.")]
-    train = figures.split.train
-    assert isinstance(train, Corpus)
+    train = cast(Corpus, figures.split.train)
     text = figures.sample[found.in_sample :][: found.length] if figures.of_characters else (
         figures.written(train.ids[found.in_text :][: found.length]))
     said = (f"The longest passage of the {LENGTH:,} {unit}s above that stands in the training text "
@@ -200,8 +199,8 @@ def _explained(figures: Figures) -> str:
         if figures.of_text else ""
     label = " They do not read the labels, which the model reads." \
         if figures.model.config["labels"] else ""
-    assert isinstance(figures.held, Corpus)
-    each = "; ".join(f"{name}: {what}" for name, what in explained(figures.held).items())
+    of_each = explained(cast(Corpus, figures.held))
+    each = "; ".join(f"{name}: {what}" for name, what in of_each.items())
     return ("The simple models read the training part alone and are scored on the same "
             f"{figures.unit}s. {each}.{label}{stream}")
 
@@ -231,8 +230,7 @@ def labels(figures: Figures) -> list[Block] | None:
 
 def _ranked(figures: Figures, counted: bool) -> Table:
     """The likeliest labels of some validation records, at equal distances."""
-    held, rows = figures.held, []
-    assert isinstance(held, Corpus)
+    held, rows = cast(Corpus, figures.held), []
     pieces, of_rows = held.pieces(), held.row_labels() or []
     for row in np.unique(np.linspace(0, len(pieces) - 1, ANSWERS).astype(int)):
         text, label = held.vocabulary.decode(pieces[row][1:-1]), of_rows[row]

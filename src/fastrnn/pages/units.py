@@ -1,5 +1,7 @@
 """The part of a report that shows what units do while the model reads."""
 
+from typing import cast
+
 from ..data.corpus import Corpus
 from ..insight.figures import Figures
 from ..insight.units import LEAST
@@ -16,8 +18,8 @@ def units(figures: Figures) -> list[Block] | None:
     """What units do at the start of the validation text."""
     if not figures.of_text:
         return None
-    held = figures.held
-    if not isinstance(held, Corpus):
+    held = cast(Corpus | None, figures.held)
+    if held is None:
         raise Missing("Without validation data there is no text that the model has not learned "
                       "from: fastrnn look MODEL FILE -o look.html shows any text.")
     found = read(figures.model, held, length=fitting(figures.model, SYMBOLS, VALUES))
