@@ -61,10 +61,27 @@ def test_only_its_own_script_may_run():
 
 def test_a_table_sets_numbers_on_the_right():
     found = html.table([("a<b", 1234, 0.5), ("c", 5, 2.25)], ("name", "count", "loss"))
-    assert '<td class=number>1,234</td>' in found and "<td>a&lt;b</td>" in found
-    assert '<th scope="col" class=number>count' in found and '<th scope="col">name' in found
+    assert '<td class=number>1,234</td>' in found and "<td class=whole>a&lt;b</td>" in found
+    assert '<th scope="col" class=number>count' in found
+    assert '<th scope="col" class=whole>name' in found
     found = html.table([("1.5e-07", "12 %", "3 x"), ("", "-1,234.5", "4")])
-    assert found.count("class=number") == 4 and "<td>4</td>" in found  # an empty cell too
+    assert found.count("class=number") == 4  # an empty cell too
+    assert "<td class=whole>4</td>" in found
+
+
+def test_words_of_a_table_are_broken_where_they_are_long():
+    found = html.table([("cross_entropy", "two words"), ("a" * 50_000, "short " + "b" * 21)])
+    assert found.count("<td class=whole>") == 2 and found.count("<td>") == 2
+
+
+@pytest.mark.parametrize("last", [7, 6_000, 300_000, 10_000_000])
+def test_numbers_below_a_chart_are_whole(last):
+    chart = svg.line_chart([svg.Line("", [1, last], [1, 2])], "update", "loss", title="t")
+    found = ElementTree.fromstring(chart[: chart.index("</svg>") + 6])
+    texts = [t for t in found.findall("text") if t.text.replace(",", "").isdigit()]
+    assert f"{last:,}" in [t.text for t in texts]
+    for text in texts:  # a digit of 12 px sans serif is 7.6 px wide, with DejaVu, a wide font
+        assert float(text.get("x")) + 7.6 * len(text.text) / 2 <= 720
 
 
 def points(chart):

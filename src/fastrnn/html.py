@@ -15,6 +15,8 @@ HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u206
 
 NUMBER = re.compile(r"|-?[0-9][0-9,]*(\.[0-9]+)?(e[+-]?[0-9]+)? ?%?")
 
+WORD = 20  # symbols of a word that is not broken in a table
+
 STYLE = """\
 :root { color-scheme: light dark; --ink: #1b1b1b; --paper: #ffffff; --faint: #6a6a6a;
   --line: #d5d5d5; --panel: #f5f5f3; --accent: #0072b2;
@@ -33,7 +35,8 @@ a { color: var(--accent); }
 table { border-collapse: collapse; margin: .5rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-td.number, th.number { text-align: right; overflow-wrap: normal; }
+td.number, th.number { text-align: right; }
+td.number, th.number, td.whole, th.whole { overflow-wrap: normal; }
 pre, .text { font: .875rem/1.45 ui-monospace, monospace; white-space: pre-wrap;
   overflow-wrap: anywhere; background: var(--panel); padding: .75rem; border-radius: 4px;
   margin: .5rem 0; }
@@ -137,16 +140,22 @@ def table(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), name: str = "
 
     `name` is what a screen reader calls it, and stands above it."""
     rows = list(rows)
-    right = [" class=number" * all(is_number(cell) for cell in column)
-             for column in zip(*rows, strict=True)]
-    titles = "".join(f'<th scope="col"{kind}>{visible(title)}</th>'
-                     for title, kind in zip(head, right, strict=False))
+    right = [all(is_number(cell) for cell in column) for column in zip(*rows, strict=True)]
+    titles = "".join(_cell('th scope="col"', title, number)
+                     for title, number in zip(head, right, strict=False))
     caption = f"<caption>{visible(name)}</caption>" if name else ""
-    lines = "".join("<tr>" + "".join(f"<td{kind}>{visible(written(cell))}</td>" for cell, kind in
+    lines = "".join("<tr>" + "".join(_cell("td", written(cell), number) for cell, number in
                                      zip(row, right, strict=True)) + "</tr>\n" for row in rows)
     return (f'<div class="wide"><table>{caption}'
             + (f"<thead><tr>{titles}</tr></thead>" if titles else "")
             + f"<tbody>\n{lines}</tbody></table></div>")
+
+
+def _cell(tag: str, text: str, number: bool) -> str:
+    """A cell; its words are broken across lines only where one is long."""
+    short = all(len(word) <= WORD for word in text.split())
+    kind = " class=number" if number else " class=whole" * short
+    return f"<{tag}{kind}>{visible(text)}</{tag[:2]}>"
 
 
 def is_number(cell: Any) -> bool:

@@ -16,6 +16,7 @@ from .html import visible
 DASHES = ("", "7 3", "2 2", "8 3 2 3", "12 3", "1 3")
 GRID = 'stroke="var(--line)" stroke-width=".6"'
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 42  # pixels around the plot
+DIGIT = 8  # pixels that a digit takes at most
 
 
 @dataclass(frozen=True)
@@ -200,10 +201,11 @@ def _axes(xs: Sequence[float], ys: Sequence[tuple[float, str]], at_x: Any, at_y:
     """Grid, ticks and frame."""
     bottom, parts = height - BOTTOM, []
     for x in xs:
-        place = float(at_x(x))
+        place, shown = float(at_x(x)), f"{x:,.10g}"
+        middle = min(place, width - len(shown) * DIGIT / 2)  # not over the edge
         parts.append(f'<line x1="{place:.1f}" x2="{place:.1f}" y1="{TOP}" y2="{bottom}" '
-                     f'{GRID}/><text x="{place:.1f}" y="{bottom + 16}" '
-                     f'text-anchor="middle">{x:,.10g}</text>')
+                     f'{GRID}/><text x="{middle:.1f}" y="{bottom + 16}" '
+                     f'text-anchor="middle">{shown}</text>')
     for y, shown in ys:
         place = float(at_y(y))
         parts.append(f'<line x1="{LEFT}" x2="{width - RIGHT}" y1="{place:.1f}" y2="{place:.1f}" '

@@ -87,7 +87,8 @@ def test_the_words_below_are_those_of_the_log(call, here):
     lowest = min(valid, key=lambda e: e["loss"])
     words = " ".join(out[out.index("run.jsonl: "):].split())
     assert words.startswith("run.jsonl: update 60 of 60, epoch ") and (code, err) == (0, "")
-    assert (f"training {progress['loss']:.4g}, validation {valid[-1]['loss']:.4g} (lowest "
+    assert (f"training {progress['loss']:.4g}, mean of 20 updates, "
+            f"validation {valid[-1]['loss']:.4g} (lowest "
             f"{lowest['loss']:.4g} after {lowest['update']}) nats per char;") in words
     assert f"gradient norm {progress['gradient_norm']:.3g}" in words
     assert words.endswith("ended: finished")

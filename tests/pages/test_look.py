@@ -442,6 +442,19 @@ def test_the_command_for_records(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "b.html").exists()
 
 
+def _assert_the_panel_is_printed_in_its_place(browser):
+    """On A4 paper, whose lines are as short as a small screen's, it covers no heading."""
+    position = "return getComputedStyle(document.getElementById('look-panel')).position"
+    assert browser.execute_script(position) == "sticky"
+    look(browser, width=650)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert browser.execute_script(position) == "static"
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        look(browser)
+
+
 def test_the_part_of_a_report(browser, tmp_path):
     """Below the start of the validation text the list of units; in Markdown the list alone."""
     text = "".join(np.random.default_rng(2).choice(
@@ -464,9 +477,12 @@ def test_the_part_of_a_report(browser, tmp_path):
     np.testing.assert_allclose(colours(browser), mixed(browser, expected_parts(values, name)),
                                atol=0.006)
     assert not console(browser)
+    _assert_the_panel_is_printed_in_its_place(browser)
     rows = [row.text.split()[0] for row in
             browser.find_elements("css selector", ".look-units tbody tr")]
     model.report(tmp_path / "r.md", corpus)
     part = (tmp_path / "r.md").read_text("utf-8").split("## What its units do")[1].split("\n## ")[0]
     table = [line.split()[1] for line in part.splitlines() if line.startswith("| ")][1:]
+    unit = re.search(r"\b0:[hc]:\d+", part)[0]  # the example is a unit of this model
+    assert f"{unit} is in layer 0 the {unit[2]} of unit {unit[4:]}." in " ".join(part.split())
     assert table == rows and len(rows) > 5 and "look-data" not in part and "chance" in part

@@ -315,6 +315,17 @@ def test_the_command_of_records_and_of_the_default_text(tmp_path, monkeypatch, c
     assert not os.path.exists("x.html")
 
 
+def test_the_command_takes_no_data_for_a_model_of_numbers(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    train(curves(), checkpoint="m.safetensors")
+    open("a.txt", "w").write("the cat " * 99)
+    for data in ["a.txt"], ["--table", "a.txt"], ["--valid", "a.txt"]:
+        assert cli.main(["report", "m.safetensors", *data, "-o", "x.html"]) == 2
+        assert "model.report in Python" in capsys.readouterr().err
+        assert not (tmp_path / "x.html").exists()
+    assert cli.main(["report", "m.safetensors", "-o", "x.html"]) == 0
+
+
 def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     text = story()

@@ -52,7 +52,11 @@ def run(model: str, output: str, seed: int, temperature: float, overwrite: bool,
         best = "trainer" in read(model)[2]
     network = load(model, best=best)
     data, valid = None, None
-    if network.vocabulary is not None:
+    if network.vocabulary is None:
+        if source_flags(given):
+            raise ValueError("the model was made for sequences, which no flag names: leave the "
+                             "data out, or call model.report in Python with them")
+    else:
         check_fits(model, network, given)
         data = read_source(given, network.vocabulary) or _default_text(network)
     if data is not None and given.get("valid") is not None:

@@ -125,6 +125,12 @@ def points_of(events: list[dict[str, Any]], kind: str) -> tuple[list[float], lis
     return x[::every], y[::every]
 
 
+def _updates_of_last(events: list[dict[str, Any]]) -> int:
+    """Over how many updates the last loss of the training is a mean."""
+    at = [0, *(event["update"] for event in events if event["event"] in ("progress", "resumed"))]
+    return max(1, int(at[-1] - at[-2]))
+
+
 def sentence(events: list[dict[str, Any]]) -> str:
     """How far a run is, with the last numbers of each kind."""
     if not events:
@@ -137,7 +143,8 @@ def sentence(events: list[dict[str, Any]]) -> str:
              + (f" of {planned:,}" if type(planned) is int else "")]
     if progress:
         parts[0] += f", epoch {number(progress, 'epoch'):.2f}"
-        losses.append(f"training {number(progress, 'loss'):.4g}")
+        losses.append(f"training {number(progress, 'loss'):.4g}, mean of "
+                      f"{_updates_of_last(events):,} updates")
     if valid:
         losses.append(f"validation {number(valid, 'loss'):.4g} (lowest {number(valid, 'best'):.4g} "
                       f"after {number(valid, 'best_update'):,.0f})")

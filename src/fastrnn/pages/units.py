@@ -35,8 +35,8 @@ def _table(found: Reading) -> list[Block]:
     if not rows:
         return [Text(f"It is too short to say which units follow something with a name: {LEAST} "
                      "symbols are needed.")]
-    count = len(rows[0]) - 2
+    count, (layer, value, unit) = len(rows[0]) - 2, found.followed.best()[0].units[0]
     return [Table(rows, ("what", *["unit, correlation"] * count, "chance")),
             *(Text(text, note=True) for text in explained(found)),
-            Text("0:c:37 is in layer 0 the c of unit 37. A report as .html shows the text in the "
-                 "colours of each unit.", note=True)]
+            Text(f"{layer}:{value}:{unit} is in layer {layer} the {value} of unit {unit}. A report "
+                 "as .html shows the text in the colours of each unit.", note=True)]
