@@ -272,7 +272,7 @@ def activations(model: Model | File, text: str | bytes | Corpus,
         A file that cannot be read, or written.
     """
     model = _model(model)
-    words = model.vocabulary is not None and model.vocabulary.unit == "word"
+    words = model.vocabulary is not None and model.vocabulary.unit in ("word", "bpe")
     most = MOST_WORDS if words else MOST_SYMBOLS
     given, length = _beginning(model, text, most)
     found = read_activations(model, given, label)
@@ -280,7 +280,8 @@ def activations(model: Model | File, text: str | bytes | Corpus,
     chosen, order = _units(units, values)
     values, T = values[:most, chosen], min(len(found.ids), most)
     assert model.vocabulary is not None  # else it could not have been read
-    symbols = [written(model.vocabulary.symbols[i]) for i in found.ids[:T]]
+    texts = model.vocabulary.texts
+    symbols = [written(texts[i]) for i in found.ids[:T]]
     curves = len(chosen) <= MOST_CURVES
     (axes,) = axes_for(ax, max(4.5, 1.6 + T * (0.25 if words else 0.14)),
                        3.5 if curves else 1.5 + 0.2 * len(chosen))
@@ -292,8 +293,8 @@ def activations(model: Model | File, text: str | bytes | Corpus,
     axes.set_xticks(range(T), symbols, parse_math=False, fontsize=8,
                     **({"rotation": 90} if words else {"family": "monospace"}))
     axes.tick_params(axis="x", length=0)
-    part = f" (the first {T} of {length:,} {model.vocabulary.unit}s)" if length > T else ""
-    axes.set(xlabel=f"{model.vocabulary.unit} that is read{part}", xlim=(-0.5, T - 0.5))
+    part = f" (the first {T} of {length:,} {model.vocabulary.symbol_name}s)" if length > T else ""
+    axes.set(xlabel=f"{model.vocabulary.symbol_name} that is read{part}", xlim=(-0.5, T - 0.5))
     write(axes, path)
     return axes
 

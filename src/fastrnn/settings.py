@@ -44,7 +44,7 @@ RESERVOIR_DTYPE = (f"dtype={kernels.MIXED!r} is for trained networks, and a rese
                    "trained: give dtype='float64' or dtype='float32'")
 SCHEDULES = ("constant", "cosine")
 ORDERS = ("stream", "shuffled")
-UNITS = ("char", "word", "byte")
+UNITS = ("char", "word", "byte", "bpe")
 SPLITS = ("blank", "space", "mark")
 MOST_SAMPLES = 1000  # named by samples_at
 SPLITS_OFF = ("end", "random")
@@ -520,7 +520,7 @@ class ClassifierSettings(SequenceSettings):
 # ---- vocabularies, sampling and gradient checks ----
 
 class WordSettings(TypedDict, total=False):
-    """How a vocabulary splits a text into words."""
+    """How a vocabulary splits a text into words or tokens."""
 
     split: Annotated[str, one_of(
         "blank", SPLITS, 'For words: where they end. "blank": at each blank and line end; "space": '
@@ -528,6 +528,8 @@ class WordSettings(TypedDict, total=False):
     lower: Annotated[bool, Setting(True, boolean, "For words: lower-case the text first.")]
     min_count: Annotated[int, whole(
         1, "For words: those that occur less often than this become <unk>.")]
+    vocabulary_size: Annotated[int | None, whole(
+        None, 'For unit "bpe": the most distinct tokens, at least 257; by default 1,000.')]
 
 
 class SourceSettings(WordSettings, total=False):

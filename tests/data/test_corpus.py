@@ -84,9 +84,9 @@ def test_unit_must_be_the_vocabularys(unit):
 
 
 def test_unknown_unit_is_refused_before_the_file_is_read(tmp_path):
-    with pytest.raises(ValueError, match='"char", "word" or "byte", not \'letter\''):
+    with pytest.raises(ValueError, match='"char", "word", "byte" or "bpe", not \'letter\''):
         Corpus.from_text("to be", "letter")
-    with pytest.raises(ValueError, match='"char", "word" or "byte", not \'letter\''):
+    with pytest.raises(ValueError, match='"char", "word", "byte" or "bpe", not \'letter\''):
         Corpus.from_file(tmp_path / "missing.txt", "letter")
 
 

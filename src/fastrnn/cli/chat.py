@@ -23,7 +23,7 @@ from ..validate import boolean
 from .flags import add_settings, converter, read_label
 from .shades import show_symbols
 
-LENGTH = {"char": 200, "byte": 200, "word": 40}  # of an answer, where it is not given
+LENGTH = {"char": 200, "byte": 200, "word": 40, "bpe": 60}  # of an answer, where it is not given
 ABOUT = """What you type is read by the model, which goes on from there until the line ends, or for
 --length symbols. Its answers are as its training text goes on, not what a person would answer. It
 remembers the lines before. For a model of records, such as names, each line that you type is the

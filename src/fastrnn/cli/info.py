@@ -85,7 +85,7 @@ def _training(network: Model, stored: dict[str, Any]) -> dict[str, dict[str, Any
             about["validation data"] = run["valid"]["name"]
         about |= {"updates": counters["update"], "epochs completed": counters["epoch"],
                   "position": counters["position"]}
-        unit = network.vocabulary.unit if network.vocabulary else "step"
+        unit = network.vocabulary.symbol_name if network.vocabulary else "step"
         about |= _losses(network.history, unit, counters["best_update"])
         if run.get("origin"):
             about["settings"] = run["origin"]["note"]

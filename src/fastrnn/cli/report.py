@@ -3,7 +3,6 @@
 import argparse
 from typing import Any
 
-from ..data import datasets
 from ..data.corpus import Corpus
 from ..model.model import Model
 from ..pages.courses import COURSES
@@ -11,7 +10,7 @@ from ..pages.formats import KINDS
 from ..pages.report import report
 from ..screen import show
 from ..training.checkpoint import load, read
-from .sources import add_sources, check_fits, read_source, read_valid, source_flags
+from .sources import add_sources, check_fits, load_with, read_source, read_valid, source_flags
 from .train import DEFAULT_TEXT
 
 EXAMPLES = """examples:
@@ -72,5 +71,5 @@ def _default_text(model: Model) -> Corpus | None:
     about = (model.run or {}).get("text", {})
     if about.get("name") != DEFAULT_TEXT:
         return None
-    corpus = datasets.load(DEFAULT_TEXT, model.text_vocabulary.unit)
+    corpus = load_with(model.text_vocabulary, DEFAULT_TEXT)
     return corpus if corpus.fingerprint() == about["fingerprint"] else None

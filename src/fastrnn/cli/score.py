@@ -91,10 +91,13 @@ def run(model: str, best: bool | None, color: str, compare: bool = False,
 
 
 def _losses(corpus: Corpus, nats: float) -> dict[str, str]:
+    bits = f"{nats / math.log(2):.4f} bits per {corpus.unit}"
+    if corpus.unit != "char":  # so that units can be compared
+        each = nats / math.log(2) * corpus.predictions / comparison.characters_of(corpus)
+        bits += f", {each:.4f} bits per character"
     return {
         "data": corpus.describe(), "predicted": f"{corpus.predictions:,} {corpus.unit}s",
-        "loss": f"{nats:.4f} nats per {corpus.unit}",
-        "": f"{nats / math.log(2):.4f} bits per {corpus.unit}",
+        "loss": f"{nats:.4f} nats per {corpus.unit}", "": bits,
         "perplexity": f"{math.exp(min(nats, 700)):.3f}",
     }
 

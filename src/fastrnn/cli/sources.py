@@ -82,9 +82,16 @@ def read_source(given: Mapping[str, Any], vocabulary: Vocabulary | None = None,
     if encoding is not None and given.get("valid") is None:
         raise ValueError("--encoding is for FILE, --records, --table and --data-dir")
     if given.get("dataset") is not None:
-        how = {"unit": vocabulary.unit} | words if vocabulary else how
+        if vocabulary:
+            return load_with(vocabulary, given["dataset"], **words)
         return datasets.load(given["dataset"], **how)
     return None
+
+
+def load_with(vocabulary: Vocabulary, name: str, **words: Any) -> Corpus:
+    """A data set in the units of a vocabulary, and for unit "bpe" with its tokens."""
+    corpus = datasets.load(name, vocabulary.unit, **words)
+    return corpus.with_symbols_of(vocabulary) if vocabulary.unit == "bpe" else corpus
 
 
 def check_fits(name: str, model: Model, given: dict[str, Any]) -> None:

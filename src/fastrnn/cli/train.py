@@ -1,6 +1,7 @@
 """Train a model on a text; without FILE on Python's own documentation."""
 
 import argparse
+import math
 import os
 import shlex
 import time
@@ -12,20 +13,22 @@ from ..data import datasets
 from ..data.corpus import Corpus
 from ..figures.axes import check_kind, drawn_here
 from ..files.store import check_writable, existing, is_ours
+from ..insight.comparison import characters_of
+from ..insight.figures import split_of
 from ..model.history import accuracy_in_words, averaged, in_words
 from ..model.model import Model
 from ..plot import live
 from ..presets import PLAN, PRESETS
 from ..recipe import CHOSEN
 from ..screen import show
-from ..settings import SourceSettings, TrainSettings, declared, given_to
+from ..settings import SourceSettings, TrainSettings, WordSettings, declared, given_to
 from ..train import check, train
 from ..training.checkpoint import read
 from ..training.describing import block
 from ..validate import positive_float
 from .config import read_config
 from .flags import add_settings
-from .sources import SOURCES, TABLE, add_sources, read_source, read_valid, source_flags
+from .sources import SOURCES, TABLE, add_sources, load_with, read_source, read_valid, source_flags
 
 # flags of char-rnn and torch-rnn without a meaning here: which device computes, what is printed
 WITHOUT_EFFECT = ["--gpuid", "--gpu", "--opencl", "--gpu-backend", "--print-every", "--batchnorm",
@@ -149,14 +152,14 @@ def _corpus(given: dict[str, Any], settings: dict[str, Any]) -> Corpus:
             reading = {"unit": vocabulary.unit} | (words if vocabulary.unit == "word" else {})
         return read_source(given, **reading) or datasets.load(
             DEFAULT_TEXT, given.get("unit", reading.get("unit", "char")),
-            **{name: given[name] for name in ("split", "lower", "min_count") if name in given})
+            **{name: given[name] for name in WordSettings.__annotations__ if name in given})
     model, _, about = read(earlier)
     corpus = read_source(given, model.text_vocabulary)
     if corpus is None:
         text = about.get("trainer", {}).get("text", {}).get("name")
         if text not in (None, DEFAULT_TEXT):
             raise ValueError(f"{earlier} was trained on {text!r}: give that FILE too")
-        corpus = datasets.load(DEFAULT_TEXT, model.text_vocabulary.unit)
+        corpus = load_with(model.text_vocabulary, DEFAULT_TEXT)
     return corpus
 
 
@@ -182,6 +185,8 @@ def _report(model: Model, corpus: Corpus, path: str, given: dict[str, Any], seco
         lines["validation"] = (
             f"{in_words(history.valid_loss[best], history.measure, unit)}, the lowest, after "
             f"{history.valid_updates[best]:,} updates: that model is the one kept")
+    if unit != "char" and history.valid_loss.size and model.config["loss"] == "cross_entropy":
+        lines["per char"] = _per_character(model, corpus, history.valid_loss.min())
     if history.accuracy.size:
         lines["accuracy"] = accuracy_in_words(history, unit)
     if history.one_stream and n:
@@ -198,6 +203,16 @@ def _report(model: Model, corpus: Corpus, path: str, given: dict[str, Any], seco
         again = _command("train", *source_flags(given), "--repeat", path)
         show(f"{'repeat':12}{again}\n{'':12}makes these {n:,} updates again; another run of the "
              "same time\n" + " " * 12 + "has more or fewer")
+
+
+def _per_character(model: Model, corpus: Corpus, loss: float) -> str:
+    """A validation loss in bits per character, so that units can be compared."""
+    held = None if model.run is None or model.run["valid"] else split_of(model, corpus).held
+    read = held if isinstance(held, Corpus) else corpus
+    each = characters_of(read) / read.predictions
+    of = "the validation data" if read is held else "the training data"
+    return (f"{loss / math.log(2) / each:.3f} bits per character (validation loss; {each:.2f} "
+            f"characters per {corpus.unit} in {of})")
 
 
 def _command(*arguments: str) -> str:

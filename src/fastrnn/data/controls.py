@@ -18,7 +18,7 @@ def note(corpus: Any) -> str | None:
     if vocabulary is None or vocabulary.unit == "byte" or not hasattr(corpus, "ids"):
         return None
     own = (vocabulary.start, vocabulary.stop)
-    found = {i: CONTROLS.search(symbol) for i, symbol in enumerate(vocabulary.symbols)
+    found = {i: CONTROLS.search(symbol) for i, symbol in enumerate(vocabulary.texts)
              if symbol not in own}
     kinds = {i: match[0] for i, match in found.items() if match}
     if not kinds:
@@ -26,8 +26,8 @@ def note(corpus: Any) -> str | None:
     strange = np.zeros(len(vocabulary), bool)
     strange[list(kinds)] = True
     places = np.flatnonzero(strange[corpus.ids])
-    if vocabulary.unit == "char":
-        places = places[~_ends_of_lines(corpus.ids, places, vocabulary.symbols)]
+    if vocabulary.unit in ("char", "bpe"):
+        places = places[~_ends_of_lines(corpus.ids, places, vocabulary.texts)]
     ids = corpus.ids[places]
     counts: dict[str, list[int]] = {}  # of each character: how many, and the first place
     for i in dict.fromkeys(ids.tolist()):
@@ -46,11 +46,11 @@ def note(corpus: Any) -> str | None:
             f"{'; '.join(parts)}{advice}: take out what is no part of the text")
 
 
-def _ends_of_lines(ids: Any, places: Any, symbols: Any) -> Any:
-    """Which of the places have the carriage return of a CR LF."""
-    ends = [symbols.index(sign) if sign in symbols else -1 for sign in "\r\n"]
-    following = ids[np.minimum(places + 1, len(ids) - 1)]
-    return (ids[places] == ends[0]) & (following == ends[1])
+def _ends_of_lines(ids: Any, places: Any, texts: list[str]) -> Any:
+    """Which of the places have the carriage return of a CR LF, and no other control character."""
+    returns = np.array([text[-1:] == "\r" and not CONTROLS.search(text[:-1]) for text in texts])
+    feeds = np.array([text[:1] == "\n" for text in texts])
+    return returns[ids[places]] & feeds[ids[np.minimum(places + 1, len(ids) - 1)]]
 
 
 def _name(character: str) -> str:

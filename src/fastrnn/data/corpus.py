@@ -34,6 +34,7 @@ from .source import (
     split_rows,
     usual_and_alone,
 )
+from .subwords import Subwords
 from .tables import table
 from .texts import read_bytes, read_text
 from .vocabulary import Vocabulary, check_unit
@@ -93,7 +94,7 @@ class Corpus(Source):
             np.ascontiguousarray(ids, vocabulary.dtype))
         self.vocabulary: Vocabulary = vocabulary
         self.name, self.records = name, records
-        self.unit, self.predictions = vocabulary.unit, ids.size - 1
+        self.unit, self.predictions = vocabulary.symbol_name, ids.size - 1
         self._fingerprint: str | None = None
         self._held_out = 0  # symbols of the same text that are validation data
 
@@ -108,16 +109,18 @@ class Corpus(Source):
         Parameters
         ----------
         text : str, or for unit "byte" str (encoded as UTF-8) or bytes
-        unit : {"char", "word", "byte"}, optional
+        unit : {"char", "word", "byte", "bpe"}, optional
             What one symbol is, as in `Vocabulary`: the unit of `vocabulary` if that is given,
-            else "char".
+            else "char". "bpe": a token of byte pair encoding, learned from the text by the library
+            tokenizers (``pip install "fastrnn[bpe]"``).
         vocabulary : Vocabulary, optional
             The vocabulary to encode with, such as a trained model's; made from the text if not
             given.
         name : str
             The name of this text in messages.
         **settings
-            `WordSettings`: split, lower, min_count, for a vocabulary that is made here.
+            `WordSettings`: split, lower, min_count, vocabulary_size, for a vocabulary that is made
+            here.
 
         Raises
         ------
@@ -128,14 +131,16 @@ class Corpus(Source):
             A text of another type.
         """
         unit = _checked_unit(unit, vocabulary)
-        words = _checked_words(vocabulary, dict(settings), "Corpus.from_text")
+        words = _checked_words(vocabulary, unit, dict(settings), "Corpus.from_text")
+        size = words.pop("vocabulary_size")
         if not isinstance(text, str | bytes | bytearray | memoryview):
             raise TypeError(f"text must be a str, not {type(text).__name__}: {instead(text)}")
         blank = unit == "word" and isinstance(text, str) and text.isspace()  # it has no words
         if blank or (isinstance(text, (str, bytes)) and not text):
             raise ValueError(f"{name} is empty: give a text with at least two distinct symbols")
         if vocabulary is None:
-            vocabulary = Vocabulary.from_text(text, unit, **words)
+            vocabulary = (Subwords.learned(text, size) if unit == "bpe" else  # type: ignore[arg-type]
+                          Vocabulary.from_text(text, unit, **words))
             if len(vocabulary) == 1:
                 raise ValueError(f"{name} has only one distinct {unit}, {vocabulary.symbols[0]!r}, "
                                  "so there is nothing to learn: give a text with at least two")
@@ -228,7 +233,11 @@ class Corpus(Source):
             A record that is no text.
         """
         unit = _checked_unit(unit, vocabulary)
-        words = _checked_words(vocabulary, dict(settings), "Corpus.from_records")
+        if unit == "bpe":
+            raise ValueError('unit "bpe" is for a text, not for records: use "char", "word" or '
+                             '"byte"')
+        words = _checked_words(vocabulary, unit, dict(settings), "Corpus.from_records")
+        del words["vocabulary_size"]
         ids, vocabulary, found = encode(records, labels, unit, vocabulary, start, stop, max_length,
                                         too_long, words, name)
         return cls(freeze(ids), vocabulary, name, found)
@@ -410,11 +419,11 @@ class Corpus(Source):
     def starts(self) -> NDArray[np.float64]:
         """How often each symbol begins the text or one of its lines, or for words one of its
         sentences: shape (K,)."""
-        symbols = [str(s) if isinstance(s, str) else chr(s) for s in self.vocabulary.symbols]
+        symbols = self.vocabulary.texts
         if self.unit == "word":
             ends = np.array([s.rstrip("\"')]”’»").endswith((".", "!", "?")) for s in symbols])
         else:
-            ends = np.array([s in "\n\r" for s in symbols])
+            ends = np.array([s.endswith(("\n", "\r")) for s in symbols])
         blank = np.array([not s.strip() for s in symbols])  # no beginning of a line
         ids = self.ids
         first = np.append(True, ends[ids[:-1]])
@@ -469,6 +478,8 @@ class Corpus(Source):
             raise ValueError(f"{self.name} has {self.kind} of {own.unit}s, and the earlier model "
                              f"{'a text' if vocabulary.stop is None else 'records'} of "
                              f"{vocabulary.unit}s: give the same kind of data")
+        if own.unit == "bpe":  # merges are not those of the other
+            return Corpus(vocabulary.encode(own.decode(self.ids)), vocabulary, self.name)
         both = vocabulary.with_more(own.symbols)
         places = [both.symbols.index(vocabulary.start if symbol == own.start is not None else
                                      vocabulary.stop if symbol == own.stop is not None else symbol)
@@ -689,13 +700,17 @@ def _checked_unit(unit: str | None, vocabulary: Vocabulary | None) -> str:
 
 
 def _checked_words(
-    vocabulary: Vocabulary | None, settings: dict[str, Any], call: str
+    vocabulary: Vocabulary | None, unit: str, settings: dict[str, Any], call: str
 ) -> dict[str, Any]:
     """How a new vocabulary splits words; refused where a vocabulary is given."""
-    words = checked(WordSettings, settings, call)
-    if vocabulary is not None and words != checked(WordSettings, {}, call):
-        raise ValueError("split, lower and min_count are the vocabulary's: leave them out where "
-                         "one is given")
+    words, usual = checked(WordSettings, settings, call), checked(WordSettings, {}, call)
+    if vocabulary is not None and words != usual:
+        raise ValueError("split, lower, min_count and vocabulary_size are the vocabulary's: leave "
+                         "them out where one is given")
+    if unit != "bpe" and words["vocabulary_size"] is not None:
+        raise ValueError(f'vocabulary_size is for unit "bpe", not "{unit}"')
+    if unit == "bpe" and words != usual | {"vocabulary_size": words["vocabulary_size"]}:
+        raise ValueError('split, lower and min_count are for unit "word", not "bpe"')
     return words
 
 

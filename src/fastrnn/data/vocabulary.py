@@ -329,6 +329,16 @@ class Vocabulary:
         new = [s for s in symbols if s not in self._ids and s not in (START, STOP)]
         return Vocabulary.from_dict(self.to_dict() | {"symbols": [*self.symbols, *new]})
 
+    @property
+    def texts(self) -> list[str]:
+        """The text of each symbol, of a byte the character with its number."""
+        return [symbol if isinstance(symbol, str) else chr(symbol) for symbol in self.symbols]
+
+    @property
+    def symbol_name(self) -> str:
+        """What one symbol is called: the unit, or for unit "bpe" a "token"."""
+        return "token" if self.unit == "bpe" else self.unit
+
     def _flat_ids(self, ids: ArrayLike) -> NDArray[np.integer]:
         ids = self.check_ids(ids)
         if ids.ndim != 1:
@@ -377,7 +387,7 @@ def _not_found(vocabulary: "Vocabulary", symbol: str | int, position: int) -> Va
 def check_unit(unit: str) -> None:
     """Raise ValueError for an unknown unit."""
     if unit not in UNITS:
-        raise ValueError(f'unit must be "char", "word" or "byte", not {unit!r}')
+        raise ValueError(f'unit must be "char", "word", "byte" or "bpe", not {unit!r}')
 
 
 def _checked_text(text: str | bytes, unit: str) -> Any:
@@ -406,6 +416,9 @@ def octets(text: str | bytes | bytearray | memoryview) -> bytes:
 
 def _check_options(unit: str, split: str, lower: bool, unknown: str | None = None) -> None:
     check_unit(unit)
+    if unit == "bpe":
+        raise ValueError('the vocabulary of unit "bpe" is learned from a text: make it with '
+                         'Corpus.from_file or from_text and unit="bpe"')
     choice("split", split, SPLITS)
     if unit != "word" and (split != "blank" or not lower or unknown is not None):
         raise ValueError(f'split, lower and unknown are for unit "word", not "{unit}"')

@@ -34,7 +34,7 @@ class Comparison:
     rows : tuple of Row
         This model and the simple ones, the largest loss first.
     unit : str
-        What one symbol is: "char", "word" or "byte".
+        What one symbol is: "char", "word", "byte" or "token".
     scored, learned, model_learned : str
         What was scored, what the simple models learned from, and what this model did.
     predictions, characters : int

@@ -92,7 +92,7 @@ class Figures:
         self.vocabulary = model.vocabulary
         self.of_records = self.vocabulary is not None and self.vocabulary.stop is not None
         self.of_text = self.vocabulary is not None and not self.of_records
-        unit = self.vocabulary.unit if self.vocabulary else "step"
+        unit = self.vocabulary.symbol_name if self.vocabulary else "step"
         self.of_characters, self.of_words, self.of_bytes = (
             unit == each for each in ("char", "word", "byte"))
         self.unit = "character" if self.of_characters else unit

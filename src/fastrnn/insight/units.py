@@ -151,6 +151,8 @@ def features(ids: NDArray[np.int64], vocabulary: Vocabulary) -> dict[str, Array]
 
     Quotation marks and brackets count from the opening mark to the last symbol before the closing
     one, at most to the next empty line."""
+    if vocabulary.unit == "bpe":
+        return {}  # a token is no word and no character
     symbols = [vocabulary.symbols[i] for i in ids]
     if vocabulary.unit == "byte":  # what is true of a character is true of each of its bytes
         text = bytes(map(int, symbols)).decode("utf-8", "surrogateescape")

@@ -15,6 +15,7 @@ from scipy.special import softmax
 from ..cells import CELLS
 from ..data.records import novelty
 from ..data.source import Sizes, Source, sizes_of
+from ..data.subwords import restored
 from ..data.vocabulary import Vocabulary
 from ..echo.reservoir import Reservoir
 from ..files import store
@@ -721,7 +722,7 @@ class Model(Network):
             sizes = Sizes(input_symbols=K, output_symbols=K)
         reservoir = storing.check_parameters(tensors, sizes, about["model"])
         # only now, because each symbol takes more memory than in the file
-        vocabulary = None if stored is None else Vocabulary.from_dict(stored)
+        vocabulary = None if stored is None else restored(stored)
         model = cls.__new__(cls)  # without drawing weights
         model._steps = model.run = None
         model.continues = about.get("continues")  # since format 7

@@ -22,14 +22,14 @@ def model_html(model: Any) -> str:
     else:
         records = vocabulary.stop is not None
         rows.append(("data", f"{'records' if records else 'a text'} of {len(vocabulary):,} "
-                             f"symbols, by {vocabulary.unit}s"))
+                             f"symbols, by {vocabulary.symbol_name}s"))
     if config["labels"]:
         names = config["labels"]
         rows.append(("labels", ", ".join(names[:8]) + (f" and {len(names) - 8:,} others"
                                                        if len(names) > 8 else "")))
     rows += [("parameters", f"{model.block.size:,}, {config['dtype']}"),
              ("loss", config["loss"].replace("_", " "))]
-    unit = vocabulary.unit if vocabulary else history.measure[1]
+    unit = vocabulary.symbol_name if vocabulary else history.measure[1]
     if len(history):
         rows += [("trained", f"{len(history):,} updates"),
                  ("training loss", in_words(history.recent_loss(), history.measure, unit))]

@@ -167,6 +167,10 @@ def _cut(model: Model, text: str | bytes | Corpus,
 def _cell(vocabulary: Vocabulary, number: int) -> str:
     """A symbol of the text: as it is where it can be seen, else its name in grey."""
     name, symbol = name_of(vocabulary, number), vocabulary.symbols[number]
+    if vocabulary.unit == "bpe":
+        text = vocabulary.texts[number]
+        end = "\n" if text.endswith("\n") else ""
+        return f"{' ' * text.startswith(' ')}<span>{escape(name)}</span>{end}"
     if vocabulary.unit == "word":
         return f"<span>{escape(name)}</span> "
     character = chr(symbol) if isinstance(symbol, int) else symbol

@@ -116,6 +116,8 @@ def name_of(vocabulary: Vocabulary, number: int) -> str:
     symbol = vocabulary.symbols[number]
     if vocabulary.stop is not None and symbol in (vocabulary.start, vocabulary.stop):
         return "⟨start⟩" if symbol == vocabulary.start else "⟨stop⟩"
+    if vocabulary.unit == "bpe":
+        return "".join(map(_of_character, vocabulary.texts[number]))
     if vocabulary.unit == "word":
         return plain(str(symbol)) or "(empty)"
     if isinstance(symbol, int):

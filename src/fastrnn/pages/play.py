@@ -69,6 +69,9 @@ def export(model: Model, path: str | os.PathLike[str], *, overwrite: bool = Fals
     if model.vocabulary is None:
         raise ValueError("a page writes text, and this model was made for sequences: it can "
                          "predict, extrapolate and score sequences")
+    if model.vocabulary.unit == "bpe":
+        raise ValueError('a page writes characters, bytes or words, and this model\'s unit is '
+                         '"bpe": train another one for the page')
     if not np.isfinite(model.block).all():
         raise ValueError("the model's parameters are not finite, so it cannot generate: load an "
                          "earlier checkpoint, or train anew with a lower learning_rate")

@@ -37,8 +37,11 @@ def start_from(
         return source, model, "the same sizes"
     if not isinstance(source, Source):
         own_words = earlier.vocabulary.unit == "word"
-        source = Corpus.from_file(source, earlier.vocabulary.unit, **{
-            name: getattr(earlier.vocabulary, name) for name in ("split", "lower") if own_words})
+        source = Corpus.from_file(source, vocabulary=earlier.vocabulary) \
+            if earlier.vocabulary.unit == "bpe" else Corpus.from_file(
+                source, earlier.vocabulary.unit, **{
+                    name: getattr(earlier.vocabulary, name)
+                    for name in ("split", "lower") if own_words})
     corpus = source.with_symbols_of(earlier.vocabulary)
     known = earlier.config["labels"] or []
     labels = [*known, *(label for label in corpus.labels if label not in known)] or None
