@@ -280,7 +280,8 @@ def activations(model: Model | File, text: str | bytes | Corpus,
     chosen, order = _units(units, values)
     values, T = values[:most, chosen], min(len(found.ids), most)
     assert model.vocabulary is not None  # else it could not have been read
-    texts = model.vocabulary.texts
+    vocabulary = model.vocabulary
+    texts = vocabulary.texts if vocabulary.unit == "bpe" else vocabulary.symbols
     symbols = [written(texts[i]) for i in found.ids[:T]]
     curves = len(chosen) <= MOST_CURVES
     (axes,) = axes_for(ax, max(4.5, 1.6 + T * (0.25 if words else 0.14)),

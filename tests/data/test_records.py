@@ -262,7 +262,7 @@ def test_from_table(tmp_path):
     ((["ab", "cd"], ["x", float("nan")]), {}, ValueError, "label of record 1 must be a str"),
     ((["ab", "cd"], ["x", " "]), {}, ValueError, "not blank"),
     ((["ab"],), {"vocabulary": fastrnn.Vocabulary("ab\x02\x03", start="\x02", stop="\x03"),
-                 "min_count": 2}, ValueError, "min_count are the vocabulary's"),
+                 "min_count": 2}, ValueError, "min_count and vocabulary_size are the vocabulary's"),
     ((["a", 3],), {}, TypeError, "record 1 must be a str, not int"),
     ((["a", "b"], ["x"]), {}, ValueError, "2 records and 1 labels"),
     ((["a*b"],), {"stop": "*"}, ValueError, r"the text has '\*', which is to be the start or stop"),

@@ -208,7 +208,7 @@ def _report(model: Model, corpus: Corpus, path: str, given: dict[str, Any], seco
 def _per_character(model: Model, corpus: Corpus, loss: float) -> str:
     """A validation loss in bits per character, so that units can be compared."""
     held = None if model.run is None or model.run["valid"] else split_of(model, corpus).held
-    read = held if isinstance(held, Corpus) else corpus
+    read: Any = corpus if held is None else held
     each = characters_of(read) / read.predictions
     of = "the validation data" if read is held else "the training data"
     return (f"{loss / math.log(2) / each:.3f} bits per character (validation loss; {each:.2f} "
