@@ -332,7 +332,7 @@ def test_a_long_text_is_cut_and_the_page_says_so(tmp_path):
     path = tmp_path / "a.html"
     fastrnn.look(model, text, path)
     page = path.read_text("utf-8")
-    assert f"The first 2,000 of {len(text):,} chars" in page and data_in(page)["read"] == 2000
+    assert f"The first 2,000 of {len(text):,} characters" in page and data_in(page)["read"] == 2000
     assert data_in(page)["ids"] == model.vocabulary.encode(text)[:2000].tolist()
     r = correlations(activations(model, text[:4000]), model.vocabulary, 2000)
     for row in r.best():

@@ -485,12 +485,17 @@ def test_hidden_units_are_drawn_and_named(play):
         caption = page.execute_script("return arguments[0].nextSibling.textContent", canvas)
         value = f"{values[columns]:.3f}".replace("-", "\N{MINUS SIGN}")
         assert caption.endswith(f"12 units; unit {columns + 1} is {value}")
-        levels = page.execute_script(
+        levels, line = page.execute_script(
             "const [canvas] = arguments, {cell, columns} = GRIDS[0], {width, height} = canvas;"
             "const {data} = canvas.getContext('2d').getImageData(0, 0, width, height);"
-            "return Array.from({length: 12}, (_, j) => { const x = (j % columns) * cell + cell / 2,"
-            "y = Math.floor(j / columns) * cell + cell / 2, at = 4 * (Math.floor(y) * width + "
-            "Math.floor(x)); return Array.from(data.slice(at, at + 4)) })", canvas)
+            "const alpha = data.filter((_, i) => i % 4 == 3);"  # of the first row of units
+            "const clear = alpha.slice(cell / 2 * width, (cell / 2 + 1) * width).filter(a => !a);"
+            "return [Array.from({length: 12}, (_, j) => { const "
+            "x = (j % columns) * cell + cell / 2, y = Math.floor(j / columns) * cell + cell / 2,"
+            "at = 4 * (Math.floor(y) * width + Math.floor(x));"
+            "return Array.from(data.slice(at, at + 4)) }),"
+            "clear.length / columns * canvas.clientWidth / width]", canvas)
+        assert line >= 1  # pixels between units, so that none is lost
         light = np.array(levels)[:, :3] @ [0.2126, 0.7152, 0.0722]
         assert (np.argsort(light) == np.argsort(values)).all()  # lighter where higher, in grey too
     p = activations(model, "abc").probabilities[-1]

@@ -93,6 +93,10 @@ def test_every_kind_of_model_has_a_report(kind, tmp_path):
     if "valid_fraction" not in settings:
         loss = model.score(held_of(data, model))
         assert f"the loss is {loss:{'.3f' if model.sizes.output_symbols else '.4g'}} " in text
+    numbers = not model.sizes.output_symbols
+    assert ("mean squared error" in text) == numbers == ("nats per" not in text)
+    assert ("Train with valid_fraction=0.1 to" in text) == (
+        data.vocabulary is None and not model.history.valid_loss.size)
     model.report(path)  # over the earlier one, without the data
     assert "The data are not given" in read(path)[0]
 

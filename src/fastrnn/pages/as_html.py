@@ -32,7 +32,7 @@ td:first-child { overflow-wrap: break-word; }
 .task { border-left: 4px solid var(--series1); padding-left: .8rem; }
 caption { text-align: left; color: var(--faint); font-size: .9rem; padding-bottom: .3rem; }
 @media (max-width: 40rem) { nav ol { columns: 1; } .samples { grid-template-columns: 1fr; }
-  td, th { padding-right: .5rem; }
+  table { font-size: .85rem; } td, th { padding-right: .5rem; }
   .chart { overflow-x: auto; } .chart > svg { min-width: 34rem; } }
 .pair { display: contents; }
 @media print { nav { display: none; } figure.sample, .text { break-inside: auto; }

@@ -211,10 +211,11 @@ def _head(reading: Reading) -> str:
     """Controls, the text, and what is said about both."""
     model, data, total = reading.model, reading.data, reading.total
     vocabulary, shown = model.text_vocabulary, len(reading.found.ids)
-    unit = vocabulary.unit if vocabulary.stop is None else "symbol"
+    name = "character" if vocabulary.unit == "char" else vocabulary.unit
+    unit = name if vocabulary.stop is None else "symbol"
     note = [f"{shown:,} {unit}s"]
     if shown < total:
-        note = [f"The first {shown:,} of {total:,} {vocabulary.unit}s; the others are not shown"]
+        note = [f"The first {shown:,} of {total:,} {name}s; the others are not shown"]
     step = 100 / (2 * data["levels"])
     note.append(f"values of gates are rounded to {step / 100:.2g}, of other units to {step:.2g} % "
                 "of the range from minus to plus the largest of that unit")

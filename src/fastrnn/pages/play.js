@@ -180,6 +180,8 @@ const COLOURS = Array.from({length: 256}, (_, i) => {
   return `rgb(${STOPS[k].map((low, c) => Math.round(low + (at - k) * (STOPS[k + 1][c] - low)))})`;
 });
 
+const GAP = 3; // of the canvas, which a page draws at a third of its size or more
+
 // A grid of units for each layer, each with the unit that is pointed at (-1: none).
 const GRIDS = network.layers.map((layer, l) => {
   const H = layer.h.length, columns = Math.min(H, Math.ceil(Math.sqrt(2 * H)));
@@ -214,7 +216,7 @@ const GRIDS = network.layers.map((layer, l) => {
 });
 
 function drawGrid({h, columns, cell, canvas, caption, unit, name}) {
-  const context = canvas.getContext("2d"), gap = cell > 8 ? 1 : 0;
+  const context = canvas.getContext("2d"), gap = cell > 8 ? GAP : 0;
   context.clearRect(0, 0, canvas.width, canvas.height);
   const corner = (j) => [(j % columns) * cell, Math.floor(j / columns) * cell];
   for (let j = 0; j < h.length; j++) {

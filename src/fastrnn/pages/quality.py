@@ -34,8 +34,9 @@ def _needs_validation(figures: Figures) -> None:
     if figures.split is None:
         raise Missing(NO_DATA)
     if figures.held is None:
+        how = "--valid-fraction 0.1" if figures.vocabulary else "valid_fraction=0.1"
         raise Missing("The run had no validation data: all of the data were trained on. Train "
-                      "with --valid-fraction 0.1 to hold some out.")
+                      f"with {how} to hold some out.")
 
 
 def sample(figures: Figures) -> list[Block] | None:

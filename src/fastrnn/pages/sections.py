@@ -35,6 +35,8 @@ def plural(count: int, what: str) -> str:
 
 
 def loss_in_words(figures: Figures, loss: float) -> str:
+    if figures.model.sizes.loss == "mean_squared_error":
+        return f"{loss:.4g} (mean squared error)"
     return in_words(loss, MEASURES[figures.model.sizes.loss], figures.unit)
 
 
@@ -60,8 +62,7 @@ def in_short(figures: Figures) -> list[Block]:
                  ("training loss", f"{_training_loss(figures)}, mean of the last {last} updates")]
     if history.valid_loss.size:
         at = int(history.valid_loss.argmin())
-        rows.append(("lowest validation loss", in_words(
-            history.valid_loss[at], history.measure, figures.unit)
+        rows.append(("lowest validation loss", loss_in_words(figures, history.valid_loss[at])
             + f", after {history.valid_updates[at]:,} updates"))
     rows.append(("this report is about", _which(figures)))
     return [Table(rows)]
@@ -71,7 +72,7 @@ def _training_loss(figures: Figures) -> str:
     history, config = figures.model.history, figures.model.config
     if config["loss"] == "binary_cross_entropy":  # of which perplexity has no meaning
         return f"{history.recent_loss():.3f} nats of binary cross-entropy per {figures.unit}"
-    return in_words(history.recent_loss(), history.measure, figures.unit)
+    return loss_in_words(figures, history.recent_loss())
 
 
 def _which(figures: Figures) -> str:
@@ -204,7 +205,7 @@ def loss(figures: Figures) -> list[Block]:
     if history.valid_loss.size:
         lines.append(svg.Line("validation", history.valid_updates, history.valid_loss,
                               marked=history.valid_loss.size <= 60))
-    what = f"{history.measure[0]} per {unit}" if history.measure[0] == "nats" else "squared error"
+    what = f"nats per {unit}" if history.measure[0] == "nats" else "mean squared error"
     finite = history.loss[np.isfinite(history.loss)] / per
     log = bool(finite.size and 0 < RANGE * finite.min() < finite.max())
     chart = partial(
