@@ -168,6 +168,21 @@ def test_no_line_of_long_samples_is_lost_between_pages(tmp_path):
     assert sorted(word for word in found if "line" in word) == sorted(lines)
 
 
+def test_a_title_stands_on_the_page_of_its_text(tmp_path):
+    weasyprint()
+    if not shutil.which("pdftotext"):
+        pytest.skip("pdftotext is missing: apt-get install poppler-utils")
+    # pages of samples, whose ends are at all places
+    samples = [Sample(f"title{i}:", "\n".join([f"text{i}:", *"abc"[: i % 4]])) for i in range(60)]
+    formats.write(tmp_path / "a.pdf", Document("t", "s", [Section("a", samples)]))
+    found = subprocess.run(["pdftotext", tmp_path / "a.pdf", "-"], check=True,
+                           capture_output=True, encoding="utf-8").stdout
+    pages = found.split("\f")
+    assert len(pages) > 4
+    for i in range(60):
+        assert [f"title{i}:" in page for page in pages] == [f"text{i}:" in page for page in pages]
+
+
 def test_a_pdf_of_strange_texts_loads_nothing(tmp_path, caplog):
     weasyprint()
     strange = Document("<img src='file:///etc/passwd'>", "url(http://a.example/)", [Section(

@@ -36,6 +36,7 @@ caption { text-align: left; color: var(--faint); font-size: .9rem; padding-botto
   .chart { overflow-x: auto; } .chart > svg { min-width: 34rem; } }
 .pair { display: contents; }
 @media print { nav { display: none; } figure.sample, .text { break-inside: auto; }
+  .sample figcaption { break-after: avoid; }
   .short { break-inside: avoid; }
   .samples .text { font-size: 7.5pt; }
   .samples { display: table; width: 100%; table-layout: fixed; }
