@@ -218,6 +218,15 @@ def test_files_of_format_5_resume(tmp_path, name):
     assert fastrnn.load(path).history.loss.size == 11
 
 
+def test_an_echo_state_network_of_format_5_is_saved_again(tmp_path):
+    """It says nothing of its targets, and then neither does the new file."""
+    old = fastrnn.EchoStateNetwork.load(FILES / "network.safetensors")
+    old.save(tmp_path / "new.safetensors")
+    new = fastrnn.EchoStateNetwork.load(tmp_path / "new.safetensors")
+    x = np.random.default_rng(9).normal(size=(200, 2))
+    assert np.array_equal(new.predict(x), old.predict(x))
+
+
 def test_an_echo_state_network_of_format_5_loads():
     rng = np.random.default_rng(9)
     x = rng.normal(size=(200, 2))

@@ -31,7 +31,9 @@ def stored(fit: Fitted, step_state: NDArray[Any] | None) -> tuple[Tensors, dict[
     given = [name for name in GIVEN if fit.params[name] is not None]
     each = {name: fit.params[name] for name in EACH if np.ndim(fit.params[name])}
     params = fit.params | dict.fromkeys([*given, *each])  # they are tensors
-    tensors = {"Wout": fit.Wout, "targets": fit.about} | each | fit.reservoir.tensors
+    tensors = {"Wout": fit.Wout} | each | fit.reservoir.tensors
+    if np.isfinite(fit.about).all():  # else they are not known, as of a file of fastrnn 0.1
+        tensors["targets"] = fit.about
     if step_state is not None:
         tensors["step_state"] = step_state
     return tensors, {"parameters": params, "given": given, "inputs": fit.reservoir.Win.shape[1],
