@@ -256,6 +256,33 @@ def test_the_end_of_a_run_says_why(corpus, tmp_path):
     assert json.loads(log.read_text().splitlines()[-2], parse_constant=pytest.fail)
 
 
+@pytest.mark.parametrize("kind", ["started", "progress", "ended"])
+def test_a_function_that_fails_leaves_the_log_complete(corpus, tmp_path, kind):
+    log = tmp_path / "run.jsonl"
+
+    def fails(event):
+        if event.kind == kind:
+            raise RuntimeError("mine")
+
+    trainer = trainer_of(corpus, log=log, log_every=50, updates=20, on_event=fails)
+    with pytest.raises(RuntimeError, match="mine"):
+        trainer.run()
+    last = fastrnn.read_log(log)[-1]
+    assert last["event"] == "ended"
+    assert last.get("error") == (None if kind == "ended" else "RuntimeError: mine")
+    trainer_of(corpus, log=log, updates=1).run()  # it is closed
+
+
+def test_a_run_while_an_error_is_handled_did_not_fail(corpus, tmp_path):
+    log = tmp_path / "run.jsonl"
+    try:
+        raise KeyError("earlier")
+    except KeyError:
+        trainer_of(corpus, log=log, updates=20).run()
+    last = fastrnn.read_log(log)[-1]
+    assert last["stopped"] == "finished" and "error" not in last
+
+
 def test_paths_that_cannot_be_a_log(corpus, tmp_path):
     mine = tmp_path / "mine.txt"
     mine.write_text("my homework\n")

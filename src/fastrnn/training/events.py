@@ -3,6 +3,7 @@ functions of users."""
 
 import contextlib
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -71,8 +72,15 @@ class Events:
         self._plan, self._began = plan, time.perf_counter()
         self._last, self._made, self._next = self._trainer.update, plan.work, 0.0
         self._warned: set[str] = set()
-        if self._listeners:
-            self.tell("resumed" if self._last else "started", **about(self._trainer))
+        self._reached = 0  # the listener that is being told
+        self._handled = sys.exception()  # where `run` was called while an error is handled
+        try:
+            if self._listeners:
+                self.tell("resumed" if self._last else "started", **about(self._trainer))
+        except BaseException as error:
+            if self._reached:  # those before it know of a run, and hear of its end
+                self._ended("interrupted" if isinstance(error, KeyboardInterrupt) else "error")
+            raise
 
     @contextlib.contextmanager
     def shown(self, shown: bool) -> Iterator[None]:
@@ -117,7 +125,8 @@ class Events:
         if self._listeners:
             event = Event(kind, self._trainer.update, time.time(),
                           time.perf_counter() - self._began, values, self._trainer)
-            for listener in self._listeners:
+            for place, listener in enumerate(self._listeners):
+                self._reached = place
                 listener(event)
 
     def validated(self, loss: float) -> None:
@@ -143,12 +152,19 @@ class Events:
         """A checkpoint could not be written."""
         self.warn("save", f"{error}; the training goes on and tries again", stacklevel=8)
 
-    def end(self, stopped: str, error: BaseException | None) -> None:
-        """The run has ended, because of an error if there is one."""
+    def end(self, stopped: str) -> None:
+        """The run has ended, because of the error that is under way if there is one."""
         if self._listeners:
-            self._progress()
-            more = {"error": f"{type(error).__name__}: {error}"} if error is not None else {}
-            self.tell("ended", stopped=stopped, **more)
+            try:
+                self._progress()
+            finally:
+                self._ended(stopped)
+
+    def _ended(self, stopped: str) -> None:
+        error = sys.exception()
+        more = {} if error in (None, self._handled) else {
+            "error": f"{type(error).__name__}: {error}"}
+        self.tell("ended", stopped=stopped, **more)
 
     def warn(self, what: str, text: str, stacklevel: int) -> None:
         """Warn, if there was no warning of this name in this run, or since a save."""

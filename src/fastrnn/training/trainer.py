@@ -1,7 +1,6 @@
 """The training loop: updates, and what is due between them."""
 
 import os
-import sys
 import threading
 import time
 import warnings
@@ -263,12 +262,12 @@ class Trainer:
                     self._watch, self._samples_at, self._events.every)
         if plan.whole:
             check_reached(self.config["samples_at"], self._samples_at, self.planned)
-        if self.config["minutes"]:
-            self._watch.start()
         self.model.known = np.union1d(self.model.known, self._digests)
         self.model.starts, self.model.label_counts = self._starts, self._label_counts
         self._updates.begin()
         self._events.begin(plan)
+        if self.config["minutes"]:
+            self._watch.start()
         stop = "error"
         try:
             with one_thread(), self._events.shown(self.progress):
@@ -285,7 +284,7 @@ class Trainer:
             finally:
                 self._updates.end()
                 self.history.stopped = "interrupted" if interrupted() else stop
-                self._events.end(self.history.stopped, sys.exception())
+                self._events.end(self.history.stopped)
         worse = self._over and worse_than_mean(
             self.model, self._source, self._validation.source, self.history)
         if worse:
