@@ -28,6 +28,8 @@ class Seed:
         if vocabulary.unit == "byte":
             return bytes(vocabulary.symbols[:5])
         symbols = [s for s in vocabulary.symbols if s not in ("\x02", "\x03")][:5]
+        if vocabulary.unit == "bpe":
+            return vocabulary.decode([60, 61, 62])
         return " ".join(symbols) if vocabulary.unit == "word" else "".join(symbols)
 
 
@@ -41,6 +43,7 @@ def sources():
     return {
         "char": fastrnn.Corpus.from_text(text), "byte": fastrnn.Corpus.from_text(text, "byte"),
         "word": fastrnn.Corpus.from_text(words, "word", min_count=2),
+        "bpe": fastrnn.Corpus.from_text(words, "bpe", vocabulary_size=270),
         "records": fastrnn.Corpus.from_records(names),
         "labels": fastrnn.Corpus.from_records(names, ["left", "right"] * 20),
         "numbers": fastrnn.Sequences(series[:, :-1], series[:, 1:]),
@@ -61,6 +64,7 @@ RUNS = {
               {"order": "shuffled", "batch_size": 2, "accuracy": True, "seq_length": 5}),
     "bytes": ("byte", {"cell": "memory", "dtype": "mixed_bfloat16"},
               {"seq_length": 4, "optimizer": "rmsprop"}),
+    "tokens": ("bpe", {}, {"seq_length": 4, "samples_at": [3], "sample_length": 8}),
     "records": ("records", {"cell": "mgu"}, {"batch_size": 4, "minutes": 1.0}),
     "labels": ("labels", {"cell": "gru", "reset_after": False, "dropout": 0.3},
                {"batch_size": 4, "valid_fraction": 0.2, "balance": "labels"}),

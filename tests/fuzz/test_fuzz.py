@@ -33,7 +33,7 @@ def test_the_seeds_are_of_all_kinds(good):
     assert sorted({len(r["generators"]) for r in runs}) == [0, 1, 2]
     assert {bool(r["counters"]["best_update"]) for r in runs} == {False, True}
     assert {a["vocabulary"]["unit"] for a in about.values() if a.get("vocabulary")} == {
-        "char", "word", "byte"}
+        "char", "word", "byte", "bpe"}
     assert any(m["labels"] for m in models) and any(a.get("sizes") for a in about.values())
     assert any("echo_state_network" in a for a in about.values())
 
