@@ -102,14 +102,18 @@ def test_no_such_file(call):
     ["--cell", "lstm", "--num-layers", 2, "--dropout", 0.2, "--optimizer", "adam", "--clip-value",
      "none", "--epochs", 2],
     ["--unit", "word", "--embedding-size", 3, "--split", "space", "--updates", 9],
-    ["--cell", "esn", "--density", 0.5, "--spectral-radius", 0.7, "--updates", 12]])
+    ["--cell", "esn", "--density", 0.5, "--spectral-radius", 0.7, "--updates", 12],
+    ["--unit", "bpe", "--vocabulary-size", 262, "--updates", 9]])
 def test_a_checkpoint_tells_the_file_that_makes_it_again(call, tmp_path, flags):
+    if "bpe" in flags:
+        pytest.importorskip("tokenizers")
     assert call("train", "book.txt", "--hidden-size", 9, "--seq-length", 6, *flags, "--no-progress",
                 "--checkpoint", "one")[0] == 0
     code, text, err = call("info", "one", "--toml")
     assert (code, err) == (0, "")
     names = set(tomllib.loads(text))
-    assert names <= set(declared(TrainSettings)) | {"unit", "split", "lower"}
+    assert names <= set(declared(TrainSettings)) | {
+        "unit", "split", "lower", "vocabulary_size"}
     assert {"cell", "hidden_size", "seq_length", "optimizer"} <= names
     assert call("train", "book.txt", "--config", "again.toml", "--no-progress", "--checkpoint",
                 "two", again=text) [::2] == (0, "")

@@ -42,7 +42,8 @@ class AnswerSettings(TypedDict, total=False):
     """How long an answer is, and what is read before it."""
 
     length: Annotated[int | None, whole(
-        None, "The most symbols of an answer, or of a record (default: 200, or 40 words).")]
+        None, "The most symbols of an answer, or of a record (default: 200, 40 words or "
+        "60 tokens).")]
     line_end: Annotated[bool, Setting(False, boolean, "Whether a line end is read after each line "
                                       "that you type, so that the answer begins a new line.")]
 

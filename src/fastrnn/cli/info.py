@@ -191,6 +191,8 @@ def _settings(network: Model, stored: dict[str, Any]) -> dict[str, Any]:
         settings["unit"] = vocabulary.unit
         if vocabulary.unit == "word":
             settings |= {"split": vocabulary.split, "lower": vocabulary.lower}
+        if vocabulary.unit == "bpe":  # without a merge there are the 256 bytes
+            settings["vocabulary_size"] = max(257, len(vocabulary))
     for name, one in declared(TrainSettings).items():
         if name in config and (config[name] is not None or one.setting.default is not None):
             settings[name] = config[name]
