@@ -77,6 +77,20 @@ def test_what_is_read(call, models, drawn):
     assert "(the first 80 of 700 chars)" in drawn[1][1].get_xlabel()
 
 
+def test_gradients_of_two_models_of_one_name_are_both_drawn(call, models, drawn):
+    for folder, model in zip("ab", models, strict=True):
+        Path(folder).mkdir()
+        Path(model).rename(Path(folder, "model.safetensors"))
+    names = ["a/model.safetensors", "b/model.safetensors"]
+    code, _, err = call("plot", *names, "--what", "gradients", "--text", "abc abc", "-o", "g.png")
+    assert (code, err) == (0, "")
+    lines = drawn[0][1][0].lines
+    assert [line.get_label() for line in lines] == names
+    for line, name in zip(lines, names, strict=True):
+        norms = fastrnn.gradient_norms(fastrnn.load(name), "abc abc").norms
+        np.testing.assert_array_equal(line.get_ydata(), norms)
+
+
 def test_gates_of_two_models_are_drawn_over_their_updates(call, models, drawn):
     assert call("plot", *models[::-1], "--what", "gates", "--text", "book.txt")[0] == 0
     assert drawn[0][1][0].lines[0].get_xdata().tolist() == [20, 40]

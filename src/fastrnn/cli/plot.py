@@ -92,8 +92,11 @@ def _draw_read(models: list[str], what: str, text: str, label: str | None,
     elif what == "activations":
         plot.activations(model, _given(text, model), units, label=label, path=output)
     else:
-        plot.gradients({Path(path).stem: gradient_norms(each, _given(text, each), label=label)
-                        for path, each in loaded.items()}, path=output)
+        names = [Path(path).stem for path in loaded]
+        if len({*names}) < len(names):  # of the same name in other folders
+            names = [*loaded]
+        plot.gradients({name: gradient_norms(each, _given(text, each), label=label)
+                        for name, each in zip(names, loaded.values(), strict=True)}, path=output)
 
 
 def _given(text: str, model: Model) -> str | Corpus:
