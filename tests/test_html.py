@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import unicodedata
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -12,6 +13,7 @@ import pytest
 
 from fastrnn import html, svg
 
+BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 HOSTILE = "</script><script>alert(1)</script><!-- \u202e\x1b]0;x\x07 & \"' \u2028 \ud800 é 字"
 
 
@@ -39,6 +41,13 @@ def test_a_strange_text_is_text():
     assert set(found.tags) == {"span"}
     assert "".join(found.texts) == (
         "</script><script>alert(1)</script><!-- \\u202e\\x1b]0;x\\x07 & \"' \\u2028 \\ud800 é 字")
+
+
+def test_all_that_turns_the_direction_of_writing_is_written_out():
+    turning = [chr(code) for code in range(0x110000)
+               if unicodedata.bidirectional(chr(code)) in BIDI or code in (0x061c, 0x200e, 0x200f)]
+    assert len(turning) == 12
+    assert html.plain("".join(turning)) == "".join(f"\\u{ord(each):04x}" for each in turning)
 
 
 def test_data_in_a_page_is_read_back():

@@ -10,8 +10,8 @@ from typing import Any
 
 # C0 but for tab and line feed, DEL, C1, marks and overrides of the direction of writing, the line
 # and paragraph separators, the byte order mark, surrogates
-HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-                    "\ud800-\udfff]")
+HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+                    "\ufeff\ud800-\udfff]")
 
 NUMBER = re.compile(r"|-?[0-9][0-9,]*(\.[0-9]+)?(e[+-]?[0-9]+)? ?%?")
 
