@@ -712,6 +712,24 @@ def test_info_draws_the_losses(call, here):
     assert re.search(rf"^training curve +{expected}$", out, re.M) and len({*expected}) > 4
 
 
+def test_a_binary_cross_entropy_has_no_perplexity(call, here):
+    code, out, err = call("train", "book.txt", *SMALL, "--updates", 20, "--valid-fraction", 0.2,
+                          "--loss", "binary_cross_entropy", "--checkpoint", "v", "--no-progress")
+    assert code == 0
+    history = fastrnn.load("v", best=False).history
+    loss = history.loss.mean() / history.seq_length
+    expected = f"{loss:.3f} nats of binary cross-entropy per char"
+    assert re.search(rf"^training +{expected}, mean", out + err, re.M)
+    out = call("info", "v")[1]
+    assert re.search(rf"^training loss +{expected}$", out, re.M)
+    low = history.valid_loss.min()
+    assert re.search(rf"^lowest validation loss +{low:.3f} nats per char .*perplexity "
+                     rf"{np.exp(low):.2f}\)$", out, re.M)
+    assert call("export", "v", "-o", "v.html")[0] == 0
+    page = Path("v.html").read_text(encoding="utf-8")
+    assert expected in page and f"perplexity {np.exp(loss):.2f}" not in page
+
+
 @pytest.mark.parametrize(("values", "drawn"), [
     ([1, 2, None, 9], "▁▂ █"), ([3, 3], "▁▁"), ([float("nan"), 1, float("inf"), 3], "?▁?█"),
     ([], ""), ([None], "")])

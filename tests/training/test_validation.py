@@ -315,14 +315,17 @@ def patient(losses, monkeypatch, corpus, **settings):
     ([1, 2, 3, 4, 0.9, 2, 3, 4, 5], 4, 90),
     ([1, 2, 3, 4, 0.9, 2, 3, 4, 5], 3, 40),
     ([2, np.inf, np.inf], 2, 30),
+    ([np.nan, 3, 2, 1, 1, 1], 2, 60),  # not a number is not lower
 ])
 def test_patience(monkeypatch, corpus, losses, patience, stop):
     trainer = patient(losses, monkeypatch, corpus, patience=patience)
     trainer.run()
     assert trainer.update == stop
     assert trainer.history.stopped == "patience"
-    assert trainer.history.valid_loss.tolist() == losses[: stop // 10]
-    assert trainer.best_loss == min(losses[: stop // 10])
+    np.testing.assert_array_equal(trainer.history.valid_loss, losses[: stop // 10])
+    lowest = np.nanmin(losses[: stop // 10])
+    assert trainer.best_loss == lowest
+    assert trainer.history.lowest_validation() == (lowest, 10 + 10 * losses.index(lowest))
     trainer.run()  # it does not try anew
     assert trainer.update == stop
     assert trainer.history.stopped == "patience"

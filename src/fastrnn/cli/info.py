@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..files.store import existing
 from ..kernels.build import build_info
-from ..model.history import History, accuracy_in_words, in_words
+from ..model.history import History, accuracy_in_words, in_words, training_in_words
 from ..model.model import Model
 from ..presets import PLAN
 from ..screen import show
@@ -86,7 +86,7 @@ def _training(network: Model, stored: dict[str, Any]) -> dict[str, dict[str, Any
         about |= {"updates": counters["update"], "epochs completed": counters["epoch"],
                   "position": counters["position"]}
         unit = network.vocabulary.symbol_name if network.vocabulary else "step"
-        about |= _losses(network.history, unit, counters["best_update"])
+        about |= _losses(network, unit, counters["best_update"])
         if run.get("origin"):
             about["settings"] = run["origin"]["note"]
     return {"training": about}
@@ -110,16 +110,15 @@ def _settings_by_origin(network: Model, stored: dict[str, Any]) -> dict[str, dic
     return found
 
 
-def _losses(history: History, unit: str, best_update: int) -> dict[str, Any]:
-    about: dict[str, Any] = {}
+def _losses(network: Model, unit: str, best_update: int) -> dict[str, Any]:
+    about, history = dict[str, Any](), network.history
     if len(history):
         about |= _curves(history, unit)
-        about["training loss"] = in_words(history.recent_loss(), history.measure, unit)
+        about["training loss"] = training_in_words(history, network.config["loss"], unit)
     if history.valid_loss.size:
-        best = history.valid_loss.argmin()
-        about |= {"lowest validation loss": in_words(history.valid_loss[best], history.measure,
-                                                     unit),
-                  "at update": history.valid_updates[best]}
+        lowest, at = history.lowest_validation()
+        about |= {"lowest validation loss": in_words(lowest, history.measure, unit),
+                  "at update": at}
     elif best_update:
         about["best model"] = f"after {best_update} updates (lowest smoothed loss)"
     if history.accuracy.size:
@@ -146,8 +145,8 @@ def _curves(history: History, unit: str) -> dict[str, str]:
         if losses.size:
             about[f"{name} curve"] = (
                 f"{sparkline(means[name], [*chain(*means.values())])}\n{'':{WIDTH}} "
-                f"first {losses[0]:.3f}, lowest {losses.min():.3f}, last {losses[-1]:.3f} "
-                f"{measure}")
+                f"first {losses[0]:.3f}, lowest {np.fmin.reduce(losses):.3f}, "
+                f"last {losses[-1]:.3f} {measure}")
     return about
 
 

@@ -15,7 +15,7 @@ from ..figures.axes import check_kind, drawn_here
 from ..files.store import check_writable, existing, is_ours
 from ..insight.comparison import characters_of
 from ..insight.figures import split_of
-from ..model.history import accuracy_in_words, averaged, in_words
+from ..model.history import accuracy_in_words, averaged, in_words, training_in_words
 from ..model.model import Model
 from ..plot import live
 from ..presets import PLAN, PRESETS
@@ -178,15 +178,15 @@ def _report(model: Model, corpus: Corpus, path: str, given: dict[str, Any], seco
     history, unit, n = model.history, corpus.unit, len(model.history)
     lines = {"trained": f"{n:,} updates in {seconds:.1f} seconds"}
     if n:
-        lines["training"] = (f"{in_words(history.recent_loss(), history.measure, unit)}, mean of "
+        lines["training"] = (f"{training_in_words(history, model.config['loss'], unit)}, mean of "
                              f"the last {min(n, averaged(n))} updates")
     if history.valid_loss.size:
-        best = history.valid_loss.argmin()
+        lowest, at = history.lowest_validation()
         lines["validation"] = (
-            f"{in_words(history.valid_loss[best], history.measure, unit)}, the lowest, after "
-            f"{history.valid_updates[best]:,} updates: that model is the one kept")
+            f"{in_words(lowest, history.measure, unit)}, the lowest, after "
+            f"{at:,} updates: that model is the one kept")
     if unit != "char" and history.valid_loss.size and model.config["loss"] == "cross_entropy":
-        lines["per char"] = _per_character(model, corpus, history.valid_loss.min())
+        lines["per char"] = _per_character(model, corpus, history.lowest_validation()[0])
     if history.accuracy.size:
         lines["accuracy"] = accuracy_in_words(history, unit)
     if history.one_stream and n:

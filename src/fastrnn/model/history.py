@@ -97,6 +97,12 @@ class History:
         self.valid_loss = np.append(self.valid_loss, loss)
         self.valid_updates = np.append(self.valid_updates, np.int64(update))
 
+    def lowest_validation(self) -> tuple[float, int]:
+        """The lowest validation loss, and the number of updates before it; NaN, of a model that
+        overflows, is not lower than any. ValueError where there are none."""
+        best = np.where(np.isnan(self.valid_loss), np.inf, self.valid_loss).argmin()
+        return float(self.valid_loss[best]), int(self.valid_updates[best])
+
     def add_accuracy(self, fraction: float) -> None:
         """Append the accuracy after another epoch, a fraction in [0, 1]."""
         self.accuracy = np.append(self.accuracy, fraction)
@@ -187,10 +193,10 @@ class History:
                  f"the last {min(len(self), averaged(len(self))):,} updates")]
         lines = [svg.Line("training", np.arange(1, len(self) + 1), self.train_loss)]
         if self.valid_loss.size:
-            best = self.valid_loss.argmin()
+            lowest, at = self.lowest_validation()
             rows += [("validation loss", in_words(self.valid_loss[-1], self.measure, unit)),
-                     ("the lowest", f"{in_words(self.valid_loss[best], self.measure, unit)}, after "
-                      f"{self.valid_updates[best]:,} updates")]
+                     ("the lowest", f"{in_words(lowest, self.measure, unit)}, after "
+                      f"{at:,} updates")]
             lines.append(svg.Line("validation", self.valid_updates, self.valid_loss, marked=True))
         if self.accuracy.size:
             rows.append(("accuracy", accuracy_in_words(self, unit)))
@@ -243,6 +249,13 @@ def accuracy_in_words(history: History, unit: str) -> str:
 def averaged(updates: Any) -> Any:
     """Over how many of the last updates the training loss on the screen is a mean."""
     return np.maximum(LEAST_AVERAGED, np.asarray(updates) // 100)
+
+
+def training_in_words(history: History, loss: str, unit: str) -> str:
+    """The training loss for the screen; `loss` is which one was minimized."""
+    if loss == "binary_cross_entropy":  # of which bits and perplexity have no meaning
+        return f"{history.recent_loss():.3f} nats of binary cross-entropy per {unit}"
+    return in_words(history.recent_loss(), history.measure, unit)
 
 
 def in_words(loss: float, measure: tuple[str, str], unit: str) -> str:

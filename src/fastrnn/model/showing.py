@@ -5,7 +5,7 @@ from typing import Any
 
 from .. import html
 from ..cells import CELLS
-from .history import in_words
+from .history import in_words, training_in_words
 
 
 def model_html(model: Any) -> str:
@@ -32,8 +32,8 @@ def model_html(model: Any) -> str:
     unit = vocabulary.symbol_name if vocabulary else history.measure[1]
     if len(history):
         rows += [("trained", f"{len(history):,} updates"),
-                 ("training loss", in_words(history.recent_loss(), history.measure, unit))]
+                 ("training loss", training_in_words(history, config["loss"], unit))]
     if history.valid_loss.size:
         rows.append(("lowest validation loss",
-                     in_words(float(history.valid_loss.min()), history.measure, unit)))
+                     in_words(history.lowest_validation()[0], history.measure, unit)))
     return html.fragment(html.table(rows, name="fastrnn.Model"))

@@ -11,7 +11,7 @@ import numpy as np
 from .. import html
 from ..cells import CELLS
 from ..data.vocabulary import Vocabulary
-from ..model.history import in_words
+from ..model.history import in_words, training_in_words
 from ..model.model import Model
 from ..settings import ExportSettings, checked, documented
 from .weights import Rounding, packed, rounding
@@ -127,10 +127,10 @@ def _facts(model: Model, dtype: str, changed: Rounding | None) -> list[tuple[str
     facts.append(("symbols", f"{len(vocabulary):,} {vocabulary.unit}s"))
     if history.valid_loss.size:
         facts.append(("lowest validation loss", in_words(
-            float(history.valid_loss.min()), history.measure, vocabulary.unit)))
+            history.lowest_validation()[0], history.measure, vocabulary.unit)))
     if len(history):
-        facts.append(("training loss at the end", in_words(
-            history.recent_loss(), history.measure, vocabulary.unit)))
+        facts.append(("training loss at the end", training_in_words(
+            history, config["loss"], vocabulary.unit)))
     if changed is None:
         return [*facts, ("weights", dtype)]
     return [*facts, ("weights", "int8, with one float32 scale for each column of a matrix"),

@@ -181,7 +181,7 @@ def _judged(figures: Figures, each: dict[str, float]) -> str:
     better = ", ".join(name for name in others if others[name] <= loss)
     history, advice = figures.model.history, "Train longer, or with other settings."
     if history.valid_loss.size:
-        at = int(history.valid_updates[history.valid_loss.argmin()])
+        at = history.lowest_validation()[1]
         if at < LATE * len(history):
             advice = (f"The validation loss was lowest after {at:,} of {len(history):,} updates: "
                       "a smaller model, more dropout or more data may help, a longer training does "

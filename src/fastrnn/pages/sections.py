@@ -16,7 +16,7 @@ from ..checks.gradcheck import Report
 from ..data import datasets
 from ..insight.figures import Figures
 from ..kernels.build import build_info
-from ..model.history import MEASURES, averaged, in_words
+from ..model.history import MEASURES, averaged, in_words, training_in_words
 from ..presets import OWNERS
 from ..settings import ReservoirSettings, TrainSettings, declared
 from .blocks import Block, Chart, Command, Sample, Samples, Table, Text
@@ -61,17 +61,17 @@ def in_short(figures: Figures) -> list[Block]:
         rows += [("training", plural(len(history), "update") + passes),
                  ("training loss", f"{_training_loss(figures)}, mean of the last {last} updates")]
     if history.valid_loss.size:
-        at = int(history.valid_loss.argmin())
-        rows.append(("lowest validation loss", loss_in_words(figures, history.valid_loss[at])
-            + f", after {history.valid_updates[at]:,} updates"))
+        lowest, at = history.lowest_validation()
+        rows.append(("lowest validation loss",
+                     f"{loss_in_words(figures, lowest)}, after {plural(at, 'update')}"))
     rows.append(("this report is about", _which(figures)))
     return [Table(rows)]
 
 
 def _training_loss(figures: Figures) -> str:
-    history, config = figures.model.history, figures.model.config
-    if config["loss"] == "binary_cross_entropy":  # of which perplexity has no meaning
-        return f"{history.recent_loss():.3f} nats of binary cross-entropy per {figures.unit}"
+    history, loss = figures.model.history, figures.model.config["loss"]
+    if loss == "binary_cross_entropy":
+        return training_in_words(history, loss, figures.unit)
     return loss_in_words(figures, history.recent_loss())
 
 

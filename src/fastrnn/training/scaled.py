@@ -32,7 +32,7 @@ def worse_than_mean(model: Model, source: Source, held_out: Source | None,
     if mean is None:
         return None
     if held_out is not None and history.valid_loss.size:
-        judged, what, loss = held_out, "validation", float(history.valid_loss.min())
+        judged, what, loss = held_out, "validation", history.lowest_validation()[0]
     else:
         judged, what = source.part(STEPS), "training"
         try:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..data.corpus import Corpus
@@ -94,7 +95,8 @@ class Validation:
             return False
         losses = history.valid_loss[history.valid_updates % self.every == 0]
         return losses.size > 0 and bool(
-            losses.size - 1 - losses.argmin() >= self._config["patience"])
+            losses.size - 1 - np.where(np.isnan(losses), np.inf, losses).argmin()
+            >= self._config["patience"])
 
     def seconds(self, pace: float) -> float:
         """How long a validation takes, if an update takes `pace` seconds."""
