@@ -10,7 +10,7 @@
 character model of karpathy's min-char-rnn. `Corpus` reads texts, names and messages, `Sequences`
 holds sequences of symbols or numbers, `datasets` has texts by name, `tasks` makes exercises.
 `Model` and `Trainer` are the loop in your own hands, `nn` and `optim` its layers and optimizers for
-a loop that you write. `plot` draws figures, `export` writes a page in which a model writes, `look`
+a loop that you write. `plot` draws figures, `export` writes files that other programs read, `look`
 one that shows what its units do while it reads. `average` makes one model of several. `gradcheck`
 compares gradients with finite differences, `gradient_norms` shows how they vanish or explode.
 `EchoStateNetwork` predicts time series, `SequenceRegressor` and `SequenceClassifier` are
@@ -28,6 +28,8 @@ from .data.sequences import Sequences
 from .data.source import Sizes
 from .data.vocabulary import Vocabulary
 from .echo.network import EchoStateNetwork
+from .formats.exporting import export
+from .formats.importing import import_model
 from .kernels.build import build_info
 from .model.counting import hidden_size_for, parameter_count
 from .model.ensemble import average
@@ -35,7 +37,6 @@ from .model.history import History
 from .model.model import Model
 from .pages import report as _report  # noqa: F401  Model.report
 from .pages.look import look
-from .pages.play import export
 from .supervised import SequenceClassifier, SequenceRegressor
 from .train import train
 from .training.checkpoint import load
@@ -49,6 +50,6 @@ __all__ = [
     "Corpus", "DivergenceError", "EchoStateNetwork", "Event", "History", "Model",
     "SequenceClassifier", "SequenceRegressor", "Sequences", "Sizes",
     "Trainer", "Vocabulary", "average", "build_info", "datasets", "export", "gradcheck",
-    "gradient_norms", "hidden_size_for", "load", "look", "nn", "optim", "parameter_count", "plot",
-    "read_log", "tasks", "train",
+    "gradient_norms", "hidden_size_for", "import_model", "load", "look", "nn", "optim",
+    "parameter_count", "plot", "read_log", "tasks", "train",
 ]

@@ -605,7 +605,7 @@ class SampleSettings(TypedDict, total=False):
 class ExportSettings(TypedDict, total=False):
     """The keywords of `fastrnn.export`."""
 
-    dtype: Annotated[str, one_of("float32", ("float32", "int8"), "Of the weights in the page. int8 "
+    dtype: Annotated[str, one_of("float32", ("float32", "int8"), "Of the weights in the file. int8 "
         "takes a quarter of the place: each column of a matrix is a scale times whole numbers from "
         "-127 to 127; biases stay float32. What that changes is measured and stated.")]
     title: Annotated[str | None, Setting(None, _title, "Heading of the page. Where not given the "

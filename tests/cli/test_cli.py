@@ -23,7 +23,7 @@ from fastrnn.training import checkpoint
 
 TEXT = "".join(np.random.default_rng(0).choice([*"abcdefgh \n"], 700))
 SMALL = ["--hidden-size", "9", "--seq-length", "6"]
-NAMES_OF_COMMANDS = ", ".join(one.__name__.rpartition(".")[2] for one in cli.COMMANDS)
+NAMES_OF_COMMANDS = ", ".join(cli.name_of(one) for one in cli.COMMANDS)
 
 
 @pytest.fixture
@@ -773,7 +773,7 @@ def test_help_speaks_of_flags(call):
     long = {name for name in cli.NAMES if "_" in name}
     assert len(long) > 30
     for command in cli.COMMANDS:
-        out = call(command.__name__.rpartition(".")[2], "--help")[1]
+        out = call(cli.name_of(command), "--help")[1]
         out = out.replace("hidden_size = 200", "").replace("-learning_rate v", "")
         assert not long & {*re.findall(r"[a-z]+(?:_[a-z]+)+", out)}, command
         assert not re.search(r"\bNone\b|`Trainer`|in Python", out), command

@@ -56,7 +56,7 @@ def offered(parser):
 
 
 def test_commands(ask):
-    names = [command.__name__.rpartition(".")[2] for command in cli.COMMANDS]
+    names = [cli.name_of(command) for command in cli.COMMANDS]
     assert ask("") == names and ask("trai") == ["train"] and ask("nothing") == []
 
 

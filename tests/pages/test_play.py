@@ -598,8 +598,8 @@ BAD = {
     "sequences": (lambda: fastrnn.Model(fastrnn.Sizes(input_size=2, output_size=1)), "a.html", {},
                   "made for sequences: it can predict"),
     "not finite": (lambda: random_model(spread=np.inf), "a.html", {}, "not finite"),
-    "ending": (random_model, "a.pdf", {}, r"'.*a\.pdf': a page is written as \.html, not \.pdf"),
-    "no ending": (random_model, "a", {}, r"a page is written as \.html"),
+    "ending": (random_model, "a.pdf", {}, r"a\.pdf': the end of the name says the format"),
+    "no ending": (random_model, "a", {}, "the end of the name says the format"),
     "dtype": (random_model, "a.html", {"dtype": "int4"}, "dtype must be one of 'float32', 'int8'"),
     "title": (random_model, "a.html", {"title": 3}, "title must be a text"),
     "setting": (random_model, "a.html", {"titel": "a"}, "did you mean 'title'"),
@@ -649,15 +649,15 @@ def test_the_command(checkpoint, tmp_path, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert stated.in_words("char") in said and "2,000 chars that the model itself" in said
     assert "<title>A &amp; B</title>" in path.read_text()
-    with pytest.raises(SystemExit):
-        main(["export", str(checkpoint)])
-    assert "give -o and the file to write" in capsys.readouterr().err
+    assert main(["export", str(checkpoint), str(path), "--dtype", "float32"]) == 0
+    assert main(["export", str(checkpoint)]) == 2
+    assert "give the file to write once" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("what", "message"), [
     ("damaged", "damaged|cut short"), ("text", "is a text, not a trained model"),
     ("missing", "no file"), ("reservoir", "holds an echo state network"),
-    ("exists", "fastrnn did not write it: .*--overwrite"), ("ending", "is written as .html")])
+    ("exists", "fastrnn did not write it: .*--overwrite"), ("ending", "the end of the name says")])
 def test_a_command_that_fails_writes_nothing(checkpoint, tmp_path, capsys, what, message):
     output = tmp_path / ("play.pdf" if what == "ending" else "play.html")
     if what == "damaged":

@@ -8,16 +8,25 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 from typing import Any
 
 from ..kernels.build import build_info
 from ..screen import show
-from ..settings import LookSettings, SampleSettings, SourceSettings, TrainSettings, declared
+from ..settings import (
+    ExportSettings,
+    LookSettings,
+    SampleSettings,
+    SourceSettings,
+    TrainSettings,
+    declared,
+)
 from . import (
     chat,
     completion,
     export,
     gradcheck,
+    import_,
     info,
     look,
     plot,
@@ -32,14 +41,19 @@ from . import (
 from .config import ConfigError
 from .flags import Parser, in_flags, with_hyphens
 
-COMMANDS = (train, watch, sample, chat, score, rank, report, plot, look, export, gradcheck, info,
-            presets, completion)
+COMMANDS = (train, watch, sample, chat, score, rank, report, plot, look, export, import_, gradcheck,
+            info, presets, completion)
 EXAMPLES = """to begin with:
   fastrnn train book.txt               a minute; without book.txt Python's own documentation
   fastrnn sample model.safetensors
   fastrnn train --help                 each command has its own help"""
 NAMES = {*declared(TrainSettings), *declared(SampleSettings), *declared(SourceSettings),
-         *declared(LookSettings), "prior", "n"}
+         *declared(LookSettings), *declared(ExportSettings), "prior", "n"}
+
+
+def name_of(command: ModuleType) -> str:
+    """The name of a command, which is that of its file; ``import``, a word of Python, cannot be."""
+    return command.__name__.rpartition(".")[2].rstrip("_")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -158,7 +172,7 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     subs = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     commands = {}
     for command in COMMANDS:
-        name = command.__name__.rpartition(".")[2]
+        name = name_of(command)
         sub = commands[name] = subs.add_parser(
             name, help=command.__doc__, description=command.__doc__, **how)
         sub.set_defaults(run=command.run)

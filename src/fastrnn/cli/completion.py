@@ -17,8 +17,8 @@ EXAMPLES = """Once, and again after an update of fastrnn:
   tcsh  fastrnn completion tcsh > ~/.fastrnn.tcsh
         (with source ~/.fastrnn.tcsh in ~/.tcshrc)"""
 # what --help calls a value: of these the shell offers files, or their names
-FILES = {"MODEL", "FILE", "LOG", "PAGE", "REPORT", "TOML", "TABLE", "PLOT", "VALID", "CHECKPOINT",
-         "TENSORBOARD", "INIT_FROM", "RESUME", "REPEAT"}
+FILES = {"MODEL", "FILE", "LOG", "PAGE", "OUTPUT", "REPORT", "TOML", "TABLE", "PLOT", "VALID",
+         "CHECKPOINT", "TENSORBOARD", "INIT_FROM", "RESUME", "REPEAT"}
 NAMES = {"PRESET": tuple(PRESETS), "DATASET": datasets.names()}
 
 

@@ -4,7 +4,6 @@ import os
 import re
 from html import escape
 from pathlib import Path
-from typing import Unpack
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from ..cells import CELLS
 from ..data.vocabulary import Vocabulary
 from ..model.history import in_words, training_in_words
 from ..model.model import Model
-from ..settings import ExportSettings, checked, documented
 from .weights import Rounding, packed, rounding
 from .writing import check_page, script, write_page
 
@@ -22,50 +20,10 @@ UNITS = {"char": "characters", "byte": "bytes", "word": "words"}
 SCRIPTS = ("network.js", "text.js", "play.js")
 
 
-@documented(ExportSettings)
-def export(model: Model, path: str | os.PathLike[str], *, overwrite: bool = False,
-           **settings: Unpack[ExportSettings]) -> Rounding | None:
-    """Write a page, one HTML file, in which the model writes text: in any browser, without a
-    network or a library.
-
-    The page has the weights in base64 and computes with them in plain JavaScript, with
-    dtype="float32" the same probabilities to 1e-5 (those of the float32 weights, for a model in
-    mixed_bfloat16). It reads a text to begin with, samples with temperature, top_k and label as
-    `Model.sample` does, and shows the hidden units meanwhile. Its random numbers are others than
-    Python's; the same seed gives the same text again.
-
-    Parameters
-    ----------
-    model : Model
-        Of texts or records. What it learned is in the page for everyone who gets it.
-    path : str or path-like
-        Ends in .html or .htm. An earlier page of fastrnn is replaced.
-    overwrite : bool
-        Whether the page may replace a file that fastrnn did not write.
-    **settings
-        `ExportSettings`.
-
-    Returns
-    -------
-    Rounding or None
-        What int8 weights change, measured: ``probability``, the largest change of a probability,
-        and the mean loss in nats per symbol ``before`` and ``after``, over the ``predictions`` of
-        symbols that the model itself sampled. None for float32.
-
-    Raises
-    ------
-    ValueError, TypeError
-        A model of sequences, which writes no text, or with parameters that are not finite; another
-        ending; an unknown setting.
-    OSError
-        The file cannot be written, or fastrnn did not write the one that is there; it stays
-        unchanged.
-
-    Examples
-    --------
-    >>> fastrnn.export(fastrnn.load("book.safetensors"), "play.html")
-    """
-    how = checked(ExportSettings, dict(settings), "export")
+def write(model: Model, path: str | os.PathLike[str], overwrite: bool = False, *,
+          dtype: str = "float32", title: str | None = None) -> Rounding | None:
+    """Write a page, one HTML file, in which the model writes text, and return what int8 weights
+    change, or None. `fastrnn.export` says the rest."""
     if model.vocabulary is None:
         raise ValueError("a page writes text, and this model was made for sequences: it can "
                          "predict, extrapolate and score sequences")
@@ -76,9 +34,9 @@ def export(model: Model, path: str | os.PathLike[str], *, overwrite: bool = Fals
         raise ValueError("the model's parameters are not finite, so it cannot generate: load an "
                          "earlier checkpoint, or train anew with a lower learning_rate")
     check_page(path, overwrite)
-    changed = rounding(model) if how["dtype"] == "int8" else None
-    title = Path(path).stem if how["title"] is None else how["title"]
-    write_page(path, page(model, title, how["dtype"], changed), overwrite)
+    changed = rounding(model) if dtype == "int8" else None
+    title = Path(path).stem if title is None else title
+    write_page(path, page(model, title, dtype, changed), overwrite)
     return changed
 
 

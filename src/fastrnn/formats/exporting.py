@@ -1,0 +1,60 @@
+"""`fastrnn.export`: a model as a file that another program reads."""
+
+import os
+from typing import Unpack
+
+from ..model.model import Model
+from ..pages.weights import Rounding
+from ..settings import ExportSettings, checked, documented
+from .format import of_path, refuse_others
+from .table import FORMATS
+
+
+@documented(ExportSettings)
+def export(model: Model, path: str | os.PathLike[str], *, overwrite: bool = False,
+           **settings: Unpack[ExportSettings]) -> Rounding | None:
+    """Write a model as a file that another program reads. The end of its name says the format.
+
+    ``.html``, ``.htm``: a page, in which the model writes text in any browser, without a network
+    or a library. It has the weights in base64 and computes with them in plain JavaScript, with
+    dtype="float32" the same probabilities to 1e-5 (those of the float32 weights, for a model in
+    mixed_bfloat16). It reads a text to begin with, samples with temperature, top_k and label as
+    `Model.sample` does, and shows the hidden units meanwhile. Its random numbers are others than
+    Python's; the same seed gives the same text again.
+
+    Parameters
+    ----------
+    model : Model
+        What it learned is in the file for everyone who gets it.
+    path : str or path-like
+        An earlier file that fastrnn wrote there is replaced.
+    overwrite : bool
+        Whether it may replace a file that fastrnn did not write.
+    **settings
+        `ExportSettings`.
+
+    Returns
+    -------
+    Rounding or None
+        What int8 weights change, measured: ``probability``, the largest change of a probability,
+        and the mean loss in nats per symbol ``before`` and ``after``, over the ``predictions`` of
+        symbols that the model itself sampled. None for float32.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A model that the format cannot express (a page: one of sequences, or of unit "bpe"), or with
+        parameters that are not finite; another ending; an unknown setting, or one that the format
+        does not take.
+    OSError
+        The file cannot be written, or fastrnn did not write the one that is there; it stays
+        unchanged.
+
+    Examples
+    --------
+    >>> fastrnn.export(fastrnn.load("book.safetensors"), "play.html")
+    """
+    how = checked(ExportSettings, dict(settings), "export")
+    chosen = of_path(FORMATS, path, "writes")
+    refuse_others(FORMATS, chosen, dict(settings))
+    return chosen.write(model, path, overwrite, **{name: how[name] for name in chosen.settings})
