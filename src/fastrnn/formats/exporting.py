@@ -22,6 +22,10 @@ def export(model: Model, path: str | os.PathLike[str], *, overwrite: bool = Fals
     `Model.sample` does, and shows the hidden units meanwhile. Its random numbers are others than
     Python's; the same seed gives the same text again.
 
+    ``.h``: one C99 file without dependencies but the math library: the weights, a state, and a
+    function that reads one input and puts out the scores of the next symbol, or the predicted
+    numbers. float32, within about 1e-4 of the model. Names in it begin with that of the file.
+
     Parameters
     ----------
     model : Model
@@ -43,9 +47,9 @@ def export(model: Model, path: str | os.PathLike[str], *, overwrite: bool = Fals
     Raises
     ------
     ValueError, TypeError
-        A model that the format cannot express (a page: one of sequences, or of unit "bpe"), or with
-        parameters that are not finite; another ending; an unknown setting, or one that the format
-        does not take.
+        A model that the format cannot express (a page: one of sequences, or of unit "bpe"; int8
+        weights: one of sequences), or with parameters that are not finite; another ending; an
+        unknown setting, or one that the format does not take.
     OSError
         The file cannot be written, or fastrnn did not write the one that is there; it stays
         unchanged.

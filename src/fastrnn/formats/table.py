@@ -1,10 +1,13 @@
 """The formats that fastrnn writes and reads, each named by the end of a file's name."""
 
-from ..pages.play import write
+from ..pages import play
+from . import c_header
 from .format import Format
 
 FORMATS = (
-    Format((".html", ".htm"), "a page", "open it in a browser", write,
+    Format((".html", ".htm"), "a page", "open it in a browser", play.write,
            frozenset(("dtype", "title"))),
+    Format((".h",), "a C99 header", "include it in a program", c_header.write,
+           frozenset(("dtype",))),
 )
 READABLE = tuple(each for each in FORMATS if each.read is not None)
