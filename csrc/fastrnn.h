@@ -236,9 +236,11 @@ typedef struct {
     /* Back through the last unroll, of this workspace and T, of a network without a head whose
      * inputs were numbers: from the gradients with respect to its outputs (dout [N][T][H]) and to
      * the last state's c or m (dstate [N][P]; that of h belongs into dout) to dx [N][T][D], dstate
-     * with respect to the first state, and the whole block grads, summed over the batch. */
+     * with respect to the first state, and the whole block grads, summed over the batch. lengths
+     * [N], 1 to T, are those of the unroll, or NULL: dout has no effect after them. */
     void (*backward)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *work,
-                     int T, const void *dout, void *dx, void *dstate, void *grads);
+                     int T, const int64_t *lengths, const void *dout, void *dx, void *dstate,
+                     void *grads);
     /* At most `updates` updates: batch, unroll, clip, step. Returns how many were done: fewer only
      * where the loss of the next one is above most_loss, or its gradient is not finite; it is not
      * applied, and `losses` and `grads` are its own. */

@@ -293,22 +293,53 @@ static void head_backward(const crew *c, int i, portion some) {
     }
 }
 
+/* Where a row ends after t steps: what is carried from there, the caller's gradients with respect to
+ * the first state that is not the output. */
+static int carries(const crew *c, int i) {
+    const fastrnn_cell *cell = &c->layers[i].cell->is;
+    return c->u->dstate && cell->state_is_output < cell->states;
+}
+static int ends_at(const crew *c, int n, int t) {
+    return (c->u->in.lengths ? c->u->in.lengths[n] : c->u->in.T) == t;
+}
+static void carry_from(const crew *c, int i, int t) {
+    const layer *a = c->layers + i;
+    const int first = first_row(c->u->net, c->first + i), P = state_size(c->u->net);
+    const real *dstate = dstate_of(c, i) + a->cell->is.state_is_output * a->H;
+    for (int n = 0; n < a->n; n++) {
+        if (ends_at(c, first + n, t)) {
+            copy_rows(1, a->H, dstate + (ptrdiff_t)n * P, P, a->carry + (ptrdiff_t)n * a->row, a->row);
+        }
+    }
+}
+
 /* Stage: dh back through the dropout of a layer, and what is carried from after the last step. */
 static void start_backward(const crew *c, int i, portion some) {
     const unrolled *u = c->u;
     const layer *a = c->layers + i;
-    const int own = a->cell->is.state_is_output;     /* the first state that is not the output */
     const int slice = c->first + i, count = a->T * a->n;
-    const real *mask = slice_of(u, slice) + u->at->mask[c->l], *dstate = dstate_of(c, i);
+    const real *mask = slice_of(u, slice) + u->at->mask[c->l];
     const int64_t end = (int64_t)end_of(some, count) * a->row;
     for (int64_t j = (int64_t)start_of(some, count) * a->row; u->bits && j < end; j += LANES) {
         store(a->dh + j, load(a->dh + j) * load(mask + j));
     }
     if (some.index) return;
     memset(a->carry, 0, (size_t)a->n * a->row * sizeof(real));
-    if (dstate && own < a->cell->is.states) {
-        copy_rows(a->n, a->H, dstate + own * a->H, state_size(u->net), a->carry, a->row);
+    if (carries(c, i)) carry_from(c, i, a->T);
+}
+
+/* Stage, of whole slices: what is carried in rows that end here, before the last step. */
+static void end_rows(const crew *c, int i, portion some) {
+    (void)some;
+    carry_from(c, i, c->t + 1);
+}
+static int rows_end_here(const crew *c) {
+    if (!c->u->in.lengths || !carries(c, 0) || c->t + 1 == c->u->in.T) return 0;
+    const int end = first_row(c->u->net, c->first + c->slices);
+    for (int n = first_row(c->u->net, c->first); n < end; n++) {
+        if (ends_at(c, n, c->t + 1)) return 1;
     }
+    return 0;
 }
 
 /* Stage: a phase of a step back; z becomes dz. */
@@ -388,6 +419,7 @@ static void backward_layers(crew *c) {
         enter(c, l, 1);
         meet(c, FASTRNN_STATES, start_backward, row_parts(c));
         for (c->t = u->in.T - 1; c->t >= 0; c->t--) {
+            if (rows_end_here(c)) meet(c, FASTRNN_STATES, end_rows, 1);
             for (c->phase = 0; c->phase < MOST_PHASES && cell->backward[c->phase]; c->phase++) {
                 meet(c, FASTRNN_BACKWARD, step_backward, c->parts);
             }
@@ -565,12 +597,13 @@ static void unroll(const network *net, fastrnn_team *team, const void *params, v
 }
 
 static void backward(const network *net, fastrnn_team *team, const void *params, void *work, int T,
-                     const void *dout, void *dx, void *dstate, void *grads) {
+                     const int64_t *lengths, const void *dout, void *dx, void *dstate,
+                     void *grads) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
     const unrolled u = {.net = net, .at = &at, .team = team, .params = params, .grads = grads,
-                        .work = work, .in = {.T = T}, .backward = 1, .dout = dout, .dx = dx,
-                        .dstate = dstate};
+                        .work = work, .in = {.T = T, .lengths = lengths}, .backward = 1,
+                        .dout = dout, .dx = dx, .dstate = dstate};
     pack_weights(&u);
     unroll_slices(&u);
     add_chunks(&u);

@@ -9,6 +9,7 @@ import pytest
 import fastrnn
 from fastrnn import nn
 from fastrnn.checks import reference
+from fastrnn.nn.recurrent import Recurrent
 
 LAYERS = [("rnn", nn.RNN, {}), ("relu", nn.RNN, {"nonlinearity": "relu"}), ("lstm", nn.LSTM, {}),
           ("gru", nn.GRU, {}), ("gru", nn.GRU, {"reset_after": False})]
@@ -156,15 +157,17 @@ def test_gradients_against_finite_differences(isa, cell, kind, keywords, sizes):
         assert check(f, layer.params[name], g).passed, name
 
 
-class Memory(nn._Recurrent):
+class Memory(Recurrent):
     """The additive memory as a layer: the kernels have it, though fastrnn.nn does not."""
 
     def __init__(self, D, H):
-        super().__init__("memory", D, H, reset_after=True, init="xavier", init_scale=None,
-                         dtype="float64", seed=0, threads=1)
+        super().__init__("memory", D, H, {"threads": 1})
 
     def forward(self, x, m0):
         return self._run(x, (("m0", m0),))
+
+    def backward(self, du):
+        return self._back(du, (("dm_n", None),))
 
 
 def test_the_memory_cell_gives_dx_and_dm0(isa):
@@ -453,7 +456,7 @@ def test_the_same_bits_on_any_number_of_threads(cell, kind, keywords):
 def test_the_border_refuses_a_backward_without_its_forward():
     layer = random_layer(nn.RNN, 5, 6)
     x, (h0,), dh = arguments(nn.RNN, 3, 4, 5, 6)
-    network, block = layer._network(3, 4), layer._parameters()
+    network, block = layer._scans[0]._network(3, 4), layer._block(0)
     grads = np.empty_like(block)
     for wrong in (dh, np.zeros((3, 9, 6)), dh[:, :2].copy()):
         with pytest.raises(ValueError, match="no forward of . time steps"):

@@ -81,7 +81,8 @@ def test_a_setting_is_declared_once():
     assert all(about(declared(EchoSettings)[name]) == about(one) for name, one in shared.items())
     text = inspect.getsource(settings)
     for name in set(seen) - {"seed", "dtype", *shared}:
-        others = (name == "dropout") + (name in declared(settings.AdaptSettings))  # they mean else
+        others = (name == "dropout") + sum(name in declared(group) for group in (  # they mean else
+            settings.AdaptSettings, settings.RecurrentSettings))
         assert text.count(f"    {name}: Annotated[") == 1 + others, name
 
 

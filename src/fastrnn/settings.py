@@ -602,6 +602,31 @@ class SampleSettings(TypedDict, total=False):
         None, "Seed of the sampling; None: a different text each time.", least=0)]
 
 
+class RecurrentSettings(TypedDict, total=False):
+    """The keywords that `fastrnn.nn.RNN`, `GRU` and `LSTM` have in common."""
+
+    num_layers: Annotated[int, whole(1, "Layers, of which each reads the h of the one below.",
+                                     below=1001)]
+    bidirectional: Annotated[bool, Setting(False, boolean, "Whether each layer reads the sequences "
+        "in both directions, each with parameters of its own.")]
+    bias: Annotated[bool, Setting(True, boolean, "False: the layers have no b (and no bhn).")]
+    batch_first: Annotated[bool, Setting(True, boolean, "False: x and h are (T, N, ...), as is "
+        "PyTorch's default.")]
+    dropout: Annotated[float, Setting(0.0, fraction, "Probability, in [0, 1), with which each h is "
+        "set to 0 in training before the next layer reads it; that of the last layer never is.")]
+    init: Annotated[str, one_of("xavier", INIT_SCALES, "How the weights are drawn, as in "
+        "`fastrnn.Model`; biases start at 0.")]
+    init_scale: Annotated[float | None, Setting(None, partial(positive_float, zero=True), "As in "
+        "`fastrnn.Model`.")]
+    dtype: Annotated[str, Setting("float64", checked_dtype, "Of parameters and results; inputs are "
+        "converted. mixed_bfloat16: they are float32, and the operands of matrix products are "
+        "rounded to bfloat16.", DTYPES)]
+    seed: Annotated[int | None, whole(0, "Seed of the weights and of dropout; None: different ones "
+        "in each run.", least=0)]
+    threads: Annotated[int | None, whole(None, "At most so many, and no more than the cores that "
+        "this process may use, as for None. Any number gives the same bits.")]
+
+
 class ExportSettings(TypedDict, total=False):
     """The keywords of `fastrnn.export`."""
 

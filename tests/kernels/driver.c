@@ -123,7 +123,7 @@ static void backward(void) {
     void *dstate = take();
     const int64_t states = taken;
     table->unroll(&net, NULL, params, NULL, work, &batch, state, NULL, NULL, out, NULL);
-    table->backward(&net, NULL, params, work, net.T, dout, dx, dstate, grads);
+    table->backward(&net, NULL, params, work, net.T, NULL, dout, dx, dstate, grads);
     give(out, outputs);
     give(state, states);
     give(dx, inputs);

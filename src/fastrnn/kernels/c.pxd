@@ -93,8 +93,8 @@ cdef extern from "fastrnn.h" nogil:
         void (*unroll)(fastrnn_network *, fastrnn_team *, address, address, address,
                        fastrnn_batch *, address, address, address, address,
                        address) noexcept nogil
-        void (*backward)(fastrnn_network *, fastrnn_team *, address, address, int, address,
-                         address, address, address) noexcept nogil
+        void (*backward)(fastrnn_network *, fastrnn_team *, address, address, int, int64_t *,
+                         address, address, address, address) noexcept nogil
         int64_t (*run)(fastrnn_training *, int64_t) noexcept nogil
         void (*next_losses)(fastrnn_training *) noexcept nogil
         double (*gradient_norm)(fastrnn_training *) noexcept nogil

@@ -271,20 +271,24 @@ cdef class Network:
             self.forwarded = 0 if net.K else batch.T
         return losses
 
-    def forward(self, params, x, state, int threads=1):
+    def forward(self, params, x, state, int threads=1, lengths=None):
         """The outputs of the last layer [N][T][H] of a network without a head, for inputs x
-        [N][T][D] read from state [N][P], which becomes the last."""
+        [N][T][D] read from state [N][P], which becomes the last. lengths, int64 [N], end rows
+        before T: what is behind is padding, whose outputs have no meaning."""
         if self.net.K or not self.net.D:
             raise ValueError("forward is for a network without a head that reads numbers")
         out = np.empty((self.net.N, x.shape[1], self.net.H), self.dtype)
-        self.unroll(params, x, state, out=out, threads=threads)
+        mask = None if lengths is None else (
+            np.arange(x.shape[1])[:, None] < lengths).view(np.uint8)
+        self.unroll(params, x, state, out=out, threads=threads, mask=mask, lengths=lengths)
         return out
 
-    def backward(self, params, dout, dstate, grads, int threads=1):
+    def backward(self, params, dout, dstate, grads, int threads=1, lengths=None):
         """Back through the last forward(), once after each: from the gradients with respect to its
         result, dout [N][T][H], and to the last state's c or m, in dstate [N][P], which becomes the
         gradient with respect to the first state. Fills grads, a block; returns the gradient with
-        respect to x [N][T][D]. Threads that do this at the same time need a network each."""
+        respect to x [N][T][D]. Takes the lengths of forward(): dout has no effect behind them.
+        Threads that do this at the same time need a network each."""
         cdef int T = dout.shape[1]
         dx = np.empty((self.net.N, T, self.net.D), self.dtype)
         cdef address p = data(params, self.dtype, self.net.size, "params")
@@ -293,13 +297,17 @@ cdef class Network:
         cdef address dy = data(dout, self.dtype, outputs, "dout", written=False)
         cdef address dh = data(dstate, self.dtype, <int64_t> self.net.N * self.P, "dstate")
         cdef address d = data(dx, self.dtype, dx.size, "dx")
+        cdef int64_t *ends = NULL
+        if lengths is not None:
+            ends = <int64_t *> data(lengths, np.int64, self.net.N, "lengths", written=False)
         cdef Team team = Team(self.useful_threads(threads), threads)
         with NoFork(), self.lock, team:
             if T < 1 or T != self.forwarded:
                 raise ValueError(f"there is no forward of {T} time steps to go back through")
             with nogil:
                 self.forwarded = 0
-                self.kernels.backward(&self.net, team.team, p, self.workspace, T, dy, d, dh, g)
+                self.kernels.backward(&self.net, team.team, p, self.workspace, T, ends, dy, d,
+                                      dh, g)
         return dx
 
     def sample(self, params, state, ids, double temperature, uniforms, int top_k=0,
