@@ -28,6 +28,7 @@ from .data.sequences import Sequences
 from .data.source import Sizes
 from .data.vocabulary import Vocabulary
 from .echo.network import EchoStateNetwork
+from .formats import hub as _hub  # noqa: F401  Model.save_pretrained
 from .formats.exporting import export
 from .formats.importing import import_model
 from .kernels.build import build_info

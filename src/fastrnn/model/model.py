@@ -161,7 +161,10 @@ class Model(Network):
     over the K numbers of a prediction.
     """
 
-    reporter: ClassVar[Callable[..., None]]  # set by `fastrnn.pages.report`, a room above
+    # set by rooms above: `fastrnn.pages.report` and `fastrnn.formats.hub`
+    reporter: ClassVar[Callable[..., None]]
+    publisher: ClassVar[Callable[..., None]]
+    finder: ClassVar[Callable[..., "Model"]]
 
     def __init__(self, vocabulary: Vocabulary | Sizes, *, reservoir: Reservoir | None = None,
                  **settings: Unpack[ModelSettings]) -> None:
@@ -647,6 +650,53 @@ class Model(Network):
         """
         Model.reporter(self, path, data, valid=valid, course=course, seed=seed,
                        temperature=temperature, overwrite=overwrite)
+
+    def save_pretrained(self, directory: str | os.PathLike[str], *,
+                        overwrite: bool = False) -> None:
+        """Write the model as a folder, in the way of the Hugging Face Hub: ``model.safetensors``,
+        ``config.json`` with its settings, and ``README.md``, a card with its settings, data, losses
+        and a sample.
+
+        Parameters
+        ----------
+        directory : str or path-like
+            Made if it is not there. ``huggingface_hub.upload_folder`` publishes it.
+        overwrite : bool
+            Whether files that fastrnn did not write may be replaced.
+
+        Raises
+        ------
+        OSError
+            The files cannot be written; earlier ones stay unchanged.
+        """
+        Model.publisher(self, directory, overwrite)
+
+    @staticmethod
+    def from_pretrained(name: str | os.PathLike[str], *, revision: str | None = None) -> "Model":
+        """Load a model of `save_pretrained`.
+
+        Parameters
+        ----------
+        name : str or path-like
+            The directory; or, where there is none of this name, a repository of the Hugging Face
+            Hub, such as "ann/plays" (needs huggingface_hub: ``pip install "fastrnn[hub]"``).
+        revision : str, optional
+            A branch, tag or commit of that repository.
+
+        Returns
+        -------
+        Model
+
+        Raises
+        ------
+        ValueError
+            A damaged file, or a config.json that contradicts the model in model.safetensors.
+        OSError
+            There is no such directory or repository, or it cannot be read.
+        ImportError
+            A repository, where huggingface_hub is not installed.
+        """
+        return Model.finder(name, revision)
 
     def copy(self) -> "Model":
         """A copy of the model with its parameters, state and history."""

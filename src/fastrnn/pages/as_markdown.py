@@ -29,7 +29,7 @@ def markdown(document: Document, stem: str) -> tuple[str, dict[str, str]]:
                 charts[name] = f"{svg.standalone(drawn, colors)}\n{MARK}\n"
                 title = re.search("<title>(.*?)</title>", drawn)
                 lines += [f"![{title[1] if title else 'chart'}]({quote(name)})", ""]
-            lines += [*_lines(block), ""]
+            lines += [*lines_of(block), ""]
     return "\n".join(lines), charts
 
 
@@ -38,7 +38,8 @@ def inline(text: str) -> str:
     return SPECIAL.sub(r"\\\g<0>", " ".join(html.plain(text).split()))
 
 
-def _lines(block: Block) -> list[str]:
+def lines_of(block: Block) -> list[str]:
+    """A block of a report as lines, but for the picture of a chart."""
     match block:
         case Text():
             return [inline(block.text)]
@@ -55,7 +56,7 @@ def _lines(block: Block) -> list[str]:
         case Interactive():  # other blocks stand in its place
             return []
         case Samples():
-            return [line for each in block.samples for line in (*_lines(each), "")][:-1]
+            return [line for each in block.samples for line in (*lines_of(each), "")][:-1]
 
 
 def _fenced(text: str) -> list[str]:

@@ -64,7 +64,7 @@ def in_short(figures: Figures) -> list[Block]:
         lowest, at = history.lowest_validation()
         rows.append(("lowest validation loss",
                      f"{loss_in_words(figures, lowest)}, after {plural(at, 'update')}"))
-    rows.append(("this report is about", _which(figures)))
+    rows.append(("this is", _which(figures)))
     return [Table(rows)]
 
 
