@@ -161,6 +161,9 @@ typedef struct {
     void *params, *grads;        /* blocks; grads is scratch */
     void *memory, *memory2;      /* blocks of the optimizer (Adam: both; SGD: with momentum one;
                                   * dynamic evaluation: the first parameters, and r) */
+    void *average;               /* block: the running average of params, or NULL. Update t adds
+                                  * 1 / (1 + averaged (t - 1)) of the difference. */
+    double averaged;             /* about which fraction of the updates so far it covers */
     void *work;                  /* workspace_size(net) elements, zero at first, 64-byte aligned */
     int32_t *window;             /* 2 T N + 2 V, zero at first: inputs, targets [T][N], rows */
     uint8_t *marks;              /* [T][N], scratch */

@@ -106,6 +106,18 @@ static int all_finite(int n, const real *x) {
     return finite;
 }
 
+/* The running average of parameters x, of which the last update counts as `take`:
+ * p += take (x - p) */
+#define AVERAGE(load, store)                                                                      \
+    {                                                                                             \
+        const vec mean = load(p + i);                                                             \
+        store(p + i, mean + (load(x + i) - mean) * take);                                         \
+    }
+
+static void average_step(int64_t n, real *p, const real *x, real take) {
+    FOR_EACH_VEC(n, p, AVERAGE);
+}
+
 static void optimizer_step(const fastrnn_optimizer *o, int64_t update, double rate_, double scale_,
                            int64_t n, void *params, const void *grads, void *memory,
                            void *memory2) {

@@ -93,16 +93,18 @@ static void reduce_chunk(void *context, int i) {
     s->t->norms[i] = norm;
 }
 
-/* Job: the optimizer's step over a chunk. */
+/* Job: the optimizer's step over a chunk, and the average of its parameters. */
 static void step_chunk(void *context, int i) {
     const updates_of *s = context;
     const training *t = s->t;
-    real *params = t->params, *memory = t->memory, *memory2 = t->memory2;
+    real *params = t->params, *memory = t->memory, *memory2 = t->memory2, *mean = t->average;
+    const double take = 1 / (1 + t->averaged * (double)(t->update - 1));
     for (int r = 0; r < ranges(s, i); r++) {
         const range part = range_at(s, i, r);
         optimizer_step(t->optimizer, t->update, s->rate, s->scale, part.size, params + part.start,
                        s->u->grads + part.start, memory ? memory + part.start : NULL,
                        memory2 ? memory2 + part.start : NULL);
+        if (mean) average_step(part.size, mean + part.start, params + part.start, (real)take);
     }
 }
 
@@ -120,9 +122,10 @@ static updates_of plan(training *t, unrolled *u) {
     const fastrnn_optimizer *o = t->optimizer;
     updates_of s = {.t = t, .u = u, .rows = t->window + 2 * net->T * net->N};
     s.width = net->E ? net->E : u->at->G * net->H;
-    /* with these two a row without a gradient does not change, unless weights decay */
-    s.skip = picked_size(net) && !o->weight_decay && (o->kind == FASTRNN_ADAGRAD
-                                  || (o->kind == FASTRNN_SGD && !t->memory));
+    /* with these two a row without a gradient does not change, unless weights decay, but its
+     * average does */
+    s.skip = picked_size(net) && !o->weight_decay && !t->average
+             && (o->kind == FASTRNN_ADAGRAD || (o->kind == FASTRNN_SGD && !t->memory));
     s.dense = s.skip ? picked_size(net) : 0;
     /* With one slice there is nothing to add, and no norm to know where clipping keeps large values
      * out of the weights and states and inputs are bounded: the gradients of weights are sums of
@@ -163,7 +166,8 @@ static void note(training *t, int64_t index, double loss) {
     if (t->update % t->best_every == 0 && t->smooth_loss < t->best_loss) {
         t->best_loss = t->smooth_loss;
         t->best_update = t->update;
-        memcpy(t->best, t->params, (size_t)t->net->size * sizeof(real));
+        memcpy(t->best, t->average ? t->average : t->params,
+               (size_t)t->net->size * sizeof(real));
     }
 }
 

@@ -123,7 +123,7 @@ class Run:
     """What a Trainer sets up for the kernels, and nothing else."""
 
     def __init__(self, model, ids, T=4, N=1, optimizer="adagrad", rate=0.1, threads=1,
-                 packed=True, best_every=100, seed=7, **numbers):
+                 packed=True, best_every=100, seed=7, averaged=0, **numbers):
         usual = {"rmsprop": {"decay": 0.9}, "adam": {"decay": 0.9, "decay2": 0.999}}
         usual = {"clip_value": 5.0} | usual.get(optimizer, {})
         self.model, self.rate = model, rate
@@ -132,11 +132,15 @@ class Run:
         self.rule = kernels.Optimizer(optimizer, **usual | numbers)
         self.memories = [np.zeros_like(model.block) for _ in range(self.rule.memories)]
         self.state, self.best = model.zero_state(N), np.zeros_like(model.block)
+        self.average = None
+        if averaged:  # whatever is there before the first update is of no account
+            self.average = np.random.default_rng(1).normal(0, 1, model.block.size).astype(
+                model.block.dtype)
         ids = np.asarray(ids)
         self.training = kernels.Training(
             self.network, self.rule, model.block, self.memories, self.state, self.best,
             ids if ids.dtype.kind == "u" else ids.astype(np.uint16), self.generators, threads,
-            best_every)
+            best_every, average=self.average, averaged=averaged)
 
     def run(self, updates):
         """So many updates, or one for each of an array of learning rates."""
@@ -146,6 +150,9 @@ class Run:
 
     def everything(self):
         """Bytes of all that an update may change, and the counters."""
-        return ([a.tobytes() for a in (self.model.block, *self.memories, self.state, self.best)],
+        arrays = [self.model.block, *self.memories, self.state, self.best]
+        if self.average is not None:
+            arrays.append(self.average)
+        return ([a.tobytes() for a in arrays],
                 self.training.counters,
                 [g.bit_generator.state for g in self.generators or ()])

@@ -355,6 +355,9 @@ class LoopSettings(TypedDict, total=False):
         "Before each step every parameter p, biases too, loses the learning rate times this times "
         "p: with adam this is AdamW, with sgd the penalty of half of this times |p|^2, but outside "
         "momentum and clipping.")]
+    weight_average: Annotated[float, Setting(0.0, fraction, "Above 0: a running average of the "
+        "parameters is kept beside them, over about this fraction of the updates so far, such as "
+        "0.15. It is what is validated, sampled, saved as the best and returned.")]
     clip_value: Annotated[float | None, Setting(5.0, positive_float, "Each entry of the gradient "
         "is clipped to at most this in size. None: no clipping by value.")]
     clip_norm: Annotated[float | None, Setting(

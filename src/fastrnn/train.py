@@ -40,7 +40,7 @@ FREE = (*PLAN, "patience", "on_divergence", *SHOWN)
 @documented(TrainSettings)
 def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSettings]) -> Model:
     """Train a model on a text, records or sequences; returns the last model, or with validation
-    data the one with the lowest validation loss.
+    data the one with the lowest validation loss; with weight_average its averaged parameters.
 
     What is not given is chosen: cell and size, batch, windows, optimizer, schedule, dropout and
     validation data for this source, so that the training takes a minute on this machine (with
@@ -104,7 +104,7 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
             show(f"\ninterrupted after {trainer.update} updates", error=True)
     with contextlib.suppress(KeyboardInterrupt):  # the model so far is returned
         interrupted.deliver()
-    return trainer.best_model() if trainer.history.valid_loss.size else trainer.model
+    return trainer.best_model() if trainer.history.valid_loss.size else trainer.averaged_model()
 
 
 def check(given: dict[str, Any]) -> dict[str, Any]:

@@ -70,6 +70,8 @@ RUNS = {
                {"batch_size": 4, "valid_fraction": 0.2, "balance": "labels"}),
     "numbers": ("numbers", {"cell": "relu"}, {"batch_size": 5}),
     "symbols": ("symbols", {"cell": "lstm"}, {"batch_size": 5, "accuracy": True}),
+    "averaged": ("char", {"cell": "lstm"},
+                 {"seq_length": 5, "weight_average": 0.2, "valid_fraction": 0.2}),
     "own validation": ("symbols", {}, {"batch_size": 5, "valid": slice(7), "valid_every": 4}),
     "reservoir": ("char", {"cell": "esn", "density": 1.0, "hidden_size": 12},
                   {"optimizer": "adam", "seq_length": 5}),

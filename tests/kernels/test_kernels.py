@@ -608,6 +608,58 @@ def assert_reference_run(dtype, rule, kind, clip):
         assert not run.model.views(memory)[rows][9:].any()
 
 
+# with a plain adagrad or sgd the rows that a batch does not pick are averaged too
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "memory"])
+@pytest.mark.parametrize("rule", ["adagrad", "adamw", "sgd"])
+@DTYPES
+def test_the_average_equals_the_reference(isa, dtype, rule, kind):
+    N, more = NETWORKS[kind]
+    optimizer, _, numbers = (RULES | OTHERS)[rule]
+    model = random_model(kind, "float64", 11, 9, **more)
+    params = all_weights(model)
+    expected = {name: np.zeros_like(p) for name, p in params.items()}
+    network = network_of(model, 4, N)
+    reference_run = reference.train(
+        params, IDS, 4, N, model.config["cell"], optimizer, rates_of(rule), **CLIPS["both"],
+        **numbers, dropout=model.config["dropout"], generators=generators_of(model, network),
+        slices=network.slices, averages=expected, weight_average=0.3)
+    smooth, averages = [], []
+    for _, s in reference_run:
+        smooth.append(s)
+        averages.append({name: mean.copy() for name, mean in expected.items()})
+    run = run_on(kind, dtype, rule, **CLIPS["both"], averaged=0.3, best_every=11)
+    run.run(rates_of(rule)[:5])  # the average goes on from call to call
+    run.run(rates_of(rule)[5:])
+    limit = 1e-9 if dtype == "float64" else 4e-4
+    best = min((11, 22, 33), key=lambda update: smooth[update - 1])
+    assert run.training.counters["best_update"] == best
+    for name, p in run.model.params.items():
+        mean = run.model.views(run.average)[name]
+        assert_close(mean, expected[name], limit, name)
+        assert np.abs(expected[name] - params[name]).max() > 1e-3
+        assert_close(p, params[name], limit, name)
+        assert_close(run.model.views(run.best)[name], averages[best - 1][name], limit, name)
+
+
+@pytest.mark.parametrize("dtype", kernels.PRECISIONS)
+def test_the_average_of_several_chunks(isa, dtype):
+    """Every number of a block that several jobs share, whatever the number of threads."""
+    runs = [Run(random_model("lstm", dtype, 11, 69), IDS, N=3, optimizer="adam", rate=0.01,
+                averaged=0.4, threads=threads) for threads in (1, 3)]
+    assert runs[0].model.block.size > 16384
+    expected = np.zeros(runs[0].average.shape)
+    for update in range(1, 7):
+        runs[0].run(1)
+        reference.average(expected, runs[0].model.block, update, 0.4)
+        limit = 1e-14 if dtype == "float64" else 1e-6
+        np.testing.assert_allclose(runs[0].average, expected, rtol=limit, atol=limit)
+    runs[1].run(6)
+    assert runs[1].everything() == runs[0].everything()
+    plain = Run(random_model("lstm", dtype, 11, 69), IDS, N=3, optimizer="adam", rate=0.01)
+    plain.run(6)
+    assert plain.model.block.tobytes() == runs[0].model.block.tobytes()
+
+
 @ALL_RULES
 def test_clipping_matters_in_these_tests(rule):
     ends = [reference_run("rnn", rule, clip)[1]["head.W"] for clip in CLIPS]

@@ -49,6 +49,8 @@ def same_run(path, whole):
     {"cell": "gru", "embedding_size": 4, "reset_after": False, "init": "orthogonal"},
     {"cell": "memory", "init": "uniform", "init_scale": 0.1},
     {"learning_rate_decay": 0.7, "learning_rate_decay_after": 1, "warmup": 60},
+    {"weight_average": 0.2, "optimizer": "adam", "dtype": "mixed_bfloat16"},
+    {"weight_average": 0.1, "dtype": "float64"},
 ], ids=lambda settings: "-".join(map(str, settings.values())))
 def test_resume_bit_for_bit(tmp_path, corpus, settings, batch_size):
     settings = SIZES | settings | {"batch_size": batch_size, "sample_every": 50}
@@ -233,7 +235,8 @@ def test_another_text_file(run, tmp_path):
     {"clip_norm": 3.0}, {"init": "identity"}, {"init_scale": 0.2}, {"seed": 2}, {"dropout": 0.1},
     {"schedule": "cosine"}, {"warmup": 5}, {"learning_rate_decay": 0.9}, {"momentum": 0.5},
     {"decay_rate": 0.5}, {"epsilon": 1e-6}, {"epsilon_inside": False}, {"beta1": 0.8},
-    {"beta2": 0.99}, {"weight_decay": 0.1}, {"valid_fraction": 0.2}, {"valid_every": 30}])
+    {"beta2": 0.99}, {"weight_decay": 0.1}, {"weight_average": 0.1}, {"valid_fraction": 0.2},
+    {"valid_every": 30}])
 def test_what_shapes_the_run_cannot_change(run, corpus, change):
     (name,) = change
     with pytest.raises(ValueError, match=f"run.safetensors.* was made with {name}="):

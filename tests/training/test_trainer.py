@@ -445,6 +445,8 @@ def test_seeds_of_train(corpus):
     ({"weight_decay": -1}, ValueError, "weight_decay must be a finite number of 0 or more"),
     ({"weight_decay": 10, "learning_rate": 0.1}, ValueError,
      "learning_rate times weight_decay .* must be below 1, not 1: give a smaller one"),
+    ({"weight_average": 1}, ValueError, "weight_average must be at least 0 and below 1, not 1"),
+    ({"weight_average": float("nan")}, ValueError, "weight_average must be a finite number"),
     ({"threads": 0}, ValueError, "threads must be a whole number of at least 1, not 0"),
     ({"threads": 1.5}, TypeError, "threads must be a whole number"),
     ({"clip_value": 0}, ValueError, "clip_value"),

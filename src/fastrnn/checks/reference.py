@@ -509,6 +509,13 @@ def dynamic(p: Array, g: Array, memories: Sequence[Array], update: int, learning
     p += np.minimum(1, decay * r) * (first - p) - learning_rate * g / (r + epsilon)
 
 
+def average(mean: Array, p: Array, update: int, fraction: float) -> None:
+    """mean += (p - mean) / (1 + fraction (update - 1)); update counts from 1. A running average of
+    p over about this fraction of the updates so far   (Shamir and Zhang 2013: their
+    polynomial-decay averaging, with eta = 1 / fraction - 1)"""
+    mean += (p - mean) / (1 + fraction * (update - 1))
+
+
 # each with the number of its memories, sgd without momentum
 OPTIMIZERS: dict[str, tuple[Callable[..., None], int]] = {
     "adagrad": (adagrad, 1), "rmsprop": (rmsprop, 1), "adam": (adam, 2), "sgd": (sgd, 0),
@@ -518,7 +525,8 @@ OPTIMIZERS: dict[str, tuple[Callable[..., None], int]] = {
 def train(params: Tensors, ids: Any, seq_length: int, batch_size: int = 1, cell: str = "rnn",
           optimizer: str = "adagrad", learning_rate: Any = 0.1, clip_value: float | None = 5.0,
           clip_norm: float | None = None, *, weight_decay: float = 0.0, dropout: float = 0.0,
-          generators: Any | None = None, slices: Any | None = None, **numbers: Any
+          generators: Any | None = None, slices: Any | None = None,
+          averages: Tensors | None = None, weight_average: float = 0.0, **numbers: Any
           ) -> Iterator[tuple[Any, Any]]:
     """Read ids (1-D) in windows and change params in place; yield loss, smoothed loss without end,
     or until learning_rate ends where it is an iterable of one rate for each update.
@@ -526,7 +534,9 @@ def train(params: Tensors, ids: Any, seq_length: int, batch_size: int = 1, cell:
     The text is cut into batch_size equal streams; the state goes from window to window and starts
     at zero in each epoch, which ends when position + seq_length + 1 >= the stream's length.
     Before its step a parameter p loses learning_rate weight_decay p (Loshchilov and Hutter 2019).
-    generators and slices are for `dropout_masks`, numbers for the optimizer.
+    averages, as many tensors, become the running averages of the parameters over the fraction
+    weight_average of the updates. generators and slices are for `dropout_masks`, numbers for the
+    optimizer.
     """
     T, N = seq_length, batch_size
     length = len(ids) // N
@@ -548,6 +558,8 @@ def train(params: Tensors, ids: Any, seq_length: int, batch_size: int = 1, cell:
         for name, g in clip(grads, clip_value, clip_norm).items():
             params[name] *= 1 - rate * weight_decay
             step(params[name], g, memories[name], update, rate, **numbers)
+            if averages is not None:
+                average(averages[name], params[name], update, weight_average)
         smooth = loss if update == 1 else 0.999 * smooth + 0.001 * loss
         yield loss, smooth
         position += T

@@ -68,8 +68,8 @@ cdef extern from "fastrnn.h" nogil:
         fastrnn_team *team
         int id_bytes
         int64_t length, position, epoch_updates, epoch, update, best_update, best_every
-        double smooth_loss, best_loss, most_loss
-        address params, grads, memory, memory2, work, window, marks, label_weights, factors
+        double smooth_loss, best_loss, most_loss, averaged
+        address params, grads, memory, memory2, average, work, window, marks, label_weights, factors
         address state, best, ids, target_ids, x, y, mask, weights, units, bits
         address starts, lengths, labels, carried
         address losses, norms, rates, loss, smooth

@@ -15,7 +15,8 @@ class Training:
                  best_every: int = 100, epoch_updates: int = 0, targets: NDArray[Any] | None = None,
                  x: NDArray[Any] | None = None, mask: NDArray[np.bool_] | None = None,
                  weights: NDArray[np.float64] | None = None,
-                 units: NDArray[np.float64] | None = None) -> None: ...
+                 units: NDArray[np.float64] | None = None,
+                 average: NDArray[Any] | None = None, averaged: float = 0) -> None: ...
     def run(self, rates: NDArray[np.float64], starts: NDArray[np.int64] | None = None,
             lengths: NDArray[np.int64] | None = None, labels: NDArray[np.int32] | None = None,
             carried: NDArray[np.bool_] | None = None,

@@ -31,6 +31,9 @@ cdef class Training:
     targets : ids of the type of `ids`, or where the loss asks for them numbers [steps][K]
     x : array [steps][D], the inputs of sequences in place of ids
     mask : bool [steps], whether a step of sequences counts; None: all
+    average, averaged : a block, or None; float
+        The running average of the parameters: update t adds 1 / (1 + averaged (t - 1))
+        of the difference. `best` then receives it in place of the parameters.
     weights : float64 [steps], the factor of each step's loss, 0 or more; None: 1
     units : float64 [K], factors of squared errors in the losses, not in the gradient; None: 1
     generators : list of numpy.random.Generator, one for each slice, where there is dropout
@@ -49,7 +52,7 @@ cdef class Training:
     def __init__(self, Network network, Optimizer optimizer, params, memories, state, best,
                  ids=None, generators=None, int threads=1, int64_t best_every=100,
                  int64_t epoch_updates=0, targets=None, x=None, mask=None,
-                 weights=None, units=None):
+                 weights=None, units=None, average=None, double averaged=0):
         cdef fastrnn_network *net = &network.net
         cdef address m[2]
         dtype = network.dtype
@@ -59,9 +62,13 @@ cdef class Training:
         self.t.epoch_updates, self.t.best_every = epoch_updates, best_every
         self.t.best_loss, self.t.most_loss = float("inf"), np.finfo(float).max
         self.note()
-        self.arrays = [params, memories, state, best, ids, targets, x, mask, weights, units]
+        self.arrays = [params, memories, state, best, ids, targets, x, mask, weights, units,
+                       average]
         self.t.params = data(params, dtype, net.size, "params")
         self.t.best = data(best, dtype, net.size, "best")
+        if average is not None:
+            self.t.average = data(average, dtype, net.size, "average")
+            self.t.averaged = averaged
         self.t.state = data(state, dtype, <int64_t> net.N * network.P, "state")
         optimizer.addresses(memories, dtype, net.size, m)
         self.t.memory, self.t.memory2 = m[0], m[1]

@@ -2,7 +2,7 @@
 
 Tensors besides those of the model: ``state`` (N, P) of the streams; ``best``, the parameters, and
 ``best_state`` (1, P) of the best model, once there is one; ``optimizer.0`` and so on, the memories
-of the optimizer. JSON: ``trainer``.
+of the optimizer; with weight_average ``average``, the averaged parameters. JSON: ``trainer``.
 """
 
 import os
@@ -28,7 +28,7 @@ from .plan import NEVER
 # settings of a trainer that files of fastrnn 0.1 or of earlier formats do not have
 ADDED = frozenset(("on_divergence", "beta1", "beta2", "epsilon", "epsilon_inside",
                    "weight_decay", "samples_at", "callback_every", "valid_split", "scale",
-                   "long_rows"))
+                   "long_rows", "weight_average"))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
@@ -52,6 +52,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
             streams = run["config"]["batch_size"]
             expect(tensors, "best", model.block.shape, model.block.dtype)
             expect(tensors, "best_state", model.state.shape, model.block.dtype)
+            if run["config"]["weight_average"]:
+                expect(tensors, "average", model.block.shape, model.block.dtype)
             _check_run(run, model.history)
         expect(tensors, "state", (streams, model.state.shape[1]), model.block.dtype)
     except DAMAGE as error:
@@ -140,7 +142,8 @@ def load(path: str | os.PathLike[str], *, best: bool | None = None) -> Model:
     best : bool, optional
         For a training run: True for the best model (of the lowest validation loss, or without
         validation of the lowest smoothed loss), False for the last one. Where not given the best
-        one if the run had a validation, else the last.
+        one if the run had a validation, else the last. Of a run with weight_average either has
+        averaged parameters.
 
     Returns
     -------
@@ -156,6 +159,10 @@ def load(path: str | os.PathLike[str], *, best: bool | None = None) -> Model:
         for a model without a training run.
     """
     model, tensors, about = read(path)
+    if "trainer" in about:
+        run = about["trainer"]
+        if run["config"]["weight_average"] and run["counters"]["update"]:
+            model.block[:] = tensors["average"]
     if best is None:
         best = "trainer" in about and model.history.valid_loss.size > 0
     if best:

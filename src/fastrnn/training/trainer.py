@@ -207,7 +207,7 @@ class Trainer:
     def best_model(self) -> Model:
         """A copy of the model with the parameters of `best_loss` (before the first with the present
         ones) and, with valid_fraction, the state of `best_update`, else the present one."""
-        best = self.model.copy()
+        best = self.averaged_model().copy()
         best.history = self.history.copy()
         best.run = self._about() | {"at": self.best_update or self.update}
         if self.best_update:
@@ -216,6 +216,17 @@ class Trainer:
                 if self._validation.every:
                     best.state[:] = self._updates.best_state
         return best
+
+    def averaged_model(self) -> Model:
+        """With weight_average a copy of the model that has the average of its parameters; without
+        it, and before the first update, the model itself."""
+        if self._updates.averaged is self.model or not self.update:
+            return self.model
+        averaged = self.model.copy()
+        averaged.history = self.history.copy()
+        with no_fork, self.model.lock:
+            averaged.block[:] = self._updates.averaged.block
+        return averaged
 
     def run(self, updates: int | None = None) -> None:
         """Train for so many updates or, where not given, to the end of the plan: `planned` updates,
@@ -262,8 +273,9 @@ class Trainer:
                     self._watch, self._samples_at, self._events.every)
         if plan.whole:
             check_reached(self.config["samples_at"], self._samples_at, self.planned)
-        self.model.known = np.union1d(self.model.known, self._digests)
-        self.model.starts, self.model.label_counts = self._starts, self._label_counts
+        for model in self.model, self._updates.averaged:
+            model.known = np.union1d(model.known, self._digests)
+            model.starts, model.label_counts = self._starts, self._label_counts
         self._updates.begin()
         self._events.begin(plan)
         if self.config["minutes"]:
@@ -286,7 +298,7 @@ class Trainer:
                 self.history.stopped = "interrupted" if interrupted() else stop
                 self._events.end(self.history.stopped)
         worse = self._over and worse_than_mean(
-            self.model, self._source, self._validation.source, self.history)
+            self.averaged_model(), self._source, self._validation.source, self.history)
         if worse:
             warnings.warn(worse, stacklevel=3)
 
@@ -361,8 +373,8 @@ class Trainer:
         ValueError
             A model of sequences, which generates no text.
         """
-        return generate(self.model, self._reading, self.state, self.position, self._updates.rng,
-                        length)
+        return generate(self._updates.averaged, self._reading, self.state, self.position,
+                        self._updates.rng, length)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the model and all that `train(..., resume=path)` needs to continue bit for bit.
@@ -490,7 +502,7 @@ class Trainer:
         if self._reading.order:
             state, streams = self.model.zero_state(), 1
         self.history.add_accuracy(accuracy(
-            self.model, self._source, state, row_weights(self.model, self._source),
+            self._updates.averaged, self._source, state, row_weights(self.model, self._source),
             threads=self.threads, streams=streams, steps=self.config["seq_length"]))
         self._events.tell("accuracy", accuracy=float(self.history.accuracy[-1]), epoch=self.epoch)
 
@@ -499,7 +511,8 @@ class Trainer:
         best so far. Returns False if Ctrl-C ended the validation early."""
         if not self._validation.every or self.update in self.history.valid_updates[-1:]:
             return True
-        loss = self._validation.loss(self.model, self.state, self.threads, interrupted)
+        loss = self._validation.loss(
+            self._updates.averaged, self.state, self.threads, interrupted)
         if loss is None:
             return False
         self._updates.note_validation(loss)

@@ -29,6 +29,8 @@ class Updates:
     ----------
     training : kernels.Training
         The compiled loop, with the counters.
+    averaged : Model
+        A copy of the model that has its averaged parameters; without weight_average the model.
     state : ndarray, shape (N, P)
         State of the streams after the last window.
     best, best_state : ndarray, shapes (size,) and (1, P)
@@ -54,13 +56,16 @@ class Updates:
         self._steps, rule = reading.steps or config["seq_length"], rule_of(config)
         network = model.network(self._steps, config["batch_size"])
         long = model.network(reading.alone, 1) if reading.alone else None
-        # parameters, memories and best, their last good copies, and the gradient
-        blocks = 2 * (2 + rule.memories) + 1
+        # parameters, memories, best and average, their last good copies, and the gradient
+        averages = bool(config["weight_average"])
+        blocks = 2 * (2 + rule.memories + averages) + 1
         check_memory(network.nbytes + (long.nbytes if long else 0) + blocks * model.block.nbytes,
                      f"training {model.block.size:,} parameters with a batch of "
                      f"{config['batch_size']} and {self._steps} steps",
                      "a smaller hidden_size, batch_size or seq_length")
         self.state, self.isa = model.zero_state(config["batch_size"]), network.isa
+        self.averaged = model.copy() if averages else model
+        self.averaged.isa = model.isa
         self.best, self.best_state = np.zeros_like(model.block), model.zero_state()
         self.rng = np.random.default_rng(config["seed"])
         self.order_seed = int(self.rng.integers(2**63)) if reading.order else 0
@@ -71,6 +76,8 @@ class Updates:
         how: dict[str, Any] = {
             "threads": threads, "best_every": NEVER if validated else 100,
             "epoch_updates": reading.updates_per_epoch if reading.order else 0}
+        if averages:
+            how |= {"average": self.averaged.block, "averaged": config["weight_average"]}
         self.training = self._last = kernels.Training(
             network, rule, model.block, self.memories, self.state, self.best,
             generators=self.generators or None, **how, **arrays)
@@ -204,13 +211,15 @@ class Updates:
         with no_fork, self._model.lock:
             self.history.add_validation(loss, self.training.update)
             if loss < self.training.counters["best_loss"]:
-                self.best[:], self.best_state[:] = self._model.block, self.state[:1]
+                self.best[:], self.best_state[:] = self.averaged.block, self.state[:1]
                 self.training.counters |= {"best_loss": loss, "best_update": self.training.update}
 
     def stored(self) -> tuple[Tensors, dict[str, Any]]:
         """What a checkpoint stores of this besides the model: tensors, and a dict for JSON."""
         tensors = {f"optimizer.{i}": memory for i, memory in enumerate(self.memories)}
         tensors |= {"state": self.state, "best": self.best}
+        if self.averaged is not self._model:
+            tensors["average"] = self.averaged.block
         tensors["best_state"] = self.best_state if self._validated else self.state[:1]
         counters = self.training.counters
         if not counters["best_update"]:
