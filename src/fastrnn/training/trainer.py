@@ -207,26 +207,14 @@ class Trainer:
     def best_model(self) -> Model:
         """A copy of the model with the parameters of `best_loss` (before the first with the present
         ones) and, with valid_fraction, the state of `best_update`, else the present one."""
-        best = self.averaged_model().copy()
-        best.history = self.history.copy()
+        best = self._updates.best_model()
         best.run = self._about() | {"at": self.best_update or self.update}
-        if self.best_update:
-            with no_fork, self.model.lock:
-                best.block[:] = self._updates.best
-                if self._validation.every:
-                    best.state[:] = self._updates.best_state
         return best
 
     def averaged_model(self) -> Model:
         """With weight_average a copy of the model that has the average of its parameters; without
         it, and before the first update, the model itself."""
-        if self._updates.averaged is self.model or not self.update:
-            return self.model
-        averaged = self.model.copy()
-        averaged.history = self.history.copy()
-        with no_fork, self.model.lock:
-            averaged.block[:] = self._updates.averaged.block
-        return averaged
+        return self._updates.averaged_model()
 
     def run(self, updates: int | None = None) -> None:
         """Train for so many updates or, where not given, to the end of the plan: `planned` updates,

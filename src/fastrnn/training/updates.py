@@ -214,6 +214,28 @@ class Updates:
                 self.best[:], self.best_state[:] = self.averaged.block, self.state[:1]
                 self.training.counters |= {"best_loss": loss, "best_update": self.training.update}
 
+    def averaged_model(self) -> Model:
+        """A copy of the model with the averaged parameters; the model where there is no average."""
+        if self.averaged is self._model or not self.training.update:
+            return self._model
+        return self._copy(self.averaged.block)
+
+    def best_model(self) -> Model:
+        """A copy of the model with the best parameters, before the first ones with the present."""
+        if not self.training.counters["best_update"]:
+            return self._copy(self.averaged_model().block)
+        best = self._copy(self.best)
+        if self._validated:
+            best.state[:] = self.best_state
+        return best
+
+    def _copy(self, block: NDArray[Any]) -> Model:
+        """A copy of the model with other parameters."""
+        with no_fork, self._model.lock:
+            copy = self._model.copy()
+            copy.block[:], copy.history = block, self.history.copy()
+        return copy
+
     def stored(self) -> tuple[Tensors, dict[str, Any]]:
         """What a checkpoint stores of this besides the model: tensors, and a dict for JSON."""
         tensors = {f"optimizer.{i}": memory for i, memory in enumerate(self.memories)}
