@@ -31,6 +31,7 @@ from .echo.network import EchoStateNetwork
 from .formats import hub as _hub  # noqa: F401  Model.save_pretrained
 from .formats.exporting import export
 from .formats.importing import import_model
+from .formats.pytorch import from_torch
 from .kernels.build import build_info
 from .model.counting import hidden_size_for, parameter_count
 from .model.ensemble import average
@@ -50,7 +51,7 @@ __version__ = _version("fastrnn")
 __all__ = [
     "Corpus", "DivergenceError", "EchoStateNetwork", "Event", "History", "Model",
     "SequenceClassifier", "SequenceRegressor", "Sequences", "Sizes",
-    "Trainer", "Vocabulary", "average", "build_info", "datasets", "export", "gradcheck",
-    "gradient_norms", "hidden_size_for", "import_model", "load", "look", "nn", "optim",
+    "Trainer", "Vocabulary", "average", "build_info", "datasets", "export", "from_torch",
+    "gradcheck", "gradient_norms", "hidden_size_for", "import_model", "load", "look", "nn", "optim",
     "parameter_count", "plot", "read_log", "tasks", "train",
 ]

@@ -124,11 +124,16 @@ class Layers:
     settings: dict[str, Any]  # num_layers, bidirectional, bias, batch_first, dropout, dtype
     tensors: list[Arrays]
 
+    @property
+    def module(self) -> str:
+        """The name of the class, in PyTorch and in fastrnn.nn."""
+        return MODULES[self.cell]
+
     def checked(self, *cells: str) -> str:
         """The cell, which must be one of these."""
         if self.cell not in cells:
-            raise ValueError(f"this is a {MODULES[self.cell]} of PyTorch, and no "
-                             f"{MODULES[cells[0]]}: use nn.{MODULES[self.cell]}.from_torch")
+            raise ValueError(f"this is a {self.module} of PyTorch, and no {MODULES[cells[0]]}: use "
+                             f"nn.{self.module}.from_torch")
         return self.cell
 
     def ours(self) -> list[Arrays]:

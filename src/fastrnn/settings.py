@@ -640,6 +640,17 @@ class ExportSettings(TypedDict, total=False):
         "name of its file, on the command line that of the model's.")]
 
 
+class ImportSettings(TypedDict, total=False):
+    """The keywords of `fastrnn.import_model`."""
+
+    vocabulary: Annotated[Any, Setting(None, anything, "The symbols, where the file does not have "
+        "them: a fastrnn model that has the same, or a .json file with a list of the symbols in "
+        "the order of their ids; in Python also a Vocabulary, or Sizes. By default symbols are "
+        "only known by number.")]
+    nonlinearity: Annotated[str, one_of("tanh", ("tanh", "relu"), "Of an RNN, where the file "
+        "does not tell.")]
+
+
 class LookSettings(TypedDict, total=False):
     """The keywords of `fastrnn.look`."""
 

@@ -136,7 +136,11 @@ def test_no_pickle_anywhere(tmp_path):
             for node in ast.walk(ast.parse(source.read_text())):
                 names = [a.name for a in node.names] if isinstance(node, ast.Import) else (
                     [node.module or ""] if isinstance(node, ast.ImportFrom) else [])
-                assert not banned & {name.split(".")[0] for name in names}, source
+                allowed = {"torch"} if source.name == "torch_module.py" else set()
+                assert not (banned - allowed) & {name.split(".")[0] for name in names}, source
+                # what PyTorch loads and saves is pickled
+                assert not (allowed and isinstance(node, ast.Attribute)
+                            and node.attr in ("load", "save", "hub")), source
                 assert not (isinstance(node, ast.keyword) and node.arg == "allow_pickle"), source
 
     class Bomb:

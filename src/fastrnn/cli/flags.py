@@ -43,6 +43,9 @@ IN_OTHER_WORDS = {
     "prime": "Text that the model reads first. Without it the first symbol is one with which a "
              "line (or, of words, a sentence) of the training text begins, as often as there.",
     "stop": "The text ends before the first occurrence of this string.",
+    "vocabulary": "The symbols, where the file does not have them: a fastrnn model that has the "
+                  "same, or a .json file with a list of the symbols in the order of their ids. "
+                  "Where not given symbols are only known by number.",
     "valid": "A file of validation data, in place of --valid-fraction, read as the training data. "
              "Its symbols must be among those of the training data.",
 }

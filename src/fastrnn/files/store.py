@@ -189,7 +189,13 @@ def read(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
     Nothing in the file is believed: every size is compared with that of the file before memory is
     taken for it. OSError for a file that cannot be read, ValueError for one that is no checkpoint.
     """
-    path = existing(path)
+    tensors, about = _opened(existing(path), False)
+    assert about is not None
+    return tensors, about
+
+
+def _opened(path: str | os.PathLike[str], foreign: bool) -> tuple[Tensors, dict[str, Any] | None]:
+    """`read`, or where `foreign` `read_any`."""
     shown = str(Path(path))
     if Path(path).is_dir():
         raise IsADirectoryError(f"{shown!r} is a directory: give the path of a checkpoint file")
@@ -199,44 +205,49 @@ def read(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any]]:
         raise OSError(f"{shown!r} is not a regular file: give the path of a checkpoint file")
     try:
         with open(path, "rb") as file:
-            return _read(shown, file, os.fstat(file.fileno()).st_size)
+            return _read(shown, file, os.fstat(file.fileno()).st_size, foreign)
     except MemoryError:
         raise OSError(f"{shown!r} is larger than the memory that is left: close other programs, or "
                       "use a machine with more") from None
 
 
+def read_any(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, Any] | None]:
+    """The tensors of any safetensors file of `DTYPES`, and the JSON, or None where fastrnn did not
+    write it; as carefully as `read`."""
+    return _opened(path, True)
+
+
 def unpacked(data: bytes, name: str) -> tuple[Tensors, dict[str, Any]]:
     """The tensors and the JSON of what `packed` returned, as carefully as `read`; `name` is for
     messages. ValueError for other bytes."""
-    return _read(name, io.BytesIO(data), len(data))
+    tensors, about = _read(name, io.BytesIO(data), len(data))
+    assert about is not None
+    return tensors, about
 
 
 def _read(
-    shown: str, file: BufferedReader | io.BytesIO, length: int
-) -> tuple[Tensors, dict[str, Any]]:
-    """`read`, from an open file of this length."""
+    shown: str, file: BufferedReader | io.BytesIO, length: int, foreign: bool = False
+) -> tuple[Tensors, dict[str, Any] | None]:
+    """`read`, or where `foreign` `read_any`, from an open file of this length."""
     try:
         header, size = _read_header(file, length)
         metadata = header.pop("__metadata__", None)
         ours = isinstance(metadata, dict) and "fastrnn" in metadata
-        layout = _layout(header, size) if ours else {}
+        if foreign and not ours:
+            _check_types(shown, header)
+        layout = _layout(header, size) if ours or foreign else {}
+    except _Unreadable as error:
+        raise ValueError(str(error)) from None
     except DAMAGE as error:
         if _is_text(file):
             raise ValueError(f"{shown!r} is a text, not a trained model: train one on it first, "
                              f"fastrnn train {shlex.quote(shown)}") from None
         raise ValueError(f"{shown!r} is not a safetensors file, or is cut short ({short(error)}): "
                          "use another copy of the checkpoint") from None
-    if not ours:
+    if not ours and not foreign:
         raise ValueError(f"{shown!r} is a safetensors file, but fastrnn did not write it: give a "
-                         "fastrnn checkpoint")
-    try:
-        about = _parsed(metadata["fastrnn"], size)
-        version = about["format_version"]
-    except DAMAGE as error:
-        raise damaged(shown, error) from None
-    if version not in READ_VERSIONS:
-        raise ValueError(f"{shown!r} has format version {version}, and this fastrnn reads version "
-                         f"{FORMAT_VERSION}: use the fastrnn that wrote it")
+                         "fastrnn checkpoint, or make one of it with fastrnn import")
+    about = _about(shown, metadata["fastrnn"], size) if ours else None
     tensors = {}
     for name, (dtype, shape) in layout.items():
         try:
@@ -246,6 +257,32 @@ def _read(
         if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
             raise ValueError(f"{shown!r} became shorter while it was read: use another copy")
     return tensors, about
+
+
+def _about(shown: str, text: Any, size: int) -> dict[str, Any]:
+    """The JSON of a file with so many bytes of tensors."""
+    try:
+        about: dict[str, Any] = _parsed(text, size)
+        version = about["format_version"]
+    except DAMAGE as error:
+        raise damaged(shown, error) from None
+    if version not in READ_VERSIONS:
+        raise ValueError(f"{shown!r} has format version {version}, and this fastrnn reads version "
+                         f"{FORMAT_VERSION}: use the fastrnn that wrote it")
+    return about
+
+
+class _Unreadable(Exception):
+    """A file is what it should be, and has what fastrnn does not read."""
+
+
+def _check_types(shown: str, header: dict[str, Any]) -> None:
+    """Raise _Unreadable for a tensor of a type of safetensors that is not in `DTYPES`."""
+    for name, entry in header.items():
+        kind = entry["dtype"]
+        if kind not in DTYPES and isinstance(kind, str) and len(kind) < 20:
+            raise _Unreadable(f"{shown!r}: tensor {short(name)} is of {short(kind)}, and fastrnn "
+                              f"reads {', '.join(DTYPES)}: convert the module with .float() first")
 
 
 def _read_header(

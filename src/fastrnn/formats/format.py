@@ -16,15 +16,16 @@ class Format:
 
     write(model, path, overwrite, **settings) writes a model, with all of `settings`, and returns
     what int8 weights change, or None. It raises ValueError, naming the cell or the setting, for a
-    model that the format cannot express. read(path) makes a model of a file; None: it cannot be
-    read. is_ours(path) tells whether fastrnn wrote a file, so that it may be replaced unasked."""
+    model that the format cannot express. read(path, **read_settings) makes a model of a file; None:
+    it cannot be read."""
 
     endings: tuple[str, ...]  # of names of files, in small letters
     what: str  # such as "a page"
     then: str  # what to do with it, in a few words
     write: Callable[..., Rounding | None]
     settings: frozenset[str] = frozenset()  # those of `ExportSettings` that it takes
-    read: Callable[[str | os.PathLike[str]], Model] | None = None
+    read: Callable[..., Model] | None = None
+    read_settings: frozenset[str] = frozenset()  # those of `ImportSettings` that it takes
 
 
 def of_path(formats: tuple[Format, ...], path: str | os.PathLike[str], verb: str) -> Format:
@@ -39,9 +40,11 @@ def of_path(formats: tuple[Format, ...], path: str | os.PathLike[str], verb: str
     return formats[max(fitting)[1]]
 
 
-def refuse_others(formats: tuple[Format, ...], chosen: Format, given: dict[str, Any]) -> None:
-    """Raise ValueError for a setting that the chosen format does not take."""
+def refuse_others(formats: tuple[Format, ...], chosen: Format, given: dict[str, Any],
+                  which: str = "settings") -> None:
+    """Raise ValueError for a setting that the chosen format does not take, or for one of its
+    "read_settings"."""
     for name in given:
-        if name not in chosen.settings:
-            takers = ", ".join(each.endings[0] for each in formats if name in each.settings)
+        if name not in getattr(chosen, which):
+            takers = ", ".join(each.endings[0] for each in formats if name in getattr(each, which))
             raise ValueError(f"leave {name} out: it is for {takers}, not for {chosen.endings[0]}")

@@ -1,18 +1,35 @@
 """`fastrnn.import_model`: a model of a file that another program wrote."""
 
+import json
 import os
+from pathlib import Path
+from typing import Any, Unpack
 
+from ..data.source import Sizes
+from ..data.subwords import restored
+from ..data.vocabulary import Vocabulary
 from ..model.model import Model
-from .format import of_path
+from ..settings import ImportSettings, checked, documented
+from ..training.checkpoint import load
+from .format import of_path, refuse_others
 from .table import READABLE
 
+MOST_BYTES = 2**26  # of a vocabulary as JSON
 
-def import_model(path: str | os.PathLike[str]) -> Model:
+
+@documented(ImportSettings)
+def import_model(path: str | os.PathLike[str], **settings: Unpack[ImportSettings]) -> Model:
     """Make a model of a file that another program wrote. The end of its name says the format.
+
+    ``.safetensors``: tensors under PyTorch's names, as `fastrnn.export` writes them into
+    ``.pt.safetensors``, or the state_dict of a module as `fastrnn.from_torch` takes it, written by
+    ``safetensors.torch.save_file``.
 
     Parameters
     ----------
     path : str or path-like
+    **settings
+        `ImportSettings`.
 
     Returns
     -------
@@ -21,12 +38,37 @@ def import_model(path: str | os.PathLike[str]) -> Model:
 
     Raises
     ------
-    ValueError
-        Another ending; a damaged file; a network that fastrnn cannot express, with the name of its
-        layer and the reason.
+    ValueError, TypeError
+        Another ending; a damaged file, or a pickled one; a network that fastrnn cannot express,
+        with the name of its layer and the reason; a vocabulary of another size than the weights.
     OSError
         There is no such file, or it cannot be read.
     """
+    how = checked(ImportSettings, dict(settings), "import_model")
     chosen = of_path(READABLE, path, "reads")
+    refuse_others(READABLE, chosen, dict(settings), "read_settings")
     assert chosen.read is not None
-    return chosen.read(path)
+    if isinstance(how["vocabulary"], str | os.PathLike):
+        how["vocabulary"] = _vocabulary(how["vocabulary"])
+    return chosen.read(path, **{name: how[name] for name in chosen.read_settings})
+
+
+def _vocabulary(path: str | os.PathLike[str]) -> Vocabulary | Sizes | list[Any]:
+    """The vocabulary in a JSON file, or that of a model of fastrnn."""
+    if Path(path).suffix.lower() != ".json":
+        model = load(path)
+        return model.vocabulary or model.sizes
+    if os.path.getsize(path) > MOST_BYTES:
+        raise ValueError(f"{str(Path(path))!r} has more than {MOST_BYTES >> 20} MiB: it is no "
+                         "vocabulary")
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{str(Path(path))!r} is not JSON ({error}): write a list of the symbols, "
+                         "in the order of their ids") from None
+    if isinstance(found, dict):
+        return restored(found)
+    if not isinstance(found, list):
+        raise ValueError(f"{str(Path(path))!r} must hold a list of the symbols, in the order of "
+                         "their ids")
+    return found

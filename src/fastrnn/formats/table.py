@@ -1,7 +1,7 @@
 """The formats that fastrnn writes and reads, each named by the end of a file's name."""
 
 from ..pages import play
-from . import c_header
+from . import c_header, pytorch
 from .format import Format
 
 FORMATS = (
@@ -9,5 +9,8 @@ FORMATS = (
            frozenset(("dtype", "title"))),
     Format((".h",), "a C99 header", "include it in a program", c_header.write,
            frozenset(("dtype",))),
+    Format((".pt.safetensors", ".safetensors", ".pt", ".pth"), "tensors under PyTorch's names",
+           "torch.nn reads them by load_state_dict", pytorch.write, read=pytorch.read,
+           read_settings=frozenset(("vocabulary", "nonlinearity"))),
 )
 READABLE = tuple(each for each in FORMATS if each.read is not None)

@@ -140,6 +140,8 @@ class Model(Network):
         Of an echo state network, by ridge regression.
     report
         One file with all that is measured of the model.
+    to_torch
+        The model as a module of PyTorch.
     save, copy, in_float64
         Files (`fastrnn.load` reads them) and copies.
     loss_and_gradients, losses, zero_state, views
@@ -161,10 +163,11 @@ class Model(Network):
     over the K numbers of a prediction.
     """
 
-    # set by rooms above: `fastrnn.pages.report` and `fastrnn.formats.hub`
+    # set by rooms above: `fastrnn.pages.report`, `fastrnn.formats.hub`, `fastrnn.formats.pytorch`
     reporter: ClassVar[Callable[..., None]]
     publisher: ClassVar[Callable[..., None]]
     finder: ClassVar[Callable[..., "Model"]]
+    torch_maker: ClassVar[Callable[..., Any]]
 
     def __init__(self, vocabulary: Vocabulary | Sizes, *, reservoir: Reservoir | None = None,
                  **settings: Unpack[ModelSettings]) -> None:
@@ -697,6 +700,30 @@ class Model(Network):
             A repository, where huggingface_hub is not installed.
         """
         return Model.finder(name, revision)
+
+    def to_torch(self) -> Any:
+        """The model as a module of PyTorch (torch.nn.Module), which is trained, traced or deployed
+        there. `fastrnn.from_torch` makes a model of it again.
+
+        Its `forward(x, state=None, labels=None)` takes symbols (N, T) or numbers (N, T, D), and
+        returns the scores of K symbols, of which a softmax makes probabilities, or K numbers in the
+        units of the data (N, T, K), and the last state as torch.nn.LSTM has it. `start()` is
+        `Model.state` in that shape. The parts are ``embedding``, ``rnn`` (torch.nn.RNN, LSTM or
+        GRU; for other cells a module of fastrnn, slow since its steps are in Python),
+        ``dropout`` and ``head``. It is in eval mode: `train()` switches dropout on.
+
+        Returns
+        -------
+        torch.nn.Module
+            With copies of the parameters, of float32 or float64; those of a model in
+            mixed_bfloat16 are float32, and the products are not rounded.
+
+        Raises
+        ------
+        ImportError
+            PyTorch is not installed: ``pip install "fastrnn[torch]"``.
+        """
+        return Model.torch_maker(self)
 
     def copy(self) -> "Model":
         """A copy of the model with its parameters, state and history."""

@@ -40,6 +40,9 @@ def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
     if "places" in about:
         raise ValueError(f"{str(Path(path))!r} holds a state of layers or optimizers, not a model: "
                          "use fastrnn.nn.load_state")
+    if "torch" in about:
+        raise ValueError(f"{str(Path(path))!r} has its tensors under PyTorch's names: use "
+                         "fastrnn.import_model, or fastrnn import")
     try:
         model = Model.from_stored(tensors, about)
         streams = 1
