@@ -1,98 +1,218 @@
 """Settings chosen for a source, a time and a machine: what `fastrnn.train` takes where neither a
 keyword nor a preset says it.
 
-The numbers were chosen by runs on texts of 10 kB to 1 MB and on 3,000 names, at most a minute each
-(bench/NOTES.md has them).
+The numbers are those of `recipe_table`, for as much as the machine is measured to read in the time.
 """
 
 import contextlib
+import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import kernels, recipe_table
 from .data.source import Source
 from .model.model import Model
 from .presets import PLAN
+from .recipe_table import REFERENCE, Row, Table, depends_on_time, look_up
 from .settings import ModelSettings, TrainerSettings, given_to
 from .training.trainer import Trainer
 
 MINUTES = 1.0  # where nothing says how long
 WARMUP = 20  # updates
-PROBE = 0.2  # seconds in which the speed of one hidden size is measured
+PROBE = 0.2  # seconds in which the speed of one network is measured
 SIZES = (64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024)  # hidden sizes to choose from
-# of Adam, at most; other cells take that of the scale
+# of Adam, at most; other cells take that of the table
 LEARNING_RATES = {"rnn": 1e-3, "relu": 1e-3, "memory": 2e-3, "mgu": 5e-3}
 LEAST_VALID = 500  # predictions; a source that leaves fewer is not divided
 # the settings that are chosen
 CHOSEN = frozenset((
     "cell", "hidden_size", "embedding_size", "dropout", "seq_length", "batch_size", "optimizer",
-    "learning_rate", "schedule", "warmup", "clip_value", "clip_norm", "valid_fraction", *PLAN))
-WORDS = 300  # distinct symbols from which on an embedding pays
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What suits sources of at least so many predictions in all."""
-
-    predictions: int
-    passes: float  # the fewest in the time for which a larger network is chosen
-    most_passes: int  # a longer run would only over-fit
-    largest: int  # hidden size
-    batch_size: int
-    dropout: float
-    learning_rate: float = 5e-3
-    seq_length: int = 64
-
-
-# the first whose number of predictions the source has
-TEXT = (
-    Scale(600_000, 2.4, 20, 1024, 16, 0.0, 1e-2),
-    Scale(250_000, 3, 12, 640, 16, 0.1, 1e-2),
-    Scale(60_000, 8, 8, 384, 4, 0.5),
-    Scale(0, 6, 6, 384, 2, 0.6, seq_length=32),
-)
-RECORDS = (
-    Scale(600_000, 3, 12, 512, 64, 0.1),
-    Scale(100_000, 5, 16, 384, 32, 0.4),
-    Scale(0, 9, 11, 256, 16, 0.6),
-)
-SEQUENCES = (Scale(0, 10, 400, 128, 64, 0.0),)
-SERIES = (Scale(0, 10, 400, 128, 16, 0.0),)  # that are read in windows
+    "learning_rate", "schedule", "warmup", "clip_value", "clip_norm", "valid_fraction", "dtype",
+    *PLAN))
+MANY = 300  # distinct symbols from which on they are taken for words, and an embedding pays
 # sequences, fewer than these and of at least so many steps, are read in windows: whole they would
 # make few updates, each through more steps than a gradient reaches
 FEW, LONG = 16, 512
+# mixed_bfloat16 is taken where the processor has instructions for it, for networks of at least so
+# many units, if it is measured to be so many times as fast
+UNITS, LEAST_SIZE, FASTER = ("amx", "avx512_bf16"), 128, 1.1
+
+Settings = dict[str, Any]
+Speed = Callable[[Source, Settings], tuple[float, int]]  # updates in a second, and in an epoch
 
 
-def choose(source: Source, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+def choose(source: Source, given: Mapping[str, Any],
+           speed: Speed | None = None) -> tuple[Settings, str]:
     """Keywords of `fastrnn.train` for a source, the given ones among them, and a sentence that says
-    what was chosen and why."""
-    source = _in_windows(source, given)
-    scale = _scale(source)
-    settings: dict[str, Any] = {
-        "cell": "lstm", "batch_size": scale.batch_size,
-        "valid_fraction": _valid_fraction(source) if given.get("valid") is None else 0.0}
-    if source.sizes.input_symbols > WORDS:
-        settings["embedding_size"] = 128
-    settings |= {"optimizer": "adam", "schedule": "cosine", "clip_norm": 1.0,
-                 "clip_value": None, "dropout": scale.dropout} | dict(given)
-    if "learning_rate" not in given and settings["optimizer"] == "adam":
-        settings["learning_rate"] = min(
-            scale.learning_rate, LEARNING_RATES.get(settings["cell"], 1.0))
-    if given.get("clip_value") is not None and "clip_norm" not in given:
-        del settings["clip_norm"]
-    if given.get("learning_rate_decay", 1.0) < 1 and "schedule" not in given:
-        del settings["schedule"]
-    if settings["cell"] == "esn":
-        settings["dropout"] = given.get("dropout", 0.0)
-        settings.pop("embedding_size", None)
-    if source.steps is None:
-        settings |= _windows(source, settings, given, scale)
-    elif source.rows is not None and "batch_size" not in given:
-        left = int(source.rows * (1 - settings["valid_fraction"]))
-        settings["batch_size"] = max(1, min(settings["batch_size"], left // 4))
-    return _sized(source, settings, given, scale)
+    what was chosen and why.
+
+    `speed` tells of a source and settings how many updates a second has, and an epoch, where they
+    are not to be measured."""
+    task = _Task(_in_windows(source, given), given, speed or _speed)
+    reads = task.reads() if depends_on_time(task.table) else 1.0
+    found = task.sized(reads)
+    faster = task.gain(found)
+    if faster >= FASTER:
+        found = task.sized(reads * faster, kernels.MIXED)
+    settings, row = found.settings, found.row
+    if found.passes > row.most_passes and not task.counted:
+        settings.pop("minutes", None)  # there is time to spare
+        settings["epochs"] = math.ceil(row.most_passes)
+    elif not task.counted:
+        settings.setdefault("minutes", MINUTES)
+    passes = settings.get("epochs") or found.passes
+    updates = settings.get("updates") or passes * found.updates
+    settings.setdefault("warmup", min(WARMUP, int(updates) // 10))
+    # a run that is shorter than the best one over-fits less
+    settings.setdefault("dropout", round(
+        row.dropout * min(1, updates / found.updates / row.passes), 2))
+    return settings, task.why(found, faster)
+
+
+@dataclass
+class _Found:
+    """Settings and the row of the table that they are from; updates in a second and in an epoch,
+    and the passes that there is time for; the hidden size of the row."""
+
+    settings: Settings
+    row: Row
+    pace: float
+    updates: float
+    passes: float
+    most: int
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A source to find settings for, beside given ones."""
+
+    source: Source
+    given: Mapping[str, Any]
+    speed: Speed
+
+    @property
+    def seconds(self) -> float:
+        return 60 * float(self.given.get("minutes") or MINUTES)
+
+    @property
+    def counted(self) -> bool:
+        """Whether the length of the run is given as a number, not as a time."""
+        return bool(self.given.get("epochs") or self.given.get("updates"))
+
+    @property
+    def table(self) -> Table:
+        whole = self.source.steps is not None
+        if self.source.vocabulary is None:
+            return recipe_table.SEQUENCES if whole else recipe_table.SERIES
+        if whole:
+            return recipe_table.RECORDS
+        return recipe_table.WORDS if self.many else recipe_table.TEXT
+
+    @property
+    def many(self) -> bool:
+        return self.source.sizes.input_symbols > MANY
+
+    def common(self) -> Settings:
+        """What does not depend on the time, and what is given."""
+        given = dict(self.given)
+        valid = 0.0 if given.get("valid") is not None else _valid_fraction(self.source)
+        settings: Settings = {"cell": "lstm", "valid_fraction": valid, "optimizer": "adam",
+                              "schedule": "cosine", "clip_norm": 1.0, "clip_value": None}
+        if given.get("cell") == "esn":
+            settings["dropout"] = 0.0
+        elif self.many:
+            settings["embedding_size"] = 128
+        if given.get("clip_value") is not None:
+            del settings["clip_norm"]
+        if given.get("learning_rate_decay", 1.0) < 1:
+            del settings["schedule"]
+        return settings | given
+
+    def reads(self) -> float:
+        """Millions of time steps that the reference network reads in the time."""
+        kept = ("embedding_size", "threads", "valid_fraction")
+        settings = {k: v for k, v in self.common().items() if k in kept} | REFERENCE
+        pace, updates = self.speed(self.source, settings | self.batches(16, 64, {}))
+        return self.seconds * pace * self.source.predictions / updates / 1e6
+
+    def batches(self, N: int, T: int, given: Mapping[str, Any]) -> Settings:
+        """seq_length and batch_size, unless given those that the source is large enough for, with
+        some updates to each epoch."""
+        kept = 1 - self.common()["valid_fraction"]
+        if self.source.steps is None:
+            length = self.source.predictions * kept
+            T = given.get("seq_length") or max(1, min(T, int(length / 20)))
+            N = max(1, min(N, int(length / (8 * (T + 2)))))
+            return {"seq_length": T, "batch_size": given.get("batch_size") or N}
+        if self.source.rows is not None:
+            N = max(1, min(N, int(self.source.rows * kept) // 4))
+        return {"batch_size": given.get("batch_size") or N}
+
+    def sized(self, reads: float, dtype: str | None = None) -> _Found:
+        """The settings of the table for so much reading, with the largest network up to its own
+        that makes half of its passes in the time."""
+        row = look_up(self.table, self.source.predictions, reads)
+        settings = self.common() | ({"dtype": dtype} if dtype else {})
+        settings |= self.batches(_power(row.batch_size), _power(row.seq_length), self.given)
+        if "learning_rate" not in settings and settings["optimizer"] == "adam":
+            scale = math.sqrt(settings["batch_size"] / _power(row.batch_size))
+            rate = row.learning_rate * min(2.0, max(0.5, scale))
+            settings["learning_rate"] = min(
+                float(f"{rate:.2g}"), LEARNING_RATES.get(settings["cell"], 1.0))
+        given_size = self.given.get("hidden_size")
+        most = min(SIZES, key=lambda size: abs(math.log(size / row.hidden_size)))
+        sizes = [given_size] if given_size else [size for size in SIZES if size <= most]
+        while True:
+            settings["hidden_size"] = sizes.pop()
+            pace, updates = self._pace(settings)
+            passes = self.seconds * pace / updates
+            if self.given.get("minutes") and not sizes and self.seconds * pace < 1:
+                raise ValueError(f"minutes={self.given['minutes']:g} is too short for one update, "
+                                 f"which takes {1 / pace:.2g} seconds: give more minutes, or a "
+                                 "smaller model")
+            if passes >= row.passes / 2 or not sizes:
+                return _Found(settings, row, pace, updates, passes, most)
+            while len(sizes) > 1 and passes * (
+                    settings["hidden_size"] / sizes[-1]) ** 1.5 < row.passes / 2:
+                sizes.pop()  # not worth a measurement
+
+    def _pace(self, settings: Settings) -> tuple[float, float]:
+        """Updates in a second, and in an epoch of what is not held out."""
+        pace, updates = self.speed(self.source, settings)
+        return pace, updates * (1 - settings["valid_fraction"])
+
+    def gain(self, found: _Found) -> float:
+        """How many times as fast the network is in mixed_bfloat16, where that may be chosen: the
+        processor has instructions for it, a model of symbols could use more time, and the length of
+        the run depends on the clock anyway."""
+        settings = found.settings
+        if ("dtype" in self.given or self.counted or self.source.vocabulary is None
+                or settings["hidden_size"] < LEAST_SIZE or found.passes >= found.row.most_passes
+                or kernels.running_isa(kernels.MIXED) not in UNITS or settings["cell"] == "esn"):
+            return 1.0
+        return self._pace(settings | {"dtype": kernels.MIXED})[0] / found.pace
+
+    def why(self, found: _Found, faster: float) -> str:
+        """The sentence."""
+        settings, source = found.settings, self.source
+        what = f"{settings['hidden_size']} units"
+        if "hidden_size" in self.given:
+            what += " as given"
+        elif "epochs" in settings and not self.counted:
+            what += f" and {settings['epochs']} passes, since more would over-fit"
+        elif settings["hidden_size"] < found.most:
+            what += f", the largest that makes {found.row.passes / 2:.2g} passes in the time"
+        else:
+            what += ", found best for so much data in so much time"
+        gain = ""
+        if faster >= FASTER:
+            what += f", in {kernels.MIXED}"
+            gain = f"; {faster:.1f} times as fast as in float32"
+        return (f"chosen for {source.predictions:,} {source.unit}s: {what} (measured: "
+                f"{found.passes:.1f} passes in {self.seconds:.0f} seconds{gain})")
 
 
 def _in_windows(source: Source, given: Mapping[str, Any]) -> Source:
@@ -106,62 +226,15 @@ def _in_windows(source: Source, given: Mapping[str, Any]) -> Source:
     return source.in_windows(T)
 
 
-def _scale(source: Source) -> Scale:
-    whole, other = (RECORDS, TEXT) if source.vocabulary else (SEQUENCES, SERIES)
-    scales = other if source.steps is None else whole
-    return next(scale for scale in scales if source.predictions >= scale.predictions)
-
-
 def _valid_fraction(source: Source) -> float:
     fraction = 0.1 if source.predictions < 2_000_000 else 0.05
     enough = fraction * source.predictions >= LEAST_VALID and fraction * (source.rows or 10) >= 1
     return fraction if enough else 0.0
 
 
-def _windows(source: Source, settings: Mapping[str, Any],
-             given: Mapping[str, Any], scale: Scale) -> dict[str, Any]:
-    """seq_length and batch_size that a text or a series is long enough for, with some windows to
-    each epoch."""
-    length = source.predictions * (1 - settings["valid_fraction"])
-    T = given.get("seq_length", max(1, min(scale.seq_length, int(length / 20))))
-    N = given.get("batch_size", max(1, min(settings["batch_size"], int(length / (8 * (T + 2))))))
-    return {"seq_length": T, "batch_size": N}
-
-
-def _sized(source: Source, settings: dict[str, Any], given: Mapping[str, Any],
-           scale: Scale) -> tuple[dict[str, Any], str]:
-    """Choose the hidden size by measuring, and the length of the run."""
-    seconds = 60 * (given.get("minutes") or MINUTES)
-    size = given.get("hidden_size")
-    candidates = [size] if size else [s for s in SIZES if s <= scale.largest]
-    passes = 0.0
-    for candidate in candidates:
-        pace, whole_updates = _speed(source, settings | {"hidden_size": candidate})
-        updates = whole_updates * (1 - settings["valid_fraction"])  # in an epoch
-        possible = seconds * pace / updates
-        if given.get("minutes") and seconds * pace < 1 and candidate == candidates[0]:
-            raise ValueError(f"minutes={given['minutes']:g} is too short for one update, which "
-                             f"takes {1 / pace:.2g} seconds: give more minutes, or a smaller model")
-        if settings.get("hidden_size") and not size and possible < scale.passes:
-            break
-        settings["hidden_size"], passes = candidate, possible
-    if not any(given.get(name) for name in PLAN):
-        if passes > scale.most_passes:
-            settings["epochs"] = scale.most_passes
-        else:
-            settings["minutes"] = MINUTES
-    planned = (given.get("updates") or updates * (settings.get("epochs") or passes))
-    settings.setdefault("warmup", min(WARMUP, int(planned) // 10))
-    if size:
-        why = f"{size} units as given"
-    else:
-        largest = settings["hidden_size"] == candidates[-1]
-        limit = ("the most that is tried for so much data" if largest else
-                 f"the largest that makes {scale.passes:g} passes in {seconds:.0f} seconds")
-        why = f"{settings['hidden_size']} units, {limit}"
-    why = (f"chosen for {source.predictions:,} {source.unit}s: {why} (measured: {passes:.1f} "
-           f"passes in {seconds:.0f} seconds)")
-    return settings, why
+def _power(x: float) -> int:
+    """The nearest power of two."""
+    return int(2 ** round(math.log2(x)))
 
 
 def _speed(source: Source, settings: dict[str, Any]) -> tuple[float, int]:
@@ -176,7 +249,8 @@ def _speed(source: Source, settings: dict[str, Any]) -> tuple[float, int]:
         warnings.simplefilter("ignore")
         trainer = Trainer(model, source, **given_to(TrainerSettings, settings) | plan | quiet)
     paces, n = [], 1
-    with contextlib.suppress(KeyboardInterrupt):  # the run itself answers it
+    # the run itself answers an interrupt, and warns
+    with contextlib.suppress(KeyboardInterrupt), warnings.catch_warnings(action="ignore"):
         trainer.run(updates=1)  # packs weights, makes threads
         began = time.perf_counter()
         while (start := time.perf_counter()) - began < PROBE:

@@ -5,14 +5,16 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import astuple
 
 import numpy as np
 import pytest
 from runs import TEXT, WORDS
 
 import fastrnn
-from fastrnn import recipe
+from fastrnn import recipe, recipe_table
 from fastrnn.presets import PRESETS
+from fastrnn.recipe_table import Row
 from fastrnn.settings import TrainSettings, declared
 from fastrnn.training.checkpoint import read
 
@@ -28,67 +30,193 @@ def run_of(model_or_path):
     return about["model"] | about["trainer"]["config"]
 
 
+def made(steps, mixed=1.0):
+    """A machine on which an LSTM of 256 units reads so many time steps a second, and others as
+    their sizes to the power of 1.6 are; in mixed_bfloat16 so many times as fast."""
+    def speed(source, settings):
+        reads = steps * (256 / settings["hidden_size"]) ** 1.6
+        if settings.get("dtype") == "mixed_bfloat16":
+            reads *= mixed
+        N, T = settings["batch_size"], settings.get("seq_length") or source.steps
+        return reads / (N * T), max(1, source.predictions // (N * T))
+    return speed
+
+
+def corpus_of(predictions):
+    return fastrnn.Corpus.from_text(text_of(predictions + 1))
+
+
 @pytest.fixture
-def speed(monkeypatch):
-    """A machine that makes so many updates a second, whatever the size."""
-    def of(updates):
-        def measured(source, settings):
-            N, T = settings["batch_size"], settings.get("seq_length", 1)
-            return updates, max(1, source.predictions // (N * T))
-        monkeypatch.setattr(recipe, "_speed", measured)
-    return of
+def amx(monkeypatch):
+    """Instructions for mixed_bfloat16, whatever this processor has."""
+    monkeypatch.setattr(recipe.kernels, "running_isa", lambda precision="float32": "amx")
 
 
 # ---- the recipe ----
 
-@pytest.mark.parametrize(("predictions", "batch_size", "seq_length", "dropout", "rate"), [
-    (1_000_000, 16, 64, 0.0, 0.01), (400_000, 16, 64, 0.1, 0.01), (150_000, 4, 64, 0.5, 0.005),
-    (20_000, 2, 32, 0.6, 0.005)])
-def test_texts_of_several_lengths(speed, predictions, batch_size, seq_length, dropout, rate):
-    speed(1000)
-    settings, why = recipe.choose(fastrnn.Corpus.from_text(text_of(predictions)), {})
-    chosen = {"cell": "lstm", "batch_size": batch_size, "seq_length": seq_length,
-              "dropout": dropout, "optimizer": "adam", "learning_rate": rate,
-              "schedule": "cosine", "clip_norm": 1.0, "clip_value": None, "valid_fraction": 0.1}
-    assert settings == settings | chosen
-    assert f"chosen for {predictions - 1:,} chars" in why
-    assert set(settings) - {"epochs", "minutes"} <= recipe.CHOSEN
+TABLES = {"TEXT": recipe_table.TEXT, "WORDS": recipe_table.WORDS, "RECORDS": recipe_table.RECORDS,
+          "SEQUENCES": recipe_table.SEQUENCES, "SERIES": recipe_table.SERIES}
 
 
-def test_the_size_is_the_largest_that_can_be_trained_in_time(monkeypatch):
-    """A hundred thousand predictions of 64 units a second, and the square of the size slower."""
-    corpus = fastrnn.Corpus.from_text(text_of(900_000))
-
-    def measured(source, settings):
-        return 100_000 * (64 / settings["hidden_size"]) ** 2 / 1024, 879
-    monkeypatch.setattr(recipe, "_speed", measured)
-    sizes = {minutes: recipe.choose(corpus, {"minutes": minutes})[0]["hidden_size"]
-             for minutes in (0.1, 1, 10, 60)}
-    for minutes, size in sizes.items():
-        passes = [60 * minutes * 100_000 * (64 / s) ** 2 / (0.9 * 900_000) for s in
-                  (size, recipe.SIZES[min(recipe.SIZES.index(size) + 1, len(recipe.SIZES) - 1)])]
-        assert size in (64, 1024) or passes[0] >= 2.4 > passes[1], (minutes, size)
-    assert list(sizes.values()) == sorted(sizes.values()) and len(set(sizes.values())) > 2
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_the_table_is_in_order(table):
+    """By predictions and reads; no row takes a smaller network for more time."""
+    assert [n for n, _ in table] == sorted({n for n, _ in table})
+    for _, rows in table:
+        assert [row.reads for row in rows] == sorted({row.reads for row in rows})
+        sizes = [row.hidden_size for row in rows]
+        assert sizes == sorted(sizes) and set(sizes) <= set(recipe.SIZES)
+        for row in rows:
+            assert 0 <= row.dropout < 0.8 and row.passes <= row.most_passes
+            assert math.log2(row.batch_size) % 1 == math.log2(row.seq_length) % 1 == 0
 
 
-def test_what_is_given_stays(speed):
-    speed(1000)
-    corpus = fastrnn.Corpus.from_text(text_of(5000))
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_a_row_of_the_table_is_found_again(table):
+    for predictions, rows in table:
+        for row in rows:
+            found = recipe_table.look_up(table, predictions, row.reads)
+            assert astuple(found) == pytest.approx(astuple(row), rel=1e-12)
+
+
+def test_between_rows_and_beyond_them():
+    a = Row(1, 128, 8, 64, 0.0, 1e-2, 2, 4)
+    b = Row(4, 512, 32, 64, 0.4, 4e-3, 8, 16)
+    table = ((1000, (a, b)), (16_000, (Row(1, 256, 8, 64, 0.2, 1e-2, 2, 4),)))
+    middle = recipe_table.look_up(table, 1000, 2)
+    assert astuple(middle) == pytest.approx((2, 256, 16, 64, 0.2, math.sqrt(4e-5), 4, 8))
+    assert recipe_table.look_up(table, 4000, 2).hidden_size == pytest.approx(256)
+    assert recipe_table.look_up(table, 4000, 1).hidden_size == pytest.approx(128 * math.sqrt(2))
+    assert recipe_table.look_up(table, 4000, 1).dropout == pytest.approx(0.1)
+    assert recipe_table.look_up(table, 10, 0.1) == a
+    longer = recipe_table.look_up(table, 1000, 40)
+    assert longer.hidden_size == pytest.approx(512 * 10**recipe_table.GROWTH)
+    assert longer.dropout == b.dropout and longer.passes == b.passes
+    larger = recipe_table.look_up(table, 32_000, 1)
+    assert (larger.dropout, larger.passes, larger.most_passes) == pytest.approx((0.1, 1, 2))
+
+
+@pytest.mark.parametrize(("predictions", "table"), [
+    (1_100_000, recipe_table.TEXT[-1]), (20_000, recipe_table.TEXT[0])])
+def test_a_text_takes_the_row_of_its_length_and_of_the_machine(predictions, table):
+    """Whatever the machine: one that is half as fast takes in two minutes what another takes in
+    one."""
+    corpus = corpus_of(predictions)
+    for row in table[1]:
+        for minutes in (0.5, 2):
+            settings, why = recipe.choose(corpus, {"minutes": minutes, "dtype": "float32"},
+                                          made(row.reads * 1e6 / (60 * minutes)))
+            chosen = {"cell": "lstm", "batch_size": row.batch_size, "seq_length": row.seq_length,
+                      "optimizer": "adam", "schedule": "cosine", "clip_norm": 1.0,
+                      "clip_value": None, "valid_fraction": 0.1,
+                      "learning_rate": row.learning_rate}
+            assert settings == settings | chosen
+            assert settings["hidden_size"] <= row.hidden_size
+            assert f"chosen for {predictions:,} chars" in why
+            assert set(settings) <= recipe.CHOSEN
+
+
+@pytest.mark.parametrize("predictions", [3000, 30_000, 200_000, 1_000_000])
+def test_more_time_is_never_a_smaller_network(predictions):
+    """From a network of the fewest units to the table's; each makes half of the passes that are
+    best, or has the fewest units."""
+    corpus, sizes = corpus_of(predictions), []
+    for minutes in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 60, 600):
+        settings, why = recipe.choose(corpus, {"minutes": minutes}, made(200_000))
+        sizes.append(settings["hidden_size"])
+        assert sizes[-1] in recipe.SIZES and 0 <= settings["dropout"] < 0.8
+        passes = float(re.search(r"measured: ([\d.]+) passes", why)[1])
+        assert "epochs" not in settings or settings["epochs"] < passes
+        assert ("epochs" in settings) != (settings.get("minutes") == minutes)
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+
+
+def test_a_text_larger_than_the_table_s_is_read_as_often_as_there_is_time_for():
+    """By the network of the largest there, with less dropout."""
+    (most, rows) = recipe_table.TEXT[-1]
+    row = rows[-1]
+    speed = made(row.reads * 1e6 / 60)
+    small, _ = recipe.choose(corpus_of(most), {}, speed)
+    large, _ = recipe.choose(corpus_of(4 * most), {}, speed)
+    assert large["hidden_size"] == small["hidden_size"]
+    assert large["dropout"] == pytest.approx(small["dropout"] / 4, abs=0.011)
+
+
+def test_what_is_given_stays():
     given = {"cell": "rnn", "hidden_size": 33, "optimizer": "rmsprop", "batch_size": 3,
              "seq_length": 7, "epochs": 4, "valid_fraction": 0.2, "dropout": 0.25,
-             "clip_value": 2.0, "learning_rate_decay": 0.9, "warmup": 3}
-    settings, _ = recipe.choose(corpus, given)
+             "clip_value": 2.0, "learning_rate_decay": 0.9, "warmup": 3, "dtype": "float64"}
+    settings, why = recipe.choose(corpus_of(5000), given, made(1e6))
     assert settings == settings | given
     assert not {"learning_rate", "schedule", "clip_norm", "minutes", "updates"} & set(settings)
+    assert "33 units as given" in why
 
 
-def test_a_short_text_is_not_trained_longer_than_helps(speed):
-    speed(10_000)
-    settings, _ = recipe.choose(fastrnn.Corpus.from_text(text_of(20_000)), {})
-    assert settings["epochs"] == 6 and "minutes" not in settings
-    speed(1)  # a slow machine needs the whole minute
-    settings, _ = recipe.choose(fastrnn.Corpus.from_text(text_of(20_000)), {})
+@pytest.mark.parametrize("given", [
+    {"batch_size": 64}, {"seq_length": 16}, {"dropout": 0.0}, {"learning_rate": 0.02},
+    {"hidden_size": 40}, {"epochs": 2}, {"updates": 30}, {"dtype": "float64"},
+    {"valid_fraction": 0.3}, {"cell": "gru"}, {"num_layers": 2}, {"embedding_size": 7},
+    {"warmup": 0}], ids=str)
+def test_each_keyword_wins(given, amx):
+    settings, _ = recipe.choose(corpus_of(200_000), given, made(300_000, mixed=2.0))
+    assert settings == settings | given
+
+
+def test_the_rest_adapts_to_what_is_given():
+    """A larger batch takes a higher learning rate, and a short run less dropout."""
+    corpus, speed = corpus_of(150_000), made(300_000)
+    usual, _ = recipe.choose(corpus, {}, speed)
+    batches, _ = recipe.choose(corpus, {"batch_size": 2 * usual["batch_size"]}, speed)
+    assert batches["learning_rate"] == pytest.approx(
+        math.sqrt(2) * usual["learning_rate"], rel=0.02)
+    short, _ = recipe.choose(corpus, {"epochs": 1}, speed)
+    assert 0 < short["dropout"] < usual["dropout"] / 3
+
+
+def test_a_short_text_is_not_trained_longer_than_helps():
+    """Nor in the minutes that are given, which are the most that it takes."""
+    corpus, most = corpus_of(20_000), recipe_table.TEXT[0][1][0].most_passes
+    for given in ({}, {"minutes": 5}):
+        settings, why = recipe.choose(corpus, given, made(1e6))
+        assert settings["epochs"] == most and "minutes" not in settings
+        assert f"{most} passes, since more would over-fit" in why
+    settings, _ = recipe.choose(corpus, {}, made(1000))  # a slow machine needs the whole minute
     assert settings["minutes"] == 1 and "epochs" not in settings
+
+
+# ---- mixed_bfloat16 ----
+
+def test_mixed_bfloat16_where_it_is_faster(amx):
+    corpus, speed = corpus_of(1_000_000), made(100_000, mixed=1.6)
+    settings, why = recipe.choose(corpus, {}, speed)
+    assert settings["dtype"] == "mixed_bfloat16"
+    assert "in mixed_bfloat16 (measured: " in why and "1.6 times as fast as in float32" in why
+    # the time that it saves is worth a larger network
+    alone, _ = recipe.choose(corpus, {"dtype": "float32"}, made(160_000))
+    assert settings == alone | {"dtype": "mixed_bfloat16"}
+
+
+@pytest.mark.parametrize(("given", "mixed", "predictions"), [
+    ({}, 1.05, 1_000_000), ({"dtype": "float32"}, 2, 1_000_000), ({"epochs": 2}, 2, 1_000_000),
+    ({"updates": 100}, 2, 1_000_000), ({"hidden_size": 64}, 2, 1_000_000), ({}, 2, 20_000)],
+    ids=str)
+def test_float32_where_the_other_brings_nothing(amx, given, mixed, predictions):
+    """Not faster, not asked for, a run whose length does not depend on the clock, a small network,
+    and a text that is learned sooner anyway."""
+    settings, why = recipe.choose(corpus_of(predictions), given, made(300_000, mixed))
+    assert settings.get("dtype", "float32") == "float32" and "bfloat16" not in why
+
+
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+def test_float32_where_no_instructions_are(monkeypatch, isa):
+    monkeypatch.setattr(recipe.kernels, "running_isa", lambda precision="float32": isa)
+    settings, _ = recipe.choose(corpus_of(1_000_000), {}, made(100_000, mixed=9))
+    assert "dtype" not in settings
+
+
+def test_numbers_are_computed_in_float32(amx):
+    settings, _ = recipe.choose(fastrnn.tasks.sine(30, 20), {}, made(300, mixed=2))
+    assert "dtype" not in settings
 
 
 @pytest.mark.parametrize("source", [
@@ -110,18 +238,20 @@ def test_too_little_time_for_one_update(tmp_path):
         fastrnn.train(fastrnn.Corpus.from_text(TEXT), minutes=1e-7, **QUIET)
 
 
-def test_only_the_smallest_network_must_make_an_update(monkeypatch):
+def test_only_the_smallest_network_must_make_an_update():
     """A larger one that is too slow for the time is not chosen; without minutes nothing is too
     slow."""
-    corpus = fastrnn.Corpus.from_text(text_of(5000))
-    monkeypatch.setattr(recipe, "_speed", lambda source, settings: (
+    corpus = corpus_of(5000)
+    settings, _ = recipe.choose(corpus, {"minutes": 1 / 60}, lambda source, settings: (
         2.0 if settings["hidden_size"] == 64 else 1e-3, 70))
-    assert recipe.choose(corpus, {"minutes": 1 / 60})[0]["hidden_size"] == 64
-    monkeypatch.setattr(recipe, "_speed", lambda source, settings: (1e-3, 70))
-    settings, _ = recipe.choose(corpus, {"updates": 3})
+    assert settings["hidden_size"] == 64
+
+    def slow(source, settings):
+        return 1e-3, 70
+    settings, _ = recipe.choose(corpus, {"updates": 3}, slow)
     assert (settings["updates"], settings["hidden_size"], settings["warmup"]) == (3, 64, 0)
     with pytest.raises(ValueError, match="which takes 1e.03 seconds"):
-        recipe.choose(corpus, {"minutes": 1 / 60})
+        recipe.choose(corpus, {"minutes": 1 / 60}, slow)
 
 
 @pytest.mark.parametrize(("source", "hint"), [
@@ -405,7 +535,8 @@ def test_the_bar_fits_into_the_terminal(tmp_path, columns):
 
 def test_the_block_before_training(capsys):
     corpus = fastrnn.Corpus.from_text(text_of(9000), name="book.txt")
-    model = fastrnn.train(corpus, updates=3, hidden_size=9, num_layers=2, sample_every=0)
+    model = fastrnn.train(corpus, updates=3, hidden_size=9, num_layers=2, dropout=0.6,
+                          sample_every=0)
     out = capsys.readouterr().out
     said = " ".join(out.split())
     assert all(len(line) <= 80 for line in out.splitlines())

@@ -1,0 +1,98 @@
+"""The settings that a search found to be best (bench/recipes.py, bench/RECIPES.md), and those
+between them.
+
+A row is for a source of so many predictions on a machine that reads so much of it in the time,
+measured by one network, REFERENCE. Between rows settings are interpolated, most of them and the
+two measures in the logarithm. Beyond them:
+
+- a source that is larger than the largest has its rows, with dropout and passes divided by how many
+  times as large it is: the same network reads as much, which is less of it;
+- in more time than in the last row the network grows by GROWTH;
+- in less time than in the first, and wherever a row's passes cannot be made, `recipe.choose` takes
+  the largest network that makes half of them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
+
+# what is measured to know how fast the machine is
+REFERENCE = {"cell": "lstm", "hidden_size": 256, "num_layers": 1, "batch_size": 16,
+             "seq_length": 64, "dropout": 0.0, "dtype": "float32"}
+GROWTH = 0.3  # the hidden size grows like this power of the time
+
+
+@dataclass(frozen=True)
+class Row:
+    """Settings.
+
+    Attributes
+    ----------
+    reads : float
+        Millions of time steps that the reference network reads in the time.
+    hidden_size, batch_size, seq_length, dropout, learning_rate : float
+        The last for Adam.
+    passes : float
+        Passes over the training data that the best run made.
+    most_passes : float
+        More than these over-fit, and are not made where there is time for them.
+    """
+
+    reads: float
+    hidden_size: float
+    batch_size: float
+    seq_length: float
+    dropout: float
+    learning_rate: float
+    passes: float
+    most_passes: float
+
+
+Table = Sequence[tuple[int, Sequence[Row]]]  # predictions of a source -> its rows, by reads
+
+TEXT: Table = (
+    (20_000, (Row(6, 384, 2, 32, 0.6, 5e-3, 6, 8),)),
+    (150_000, (Row(6, 384, 4, 64, 0.5, 5e-3, 8, 12),)),
+    (1_100_000, (
+        Row(6, 384, 16, 64, 0.1, 7e-3, 3, 8), Row(12, 384, 16, 64, 0.2, 7e-3, 5, 12),
+        Row(36, 512, 32, 64, 0.4, 6e-3, 8, 24))))
+WORDS: Table = ((2_000, (Row(1, 384, 2, 32, 0.6, 5e-3, 6, 8),)),)
+RECORDS: Table = (
+    (20_000, (Row(1, 256, 16, 64, 0.6, 5e-3, 11, 16),)),
+    (400_000, (Row(1, 384, 32, 64, 0.4, 5e-3, 6, 16),)))
+SEQUENCES: Table = ((1, (Row(1, 128, 64, 64, 0.0, 5e-3, 20, 400),)),)
+SERIES: Table = ((1, (Row(1, 128, 16, 64, 0.0, 5e-3, 20, 400),)),)  # that are read in windows
+
+
+def depends_on_time(table: Table) -> bool:
+    """Whether the settings of a table differ by the speed of the machine."""
+    return any(len(rows) > 1 for _, rows in table)
+
+
+def look_up(table: Table, predictions: int, reads: float) -> Row:
+    """The settings for a source of so many predictions, of which the reference network reads so
+    many millions of steps in the time."""
+    sizes = [math.log(size) for size, _ in table]
+    row = _at(sizes, [_of_size(rows, reads) for _, rows in table], math.log(max(1, predictions)))
+    larger = max(1.0, predictions / table[-1][0])
+    return replace(row, dropout=row.dropout / larger, passes=row.passes / larger,
+                   most_passes=max(1.0, row.most_passes / larger))
+
+
+def _of_size(rows: Sequence[Row], reads: float) -> Row:
+    row = _at([math.log(row.reads) for row in rows], rows, math.log(max(reads, 1e-9)))
+    longer = max(1.0, reads / rows[-1].reads) if len(rows) > 1 else 1.0
+    return replace(row, hidden_size=row.hidden_size * longer**GROWTH)
+
+
+def _at(places: Sequence[float], rows: Sequence[Row], x: float) -> Row:
+    """The row at x, between the two that are next to it; beyond the ends the one there."""
+    for a, b, low, high in zip(places, places[1:], rows, rows[1:], strict=False):
+        if x <= b:
+            return _between(low, high, min(1.0, max(0.0, (x - a) / (b - a))))
+    return rows[-1]
+
+
+def _between(a: Row, b: Row, s: float) -> Row:
+    mixed = Row(*(x ** (1 - s) * y**s for x, y in zip(astuple(a), astuple(b), strict=True)))
+    return replace(mixed, dropout=(1 - s) * a.dropout + s * b.dropout)
