@@ -21,6 +21,14 @@ whatever dtype it was trained in: the losses of both are the same to within thos
 ([Precision](../docs/precision.md)). "Runs" is how many fit; a cell with few has hardly been
 searched.
 """
+FOOT = """
+## What is open
+
+These cells were not searched. `fastrnn.train` takes there what `src/fastrnn/recipe_table.py` says by
+the rules at its top: between its rows settings are interpolated, and beyond them they follow the
+rules, which nothing here has checked. `python bench/recipes.py --search HOURS` goes on.
+
+{cells}"""
 COLUMNS = ("minutes", "runs", "best found", "loss", "all", "recipe", "loss", "all", "ratio",
            "presets: loss")
 
@@ -39,17 +47,22 @@ def page(lines: Lines) -> str:
             rows = [row for row in rows if row]
             if rows:
                 parts.append(f"\n## {source}, {dtype}\n\n{table(rows)}")
-    return "".join(parts) + notes()
+    return "".join(parts) + FOOT.format(cells=open_cells(lines))
 
 
 def order(source: str) -> tuple[int, str]:
     return SOURCES.index(source) if source in SOURCES else len(SOURCES), source
 
 
-def notes() -> str:
-    """What a person wrote below the tables, which stays."""
-    path = Path(__file__).with_name("recipes_notes.md")
-    return "\n" + path.read_text("utf-8") if path.exists() else ""
+def open_cells(lines: Lines) -> str:
+    """The cells for which the recipe was not run, a line for each source."""
+    found = []
+    for source in SOURCES:
+        minutes = [f"{m:g}" for m in MINUTES
+                   if not any(run_of_recipe(lines, source, m, dtype) for dtype in DTYPES)]
+        if minutes:
+            found.append(f"- {source}: {', '.join(minutes)} minutes\n")
+    return "".join(found)
 
 
 def table(rows: list[list[str]]) -> str:

@@ -16,7 +16,7 @@ from . import kernels, recipe_table
 from .data.source import Source
 from .model.model import Model
 from .presets import PLAN
-from .recipe_table import REFERENCE, Row, Table, depends_on_time, look_up
+from .recipe_table import REFERENCE, Row, Table, depends_on_time, fewest_passes, look_up, with_size
 from .settings import ModelSettings, TrainerSettings, given_to
 from .training.trainer import Trainer
 
@@ -32,7 +32,7 @@ CHOSEN = frozenset((
     "cell", "hidden_size", "embedding_size", "dropout", "seq_length", "batch_size", "optimizer",
     "learning_rate", "schedule", "warmup", "clip_value", "clip_norm", "valid_fraction", "dtype",
     *PLAN))
-MANY = 300  # distinct symbols from which on they are taken for words, and an embedding pays
+MANY = 300  # distinct symbols from which on an embedding pays
 # sequences, fewer than these and of at least so many steps, are read in windows: whole they would
 # make few updates, each through more steps than a gradient reaches
 FEW, LONG = 16, 512
@@ -75,14 +75,15 @@ def choose(source: Source, given: Mapping[str, Any],
 @dataclass
 class _Found:
     """Settings and the row of the table that they are from; updates in a second and in an epoch,
-    and the passes that there is time for; the hidden size of the row."""
+    and the passes that there is time for; `enough` of them, if a larger network would not make
+    these."""
 
     settings: Settings
     row: Row
     pace: float
     updates: float
     passes: float
-    most: int
+    enough: float | None
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,7 @@ class _Task:
         whole = self.source.steps is not None
         if self.source.vocabulary is None:
             return recipe_table.SEQUENCES if whole else recipe_table.SERIES
-        if whole:
-            return recipe_table.RECORDS
-        return recipe_table.WORDS if self.many else recipe_table.TEXT
-
-    @property
-    def many(self) -> bool:
-        return self.source.sizes.input_symbols > MANY
+        return recipe_table.RECORDS if whole else recipe_table.TEXT
 
     def common(self) -> Settings:
         """What does not depend on the time, and what is given."""
@@ -123,7 +118,7 @@ class _Task:
                               "schedule": "cosine", "clip_norm": 1.0, "clip_value": None}
         if given.get("cell") == "esn":
             settings["dropout"] = 0.0
-        elif self.many:
+        elif self.source.sizes.input_symbols > MANY:
             settings["embedding_size"] = 128
         if given.get("clip_value") is not None:
             del settings["clip_norm"]
@@ -165,18 +160,20 @@ class _Task:
         given_size = self.given.get("hidden_size")
         most = min(SIZES, key=lambda size: abs(math.log(size / row.hidden_size)))
         sizes = [given_size] if given_size else [size for size in SIZES if size <= most]
+        enough = fewest_passes(self.table, row, self.source.predictions)
         while True:
-            settings["hidden_size"] = sizes.pop()
-            pace, updates = self._pace(settings)
+            settings["hidden_size"] = size = sizes.pop()
+            pace, updates = self._pace({"dropout": row.dropout} | settings)
             passes = self.seconds * pace / updates
             if self.given.get("minutes") and not sizes and self.seconds * pace < 1:
                 raise ValueError(f"minutes={self.given['minutes']:g} is too short for one update, "
                                  f"which takes {1 / pace:.2g} seconds: give more minutes, or a "
                                  "smaller model")
-            if passes >= row.passes / 2 or not sizes:
-                return _Found(settings, row, pace, updates, passes, most)
-            while len(sizes) > 1 and passes * (
-                    settings["hidden_size"] / sizes[-1]) ** 1.5 < row.passes / 2:
+            if passes >= enough or not sizes:
+                row = row if size == most else with_size(row, size)
+                limit = enough if size < most else None
+                return _Found(settings, row, pace, updates, passes, limit)
+            while len(sizes) > 1 and passes * (size / sizes[-1]) ** 1.5 < enough:
                 sizes.pop()  # not worth a measurement
 
     def _pace(self, settings: Settings) -> tuple[float, float]:
@@ -193,7 +190,8 @@ class _Task:
                 or settings["hidden_size"] < LEAST_SIZE or found.passes >= found.row.most_passes
                 or kernels.running_isa(kernels.MIXED) not in UNITS or settings["cell"] == "esn"):
             return 1.0
-        return self._pace(settings | {"dtype": kernels.MIXED})[0] / found.pace
+        mixed = {"dropout": found.row.dropout} | settings | {"dtype": kernels.MIXED}
+        return self._pace(mixed)[0] / found.pace
 
     def why(self, found: _Found, faster: float) -> str:
         """The sentence."""
@@ -203,8 +201,8 @@ class _Task:
             what += " as given"
         elif "epochs" in settings and not self.counted:
             what += f" and {settings['epochs']} passes, since more would over-fit"
-        elif settings["hidden_size"] < found.most:
-            what += f", the largest that makes {found.row.passes / 2:.2g} passes in the time"
+        elif found.enough:
+            what += f", the largest that makes {found.enough:.2g} passes in the time"
         else:
             what += ", found best for so much data in so much time"
         gain = ""

@@ -5,11 +5,14 @@ A row is for a source of so many predictions on a machine that reads so much of 
 measured by one network, REFERENCE. Between rows settings are interpolated, most of them and the
 two measures in the logarithm. Beyond them:
 
-- a source that is larger than the largest has its rows, with dropout and passes divided by how many
-  times as large it is: the same network reads as much, which is less of it;
+- a source that is larger than the largest has its rows: the same network reads as much, which is
+  less of it, so it need not make as many passes (and has less dropout, as every run that is shorter
+  than the best one);
 - in more time than in the last row the network grows by GROWTH;
 - in less time than in the first, and wherever a row's passes cannot be made, `recipe.choose` takes
-  the largest network that makes half of them.
+  the largest network that makes half of them;
+- a network of another size than the row's has dropout times the root of the ratio of the sizes, and
+  passes divided by it (on 20 kB 96 units want 12 to 24 passes where 384 want 6 to 8).
 """
 
 import math
@@ -19,6 +22,7 @@ from dataclasses import astuple, dataclass, replace
 # what is measured to know how fast the machine is
 REFERENCE = {"cell": "lstm", "hidden_size": 256, "num_layers": 1, "batch_size": 16,
              "seq_length": 64, "dropout": 0.0, "dtype": "float32"}
+MOST_DROPOUT = 0.75
 GROWTH = 0.3  # the hidden size grows like this power of the time
 
 
@@ -50,18 +54,17 @@ class Row:
 
 Table = Sequence[tuple[int, Sequence[Row]]]  # predictions of a source -> its rows, by reads
 
-TEXT: Table = (
+TEXT: Table = (  # of words too
     (20_000, (Row(6, 384, 2, 32, 0.6, 5e-3, 6, 8),)),
     (150_000, (Row(6, 384, 4, 64, 0.5, 5e-3, 8, 12),)),
     (1_100_000, (
-        Row(6, 384, 16, 64, 0.1, 7e-3, 3, 8), Row(12, 384, 16, 64, 0.2, 7e-3, 5, 12),
-        Row(36, 512, 32, 64, 0.4, 6e-3, 8, 24))))
-WORDS: Table = ((2_000, (Row(1, 384, 2, 32, 0.6, 5e-3, 6, 8),)),)
+        Row(10, 384, 16, 64, 0.2, 7e-3, 5, 12), Row(20, 512, 32, 64, 0.4, 6e-3, 6.4, 16))))
 RECORDS: Table = (
     (20_000, (Row(1, 256, 16, 64, 0.6, 5e-3, 11, 16),)),
     (400_000, (Row(1, 384, 32, 64, 0.4, 5e-3, 6, 16),)))
-SEQUENCES: Table = ((1, (Row(1, 128, 64, 64, 0.0, 5e-3, 20, 400),)),)
-SERIES: Table = ((1, (Row(1, 128, 16, 64, 0.0, 5e-3, 20, 400),)),)  # that are read in windows
+SEQUENCES: Table = ((10**9, (Row(1, 128, 64, 64, 0.0, 5e-3, 20, 400),)),)
+# that are read in windows
+SERIES: Table = ((10**9, (Row(1, 128, 16, 64, 0.0, 5e-3, 20, 400),)),)
 
 
 def depends_on_time(table: Table) -> bool:
@@ -73,10 +76,20 @@ def look_up(table: Table, predictions: int, reads: float) -> Row:
     """The settings for a source of so many predictions, of which the reference network reads so
     many millions of steps in the time."""
     sizes = [math.log(size) for size, _ in table]
-    row = _at(sizes, [_of_size(rows, reads) for _, rows in table], math.log(max(1, predictions)))
-    larger = max(1.0, predictions / table[-1][0])
-    return replace(row, dropout=row.dropout / larger, passes=row.passes / larger,
-                   most_passes=max(1.0, row.most_passes / larger))
+    return _at(sizes, [_of_size(rows, reads) for _, rows in table], math.log(max(1, predictions)))
+
+
+def fewest_passes(table: Table, row: Row, predictions: int) -> float:
+    """The passes that a network must make in the time to be taken."""
+    return row.passes / 2 / max(1.0, predictions / table[-1][0])
+
+
+def with_size(row: Row, hidden_size: int) -> Row:
+    """The row for a network of so many units."""
+    factor = math.sqrt(hidden_size / row.hidden_size)
+    return replace(row, hidden_size=hidden_size, passes=row.passes / factor,
+                   dropout=min(row.dropout * factor, max(row.dropout, MOST_DROPOUT)),
+                   most_passes=max(1.0, row.most_passes / factor))
 
 
 def _of_size(rows: Sequence[Row], reads: float) -> Row:

@@ -54,8 +54,7 @@ def amx(monkeypatch):
 
 # ---- the recipe ----
 
-TABLES = {"TEXT": recipe_table.TEXT, "WORDS": recipe_table.WORDS, "RECORDS": recipe_table.RECORDS,
-          "SEQUENCES": recipe_table.SEQUENCES, "SERIES": recipe_table.SERIES}
+TABLES = {name: getattr(recipe_table, name) for name in ("TEXT", "RECORDS", "SEQUENCES", "SERIES")}
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
@@ -92,8 +91,9 @@ def test_between_rows_and_beyond_them():
     longer = recipe_table.look_up(table, 1000, 40)
     assert longer.hidden_size == pytest.approx(512 * 10**recipe_table.GROWTH)
     assert longer.dropout == b.dropout and longer.passes == b.passes
-    larger = recipe_table.look_up(table, 32_000, 1)
-    assert (larger.dropout, larger.passes, larger.most_passes) == pytest.approx((0.1, 1, 2))
+    assert recipe_table.look_up(table, 32_000, 1) == table[1][1][0]
+    assert recipe_table.fewest_passes(table, a, 4000) == 1
+    assert recipe_table.fewest_passes(table, a, 32_000) == 0.5
 
 
 @pytest.mark.parametrize(("predictions", "table"), [
@@ -171,6 +171,15 @@ def test_the_rest_adapts_to_what_is_given():
         math.sqrt(2) * usual["learning_rate"], rel=0.02)
     short, _ = recipe.choose(corpus, {"epochs": 1}, speed)
     assert 0 < short["dropout"] < usual["dropout"] / 3
+
+
+def test_a_given_size_takes_its_dropout_and_passes():
+    """A quarter of the units: half the dropout, twice the passes."""
+    row = recipe_table.TEXT[0][1][0]
+    settings, _ = recipe.choose(corpus_of(20_000), {"hidden_size": round(row.hidden_size / 4)},
+                                made(1e6))
+    assert settings["dropout"] == pytest.approx(row.dropout / 2, abs=0.006)
+    assert settings["epochs"] == pytest.approx(2 * row.most_passes, abs=1)
 
 
 def test_a_short_text_is_not_trained_longer_than_helps():
