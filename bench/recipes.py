@@ -19,7 +19,6 @@ by which settings are compared too; what is told of it is its loss on the other 
 import argparse
 import itertools
 import json
-import math
 import random
 import time
 from pathlib import Path
@@ -59,19 +58,16 @@ GRID: dict[str, tuple[Any, ...]] = {
     "passes": (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, None)}  # None: as many as there is time for
 
 
-
-
 # ---- the search ----
 
-def proposal(best: dict[str, Any] | None, rng: random.Random) -> dict[str, Any]:
-    """Settings near the best, with one or two of them a step of the grid away."""
-    if best is None:
-        return START
+def proposal(best: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """Settings near those of the best run, with one or two of them a step of the grid away."""
     settings = START | {k: v for k, v in best["settings"].items() if k != "dtype"} | {
-        "passes": min(GRID["passes"][:-1], key=lambda p: abs(math.log(p / best["passes"])))}
+        "passes": best["passes"]}
     for name in rng.sample(sorted(GRID), rng.choice((1, 2))):
         values = GRID[name]
-        near = values.index(settings[name]) if settings[name] in values else len(values) // 2
+        near = min((i for i, value in enumerate(values) if value is not None),
+                   key=lambda i: abs(values[i] - settings[name]))
         settings[name] = values[min(len(values) - 1, max(0, near + rng.choice((-1, 1))))]
     return settings
 
@@ -81,11 +77,11 @@ def search(lines: Lines, cells: list[tuple[Data, float]], seconds: float,
     """A new run of each cell in turn, until so many seconds are over: first what the recipe takes,
     then neighbours of the best so far."""
     end = time.monotonic() + seconds
-    for data, minutes in itertools.cycle(cells):
+    for turn, (data, minutes) in enumerate(itertools.cycle(cells)):
         if time.monotonic() > end:
             break
         known = fitting(lines, data.name, minutes, options.dtype)
-        rng = random.Random(f"{data.name} {minutes} {len(known)}")
+        rng = random.Random(f"{data.name} {minutes} {len(lines.runs)} {turn}")
         settings = proposal(known[0], rng) if known else recipe_of(lines, data, minutes, options)
         one(lines, data, minutes, settings, options)
 
@@ -135,7 +131,9 @@ def presets_of(data: Data) -> list[str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--source", nargs="+", default=SOURCES)
+    parser.add_argument("--source", nargs="+", help="such as names, words, book:20000 (the first "
+                        "characters of book.txt) or lines:book (its lines); by default all of "
+                        f"{', '.join(SOURCES)} that are there")
     parser.add_argument("--minutes", nargs="+", type=float, default=MINUTES)
     parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help="whose pace counts")
     parser.add_argument("--train-in", choices=DTYPES, help="train in this dtype all the same: the "
@@ -160,13 +158,28 @@ def measure(lines: Lines, data: Data, options: argparse.Namespace) -> None:
         pace(lines, data, settings, options.dtype, options.busy)
 
 
+def sources(given: list[str] | None) -> list[Data]:
+    """The given sources, or all whose files are there."""
+    found = []
+    for name in given or SOURCES:
+        try:
+            found.append(data_of(name))
+        except FileNotFoundError:
+            if given:
+                raise
+            print(f"{name} is left out: its file is neither in FASTRNN_DATA nor in FASTRNN_TEXTS")
+    return found
+
+
 def main() -> None:
     options = arguments()
     lines = Lines(options.file)
-    cells = [(data_of(name), minutes) for name in options.source for minutes in options.minutes]
+    used = options.pace or options.search or options.settings or options.recipe or options.presets
+    found = sources(options.source) if used else []
+    cells = list(itertools.product(found, options.minutes))
     if options.pace:
-        for name in options.source:
-            measure(lines, data_of(name), options)
+        for data in found:
+            measure(lines, data, options)
     if options.search:
         search(lines, cells, 3600 * options.search, options)
     for data, minutes in cells:

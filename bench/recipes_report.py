@@ -24,9 +24,9 @@ searched.
 FOOT = """
 ## What is open
 
-These cells were not searched. `fastrnn.train` takes there what `src/fastrnn/recipe_table.py` says by
-the rules at its top: between its rows settings are interpolated, and beyond them they follow the
-rules, which nothing here has checked. `python bench/recipes.py --search HOURS` goes on.
+These cells were not searched. `fastrnn.train` takes there what `src/fastrnn/recipe_table.py` says
+by the rules at its top: between its rows settings are interpolated, and beyond them they follow
+the rules, which nothing here has checked. `python bench/recipes.py --search HOURS` goes on.
 
 {cells}"""
 COLUMNS = ("minutes", "runs", "best found", "loss", "all", "recipe", "loss", "all", "ratio",

@@ -20,7 +20,7 @@ from fastrnn.settings import ModelSettings, TrainerSettings, given_to
 
 RUNS = Path(__file__).with_name("recipes.jsonl")
 MINUTES = (0.5, 1, 3, 10, 60)
-SOURCES = ("shakespeare:20000", "shakespeare:150000", "shakespeare", "big:10000000", "names",
+SOURCES = ("shakespeare:20000", "shakespeare:150000", "shakespeare", "long:10000000", "names",
            "lines:shakespeare:400000", "words")
 DTYPES = ("float32", "mixed_bfloat16")
 LOOKS = 12  # validations in a run

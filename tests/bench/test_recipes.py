@@ -89,11 +89,13 @@ def test_the_search_goes_on_where_it_ended(monkeypatch, lines):
     monkeypatch.setattr(recipes_runs.Lines, "pace", lambda *_: 0.1)
     clock = iter(range(100))
     monkeypatch.setattr(recipes.time, "monotonic", lambda: next(clock))
-    lines = command(monkeypatch, lines, "--minutes", 0.02, "--search", 3 / 3600)
-    assert len(lines.runs) == 3 and lines.runs[0]["settings"] == SETTINGS | {"dtype": "float32"}
-    lines = command(monkeypatch, lines, "--minutes", 0.02, "--search", 3 / 3600)
+    lines = command(monkeypatch, lines, "--minutes", 0.02, "--search", 8 / 3600)
+    first = lines.path.read_text()
+    assert len(lines.runs) > 2 and lines.runs[0]["settings"] == SETTINGS | {"dtype": "float32"}
+    lines = command(monkeypatch, lines, "--minutes", 0.02, "--search", 8 / 3600)
     told = [json.dumps([line["settings"], line["updates"]]) for line in lines.runs]
-    assert 4 <= len(told) <= 6 and len(set(told)) == len(told)
+    assert len(told) == len(set(told)) and lines.path.read_text().startswith(first)
+    assert len(lines.path.read_text()) > len(first)
 
 
 def test_a_proposal_is_a_step_or_two_from_the_best():
@@ -101,9 +103,9 @@ def test_a_proposal_is_a_step_or_two_from_the_best():
     del best["settings"]["passes"]
     for seed in range(50):
         found = recipes.proposal(best, recipes.random.Random(seed))
-        changed = {k for k in found if found[k] != (recipes.START | {"passes": 8})[k]}
+        changed = {k for k in found if found[k] != (recipes.START | {"passes": 7.6})[k]}
         assert set(found) == set(recipes.GRID) and len(changed) <= 2
-        assert all(found[k] in recipes.GRID[k] for k in found)
+        assert all(found[k] in recipes.GRID[k] for k in changed)
 
 
 def test_the_page(monkeypatch, lines):
