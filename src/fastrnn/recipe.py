@@ -60,7 +60,7 @@ def choose(source: Source, given: Mapping[str, Any],
     settings, row = found.settings, found.row
     if found.passes > row.most_passes and not task.counted:
         settings.pop("minutes", None)  # there is time to spare
-        settings["epochs"] = math.ceil(row.most_passes)
+        settings["epochs"] = max(1, round(row.most_passes))
     elif not task.counted:
         settings.setdefault("minutes", MINUTES)
     passes = settings.get("epochs") or found.passes
@@ -108,7 +108,14 @@ class _Task:
         whole = self.source.steps is not None
         if self.source.vocabulary is None:
             return recipe_table.SEQUENCES if whole else recipe_table.SERIES
-        return recipe_table.RECORDS if whole else recipe_table.TEXT
+        if whole:
+            return recipe_table.RECORDS
+        return recipe_table.WORDS if self.many else recipe_table.TEXT
+
+    @property
+    def many(self) -> bool:
+        """Whether there are as many symbols as words have."""
+        return self.source.sizes.input_symbols > MANY
 
     def common(self) -> Settings:
         """What does not depend on the time, and what is given."""
@@ -118,7 +125,7 @@ class _Task:
                               "schedule": "cosine", "clip_norm": 1.0, "clip_value": None}
         if given.get("cell") == "esn":
             settings["dropout"] = 0.0
-        elif self.source.sizes.input_symbols > MANY:
+        elif self.many:
             settings["embedding_size"] = 128
         if given.get("clip_value") is not None:
             del settings["clip_norm"]

@@ -367,7 +367,8 @@ class LoopSettings(TypedDict, total=False):
         "makes 1 where neither updates nor minutes is given.")]
     updates: Annotated[int | None, whole(None, "Total number of updates, in place of epochs.")]
     minutes: Annotated[float | None, Setting(None, partial(positive_float, most=1e6),
-        "Training time in minutes, in place of epochs; the cosine schedule is fitted to it.")]
+        "Training time in minutes, in place of epochs; the cosine schedule is fitted to it. Of a "
+        "run whose settings are chosen the most that it takes: a small source would over-fit.")]
     valid_fraction: Annotated[float, Setting(0.0, fraction, "Fraction, in [0, 1), of the data held "
         "out for validation. The validation loss is computed after each epoch, and the model with "
         "the lowest is kept as the best.")]

@@ -42,12 +42,12 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
     """Train a model on a text, records or sequences; returns the last model, or with validation
     data the one with the lowest validation loss; with weight_average its averaged parameters.
 
-    What is not given is chosen: cell and size, batch, windows, optimizer, schedule, dropout and
-    validation data for this source, so that the training takes a minute on this machine (with
-    `minutes` as long as that says). The choice is shown, and is in ``model.config`` and the
-    checkpoint. `preset` names fixed settings instead: ``preset="classic"`` is the character model
-    of karpathy's min-char-rnn and KTH's DD2424. The defaults listed below are its settings, which
-    `fastrnn.Model` and `fastrnn.Trainer` have too.
+    What is not given is chosen: cell and size, batch, windows, optimizer, schedule, dropout, dtype
+    and validation data for this source, so that the training takes at most a minute on this machine
+    (with `minutes` at most as long as that says). The choice is shown, and is in ``model.config``
+    and the checkpoint. `preset` names fixed settings instead: ``preset="classic"`` is the character
+    model of karpathy's min-char-rnn and KTH's DD2424. The defaults listed below are its settings,
+    which `fastrnn.Model` and `fastrnn.Trainer` have too.
 
     Ctrl-C ends the training early: the checkpoint is written if there is one, and the model so far
     (with validation data the best so far) is returned, with

@@ -54,7 +54,8 @@ def amx(monkeypatch):
 
 # ---- the recipe ----
 
-TABLES = {name: getattr(recipe_table, name) for name in ("TEXT", "RECORDS", "SEQUENCES", "SERIES")}
+TABLES = {name: getattr(recipe_table, name)
+          for name in ("TEXT", "WORDS", "RECORDS", "SEQUENCES", "SERIES")}
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
@@ -89,8 +90,11 @@ def test_between_rows_and_beyond_them():
     assert recipe_table.look_up(table, 4000, 1).dropout == pytest.approx(0.1)
     assert recipe_table.look_up(table, 10, 0.1) == a
     longer = recipe_table.look_up(table, 1000, 40)
-    assert longer.hidden_size == pytest.approx(512 * 10**recipe_table.GROWTH)
-    assert longer.dropout == b.dropout and longer.passes == b.passes
+    growth = 10**recipe_table.GROWTH
+    assert (longer.hidden_size, longer.passes, longer.most_passes) == pytest.approx(
+        (512 * growth, 8 * growth, 16 * growth))
+    assert longer.dropout == pytest.approx(0.4 + recipe_table.MORE_DROPOUT * math.log(10))
+    assert recipe_table.look_up(table, 1000, 1e9).dropout == recipe_table.MOST_DROPOUT
     assert recipe_table.look_up(table, 32_000, 1) == table[1][1][0]
     assert recipe_table.fewest_passes(table, a, 4000) == 1
     assert recipe_table.fewest_passes(table, a, 32_000) == 0.5
