@@ -31,6 +31,7 @@ BLOCK = re.compile(
 FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
 WORDS = ("the quick brown fox jumps over a lazy dog and Harry said: The end, Alice was thinking. "
          "To be or not to be? Some text that was never read checked").split()
+NEEDED = {"onnx.md": ("onnx", "onnxruntime")}  # by the Python of a page
 NAMES = {"Netherlands": ["Johanna", "Jan", "Jaap", "Hanna", "Joost", "Anna"],
          "Poland": ["Jan", "Jadwiga", "Ewa", "Anna", "Piotr", "Zofia"]}
 
@@ -69,6 +70,8 @@ def small_files(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_runs(page, small_files):
+    for name in NEEDED.get(page.name, ()):
+        pytest.importorskip(name, reason=f"{name} is not installed")
     code = blocks(page)
     namespace = {"__name__": page.stem}
     for text, run in code:

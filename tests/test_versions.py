@@ -10,8 +10,8 @@ def bounds():
     """name -> lower bound of every dependency that a user may install."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    names = ("plot", "report", "tensorboard", "watch", "completion", "bpe", "datasets",
-             "examples", "test")
+    names = ("plot", "report", "tensorboard", "watch", "completion", "bpe", "onnx",
+             "datasets", "examples", "test")
     lines = [*project["dependencies"], *(line for name in names for line in extras[name])]
     found = (re.fullmatch(r"([\w-]+)>=([\d.]+)(,<\d+)?", line) for line in lines
              if not line.startswith("fastrnn["))
@@ -22,7 +22,7 @@ def test_the_lowest_versions_are_those_allowed():
     pins = dict(line.split("==") for line in (ROOT / ".ci/lowest.txt").read_text().splitlines()
                 if not line.startswith("#"))
     assert pins == bounds()
-    assert len(pins) == 20
+    assert len(pins) == 22
 
 
 def test_the_ci_installs_them():

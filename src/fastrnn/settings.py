@@ -639,6 +639,8 @@ class ExportSettings(TypedDict, total=False):
         "-127 to 127; biases stay float32. What that changes is measured and stated.")]
     title: Annotated[str | None, Setting(None, _title, "Heading of the page. Where not given the "
         "name of its file, on the command line that of the model's.")]
+    softmax: Annotated[bool, Setting(False, boolean, "Of an ONNX graph that predicts symbols: "
+        "whether its output is their probabilities, and not the scores.")]
 
 
 class ImportSettings(TypedDict, total=False):

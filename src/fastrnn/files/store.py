@@ -262,7 +262,7 @@ def _read(
 def _about(shown: str, text: Any, size: int) -> dict[str, Any]:
     """The JSON of a file with so many bytes of tensors."""
     try:
-        about: dict[str, Any] = _parsed(text, size)
+        about: dict[str, Any] = parsed(text, size)
         version = about["format_version"]
     except DAMAGE as error:
         raise damaged(shown, error) from None
@@ -293,7 +293,7 @@ def _read_header(
     length = int.from_bytes(file.read(8), "little")
     if not 2 <= length <= size:
         raise ValueError(f"a header of {length} bytes in a file of {size + 8}")
-    header = _parsed(file.read(length).decode("utf-8"))
+    header = parsed(file.read(length).decode("utf-8"))
     if not isinstance(header, dict):
         raise ValueError("the header is no JSON object")
     return header, size - length
@@ -317,7 +317,7 @@ def _layout(header: dict[str, Any], size: int) -> dict[str, tuple[str, tuple[int
     return layout
 
 
-def _parsed(text: str, size: int = 0) -> Any:
+def parsed(text: str, size: int = 0) -> Any:
     """JSON with no more values than belong to tensors of `size` bytes, not nested deeply, whose
     numbers are finite and of usual lengths, and whose objects have each key once; ValueError for
     any other. Python's values take more memory than their text: they are counted beforehand."""

@@ -26,6 +26,13 @@ def export(model: Model, path: str | os.PathLike[str], *, overwrite: bool = Fals
     function that reads one input and puts out the scores of the next symbol, or the predicted
     numbers. float32, within about 1e-4 of the model. Names in it begin with that of the file.
 
+    ``.onnx``: an ONNX graph (opset 17, IR 8) for onnxruntime and others, with settings and
+    vocabulary as JSON in its metadata. It reads ids (batch, time) or inputs (batch, time, D), of a
+    model with labels their weights (batch, C), and the states (layers, batch, units) before the
+    first step, ``h_0`` and so on; it returns the scores, with softmax=True the probabilities, or
+    the predictions in the units of the data, and the states after the last step, ``h_n`` and so on.
+    Weights are float32 whatever the model's dtype. `fastrnn.import_model` reads it.
+
     Parameters
     ----------
     model : Model
@@ -48,8 +55,10 @@ def export(model: Model, path: str | os.PathLike[str], *, overwrite: bool = Fals
     ------
     ValueError, TypeError
         A model that the format cannot express (a page: one of sequences, or of unit "bpe"; int8
-        weights: one of sequences), or with parameters that are not finite; another ending; an
-        unknown setting, or one that the format does not take.
+        weights: one of sequences; ONNX: one of more than 2 GiB), or with parameters that are not
+        finite; another ending; an unknown setting, or one that the format does not take.
+    ImportError
+        ONNX where the package onnx is not installed.
     OSError
         The file cannot be written, or fastrnn did not write the one that is there; it stays
         unchanged.

@@ -25,6 +25,13 @@ def import_model(path: str | os.PathLike[str], **settings: Unpack[ImportSettings
     ``.pt.safetensors``, or the state_dict of a module as `fastrnn.from_torch` takes it, written by
     ``safetensors.torch.save_file``.
 
+    ``.onnx``: an ONNX graph of symbols (embedded or one-hot) or numbers (scaled or not), then LSTM,
+    GRU or RNN layers of one size that read forwards, then a linear head with or without a softmax;
+    also where the graph keeps only the last step. Without a head the outputs of the last layer are
+    the predictions. Outputs are symbols where a softmax ends the graph, or where it reads as many
+    symbols as it has outputs. A file of `fastrnn.export` gives the same model again, bit for bit,
+    with vocabulary, state and settings, but for weights of float64, which are float32 in it.
+
     Parameters
     ----------
     path : str or path-like
@@ -41,6 +48,8 @@ def import_model(path: str | os.PathLike[str], **settings: Unpack[ImportSettings
     ValueError, TypeError
         Another ending; a damaged file, or a pickled one; a network that fastrnn cannot express,
         with the name of its layer and the reason; a vocabulary of another size than the weights.
+    ImportError
+        ONNX where the package onnx is not installed.
     OSError
         There is no such file, or it cannot be read.
     """

@@ -1,7 +1,7 @@
 """The formats that fastrnn writes and reads, each named by the end of a file's name."""
 
 from ..pages import play
-from . import c_header, pytorch
+from . import c_header, onnx_reading, onnx_writing, pytorch
 from .format import Format
 
 FORMATS = (
@@ -12,5 +12,7 @@ FORMATS = (
     Format((".pt.safetensors", ".safetensors", ".pt", ".pth"), "tensors under PyTorch's names",
            "torch.nn reads them by load_state_dict", pytorch.write, read=pytorch.read,
            read_settings=frozenset(("vocabulary", "nonlinearity"))),
+    Format((".onnx",), "an ONNX graph", "run it with onnxruntime", onnx_writing.write,
+           frozenset(("softmax",)), onnx_reading.read),
 )
 READABLE = tuple(each for each in FORMATS if each.read is not None)
