@@ -200,6 +200,55 @@ def test_the_same_bits_on_any_number_of_threads(cell):
     assert all((a == b).all() for a, b in zip(*found, strict=True))
 
 
+@kinds
+@pytest.mark.parametrize("dtype", ["float64", "float32", "mixed_bfloat16"])
+def test_many_rows_are_as_each_alone(isa, cell, dtype):
+    """40 rows make several slices, whose rows end at other steps."""
+    N, T, H = 40, 7, 9
+    kind, more = KINDS[cell]
+    layer = kind(D, H, num_layers=2, bidirectional=True, dtype=dtype, seed=3, **more)
+    rng = np.random.default_rng(0)
+    S, count = 4, 2 if cell == "lstm" else 1
+    lengths, x = rng.integers(1, T + 1, N), rng.normal(size=(N, T, D))
+    states, dlast = rng.normal(size=(2, count, S, N, H))
+    dh = rng.normal(size=(N, T, 2 * H))
+    h = layer.forward(x, *states, lengths=lengths)
+    ends = [layer.h_n, layer.c_n] if count == 2 else [layer.h_n]
+    dx, *d = layer.backward(dh, *dlast)
+    grads, total = layer.grads, {name: 0.0 for name in layer.params}
+    rough = {"float64": 1e-13, "float32": 1e-6, "mixed_bfloat16": 2e-5}[dtype]
+    for n in range(N):
+        own, end = slice(n, n + 1), lengths[n]
+        alone = layer.forward(x[own, :end], *(s[:, own] for s in states))
+        assert np.abs(h[own, :end] - alone).max() < rough and not h[n, end:].any()
+        for part, one in zip(ends, [layer.h_n, layer.c_n] if count == 2 else [layer.h_n],
+                             strict=True):
+            assert np.abs(part[:, own] - one).max() < rough
+        dx_alone, *d_alone = layer.backward(dh[own, :end], *(s[:, own] for s in dlast))
+        assert np.abs(dx[own, :end] - dx_alone).max() < 3 * rough and not dx[n, end:].any()
+        for part, one in zip(d, d_alone, strict=True):
+            assert np.abs(part[:, own] - one).max() < 3 * rough
+        total = {name: total[name] + g for name, g in layer.grads.items()}
+    for name, g in grads.items():
+        assert np.abs(g - total[name]).max() < 40 * rough, name
+
+
+@kinds
+@pytest.mark.parametrize("cut_for", [2, 3])
+def test_threads_that_share_a_slice_give_the_same_bits(isa, cell, cut_for):
+    """Each stage of a step is cut, as where there are more threads than slices."""
+    found = []
+    for cut, threads in ((0, 1), (cut_for, 1), (cut_for, cut_for)):
+        layer, x, states, dh, dlast = made(cell, threads=threads)
+        layer.threads = threads
+        for scan in layer._scans:
+            scan._network(N, T).cut_for = cut
+        h = layer.forward(x, *states, lengths=LENGTHS)
+        found.append([h, *layer.backward(dh, *dlast), *layer.grads.values()])
+    for other in found[1:]:
+        assert all((a == b).all() for a, b in zip(found[0], other, strict=True))
+
+
 def test_names_and_shapes_of_parameters():
     assert list(nn.LSTM(3, 6, bidirectional=True).params) == [
         "Wx", "Wh", "b", "Wx_reverse", "Wh_reverse", "b_reverse"]

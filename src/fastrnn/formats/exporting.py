@@ -33,6 +33,9 @@ def export(model: Model, path: str | os.PathLike[str], *, overwrite: bool = Fals
     the predictions in the units of the data, and the states after the last step, ``h_n`` and so on.
     Weights are float32 whatever the model's dtype. `fastrnn.import_model` reads it.
 
+    ``.pt.safetensors``: the state_dict of `Model.to_torch`, with the settings and the vocabulary in
+    the metadata; torch.nn reads it, and so does `import_model`, bit for bit. All cells.
+
     Parameters
     ----------
     model : Model

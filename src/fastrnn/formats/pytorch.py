@@ -23,10 +23,15 @@ from ..model.model import Model
 from ..model.network import parameter_shapes
 from ..model.storing import HISTORY
 from ..pytorch import GATES, Arrays, array_of, library, to_ours, to_theirs
+from ..settings import CellSettings, ShapeSettings, declared
 from .foreign import model_of
 
 # the tensors of cells that PyTorch has not, and their transposes
 OWN = {"Wx": "weight_ih", "Wh": "weight_hh", "b": "bias_ih", "Wm": "weight_m", "bm": "bias_m"}
+# the cells of `torch_module.Cells`, and the settings that decide what the network computes, all of
+# which a module expresses; a new one is refused until it does
+CELLS = ("gru", "mgu", "memory", "esn")
+SHAPE = frozenset(("cell", "hidden_size", "num_layers", "embedding_size", "reset_after", "labels"))
 LISTS = ("state", "starts", "label_counts")  # arrays that are stored as JSON
 ENDING = ".pt.safetensors"
 
@@ -136,9 +141,20 @@ def _plain(config: Mapping[str, Any]) -> bool:
     return config["cell"] in GATES and (config["cell"] != "gru" or config["reset_after"])
 
 
+def _check_expressed(config: Mapping[str, Any]) -> None:
+    """Raise ValueError for a cell or a setting that the module does not have."""
+    if config["cell"] not in (*GATES, *CELLS):
+        raise ValueError(f"there is no module of PyTorch for the cell {config['cell']!r}: it has "
+                         f"{', '.join((*GATES, *CELLS[1:]))}")
+    for name, one in (declared(CellSettings) | declared(ShapeSettings)).items():
+        if name not in SHAPE and config.get(name, one.setting.default) != one.setting.default:
+            raise ValueError(f"{name}={config[name]!r} has no counterpart in the module of PyTorch")
+
+
 def _state(model: Model) -> Arrays:
     """The tensors of a model under PyTorch's names."""
     config, params = model.config, model.params
+    _check_expressed(config)
     state: Arrays = {}
     if "embedding.W" in params:
         state["embedding.weight"] = params["embedding.W"]
