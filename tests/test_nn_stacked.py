@@ -486,6 +486,12 @@ def test_other_layers(bias):
     assert all((again.params[name] == p).all() for name, p in ours.params.items())
 
 
+def with_peepholes(torch):
+    module = torch.nn.LSTM(3, 6)
+    module.peephole = torch.nn.Parameter(torch.ones(6))
+    return torch.nn.Sequential(module)
+
+
 def test_what_cannot_be_expressed():
     torch = pytest.importorskip("torch")
     state = torch.nn.LSTM(3, 6, 2).state_dict()
@@ -503,6 +509,9 @@ def test_what_cannot_be_expressed():
          "bias_hh_l1 is missing"),
         (nn.LSTM, {n: t for n, t in state.items() if n != "weight_ih_l0"}, ValueError,
          "weight_ih_l0 is missing"),
+        (nn.LSTM, {"weight_ih_l0": np.ones((5, 2)), "weight_hh_l0": np.ones((5, 2))}, ValueError,
+         r"weight_hh_l0 is \(5, 2\): an RNN, GRU or LSTM has 1, 3 or 4 times"),
+        (nn.LSTM, with_peepholes(torch), ValueError, "'peephole' is no tensor of an RNN, LSTM"),
         (nn.LSTM, state | {"weight_ci_l0": state["bias_hh_l0"]}, ValueError,
          "'weight_ci_l0' is no tensor of an RNN, LSTM or GRU"),
         (nn.LSTM, state | {"weight_ih_l1": state["weight_ih_l0"]}, ValueError,

@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -168,6 +168,8 @@ def read_layers(module: Any, layer: int | None = None, reverse: bool | None = No
     if not isinstance(state, Mapping):
         raise TypeError("give a module of PyTorch or its state_dict, not "
                         f"{type(module).__name__}")
+    if module is not state:
+        _refuse_others(state)
     places, prefix = _places(state)
     count = 1 + max((at for at, _ in places), default=-1)
     directions = 2 if any(back for _, back in places) else 1
@@ -179,6 +181,9 @@ def read_layers(module: Any, layer: int | None = None, reverse: bool | None = No
     H = first["weight_hh"].shape[-1]
     cell = CELL_OF_GATES.get(len(first["weight_hh"]) // max(H, 1), "")
     D, bias = first["weight_ih"].shape[-1], "bias_ih" in first
+    if not cell:
+        raise ValueError(f"{prefix}weight_hh{ends[0]} is {first['weight_hh'].shape}: an RNN, GRU or "
+                         "LSTM has 1, 3 or 4 times as many rows as columns")
     for k, (tensors, end) in enumerate(zip(scans, ends, strict=True)):
         wanted = _shapes(cell, directions * H if k >= directions else D, H, bias)
         _check(_complete(tensors, prefix, end), wanted, first["weight_ih"].dtype, prefix, end)
@@ -210,17 +215,21 @@ def _places(state: Mapping[str, Any]) -> tuple[dict[tuple[int, int], Arrays], st
         names = ", ".join(sorted(prefixes)[:5])
         raise ValueError(f"there are several recurrent modules ({names}): "
                          "give the state_dict of one")
-    for name in state:
-        rest = str(name).removeprefix(prefix)
-        if prefix and not str(name).startswith(prefix) or NAME.fullmatch(str(name)):
-            continue
-        if "weight_hr" in rest:
+    _refuse_others(name for name in map(str, state) if (
+        name.startswith(prefix) if prefix else "_l0" in name))
+    return places, prefix
+
+
+def _refuse_others(names: Iterable[str]) -> None:
+    """Raise ValueError for a tensor that a recurrent module of PyTorch does not have, or only one
+    with proj_size."""
+    for name in names:
+        if "weight_hr" in name:
             raise ValueError(f"{name!r} is of an LSTM with proj_size, which fastrnn has not: train "
                              "one without it, with a Linear layer after it")
-        if prefix or "_l0" in rest:
+        if not NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no tensor of an RNN, LSTM or GRU of PyTorch, such as "
                              "weight_ih_l0: fastrnn's layers cannot express it")
-    return places, prefix
 
 
 def _complete(tensors: Arrays, prefix: str, end: str) -> Arrays:
@@ -232,8 +241,8 @@ def _complete(tensors: Arrays, prefix: str, end: str) -> Arrays:
 
 
 def _shapes(cell: str, D: int, H: int, bias: bool) -> dict[str, tuple[int, ...]]:
-    """The shapes of the tensors of a layer with D inputs and H units; cell "" is none."""
-    rows = len(GATES[cell][0]) * H if cell else 0
+    """The shapes of the tensors of a layer with D inputs and H units."""
+    rows = len(GATES[cell][0]) * H
     biases: dict[str, tuple[int, ...]] = {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
     return {"weight_ih": (rows, D), "weight_hh": (rows, H)} | biases
 

@@ -190,6 +190,26 @@ def test_after_more_training_in_pytorch():
     assert np.abs(again.predict(ids.numpy()) - model.predict(ids.numpy())).max() > 1e-4
 
 
+@cells
+def test_in_another_precision(cell):
+    pytest.importorskip("torch")
+    module = made(cell, dtype="float32").to_torch().double()
+    again = fastrnn.from_torch(module)
+    assert again.config["dtype"] == "float64"
+    assert same(fastrnn.from_torch(module.float()), made(cell, dtype="float32"))
+
+
+def test_a_setting_that_the_module_has_not_is_refused(monkeypatch):
+    """A cell or a shape that comes later is refused, until someone writes it here too."""
+    from fastrnn.formats import pytorch as room
+    monkeypatch.setattr(room, "CELLS", room.CELLS[:1])
+    with pytest.raises(ValueError, match="no module of PyTorch for the cell 'mgu'"):
+        fastrnn.export(made("mgu"), "net.pt.safetensors")
+    monkeypatch.setattr(room, "SHAPE", room.SHAPE - {"num_layers"})
+    with pytest.raises(ValueError, match="num_layers=2 has no counterpart"):
+        fastrnn.export(made("lstm", num_layers=2), "net.pt.safetensors")
+
+
 # ---- other modules ----
 
 def other_module(torch, kind="LSTM", dtype=None, embedding=True, head_bias=True, **settings):
@@ -265,6 +285,8 @@ def test_what_a_model_cannot_express():
         (of(emb=nn.Embedding(11, 4)), None, r"emb.weight is \(11, 4\), .* 5 inputs and 7 outputs"),
         (of(emb=nn.Embedding(11, 5, max_norm=1.0)), None, "layer 'emb' has a max_norm"),
         (of(out=nn.Linear(6, 11)), None, r"out.weight is \(11, 6\)"),
+        (of(out=nn.Linear(7, 11, bias=False), a=nn.Embedding(11, 7), rnn=nn.GRU(7, 7)), None,
+         "'emb' in its name"),
         (nn.LSTM(5, 7), None, "besides the recurrent layers there are none"),
         (of(second=nn.GRU(7, 7)), None, "2 recurrent modules: 'rnn', 'second'"),
         (of(out=nn.Linear(7, 11, dtype=torch.float64)), None, "is of float64, and others of fl"),

@@ -89,8 +89,11 @@ def from_torch(module: Any, vocabulary: Any = None, *, nonlinearity: str = "tanh
     if vocabulary is not None:
         raise ValueError("the module was made by to_torch, and knows its vocabulary: leave "
                          "vocabulary out")
-    return _model({name: array_of(name, tensor) for name, tensor in module.state_dict().items()},
-                  about)
+    state = {name: array_of(name, tensor) for name, tensor in module.state_dict().items()}
+    dtype = state["head.weight"].dtype
+    if dtype != kernels.array_dtype(about["model"]["dtype"]):  # after .double() or .float()
+        about = about | {"model": about["model"] | {"dtype": dtype.name}}
+    return _model(state, about)
 
 
 def write(model: Model, path: str | os.PathLike[str], overwrite: bool = False) -> None:
