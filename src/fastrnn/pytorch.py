@@ -182,8 +182,8 @@ def read_layers(module: Any, layer: int | None = None, reverse: bool | None = No
     cell = CELL_OF_GATES.get(len(first["weight_hh"]) // max(H, 1), "")
     D, bias = first["weight_ih"].shape[-1], "bias_ih" in first
     if not cell:
-        raise ValueError(f"{prefix}weight_hh{ends[0]} is {first['weight_hh'].shape}: an RNN, GRU or "
-                         "LSTM has 1, 3 or 4 times as many rows as columns")
+        raise ValueError(f"{prefix}weight_hh{ends[0]} is {first['weight_hh'].shape}: an RNN, GRU "
+                         "or LSTM has 1, 3 or 4 times as many rows as columns")
     for k, (tensors, end) in enumerate(zip(scans, ends, strict=True)):
         wanted = _shapes(cell, directions * H if k >= directions else D, H, bias)
         _check(_complete(tensors, prefix, end), wanted, first["weight_ih"].dtype, prefix, end)

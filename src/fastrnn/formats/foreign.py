@@ -82,8 +82,8 @@ def _around(rest: Arrays, layers: Layers) -> tuple[Any, Arrays]:
         plain = [owner for owner in plain if owner not in heads]
     if len(heads) != 1 or len(plain) > 1:
         raise ValueError(f"besides the recurrent layers there are {', '.join(parts) or 'none'}: a "
-                         "Model has one Linear after them, and at most one Embedding before them (of two "
-                         "without a bias that is the one with 'emb' in its name)")
+                         "Model has one Linear after them, and at most one Embedding before them "
+                         "(of two without a bias that is the one with 'emb' in its name)")
     head, embedding = parts[heads[0]], parts[plain[0]]["weight"] if plain else None
     for name, array, width in ((heads[0], head["weight"], layers.H),
                                *((one, parts[one]["weight"], layers.D) for one in plain)):
