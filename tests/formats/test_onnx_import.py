@@ -332,6 +332,34 @@ def test_softmax_and_one_hot(path):
     agree(model.predict(IDS), expected)
 
 
+def language_model(path):
+    b = Builder()
+    x = b.swap(b.node("Gather", b.random(7, 4), b.ids()))
+    b.save(path, b.node("MatMul", b.swap(b.squeeze(b.layer("GRU", x, 4)[0])), b.random(5, 7)))
+
+
+def test_a_vocabulary_for_a_graph_that_has_none(path, tmp_path):
+    language_model(path)
+    (tmp_path / "symbols.json").write_text('["a", "b", "c", "d", "e", "f", "\\n"]')
+    given = fastrnn.Vocabulary("abcdef\n")
+    for vocabulary in given, [*"abcdef\n"], tmp_path / "symbols.json":
+        model = fastrnn.import_model(path, vocabulary=vocabulary)
+        assert model.vocabulary == given and len(model.sample(9, seed=0)) == 9
+    same(model, fastrnn.import_model(path, vocabulary=given))
+    sizes = Sizes(input_symbols=7, output_size=7)
+    assert fastrnn.import_model(path, vocabulary=sizes).sizes == sizes
+    for vocabulary, message in ((fastrnn.Vocabulary("abc"), "the vocabulary has 3 symbols"),
+                                (Sizes(input_size=7, output_size=7), "for 7 symbols and 7"),
+                                (5, "must be a Vocabulary")):
+        with pytest.raises(ValueError, match=f"model.onnx' cannot be imported: .*{message}"):
+            fastrnn.import_model(path, vocabulary=vocabulary)
+    with pytest.raises(ValueError, match="leave nonlinearity out: it is for .pt.safetensors, not"):
+        fastrnn.import_model(path, nonlinearity="relu")
+    fastrnn.export(model, path, overwrite=True)
+    with pytest.raises(ValueError, match="the file has a vocabulary: leave vocabulary out"):
+        fastrnn.import_model(path, vocabulary=given)
+
+
 def numbers(shape=(3, 8, 4), dtype=np.float32):
     return np.random.default_rng(5).normal(size=shape).astype(dtype)
 

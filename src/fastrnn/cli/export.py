@@ -16,7 +16,8 @@ from .flags import add_settings
 
 EXAMPLES = """examples:
   fastrnn export model.safetensors play.html
-  fastrnn export model.safetensors play.html --dtype int8 --title "After Goethe\""""
+  fastrnn export model.safetensors play.html --dtype int8 --title "After Goethe\"
+  fastrnn export model.safetensors model.onnx --softmax"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,8 @@ from .flags import add_settings
 
 EXAMPLES = """examples:
   fastrnn import lstm.pt.safetensors -o model.safetensors
-  fastrnn import state_dict.safetensors -o model.safetensors --vocabulary symbols.json"""
+  fastrnn import state_dict.safetensors -o model.safetensors --vocabulary symbols.json
+  fastrnn import model.onnx -o model.safetensors"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

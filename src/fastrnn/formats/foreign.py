@@ -30,7 +30,7 @@ def model_of(module: Any, vocabulary: Any = None, nonlinearity: str = "tanh") ->
     cell = "relu" if layers.cell == "rnn" and nonlinearity == "relu" else layers.cell
     E = None if embedding is None else embedding.shape[1]
     K, inputs = len(head["weight"]), layers.D if embedding is None else len(embedding)
-    model = Model(_read_as(vocabulary, inputs, K, E is None), cell=cell, hidden_size=layers.H,
+    model = Model(read_as(vocabulary, inputs, K, E is None), cell=cell, hidden_size=layers.H,
                   num_layers=layers.settings["num_layers"], embedding_size=E,
                   dropout=layers.settings["dropout"] or dropout, dtype=layers.settings["dtype"])
     values = {"head.W": head["weight"].T, "head.b": head.get("bias", 0)}
@@ -93,7 +93,7 @@ def _around(rest: Arrays, layers: Layers) -> tuple[Any, Arrays]:
     return embedding, head
 
 
-def _read_as(vocabulary: Any, inputs: int, outputs: int, numbers: bool) -> Vocabulary | Sizes:
+def read_as(vocabulary: Any, inputs: int, outputs: int, numbers: bool) -> Vocabulary | Sizes:
     """What the model reads and predicts: the vocabulary or Sizes given, or numbers of symbols."""
     if vocabulary is None:
         return Sizes(input_symbols=inputs, output_symbols=outputs)

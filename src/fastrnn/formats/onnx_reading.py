@@ -15,6 +15,7 @@ from ..kernels import MIXED
 from ..model.history import History
 from ..model.model import Model
 from ..model.storing import DECIDING, HISTORY
+from .foreign import read_as
 from .onnx_file import opened
 from .onnx_flow import Flow, Step, node_of
 from .onnx_layers import states_of
@@ -25,7 +26,7 @@ ARITHMETIC = ("Add", "Sub", "Mul", "Div")
 MOST_COMPUTED = 2**27  # bytes of constants that nodes compute, together
 
 
-def read(path: str | os.PathLike[str]) -> Model:
+def read(path: str | os.PathLike[str], vocabulary: Any = None) -> Model:
     """The model of an ONNX file. `fastrnn.import_model` says the rest."""
     try:
         proto = opened(path)
@@ -34,10 +35,22 @@ def read(path: str | os.PathLike[str]) -> Model:
         tensors, about = _network(flow)
         if proto.producer_name == "fastrnn":
             _add_metadata(tensors, about, proto)
+        if vocabulary is not None:
+            about |= _given(vocabulary, about)
         return Model.from_stored(tensors, about)
     except DAMAGE as error:
-        reason = str(error) if isinstance(error, ValueError) else short(error)
+        reason = short(error) if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{str(Path(path))!r} cannot be imported: {reason[:700]}") from None
+
+
+def _given(vocabulary: Any, about: dict[str, Any]) -> dict[str, Any]:
+    """The vocabulary or the sizes that the caller gives for a file that has none."""
+    if about["vocabulary"] is not None:
+        raise ValueError("the file has a vocabulary: leave vocabulary out")
+    sizes = Sizes(**about["sizes"])
+    found = read_as(vocabulary, sizes.inputs, sizes.outputs, not sizes.input_symbols)
+    return ({"sizes": asdict(found)} if isinstance(found, Sizes) else
+            {"vocabulary": found.to_dict()})
 
 
 def _flow_of(proto: Any) -> Flow:

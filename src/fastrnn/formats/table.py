@@ -13,6 +13,6 @@ FORMATS = (
            "torch.nn reads them by load_state_dict", pytorch.write, read=pytorch.read,
            read_settings=frozenset(("vocabulary", "nonlinearity"))),
     Format((".onnx",), "an ONNX graph", "run it with onnxruntime", onnx_writing.write,
-           frozenset(("softmax",)), onnx_reading.read),
+           frozenset(("softmax",)), onnx_reading.read, frozenset(("vocabulary",))),
 )
 READABLE = tuple(each for each in FORMATS if each.read is not None)
