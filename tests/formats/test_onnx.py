@@ -146,6 +146,13 @@ def test_numbers(kind, scale, path):
     np.testing.assert_allclose(run(session, model, x)[0], expected, rtol=1e-6, atol=1e-6)
 
 
+def test_an_esn_of_float64(path):
+    model = random_model("esn", "float64", K, H)
+    ids = np.random.default_rng(0).integers(0, K, (2, 9))
+    close(softmax(run(exported(model, path), model, ids)[0], axis=2), model.predict(ids))
+    assert fastrnn.import_model(path).config["leak_rate"] == model.config["leak_rate"]
+
+
 @pytest.mark.parametrize("dtype", ["float64", "mixed_bfloat16"])
 def test_other_dtypes_are_written_in_float32(dtype, path):
     model = random_model("lstm", dtype, K, H, num_layers=2)

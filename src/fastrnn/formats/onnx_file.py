@@ -93,8 +93,8 @@ def numbers(tensor: Any) -> NDArray[Any]:
     """The array of a TensorProto; ValueError, without the tensor's name, for one that lies about
     its size, lies in another file, or has a type that fastrnn has not."""
     if tensor.data_location == tensor.EXTERNAL or tensor.external_data:
-        raise ValueError("its numbers are in another file: save the graph as one file "
-                         "(save_as_external_data=False)")
+        raise ValueError("its numbers are in another file: write the graph as one file, in PyTorch "
+                         "with torch.onnx.export(..., external_data=False)")
     if tensor.data_type not in TYPES:
         known = library().TensorProto.DataType
         name = known.Name(tensor.data_type) if tensor.data_type in known.values() else "unknown"
