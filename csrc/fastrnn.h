@@ -136,6 +136,10 @@ typedef struct {
     const double *weights;   /* [T][N]: factors of the losses, 0 or more; NULL: all 1 */
     const double *units;     /* [K]: factors of squared errors, in the losses that are reported and
                               * not in the gradient; NULL: all 1 */
+    const void *teacher;     /* a teacher's probabilities, K for each step, as numbers: the gradient
+                              * is that of the cross-entropy with (1 - teacher_weight) target +
+                              * teacher_weight teacher, and the losses are those of the targets */
+    double teacher_weight;   /* NULL: 0 */
     int same_weights;        /* whether the parameters, and the workspace, are those of the last
                               * unroll, whose packed weights are read again */
 } fastrnn_batch;
@@ -179,6 +183,9 @@ typedef struct {
     const uint8_t *mask;         /* whether a step counts; NULL: all do */
     const double *weights;       /* factor of the loss of each step; NULL: all 1 */
     const double *units;         /* as in a batch */
+    const void *teacher;         /* [steps][K], or NULL, and its weight, as in a batch */
+    double teacher_weight;
+    int64_t *firsts;             /* [N], scratch, where there is a teacher */
     const fastrnn_bits *bits;    /* a source for each slice; NULL: no dropout */
     void *state;                 /* [N][P] after the last window; the next one starts from it, or
                                   * from zero where its position is 0 */

@@ -101,6 +101,14 @@ static double binary_step(int K, int width, int l, int target, double weight, do
  * losses [T][N] receives the loss of each step. Both are multiplied by the weight, and 0 where that
  * or the mask is 0. */
 
+/* Scores o [K], softmax(o) * scale by now, less what is to be predicted times `scale`: the target,
+ * or (1 - w) target + w q, q [K] being the probabilities of a teacher of weight w. */
+INLINE void less_target(int K, int target, real scale, real w, const real *q, real *o) {
+    const real each = scale * w;
+    for (int k = 0; q && k < K; k++) o[k] -= each * q[k];
+    o[target] -= q ? scale - each : scale;
+}
+
 /* o becomes (softmax(o) - one-hot target) / rows, or the gradient of the binary cross-entropy;
  * right [T][N], where not NULL, receives whether no score is above the target's. */
 INLINE void cross_entropy(const int binary, const fastrnn_batch *b, int first, int n, int from,
@@ -133,7 +141,9 @@ INLINE void cross_entropy(const int binary, const fastrnn_batch *b, int first, i
         losses[at] = weight * (log((double)sum) + ((double)top - (double)score));
         const real scale = (real)weight / (sum * rows);
         for (int k = 0; k < width; k += LANES) store(o + k, load(o + k) * scale);
-        o[target] -= (real)weight / rows;
+        const real *q = b->teacher ? (const real *)b->teacher + step_of(b, first + i % n, i / n) * K
+                                   : NULL;
+        less_target(K, target, (real)weight / rows, (real)b->teacher_weight, q, o);
     }
 }
 

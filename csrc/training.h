@@ -21,7 +21,9 @@ static fastrnn_batch read_batch(const training *t, int64_t update) {
     const int64_t *lengths = t->lengths ? t->lengths + update * N : NULL;
     int32_t *inputs = t->window, *targets = inputs + t->net->T * N;
     fastrnn_batch b = {.T = lengths ? 0 : t->net->T, .inputs = t->ids ? inputs : NULL, .x = t->x,
-                       .targets = t->target_ids ? targets : NULL, .y = t->y, .starts = starts,
+                       .targets = t->target_ids ? targets : NULL, .y = t->y,
+                       .starts = t->teacher ? t->firsts : starts, .teacher = t->teacher,
+                       .teacher_weight = t->teacher_weight,
                        .lengths = lengths, .mask = lengths ? t->marks : NULL,
                        .labels = t->label_weights, .weights = t->weights ? t->factors : NULL,
                        .units = t->units};
@@ -29,6 +31,7 @@ static fastrnn_batch read_batch(const training *t, int64_t update) {
     for (int n = 0; n < N; n++) {
         const int64_t first = starts ? starts[n] : n * t->length + t->position;
         const int steps = lengths ? (int)lengths[n] : b.T;
+        if (t->teacher) t->firsts[n] = first;
         for (int c = 0; c < C; c++) {
             ((real *)t->label_weights)[(int64_t)n * C + c] = c == t->labels[update * N + n];
         }

@@ -247,7 +247,7 @@ def _speed(source: Source, settings: dict[str, Any]) -> tuple[float, int]:
     labels = {"labels": list(source.labels) or None} | given_to(ModelSettings, settings)
     plan = dict.fromkeys(PLAN) | {"updates": 10**6, "schedule": "constant", "warmup": 0}
     quiet = {"progress": False, "checkpoint": None, "callback": None, "on_event": None,
-             "log": None, "tensorboard": None, "accuracy": False,
+             "log": None, "tensorboard": None, "accuracy": False, "teacher": None,
              "valid_fraction": 0.0, "valid_every": None, "patience": None, "valid": None}
     model = Model(source.vocabulary or source.sizes, **labels)
     with warnings.catch_warnings():  # the run itself gives them

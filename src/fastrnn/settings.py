@@ -379,6 +379,12 @@ class LoopSettings(TypedDict, total=False):
     valid: Annotated[Any, Setting(None, anything, "Validation data of one's own, in place of "
         "valid_fraction: a text file, read as the training data, or in Python also a Corpus or "
         "Sequences. Its symbols must be among those of the training data.")]
+    teacher: Annotated[Any, Setting(None, anything, "A trained model whose probabilities are "
+        "learned beside the text, by a smaller one for example: its file, or in Python also a "
+        "Model or a `fastrnn.average`. It has the same symbols.")]
+    teacher_weight: Annotated[float, Setting(0.5, partial(positive_float, zero=True, most=1.0),
+        "Part of the teacher's probabilities in "
+        "what is learned, from 0 to 1. The losses that are shown are those of the text alone.")]
     valid_every: Annotated[int | None, whole(
         None, "Number of updates from one validation to the next, in place of an epoch.")]
     patience: Annotated[int | None, whole(None, "Early stopping after this many validations in a "
@@ -455,7 +461,7 @@ class TrainSettings(NetworkSettings, LoopSettings, total=False):
 
 # these belong to one run on one machine: no checkpoint stores them
 NOT_STORED = frozenset(("threads", "progress", "checkpoint", "overwrite", "callback", "valid",
-                        "log", "tensorboard", "on_event", "log_every"))
+                        "log", "tensorboard", "on_event", "log_every", "teacher"))
 
 
 # ---- scikit-learn's estimators ----

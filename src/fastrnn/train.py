@@ -33,7 +33,7 @@ from .training.trainer import Trainer
 # settings that may differ when a run is resumed or repeated
 SHOWN = ("threads", "progress", "checkpoint", "overwrite", "checkpoint_every", "callback",
          "callback_every", "log", "tensorboard", "on_event", "log_every", "sample_every",
-         "samples_at", "sample_length", "valid")  # validation data of its own: by its fingerprint
+         "samples_at", "sample_length", "valid", "teacher")  # the last two by their fingerprints
 FREE = (*PLAN, "patience", "on_divergence", *SHOWN)
 
 

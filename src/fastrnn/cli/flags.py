@@ -43,11 +43,13 @@ IN_OTHER_WORDS = {
     "prime": "Text that the model reads first. Without it the first symbol is one with which a "
              "line (or, of words, a sentence) of the training text begins, as often as there.",
     "stop": "The text ends before the first occurrence of this string.",
+    "teacher": "A trained model whose probabilities are learned beside the text, by a smaller one "
+               "for example. It has the same symbols.",
+    "valid": "A file of validation data, in place of --valid-fraction, read as the training data. "
+             "Its symbols must be among those of the training data.",
     "vocabulary": "The symbols, where the file does not have them: a fastrnn model that has the "
                   "same, or a .json file with a list of the symbols in the order of their ids. "
                   "Where not given symbols are only known by number.",
-    "valid": "A file of validation data, in place of --valid-fraction, read as the training data. "
-             "Its symbols must be among those of the training data.",
 }
 # where 0 means on the command line, as in those programs, what None means in Python
 ZERO_IS_NONE = ("clip_value", "clip_norm", "embedding_size", "patience", "valid_every")

@@ -68,11 +68,11 @@ cdef extern from "fastrnn.h" nogil:
         fastrnn_team *team
         int id_bytes
         int64_t length, position, epoch_updates, epoch, update, best_update, best_every
-        double smooth_loss, best_loss, most_loss, averaged
+        double smooth_loss, best_loss, most_loss, averaged, teacher_weight
         address params, grads, memory, memory2, average, work, window, marks, label_weights, factors
-        address state, best, ids, target_ids, x, y, mask, weights, units, bits
+        address state, best, ids, target_ids, x, y, mask, weights, units, teacher, bits
         address starts, lengths, labels, carried
-        address losses, norms, rates, loss, smooth
+        address losses, norms, rates, loss, smooth, firsts
 
     ctypedef struct fastrnn_choice:
         double temperature

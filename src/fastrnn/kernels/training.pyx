@@ -36,6 +36,8 @@ cdef class Training:
         of the difference. `best` then receives it in place of the parameters.
     weights : float64 [steps], the factor of each step's loss, 0 or more; None: 1
     units : float64 [K], factors of squared errors in the losses, not in the gradient; None: 1
+    teacher : array [steps][K], probabilities that are learned beside the targets; None: none
+    teacher_weight : their part, from 0 to 1
     generators : list of numpy.random.Generator, one for each slice, where there is dropout
     threads : int, at most; the numbers do not depend on it
     """
@@ -52,7 +54,8 @@ cdef class Training:
     def __init__(self, Network network, Optimizer optimizer, params, memories, state, best,
                  ids=None, generators=None, int threads=1, int64_t best_every=100,
                  int64_t epoch_updates=0, targets=None, x=None, mask=None,
-                 weights=None, units=None, average=None, double averaged=0):
+                 weights=None, units=None, average=None, double averaged=0, teacher=None,
+                 double teacher_weight=0):
         cdef fastrnn_network *net = &network.net
         cdef address m[2]
         dtype = network.dtype
@@ -84,6 +87,12 @@ cdef class Training:
         self.read(ids, targets, x, mask)
         if units is not None:
             self.t.units = data(units, np.float64, net.K, "units", written=False)
+        if teacher is not None:     # a symbol's loss is the cross-entropy
+            self.t.teacher = data(teacher, dtype, <int64_t> ids.size * net.K, "teacher",
+                                  written=False)
+            self.t.teacher_weight = teacher_weight
+            self.t.firsts = self.keep(np.zeros(net.N, np.int64))
+            self.arrays.append(teacher)
         if weights is not None:
             steps = x.size // net.D if net.D else ids.size
             self.t.weights = data(weights, np.float64, steps, "weights", written=False)

@@ -28,7 +28,7 @@ from .plan import NEVER
 # settings of a trainer that files of fastrnn 0.1 or of earlier formats do not have
 ADDED = frozenset(("on_divergence", "beta1", "beta2", "epsilon", "epsilon_inside",
                    "weight_decay", "samples_at", "callback_every", "valid_split", "scale",
-                   "long_rows", "weight_average"))
+                   "long_rows", "weight_average", "teacher_weight"))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:
@@ -78,6 +78,9 @@ def _checked_config(stored: dict[str, Any]) -> dict[str, Any]:
 def _check_run(run: dict[str, Any], history: History) -> None:
     """Raise ValueError, KeyError or TypeError unless the JSON of a run could be a trainer's and
     agrees with the history."""
+    if run.setdefault("teacher", None) is not None:  # since fastrnn 0.2
+        positive_int("the teacher's checksum", run["teacher"]["checksum"], 0, 2**32)
+        short(run["teacher"]["name"])
     counters = run["counters"]
     for name in ("update", "epoch", "position", "best_update"):
         positive_int(name, counters[name], least=0, below=NEVER)

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
 import numpy as np
@@ -29,6 +29,7 @@ from .plan import Plan, Stopwatch
 from .samples import check_reached, generate, in_updates
 from .scaled import scaling_of, worse_than_mean
 from .schedule import learning_rates
+from .teaching import same_teacher, taught
 from .updates import Updates
 from .validation import Validation, divided, same_validation
 
@@ -121,6 +122,7 @@ class Trainer:
         scaling = scaling_of(model, self._source, self.config)
         self._reading = self._source.scaled(scaling).reading(
             self.config, model.config["labels"], model.block.dtype)
+        self._reading, self._taught_by = taught(self._reading, model, given["teacher"])
         self.updates_per_epoch = self._reading.updates_per_epoch
         check_fit(self.config, model, corpus, self.planned)
         self._samples_at = in_updates(self.config["samples_at"], self.updates_per_epoch)
@@ -400,7 +402,7 @@ class Trainer:
         return {
             "config": self.config, "counters": dict(self._updates.training.counters),
             "initial": self._initial, "isa": self._updates.isa,
-            "origin": self.origin, "valid": self._validation.stored,
+            "origin": self.origin, "valid": self._validation.stored, "teacher": self._taught_by,
             "text": {"name": self.corpus.name, "fingerprint": self.corpus.fingerprint()}}
 
     @classmethod
@@ -427,7 +429,7 @@ class Trainer:
         model, run, rates = read_repeatable(path, corpus)
         plan = dict.fromkeys(PLAN) | {"updates": len(rates)}
         # warm-up and schedule are in the rates
-        valid = same_validation(path, run["valid"], changes.get("valid"), model)
+        valid = _same_data(path, run, changes, model)
         config = _settings_of(path, model, corpus, run, valid) | {"warmup": 0} | plan
         trainer = cls(model, corpus, **(config | changes | {"valid": valid}))
         trainer._rates, trainer.origin = rates, run["origin"]
@@ -455,7 +457,7 @@ class Trainer:
         """
         model, tensors, run = read_run(path, corpus)
         model.isa = same_isa(run["isa"], model.config["dtype"])
-        valid = same_validation(path, run["valid"], changes.get("valid"), model)
+        valid = _same_data(path, run, changes, model)
         history, config = model.history, _settings_of(path, model, corpus, run, valid)
         if any(changes.get(name) for name in PLAN):
             config = config | dict.fromkeys(PLAN)
@@ -534,6 +536,14 @@ class Trainer:
             return
         history.add_sample(self.update, self.sample(self.config["sample_length"]))
         self._events.tell("sample", text=history.samples[-1][1])
+
+
+def _same_data(path: str | os.PathLike[str], run: dict[str, Any], changes: Mapping[str, Any],
+               model: Model) -> Source | None:
+    """The validation data of its own of a run that is continued or repeated; ValueError unless they
+    and the teacher are those of the file."""
+    same_teacher(path, run["teacher"], changes.get("teacher"), model)
+    return same_validation(path, run["valid"], changes.get("valid"), model)
 
 
 def _settings_of(path: str | os.PathLike[str], model: Model, corpus: Source,

@@ -75,7 +75,8 @@ class Updates:
         arrays: dict[str, Any] = dict(reading.arrays)
         how: dict[str, Any] = {
             "threads": threads, "best_every": NEVER if validated else 100,
-            "epoch_updates": reading.updates_per_epoch if reading.order else 0}
+            "epoch_updates": reading.updates_per_epoch if reading.order else 0,
+            "teacher_weight": config["teacher_weight"]}
         if averages:
             how |= {"average": self.averaged.block, "averaged": config["weight_average"]}
         self.training = self._last = kernels.Training(
