@@ -334,8 +334,10 @@ class LoopSettings(TypedDict, total=False):
         10, "Number of completed epochs at which the learning rate decays for the first time.")]
     learning_rate_decay_every: Annotated[int, whole(
         1, "Number of epochs from one decay of the learning rate to the next.")]
-    schedule: Annotated[str, one_of("constant", SCHEDULES, '"cosine": the learning rate falls to 0 '
-        'over the run, along half a cosine; "constant": it does not.')]
+    schedule: Annotated[str, one_of("constant", SCHEDULES, '"cosine": the learning rate falls over '
+        'the run, to 0 or schedule_end, along half a cosine; "constant": it does not.')]
+    schedule_end: Annotated[float, Setting(0.0, fraction, "The fraction of the learning rate to "
+        "which the cosine schedule falls; above 0 together with weight_average.")]
     warmup: Annotated[int, whole(
         0, "Number of updates over which the learning rate first rises linearly.", least=0)]
     momentum: Annotated[float, Setting(0.0, fraction, "SGD only, in [0, 1): v = momentum v + g, "

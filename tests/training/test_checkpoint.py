@@ -233,8 +233,9 @@ def test_another_text_file(run, tmp_path):
     {"hidden_size": 10}, {"cell": "relu"}, {"dtype": "float64"}, {"seq_length": 7},
     {"batch_size": 2}, {"optimizer": "adam"}, {"learning_rate": 0.2}, {"clip_value": None},
     {"clip_norm": 3.0}, {"init": "identity"}, {"init_scale": 0.2}, {"seed": 2}, {"dropout": 0.1},
-    {"schedule": "cosine"}, {"warmup": 5}, {"learning_rate_decay": 0.9}, {"momentum": 0.5},
-    {"decay_rate": 0.5}, {"epsilon": 1e-6}, {"epsilon_inside": False}, {"beta1": 0.8},
+    {"schedule": "cosine"}, {"schedule_end": 0.2}, {"warmup": 5}, {"learning_rate_decay": 0.9},
+    {"momentum": 0.5}, {"decay_rate": 0.5}, {"epsilon": 1e-6}, {"epsilon_inside": False},
+    {"beta1": 0.8},
     {"beta2": 0.99}, {"weight_decay": 0.1}, {"weight_average": 0.1}, {"valid_fraction": 0.2},
     {"valid_every": 30}])
 def test_what_shapes_the_run_cannot_change(run, corpus, change):

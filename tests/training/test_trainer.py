@@ -415,6 +415,7 @@ def test_seeds_of_train(corpus):
     ({"updates": 1.5}, TypeError, "updates"),
     ({"optimizer": "adagard"}, ValueError, "did you mean 'adagrad'"),
     ({"schedule": "cosinus"}, ValueError, "schedule must be one of .* did you mean 'cosine'"),
+    ({"schedule_end": 0.3}, ValueError, "schedule_end is for schedule='cosine'.* leave it out"),
     ({"schedule": "cosine", "learning_rate_decay": 0.9}, ValueError,
      "leave learning_rate_decay=0.9 out, or take schedule='constant'"),
     ({"schedule": "cosine", "warmup": 20, "updates": 20}, ValueError,
@@ -506,6 +507,10 @@ RATES = {
     "cosine over epochs": ({"schedule": "cosine", "epochs": 3}, lambda u: cosine(u / 48)),
     "cosine and warmup": ({"schedule": "cosine", "updates": 90, "warmup": 10},
                           lambda u: (u + 1) / 10 if u < 10 else cosine((u - 10) / 80)),
+    "cosine to a fraction": ({"schedule": "cosine", "schedule_end": 0.3, "updates": 90,
+                              "warmup": 10},
+                             lambda u: (u + 1) / 10 if u < 10 else
+                             0.3 + 0.7 * cosine((u - 10) / 80)),
 }
 
 

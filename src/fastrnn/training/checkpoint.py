@@ -28,7 +28,7 @@ from .plan import NEVER
 # settings of a trainer that files of fastrnn 0.1 or of earlier formats do not have
 ADDED = frozenset(("on_divergence", "beta1", "beta2", "epsilon", "epsilon_inside",
                    "weight_decay", "samples_at", "callback_every", "valid_split", "scale",
-                   "long_rows", "weight_average", "teacher_weight"))
+                   "long_rows", "weight_average", "teacher_weight", "schedule_end"))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Model, Tensors, dict[str, Any]]:

@@ -64,12 +64,13 @@ def _training(config: dict[str, Any], dropout: float, trainer: Trainer) -> str:
             if config["seq_length"] != source.steps else f"{N} {source.kind}")
     rate = f"learning rate {config['learning_rate']:g}"
     if config["schedule"] == "cosine":
-        rate += " falling to 0"
+        rate += f" falling to {config['schedule_end'] * config['learning_rate']:g}"
     limits = [f"{what} at most {config[name]:g}" for name, what in
               (("clip_norm", "gradient norm"), ("clip_value", "gradient entries")) if config[name]]
     optimizer = OPTIMIZERS.get(config["optimizer"], config["optimizer"])
     return ", ".join([f"batches of {rows}", f"{optimizer}, {rate}", *limits,
-                      *([f"dropout {dropout:g}"] if dropout else [])])
+                      *([f"dropout {dropout:g}"] if dropout else []),
+                      *(["averaged parameters"] if config["weight_average"] else [])])
 
 
 def _length(trainer: Trainer) -> str:
