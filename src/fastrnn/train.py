@@ -116,6 +116,9 @@ def check(given: dict[str, Any]) -> dict[str, Any]:
         whole = {}
     else:
         whole = {"valid_fraction": 0.1}
+    if config["schedule_end"] and given.get("schedule") == "constant":
+        raise ValueError("schedule_end is for schedule='cosine', and this learning rate does not "
+                         "fall: leave schedule_end out")
     check_plan(config | whole, whole=not (config["resume"] or config["repeat"]))
     return config
 

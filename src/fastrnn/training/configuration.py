@@ -66,9 +66,6 @@ def check_fit(config: dict[str, Any], model: Model, source: Source, planned: int
                          "none")
     if config["accuracy"] and model.sizes.output_size:
         raise ValueError("accuracy is for predictions of symbols: leave it out for numbers")
-    if config["schedule_end"] and config["schedule"] == "constant":
-        raise ValueError("schedule_end is for schedule='cosine', and this learning rate does not "
-                         "fall: leave it out")
     warmup = config["warmup"]
     if config["schedule"] == "cosine" and planned is not None and warmup >= planned:
         raise ValueError(f"a warmup of {warmup} updates leaves nothing of the {planned} "
