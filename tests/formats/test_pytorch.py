@@ -408,6 +408,7 @@ def test_files_that_lie(tmp_path):
         ({}, {"state": [1.0, 2.0]}), ({}, {"state": "x"}), ({}, {"starts": [-1.0] * 11}),
         ({}, {"vocabulary": {"unit": "char", "symbols": ["a"]}}), ({}, {"vocabulary": None}),
         ({}, {"model": {}}), ({}, {"model": about["torch"]["model"] | {"hidden_size": 10**9}}),
+        ({}, {"model": about["torch"]["model"] | {"num_layers": 10**12}}),
         ({}, {"scaled": {"input": 3}}), ({}, {"model": 3})]
     for more, other in changed:
         store.write(path, tensors | more, {"torch": about["torch"] | other}, overwrite=True)

@@ -20,7 +20,7 @@ from ..cells import kernel_cell
 from ..data.source import Sizes
 from ..files import store
 from ..model.model import Model
-from ..model.network import parameter_shapes
+from ..model.network import configuration, parameter_shapes
 from ..model.storing import HISTORY
 from ..pytorch import GATES, Arrays, array_of, library, to_ours, to_theirs
 from ..settings import CellSettings, ShapeSettings, declared
@@ -204,9 +204,9 @@ def _parameters(state: Arrays, config: Mapping[str, Any], sizes: Sizes) -> Array
 def _model(state: Arrays, about: dict[str, Any]) -> Model:
     """The model of these tensors and this JSON; raises one of `store.DAMAGE` for what `_state` and
     `_about` cannot have returned."""
-    config = dict(about["model"])
     symbols = about["vocabulary"] and len(about["vocabulary"]["symbols"])
     sizes = Sizes(symbols, 0, symbols, 0) if symbols else Sizes(**about["sizes"])
+    config = configuration(sizes, dict(about["model"]))
     tensors: store.Tensors = {name: np.ascontiguousarray(array) for name, array in
                               _parameters(state, config, sizes).items()}
     dtype = kernels.array_dtype(config["dtype"])
@@ -218,8 +218,9 @@ def _model(state: Arrays, about: dict[str, Any]) -> Model:
     tensors |= {f"scaling.{name}s": state[f"{name}_scaling"] for name in about["scaled"]}
     if config["cell"] == "esn":
         tensors |= _reservoir(state, dtype)
-    model = Model.from_stored(tensors, {name: about[name] for name in (
-        "vocabulary", "sizes", "continues")} | {"model": config, "history": {"seq_length": None}})
+    stored = {name: about[name] for name in ("vocabulary", "sizes", "continues")}
+    model = Model.from_stored(tensors, stored | {
+        "model": dict(about["model"]), "history": {"seq_length": None}})
     if state.keys() != _state(model).keys():
         raise ValueError("there are other tensors than those of the model")
     return model
