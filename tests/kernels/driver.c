@@ -122,8 +122,9 @@ static void backward(void) {
     const int64_t outputs = taken;
     void *dstate = take();
     const int64_t states = taken;
+    batch.lengths = take();
     table->unroll(&net, NULL, params, NULL, work, &batch, state, NULL, NULL, out, NULL);
-    table->backward(&net, NULL, params, work, net.T, NULL, dout, dx, dstate, grads);
+    table->backward(&net, NULL, params, work, net.T, batch.lengths, dout, dx, dstate, grads);
     give(out, outputs);
     give(state, states);
     give(dx, inputs);

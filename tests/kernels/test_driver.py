@@ -210,7 +210,7 @@ def test_a_layer_of_numbers(machine, kind, dtype, packed):
         state = rng.uniform(-1, 1, model.zero_state(N).shape).astype(dtype)
         out, last, dx, dstate, grads = machine(
             dtype, "backward", *network_arrays(model, T, N, packed, V=0, D=D, K=0), model.block,
-            state, x, dout, np.zeros_like(state))
+            state, x, dout, np.zeros_like(state), np.empty(0, np.int64))
         weights = {name.split(".")[1]: p for name, p in wide(model.params).items()
                    if name.startswith("layer0")}
         cell = reference.CELLS[model.config["cell"]]
@@ -228,6 +228,43 @@ def test_a_layer_of_numbers(machine, kind, dtype, packed):
         views = model.views(np.frombuffer(grads, dtype))
         for name, g in zip(weights, expected[1 + cell.states :], strict=True):
             assert_close(views[f"layer0.{name}"], g, limit, name)
+
+
+@PACKED
+@DTYPES
+@TRAINED_KINDS
+def test_rows_of_unequal_length(machine, kind, dtype, packed):
+    """Each row as if it were alone, with a gradient with respect to its last state: of an LSTM to
+    its c, of the memory cell to m; the h of others belongs into dout."""
+    D, H, T, N = 3, 7, 5, 19
+    model, rng = random_model(kind, dtype, D, H), np.random.default_rng(H)
+    x, dout = (rng.normal(size=(N, T, width)).astype(dtype) for width in (D, H))
+    state = rng.uniform(-1, 1, model.zero_state(N).shape).astype(dtype)
+    dlast = rng.normal(size=state.shape).astype(dtype)
+
+    def run(x, dout, state, dlast, lengths):
+        n, t = x.shape[:2]
+        found = machine(dtype, "backward", *network_arrays(model, t, n, packed, V=0, D=D, K=0),
+                        model.block, state.copy(), x, dout, dlast.copy(), lengths)
+        shapes = dout.shape, state.shape, x.shape, state.shape, model.block.shape
+        return [np.frombuffer(part, dtype).reshape(shape)
+                for part, shape in zip(found, shapes, strict=True)]
+
+    lengths = rng.integers(1, T + 1, N)
+    out, last, dx, dstate, grads = run(x, dout, state, dlast, lengths)
+    limit, total = tolerance(dtype, D, H, T * N), 0.0
+    for n in range(N):
+        row = slice(n, n + 1)
+        end = lengths[n]
+        alone = run(*(np.ascontiguousarray(part) for part in (
+            x[row, :end], dout[row, :end], state[row], dlast[row])), np.empty(0, np.int64))
+        for name, a, b in zip(("outputs", "last state", "dx", "dstate"),
+                              (out[row, :end], last[row], dx[row, :end], dstate[row]),
+                              alone, strict=False):
+            assert_close(a, b, limit, name)
+        assert not dx[n, end:].any()
+        total = total + alone[4].astype(float)
+    assert_close(grads, total, limit, "gradients")
 
 
 @pytest.mark.parametrize(("rule", "clip"), [
