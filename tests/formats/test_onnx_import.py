@@ -551,6 +551,13 @@ REFUSED = {
         "x", ("N", "T", 4))), 4)[0]), b.tensor(np.array([3, 8, 5]))), "mixes"),
     "float16": (lambda b: with_input(b, 3, b.tensor(np.zeros((1, 40), np.float16))),
                 "tensor 't.*': its type is float16"),
+    "a scaled embedding": (lambda b: plain(b, x=b.node("Mul", b.node(
+        "Gather", b.random(7, 4), b.ids()), b.tensor(np.float32(2)))), r"'my Mul \d+'"),
+    "a temperature": (lambda b: b.node("Softmax", b.node("Div", plain(b), b.tensor(
+        np.float32(2)))), r"'my Div \d+'"),
+    "an input that is repeated": (lambda b: plain(b, x=b.node("Expand", b.node(
+        "Unsqueeze", b.input("x", ("N", 4)), b.tensor(np.array([0]))), b.tensor(
+            np.array([3, 1, 1])))), "part of an input"),
     "two types": (lambda b: with_input(b, 3, b.tensor(np.zeros((1, 40)))), "float64"),
     "a loop": (lambda b: b.node("Loop", plain(b)), "Loop"),
     "a scale below 0": (lambda b: plain(b, x=b.node("Mul", b.swap(b.input("x", ("N", "T", 4))),
@@ -568,6 +575,18 @@ def test_refused(name, path):
     b = Builder()
     b.save(path, make(b))
     with pytest.raises(ValueError, match=f"model.onnx' cannot be imported: .*{message}"):
+        fastrnn.import_model(path)
+
+
+def test_two_heads(path):
+    b = Builder()
+    h = b.swap(b.squeeze(b.layer("LSTM", b.swap(b.input("x", ("N", "T", 4))), 4)[0]))
+    one, two = (b.node("MatMul", h, b.random(5, 2)) for _ in range(2))
+    both = b.node("Softmax", one)
+    b.save(path, one, both)  # scores and probabilities
+    assert fastrnn.import_model(path).sizes == Sizes(input_size=4, output_symbols=2)
+    b.save(path, one, two)
+    with pytest.raises(ValueError, match="leads to another output than node .*one head"):
         fastrnn.import_model(path)
 
 

@@ -58,8 +58,9 @@ def from_onnx(cell: str, W: Array, R: Array, B: Array, reset_after: bool) -> Wei
         H = len(weights["Wh"])
         weights["bhn"] = second[-H:].copy()
         second[-H:] = 0
-    # where, so that -0 stays the same bits
-    return weights | {"b": np.where(second == 0, first, first + second)}
+    with np.errstate(over="ignore", invalid="ignore"):
+        both = first + second
+    return weights | {"b": np.where(second == 0, first, both)}  # -0 stays the same bits
 
 
 def _ordered(array: Array, source: str, target: str) -> Array:

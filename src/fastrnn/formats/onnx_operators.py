@@ -243,7 +243,8 @@ def _expand(node: Node) -> Value:
     flow = node.flow()
     if flow.steps:
         raise node.refused("it repeats what a layer has computed")
-    return replace(flow, axes=tuple("every" if axis == "1" else axis for axis in flow.axes))
+    return replace(flow, part=True, axes=tuple(
+        "every" if axis == "1" else axis for axis in flow.axes))
 
 
 def _concat(node: Node) -> Value:

@@ -66,12 +66,11 @@ def _flow_of(proto: Any) -> Flow:
         node = node_of(each, values)
         if node.op in ("Softmax", "LogSoftmax") and opset < 13:
             node.attributes.setdefault("axis", 1)
-        found = run(node)
-        values.update((name, value) for name, value in zip(each.output, found, strict=False)
+        made = run(node)
+        values.update((name, value) for name, value in zip(each.output, made, strict=False)
                       if name)
-        if node.op in ("Concat", "Gather", "Reshape", "Constant") and isinstance(
-                found[0], np.ndarray):
-            computed += found[0].nbytes
+        if node.op in ("Concat", "Gather", "Reshape", "Constant"):
+            computed += sum(one.nbytes for one in made if isinstance(one, np.ndarray))
             if computed > MOST_COMPUTED:
                 raise node.refused("with it the constants that are computed are too large: fold "
                                    "them before")
@@ -80,7 +79,13 @@ def _flow_of(proto: Any) -> Flow:
     if not flows:
         raise ValueError("no output of the graph comes from an LSTM, GRU or RNN that reads an "
                          "input: fastrnn imports recurrent networks")
-    return max(flows, key=lambda flow: len(flow.steps))
+    found = max(flows, key=lambda flow: len(flow.steps))
+    for flow in flows:
+        for one, other in zip(flow.steps, found.steps, strict=False):
+            if one is not other:
+                raise ValueError(f"node {one.node}: it leads to another output than node "
+                                 f"{other.node}, and fastrnn's models have one head")
+    return found
 
 
 def _check_size(flow: Flow, file_bytes: int) -> None:
@@ -111,8 +116,10 @@ def _network(flow: Flow) -> tuple[Tensors, dict[str, Any]]:
     labels, layers = _taken(steps, ("labels",)), _taken(steps, ("layer",), len(steps))
     head, after = _taken(steps, ("linear",)), _taken(steps, ARITHMETIC, 3)
     ends = _taken(steps, ("softmax",))
-    if steps or not layers:
-        at = next(iter([*([] if layers else head), *steps, *flow.steps])).node
+    wrong = [*(before if first else []), *([] if layers else head), *(after if ends else []),
+             *steps]
+    if wrong or not layers:
+        at = (wrong or flow.steps)[0].node
         raise ValueError(f"node {at}: fastrnn's models read symbols, embedded or one-hot, or "
                          "numbers, scaled or not; then come layers of one kind, and a linear head "
                          "with or without a softmax")
