@@ -30,7 +30,7 @@ INLINE words rounded(vec x) {
 
 /* The pairs of the numbers of two registers. */
 INLINE vec pairs(vec first, vec second) {
-#ifdef AMX
+#ifdef __AVX512BF16__
     static const uint16_t turns[32] = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
                                        8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
@@ -43,7 +43,7 @@ INLINE vec pairs(vec first, vec second) {
 /* pairs [pieces][step] <- K numbers that follow each other, PAIRS of each `step`. */
 INLINE void round_row(const real *from, int K, real *to, int step) {
     for (; K > 0; K -= DEEP, from += DEEP, to += step) {
-#ifdef AMX
+#ifdef __AVX512BF16__
         const vec first = first_lanes(load(from), K);
         const vec second = K > LANES ? first_lanes(load(from + LANES), K - LANES) : all(0);
         store(to, (vec)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first));
