@@ -8,6 +8,7 @@
 #if defined(__GNUC__) && !defined(_WIN32)
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 #if defined(__linux__)
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -21,8 +22,10 @@
 #define SWAP(p, old, new) \
     __atomic_compare_exchange_n(p, old, new, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 
-/* Polls before a thread sleeps: some 10 microseconds where a pause takes 140 cycles. */
-enum { POLLS = 200, MOST_CALLS = 32 };
+/* Nanoseconds that a thread polls before it sleeps, about as long as it takes to wake one where that
+ * takes long, in a virtual machine; and polls for each look at the clock, since a pause takes 10 to
+ * 140 cycles. */
+enum { PATIENCE = 50000, POLLS = 32, MOST_CALLS = 32 };
 
 static struct {
     fastrnn_team calls[MOST_CALLS];
@@ -40,6 +43,19 @@ static void pause_a_moment(void) {
 #elif defined(__aarch64__)
     __asm__ volatile("isb");
 #endif
+}
+
+typedef struct { int polls; int64_t start; } patience;
+
+/* Pauses before the next poll; 0 where it is time to sleep instead. */
+static int wait_a_moment(patience *p) {
+    struct timespec now;
+    pause_a_moment();
+    if (++p->polls % POLLS) return 1;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const int64_t time = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+    if (p->polls == POLLS) p->start = time;
+    return time - p->start < PATIENCE;
 }
 
 /* ---- sleep while *word == value; wake the threads that do ---- */
@@ -118,9 +134,9 @@ void fastrnn_share_out(fastrnn_team *team, void (*job)(void *, int), void *conte
     ring();
     wake_helpers(least(count, threads) - __builtin_popcountll(places(READ(&team->taken))));
     do_jobs(team, 0);
-    uint32_t left;
-    for (int polls = 0; (left = READ(&team->left)); pause_a_moment()) {
-        if (++polls < POLLS) continue;
+    patience p = {0, 0};
+    for (uint32_t left; (left = READ(&team->left));) {
+        if (wait_a_moment(&p)) continue;
         /* who finishes the last job changes `left` and then reads this, so as for the bell */
         WRITE(&team->caller_sleeps, 1);
         sleep_while(&team->left, left);
@@ -168,20 +184,22 @@ static int help_somebody(fastrnn_team **at, int *place) {
 
 static void *help(void *first_place) {
     fastrnn_team *at = NULL;
-    int place = (int)(intptr_t)first_place, polls = 0;
+    int place = (int)(intptr_t)first_place;
+    patience p = {0, 0};
     flush_subnormals();          /* a helper does nothing else */
     for (;;) {
         const uint32_t bell = READ(&pool.bell);
         if (READ(&pool.ending)) break;
-        if (help_somebody(&at, &place)) polls = 0;
-        while (READ(&pool.bell) == bell && ++polls < POLLS) pause_a_moment();
-        if (polls < POLLS) continue;
+        if (help_somebody(&at, &place)) p.polls = 0;
+        int patient = 1;
+        while (READ(&pool.bell) == bell && patient) patient = wait_a_moment(&p);
+        if (patient) continue;
         if (at) leave(at, place);
         at = NULL;
         ADD(&pool.sleepers, 1);
         sleep_while(&pool.bell, bell);
         ADD(&pool.sleepers, -1);
-        polls = 0;
+        p.polls = 0;
     }
     if (at) leave(at, place);
     return NULL;

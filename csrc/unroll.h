@@ -88,22 +88,42 @@ static void multiply(int G, int rows, int M, int count, int K, const real *A, in
     }
 }
 
-/* dropped [T][n][row] = the layer's output o mask; a unit's mask takes 16 bits, so that a number of
- * the source serves four, lowest bits first. */
-static void drop_out(const layer *a, rows out, const fastrnn_bits *bits, int limit, real *mask,
-                     real *dropped) {
-    const real *x = out.x, scale = (real)(65536.0 / (65536 - limit));
+/* The bits of a mask [rows][row], at the start of each row: a unit takes 16, so that a number of the
+ * source serves four, lowest bits first. */
+static void draw_bits(int rows, int H, const fastrnn_bits *bits, real *mask, int row) {
     uint64_t numbers = 0;
     int left = 0;
-    for (int i = 0; i < a->T * a->n; i++, x += out.row, mask += a->row, dropped += a->row) {
-        for (int j = 0; j < a->H; j++, left--, numbers >>= 16) {
+    for (int i = 0; i < rows; i++, mask += row) {
+        uint16_t *to = (uint16_t *)mask;
+        for (int j = 0; j < H;) {
             if (!left) {
                 numbers = bits->next(bits->state);
                 left = 4;
             }
-            mask[j] = (int)(numbers & 0xffff) < limit ? 0 : scale;
+            for (const int end = least(j + left, H); j < end; left--, numbers >>= 16) {
+                to[j++] = (uint16_t)numbers;
+            }
         }
-        for (int j = 0; j < a->row; j += LANES) store(dropped + j, load(x + j) * load(mask + j));
+    }
+}
+
+/* mask [rows][row]: from these bits, 0 where they are below the limit, else `scale`; dropped
+ * [rows][row] = x [..][x_row] o mask. From the right, since the bits are in place. */
+static void drop_out(int rows, const real *x, int x_row, int limit, real *mask, real *dropped,
+                     int row) {
+    const vec scale = all((real)(65536.0 / (65536 - limit)));
+    for (int i = 0; i < rows; i++, x += x_row, mask += row, dropped += row) {
+        for (int j = row - LANES; j >= 0; j -= LANES) {
+            uint16_t half[LANES];
+            lane whole[LANES];
+            ivec drawn;
+            memcpy(half, (const char *)mask + 2 * (ptrdiff_t)j, sizeof half);
+            EACH(k, LANES) whole[k] = half[k];
+            memcpy(&drawn, whole, sizeof drawn);
+            const vec factor = choose(drawn < limit, all(0), scale);
+            store(mask + j, factor);
+            store(dropped + j, load(x + j) * factor);
+        }
     }
 }
 
@@ -156,9 +176,9 @@ static void read_inputs(const unrolled *u, const layer *a, int slice, int from, 
 
 /* Unbounded states may overflow in padding, and infinity times a gradient of 0 is not 0: so states
  * and outputs become 0 there. */
-static void blank_padding(const unrolled *u, const layer *a, int slice) {
+static void blank_padding(const unrolled *u, const layer *a, int slice, int from, int to) {
     const int64_t *lengths = u->in.lengths + first_row(u->net, slice);
-    for (int i = 0; i < a->T * a->n; i++) {
+    for (int i = from; i < to; i++) {
         if (i / a->n < lengths[i % a->n]) continue;
         memset(a->h + (ptrdiff_t)(a->n + i) * a->row, 0, (size_t)a->row * sizeof(real));
         memset(a->z + (ptrdiff_t)i * a->zrow, 0, (size_t)a->zrow * sizeof(real));
@@ -222,17 +242,27 @@ static void step_forward(const crew *c, int i, portion some) {
     c->layers[i].cell->forward[c->phase](c->layers + i, c->t, some);
 }
 
-/* Stage, of whole slices: padding and dropout of a layer's states and outputs. */
+/* Stage, of whole slices: what dropout draws, in the order of its source. */
+static void draw_masks(const crew *c, int i, portion some) {
+    const unrolled *u = c->u;
+    const layer *a = c->layers + i;
+    const int slice = c->first + i;
+    (void)some;
+    draw_bits(a->T * a->n, a->H, u->bits + slice, slice_of(u, slice) + u->at->mask[c->l], a->row);
+}
+
+/* Stage: padding and dropout of a layer's states and outputs. */
 static void finish_outputs(const crew *c, int i, portion some) {
     const unrolled *u = c->u;
     const layer *a = c->layers + i;
     const int slice = c->first + i;
-    real *mine = slice_of(u, slice);
-    (void)some;
-    if (u->in.lengths && !a->cell->is.bounded) blank_padding(u, a, slice);
+    const int from = start_of(some, a->T * a->n), to = end_of(some, a->T * a->n);
+    const rows out = output(u, slice, c->l);
+    real *mine = slice_of(u, slice) + (ptrdiff_t)from * a->row;
+    if (u->in.lengths && !a->cell->is.bounded) blank_padding(u, a, slice, from, to);
     if (u->bits) {
-        drop_out(a, output(u, slice, c->l), u->bits + slice, u->net->dropout,
-                 mine + u->at->mask[c->l], mine + u->at->dropped[c->l]);
+        drop_out(to - from, out.x + (ptrdiff_t)from * out.row, out.row, u->net->dropout,
+                 mine + u->at->mask[c->l], mine + u->at->dropped[c->l], a->row);
     }
 }
 
@@ -248,7 +278,10 @@ static void forward(crew *c) {
                 meet(c, FASTRNN_FORWARD, step_forward, c->parts);
             }
         }
-        if (u->bits || (u->in.lengths && !cell->is.bounded)) meet(c, FASTRNN_OUTPUTS, finish_outputs, 1);
+        if (u->bits) meet(c, FASTRNN_OUTPUTS, draw_masks, 1);
+        if (u->bits || (u->in.lengths && !cell->is.bounded)) {
+            meet(c, FASTRNN_OUTPUTS, finish_outputs, row_parts(c));
+        }
     }
 }
 
