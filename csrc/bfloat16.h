@@ -8,7 +8,6 @@
  * [tile][piece][rows of a tile][PAIRS]: just as a tile register of AMX holds them. */
 #pragma once
 
-#define PAIRS (DEEP / 2)
 #define pieces_of(K) (round_up(K, DEEP) / DEEP)
 #define TILE_STEP (MOST_ROWS * PAIRS)  /* numbers of a tile of a piece; of an AMX panel too */
 
@@ -218,14 +217,15 @@ static void four_vectors(int more, int pieces, const real *A, const real *panel,
     _tile_stored(3, s + 3 * LANES, SUMS_STEP);
 }
 
-/* sum[i] = or, where `more`, += tiles `start` + i of A times a panel of V vectors, up to `end`. */
-static void multiply_tiles(const tiles *w, int start, int end, int V, int more, int pieces,
+/* sum[i] = or, where `more`, += tiles `start` + i of A, up to `end`, times V vectors of a panel of
+ * `width`. */
+static void multiply_tiles(const tiles *w, int start, int end, int V, int width, int more, int pieces,
                            const real *A, ptrdiff_t apart, const real *panel, group sum) {
-    const int both = end - start > 1, stride = V * TILE_STEP;
+    const int both = end - start > 1, stride = width * TILE_STEP;
     (void)w;
     if (!both && V == 4) four_vectors(more, pieces, A, panel, sum);
     for (int v = both || V != 4 ? 0 : V; v < V; v += 2) {
-#define TWO(both, width) two_vectors(both, width, v, more, pieces, A, apart, panel, stride, sum)
+#define TWO(both, V) two_vectors(both, V, v, more, pieces, A, apart, panel, stride, sum)
         if (both && v + 1 < V) TWO(1, 2);
         else if (both) TWO(1, 1);
         else if (v + 1 < V) TWO(0, 2);
@@ -236,9 +236,9 @@ static void multiply_tiles(const tiles *w, int start, int end, int V, int more, 
 
 #else
 
-/* sum[r][v] = or, where `more`, += R rows of A times a panel of V vectors. */
-INLINE void tile(const int R, const int V, int more, int pieces, const real *A, const real *panel,
-                 sums sum) {
+/* sum[r][v] = or, where `more`, += R rows of A times V vectors of a panel of `width`. */
+INLINE void tile(const int R, const int V, int width, int more, int pieces, const real *A,
+                 const real *panel, sums sum) {
     sums s;
     EACH(r, R) EACH(v, V) s[r][v] = more ? sum[r][v] : all(0);
     for (int piece = 0; piece < pieces; piece++, A += TILE_STEP) {
@@ -261,15 +261,17 @@ INLINE void tile(const int R, const int V, int more, int pieces, const real *A, 
                 }
             }
         }
-        panel += (V - 1) * PAIRS * LANES;
+        panel += (width - 1) * PAIRS * LANES;
     }
     EACH(r, R) EACH(v, V) sum[r][v] = s[r][v];
 }
 
-/* sum[i] = or, where `more`, += tiles `start` + i of A times a panel of V vectors, up to `end`. */
-static void multiply_tiles(const tiles *w, int start, int end, int V, int more, int pieces,
+/* sum[i] = or, where `more`, += tiles `start` + i of A, up to `end`, times V vectors of a panel of
+ * `width`. */
+static void multiply_tiles(const tiles *w, int start, int end, int V, int width, int more, int pieces,
                            const real *A, ptrdiff_t apart, const real *panel, group sum) {
-#define CASE(R, V) case (R) * 16 + (V): tile(R, V, more, pieces, A, panel, sum[i - start]); break;
+#define CASE(R, V)                                                                                \
+    case (R) * 16 + (V): tile(R, V, width, more, pieces, A, panel, sum[i - start]); break;
 #define CASES(R) CASE(R, 1) CASE(R, 2) CASE(R, 3) CASE(R, 4)
     for (int i = start; i < end; i++, A += apart) {
         switch ((tile_row(w, i + 1) - tile_row(w, i)) * 16 + V) {
@@ -309,8 +311,8 @@ static void add_product(const tiles *w, int first, int count, int K, const real 
     for (int i = start; i < end && first == 0; i++) {
         fetch(w, tile_row(w, i), tile_row(w, i + 1) - tile_row(w, i));
     }
-    multiply_tiles(w, start, end, V, first > 0, count * pieces, rows, apart,
-                   w->panel + (ptrdiff_t)first * pieces * PAIRS * V * LANES, sum);
+    multiply_tiles(w, start, end, V, w->width, first > 0, count * pieces, rows, apart,
+                   w->panel + (ptrdiff_t)first * pieces * PAIRS * w->width * LANES, sum);
 }
 
 /* sum = the product with all rows of the matrix, or zeros where count is 0. */
@@ -370,8 +372,8 @@ static void multiply_panel(const tiles *of, int more, int pieces, const real *A,
     for (int first = 0; first < of->tiles; first += GROUP) {
         const int end = least(first + GROUP, of->tiles);
         group sum;
-        multiply_tiles(of, first, end, vectors(width), 0, pieces, A + first * apart, apart, panel,
-                       sum);
+        multiply_tiles(of, first, end, vectors(width), vectors(width), 0, pieces, A + first * apart,
+                       apart, panel, sum);
         for (int i = first; i < end; i++) {
             real *c = C + (ptrdiff_t)tile_row(of, i) * ldc + column;
             for (int r = 0; r < tile_row(of, i + 1) - tile_row(of, i); r++, c += ldc) {
@@ -381,14 +383,15 @@ static void multiply_panel(const tiles *of, int more, int pieces, const real *A,
     }
 }
 
-/* A portion, of the panels, of: from column `start` on C (M, count K) = x^T d for n factors, db
+/* A portion, of the vectors, of: from column `start` on C (M, count K) = x^T d for n factors, db
  * (count K), where given, = the sum of d's rows, and each picked row, where there are some, += its
  * row of d, for `count` slots d [rows][d_row], K wide and d_step apart. The rows of the Cs are ldc
  * apart. panel is scratch, gradient_size() numbers. */
 static void gradient(int rows, int K, int count, const real *d, int d_row, int d_step, int start,
                      const factor *factors, int n, int ldc, real *db, const picks *picked,
                      real *panel, portion some) {
-    const int step = panel_units(1, 2, K), panels = panels_of(step, K);
+    const int step = panel_units(1, 2, K), each = vectors(K);
+    const int from = start_of(some, count * each), to = end_of(some, count * each);
     tiles of[2];                 /* how the tiles of each factor's transpose divide its M rows */
     for (int f = 0; f < n; f++) of[f] = walk(1, factors[f].M, 1, 1, 1, NULL, NULL);
     for (int k = 0; k < rows; k += BLOCK_ROWS) {
@@ -399,12 +402,12 @@ static void gradient(int rows, int K, int count, const real *d, int d_row, int d
                  A[f]);
             A[f + 1] = A[f] + (ptrdiff_t)of[f].tiles * pieces * TILE_STEP;
         }
-        for (int p = start_of(some, count * panels); p < end_of(some, count * panels); p++) {
-            const int unit = p % panels * step, width = least(step, K - unit);
-            const int column = start + p / panels * K + unit;
+        for (int v = from, width; v < to; v += vectors(width)) {
+            const int slot = v / each, unit = v % each * LANES, column = start + slot * K + unit;
+            width = least(least(step - unit % step, K - unit), (to - v) * LANES);
             vec total[PANEL];
-            lay_panel(k, end, width, d + p / panels * d_step + unit, d_row, column, ldc, picked,
-                      panel, total);
+            lay_panel(k, end, width, d + slot * d_step + unit, d_row, column, ldc, picked, panel,
+                      total);
             if (db) put_row(k > 0, db + column, total, width);
             for (int f = 0; f < n; f++) {
                 multiply_panel(of + f, k > 0, pieces, A[f], panel, width, column, factors[f].C,

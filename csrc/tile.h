@@ -35,8 +35,9 @@
 typedef vec sums[MOST_ROWS][MOST_VECTORS];
 typedef sums group[GROUP];
 
-/* A part of work that threads share: one of `count`. Matrices are cut between panels, so that each
- * sum is computed by the same instructions whatever the cut. */
+/* A part of work that threads share: one of `count`. Matrices are cut between panels, or those of
+ * bfloat16 of one gate between any vectors, so that each sum is computed by the same instructions
+ * whatever the cut. */
 typedef struct { int index, count; } portion;
 #define WHOLE ((portion){0, 1})
 
@@ -48,9 +49,12 @@ INLINE int vectors(int n) { return round_up(n, LANES) / LANES; }
 
 #ifdef FASTRNN_BFLOAT16
 #define DEEP 32                  /* numbers of a sum that are multiplied at once */
+#define PAIRS (DEEP / 2)
 #define packed_rows(count, K) ((count) * round_up(K, DEEP) / 2)
+#define part_of_panel(units) ((units) * PAIRS)          /* where its vector of a unit starts */
 #else
 #define packed_rows(count, K) ((count) * (K))
+#define part_of_panel(units) 0                          /* whole panels */
 #endif
 
 /* Numbers of memory that the packed form of a (count K, G M) matrix takes. */
@@ -166,7 +170,8 @@ static void any_tile(int R, int V, int turned, int more, int K, const real *A, p
 /* A walk over the tiles of a product of N rows with a packed (count K, G M) matrix. */
 typedef struct {
     int G, M, depth, count, turn, step, tiles;   /* depth: packed_rows */
-    int first, panels;           /* from panel `first` on */
+    int start, end;              /* from this unit on, to before this one */
+    int first, panels;           /* which are in so many panels from panel `first` on */
     int few, longer;             /* rows of a tile; the first `longer` tiles have one more */
     int next_panel, next;        /* panel and tile */
     int begun;                   /* panels */
@@ -177,7 +182,8 @@ typedef struct {
      * vectors of the panel; and its place in its group */
     int R, U, row, unit, place;
     int r, u;                    /* its next vector */
-    const real *panel;
+    const real *panel;           /* its first number of the panel */
+    int width;                   /* vectors of the whole panel */
     /* what the caller will read or write: `count` slots [N][row], `step` apart */
     struct touched { const real *at; int row, count, step; } touched[4];
     int touches;
@@ -189,11 +195,20 @@ static tiles walk(int G, int N, int M, int count, int K, const real *packed, rea
                .rounded = rounded};
     ready_tiles();
     w.step = panel_units(G, N, M);
+    w.end = M;
     w.panels = panels_of(w.step, M);
     w.tiles = (N + TILE_ROWS(G) - 1) / TILE_ROWS(G);
     w.few = N / w.tiles;
     w.longer = N % w.tiles;
     return w;
+}
+
+/* The units of a portion of a walk. */
+typedef struct { int start, end; } span;
+
+INLINE span units_of(const tiles *w, portion p) {
+    const int step = ROUNDED && w->G == 1 ? LANES : w->step, steps = panels_of(step, w->M);
+    return (span){start_of(p, steps) * step, least(end_of(p, steps) * step, w->M)};
 }
 
 /* A portion of a walk at time t: through its panels from the left where t is even, from the right
@@ -203,8 +218,11 @@ INLINE tiles walk_at(const tiles *all, int t, portion p) {
     ready_tiles();
     w.turn = t & 1;
     if (p.count > 1) {
-        w.first = start_of(p, all->panels);
-        w.panels = end_of(p, all->panels) - w.first;
+        const span units = units_of(all, p);
+        w.start = units.start;
+        w.end = units.end;
+        w.first = w.start / w.step;
+        w.panels = panels_of(w.step, w.end) - w.first;
         w.rounded += p.index * w.rounded_each;
     }
     return w;
@@ -236,9 +254,12 @@ static int next_tile(tiles *w) {
     if (w->next == 0) {
         const int p = w->next_panel++;
         if (p == w->panels) return 0;
-        w->unit = (w->first + (w->turn ? w->panels - 1 - p : p)) * w->step;
-        w->U = least(w->step / LANES, vectors(w->M - w->unit));
-        w->panel = w->packed + (ptrdiff_t)w->unit * w->G * w->depth;
+        const int left = (w->first + (w->turn ? w->panels - 1 - p : p)) * w->step;
+        const int right = least(left + w->step, w->M);
+        w->unit = left < w->start ? w->start : left;
+        w->U = vectors(least(right, w->end) - w->unit);
+        w->width = w->G * vectors(right - left);
+        w->panel = w->packed + (ptrdiff_t)left * w->G * w->depth + part_of_panel(w->unit - left);
         w->begun++;
     }
     w->place = w->next % GROUP;

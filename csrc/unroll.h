@@ -383,9 +383,8 @@ static void step_backward(const crew *c, int i, portion some) {
 /* Stage: the gradients with respect to the last state become those of the first. */
 static void state_gradients(const crew *c, int i, portion some) {
     const layer *a = c->layers + i;
-    const tiles *w = a->walks;
-    const int first = start_of(some, w->panels) * w->step, P = state_size(c->u->net);
-    const int width = least(end_of(some, w->panels) * w->step, a->H) - first;
+    const span units = units_of(a->walks, some);
+    const int first = units.start, width = units.end - first, P = state_size(c->u->net);
     real *dstate = dstate_of(c, i) + first;
     if (a->cell->is.states > 1) {
         copy_rows(a->n, width, a->carry + first, a->row, dstate + a->H, P);
