@@ -5,7 +5,7 @@
  * the products with the state, and leaves in the slots what `backward` needs; backward replaces
  * that by the gradients with respect to the sums in the gates. Where a second product needs what
  * the first one gave, a step has two phases. Threads may share a phase: each takes a portion of the
- * panels of units, and reads what others wrote in earlier phases only. A slot is a row of `row`
+ * panels of units, and reads what others wrote in earlier phases only; or a portion of the streams. A slot is a row of `row`
  * numbers (H rounded up; those after H are never read), and a row of z has `slots` of them side by
  * side. Each cell's file says what they hold.
  *
@@ -78,12 +78,13 @@ INLINE real *rounded_of(const layer *l, portion some) {
     return l->rounded + some.index * l->rounded_each;
 }
 
-static void set_walks(layer *l, int back) {
+static void set_walks(layer *l, int back, int by_rows) {
     for (int i = 0; i < MOST_PACKS && l->cell->packs[i].count; i++) {
         const int G = l->cell->packs[i].count;
         l->walks[i] = back ? walk(1, l->n, l->H, G, l->H, l->WT[i], l->rounded)
                            : walk(G, l->n, l->H, 1, l->H, l->W[i], l->rounded);
         l->walks[i].rounded_each = l->rounded_each;
+        l->walks[i].by_rows = by_rows;
     }
 }
 

@@ -172,7 +172,8 @@ typedef struct {
     int G, M, depth, count, turn, step, tiles;   /* depth: packed_rows */
     int start, end;              /* from this unit on, to before this one */
     int first, panels;           /* which are in so many panels from panel `first` on */
-    int few, longer;             /* rows of a tile; the first `longer` tiles have one more */
+    int top, few, longer;        /* the first row; rows of a tile, the first `longer` have one more */
+    int by_rows;                 /* whether threads that share the walk divide its rows */
     int next_panel, next;        /* panel and tile */
     int begun;                   /* panels */
     const real *packed;
@@ -189,7 +190,15 @@ typedef struct {
     int touches;
 } tiles;
 
-/* The rows are divided evenly among the tiles. */
+INLINE int tile_row(const tiles *w, int i) { return w->top + i * w->few + least(i, w->longer); }
+
+/* Divides N rows evenly among tiles. */
+INLINE void divide_rows(tiles *w, int N) {
+    w->tiles = (N + TILE_ROWS(w->G) - 1) / TILE_ROWS(w->G);
+    w->few = N / w->tiles;
+    w->longer = N % w->tiles;
+}
+
 static tiles walk(int G, int N, int M, int count, int K, const real *packed, real *rounded) {
     tiles w = {.G = G, .M = M, .depth = packed_rows(count, K), .count = count, .packed = packed,
                .rounded = rounded};
@@ -197,18 +206,8 @@ static tiles walk(int G, int N, int M, int count, int K, const real *packed, rea
     w.step = panel_units(G, N, M);
     w.end = M;
     w.panels = panels_of(w.step, M);
-    w.tiles = (N + TILE_ROWS(G) - 1) / TILE_ROWS(G);
-    w.few = N / w.tiles;
-    w.longer = N % w.tiles;
+    divide_rows(&w, N);
     return w;
-}
-
-/* The units of a portion of a walk. */
-typedef struct { int start, end; } span;
-
-INLINE span units_of(const tiles *w, portion p) {
-    const int step = ROUNDED && w->G == 1 ? LANES : w->step, steps = panels_of(step, w->M);
-    return (span){start_of(p, steps) * step, least(end_of(p, steps) * step, w->M)};
 }
 
 /* A portion of a walk at time t: through its panels from the left where t is even, from the right
@@ -217,13 +216,18 @@ INLINE tiles walk_at(const tiles *all, int t, portion p) {
     tiles w = *all;
     ready_tiles();
     w.turn = t & 1;
-    if (p.count > 1) {
-        const span units = units_of(all, p);
-        w.start = units.start;
-        w.end = units.end;
+    if (p.count == 1) return w;
+    w.rounded += p.index * w.rounded_each;
+    if (w.by_rows) {
+        const int rows = tile_row(all, all->tiles);
+        w.top = start_of(p, rows);
+        divide_rows(&w, end_of(p, rows) - w.top);
+    } else {
+        const int step = ROUNDED && w.G == 1 ? LANES : w.step, steps = panels_of(step, w.M);
+        w.start = start_of(p, steps) * step;
+        w.end = least(end_of(p, steps) * step, w.M);
         w.first = w.start / w.step;
         w.panels = panels_of(w.step, w.end) - w.first;
-        w.rounded += p.index * w.rounded_each;
     }
     return w;
 }
@@ -246,8 +250,6 @@ static void fetch(const tiles *w, int row, int R) {
         }
     }
 }
-
-INLINE int tile_row(const tiles *w, int i) { return i * w->few + least(i, w->longer); }
 
 static int next_tile(tiles *w) {
     if (w->next == w->tiles) w->next = 0;

@@ -7,10 +7,13 @@
 /* ---- stages ---- */
 
 /* Who goes through the stages of an unroll: a thread with one slice, from stage to stage alone, or a
- * team with all slices, each cut in parts, which meets after each stage. */
+ * team with all slices, each cut in parts, which meets after each stage. Each phase of a time step
+ * is a stage where the parts are units, which need all units of the step before. Where they are
+ * streams all time steps are one stage. */
 typedef struct crew {
     const unrolled *u;
     int first, slices, parts;    /* 1 part: alone */
+    int by_rows;                 /* parts of a step are streams, or else units */
     int l, t, phase;             /* layer, time step and phase at work */
     layer *layers;               /* [slices]: the layer at work */
     void (*stage)(const struct crew *c, int i, portion some);    /* of the i-th of these slices */
@@ -18,7 +21,7 @@ typedef struct crew {
 } crew;
 
 static crew alone(const unrolled *u, int slice, layer *mine) {
-    return (crew){.u = u, .first = slice, .slices = 1, .parts = 1, .layers = mine};
+    return (crew){.u = u, .first = slice, .slices = 1, .parts = 1, .by_rows = 1, .layers = mine};
 }
 
 /* Layer l is at work, on the way forward or back. */
@@ -26,7 +29,7 @@ static void enter(crew *c, int l, int back) {
     c->l = l;
     for (int i = 0; i < c->slices; i++) {
         c->layers[i] = layer_of(c->u, c->first + i, l);
-        set_walks(c->layers + i, back);
+        set_walks(c->layers + i, back, c->by_rows);
     }
 }
 
@@ -241,6 +244,13 @@ static void multiply_inputs(const crew *c, int i, portion some) {
 static void step_forward(const crew *c, int i, portion some) {
     c->layers[i].cell->forward[c->phase](c->layers + i, c->t, some);
 }
+/* Stage: all steps, of some streams. */
+static void steps_forward(const crew *c, int i, portion some) {
+    const layer *a = c->layers + i;
+    for (int t = 0; t < a->T; t++) {
+        for (int p = 0; p < MOST_PHASES && a->cell->forward[p]; p++) a->cell->forward[p](a, t, some);
+    }
+}
 
 /* Stage, of whole slices: what dropout draws, in the order of its source. */
 static void draw_masks(const crew *c, int i, portion some) {
@@ -273,7 +283,8 @@ static void forward(crew *c) {
     for (int l = 0; l < u->net->L; l++) {
         enter(c, l, 0);
         meet(c, FASTRNN_INPUTS, multiply_inputs, row_parts(c));
-        for (c->t = 0; c->t < u->in.T; c->t++) {
+        if (c->by_rows) meet(c, FASTRNN_FORWARD, steps_forward, c->parts);
+        for (c->t = 0; !c->by_rows && c->t < u->in.T; c->t++) {
             for (c->phase = 0; c->phase < MOST_PHASES && cell->forward[c->phase]; c->phase++) {
                 meet(c, FASTRNN_FORWARD, step_forward, c->parts);
             }
@@ -335,11 +346,11 @@ static int carries(const crew *c, int i) {
 static int ends_at(const crew *c, int n, int t) {
     return (c->u->in.lengths ? c->u->in.lengths[n] : c->u->in.T) == t;
 }
-static void carry_from(const crew *c, int i, int t) {
+static void carry_from(const crew *c, int i, int t, portion some) {
     const layer *a = c->layers + i;
     const int first = first_row(c->u->net, c->first + i), P = state_size(c->u->net);
     const real *dstate = dstate_of(c, i) + a->cell->is.state_is_output * a->H;
-    for (int n = 0; n < a->n; n++) {
+    for (int n = start_of(some, a->n); n < end_of(some, a->n); n++) {
         if (ends_at(c, first + n, t)) {
             copy_rows(1, a->H, dstate + (ptrdiff_t)n * P, P, a->carry + (ptrdiff_t)n * a->row, a->row);
         }
@@ -358,13 +369,12 @@ static void start_backward(const crew *c, int i, portion some) {
     }
     if (some.index) return;
     memset(a->carry, 0, (size_t)a->n * a->row * sizeof(real));
-    if (carries(c, i)) carry_from(c, i, a->T);
+    if (carries(c, i)) carry_from(c, i, a->T, WHOLE);
 }
 
 /* Stage, of whole slices: what is carried in rows that end here, before the last step. */
 static void end_rows(const crew *c, int i, portion some) {
-    (void)some;
-    carry_from(c, i, c->t + 1);
+    carry_from(c, i, c->t + 1, some);
 }
 static int rows_end_here(const crew *c) {
     if (!c->u->in.lengths || !carries(c, 0) || c->t + 1 == c->u->in.T) return 0;
@@ -379,18 +389,28 @@ static int rows_end_here(const crew *c) {
 static void step_backward(const crew *c, int i, portion some) {
     c->layers[i].cell->backward[c->phase](c->layers + i, c->t, some);
 }
+/* Stage: all steps back, of some streams. */
+static void steps_backward(const crew *c, int i, portion some) {
+    const layer *a = c->layers + i;
+    const int ends = c->u->in.lengths && carries(c, i);
+    for (int t = a->T - 1; t >= 0; t--) {
+        if (ends && t + 1 < a->T) carry_from(c, i, t + 1, some);
+        for (int p = 0; p < MOST_PHASES && a->cell->backward[p]; p++) a->cell->backward[p](a, t, some);
+    }
+}
 
 /* Stage: the gradients with respect to the last state become those of the first. */
 static void state_gradients(const crew *c, int i, portion some) {
     const layer *a = c->layers + i;
-    const span units = units_of(a->walks, some);
-    const int first = units.start, width = units.end - first, P = state_size(c->u->net);
-    real *dstate = dstate_of(c, i) + first;
+    const tiles w = walk_at(a->walks, 0, some);
+    const int P = state_size(c->u->net), first = w.top, n = tile_row(&w, w.tiles) - first;
+    const ptrdiff_t from = (ptrdiff_t)first * a->row + w.start;
+    real *dstate = dstate_of(c, i) + (ptrdiff_t)first * P + w.start;
     if (a->cell->is.states > 1) {
-        copy_rows(a->n, width, a->carry + first, a->row, dstate + a->H, P);
+        copy_rows(n, w.end - w.start, a->carry + from, a->row, dstate + a->H, P);
     }
     a->cell->start_gradient(a, a->dh, some);         /* whose contents were used */
-    copy_rows(a->n, width, a->dh + first, a->row, dstate, P);
+    copy_rows(n, w.end - w.start, a->dh + from, a->row, dstate, P);
 }
 
 /* The gradients of a layer's parameters from dz. */
@@ -450,7 +470,8 @@ static void backward_layers(crew *c) {
     for (int l = u->net->L - 1; l >= 0; l--) {
         enter(c, l, 1);
         meet(c, FASTRNN_STATES, start_backward, row_parts(c));
-        for (c->t = u->in.T - 1; c->t >= 0; c->t--) {
+        if (c->by_rows) meet(c, FASTRNN_BACKWARD, steps_backward, c->parts);
+        for (c->t = u->in.T - 1; !c->by_rows && c->t >= 0; c->t--) {
             if (rows_end_here(c)) meet(c, FASTRNN_STATES, end_rows, 1);
             for (c->phase = 0; c->phase < MOST_PHASES && cell->backward[c->phase]; c->phase++) {
                 meet(c, FASTRNN_BACKWARD, step_backward, c->parts);
@@ -531,6 +552,7 @@ static void unroll_slices(const unrolled *u) {
     layer layers[MOST_SHARED];
     crew c = {.u = u, .slices = u->at->slices, .layers = layers,
               .parts = parts_of(u->net, threads_of(u))};
+    c.by_rows = shared_by_rows(u->net, c.parts);
     if (c.parts > 1) go_through(&c);
     else share(u->net, FASTRNN_SLICES, u->team, unroll_slice, (void *)u, u->at->slices);
 }

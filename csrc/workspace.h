@@ -77,6 +77,13 @@ static int parts_of(const network *net, int threads) {
     return least(threads / parts, MOST_PORTIONS);
 }
 
+/* Whether these parts are streams, so that threads need not meet after each step: where they are
+ * enough for the products, and a product in AVX-512 or less takes longer than reading the weights
+ * from a cache that is not near. */
+static int shared_by_rows(const network *net, int parts) {
+    return ROUNDED && MOST_ROWS < 16 && net->N / slices(net->N, net->H) / parts >= LEAST_ROWS;
+}
+
 static int useful_threads(const network *net, int threads) {
     const int cut_for = net->cut_for ? net->cut_for : threads;
     return least(threads, slices(net->N, net->H) * parts_of(net, cut_for));
