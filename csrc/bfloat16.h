@@ -119,25 +119,32 @@ static void pack_transposed(int N, int count, int K, int M, const real *B, int l
     }
 }
 
-/* A <- tiles of the transpose of x [rows][row], as `of` divides its rows. */
+/* Where column m of a matrix goes in tiles of its transpose, `apart` numbers each. */
+INLINE real *turned(const tiles *of, int m, ptrdiff_t apart, real *A) {
+    const int more = of->longer * (of->few + 1), i = m < more ? m / (of->few + 1)
+                                                              : of->longer + (m - more) / of->few;
+    return A + i * apart + (ptrdiff_t)(m - tile_row(of, i)) * PAIRS;
+}
+
+/* A <- tiles of the transpose of x [rows][row], as `of` divides its columns. */
 static void turn(int rows, const real *x, int row, const tiles *of, real *A) {
-    const int pieces = pieces_of(rows);
-    for (int i = 0; i < of->tiles; i++) {
-        const int start = tile_row(of, i), R = tile_row(of, i + 1) - start;
+    const int pieces = pieces_of(rows), columns = tile_row(of, of->tiles);
+    for (int m = 0; m < columns; m += LANES) {
+        const int count = least(LANES, columns - m);
+        real *to[LANES];
+        EACH(p, LANES) to[p] = p < count ? turned(of, m + p, (ptrdiff_t)pieces * TILE_STEP, A) : A;
         for (int j = 0; j < pieces * PAIRS; j += LANES) {
-            real *to = A + ((ptrdiff_t)i * pieces + j / PAIRS) * TILE_STEP + j % PAIRS;
-            for (int r = 0; r < R; r += LANES) {
-                const real *from = x + start + r;
-                vec square[LANES];
-                EACH(p, LANES) {
-                    const int k = 2 * (j + p);
-                    const vec even = k < rows ? load(from + (ptrdiff_t)k * row) : all(0);
-                    const vec odd = k + 1 < rows ? load(from + (ptrdiff_t)(k + 1) * row) : all(0);
-                    square[p] = pairs(even, odd);
-                }
-                transpose_square(square);
-                EACH(p, LANES) if (r + p < R) store(to + (ptrdiff_t)(r + p) * PAIRS, square[p]);
+            const ptrdiff_t at = (ptrdiff_t)(j / PAIRS) * TILE_STEP + j % PAIRS;
+            vec square[LANES];
+            EACH(p, LANES) {
+                const int k = 2 * (j + p);
+                const real *from = x + (ptrdiff_t)k * row + m;
+                const vec even = k < rows ? load(from) : all(0);
+                const vec odd = k + 1 < rows ? load(from + row) : all(0);
+                square[p] = pairs(even, odd);
             }
+            transpose_square(square);
+            EACH(p, LANES) if (p < count) store(to[p] + at, square[p]);
         }
     }
 }

@@ -103,8 +103,14 @@ static void draw_bits(int rows, int H, const fastrnn_bits *bits, real *mask, int
                 numbers = bits->next(bits->state);
                 left = 4;
             }
-            for (const int end = least(j + left, H); j < end; left--, numbers >>= 16) {
+            if (left == 4 && H - j >= 4) {           /* one store */
+                EACH(k, 4) to[j + k] = (uint16_t)(numbers >> 16 * k);
+                j += 4;
+                left = 0;
+            } else {
                 to[j++] = (uint16_t)numbers;
+                numbers >>= 16;
+                left--;
             }
         }
     }
