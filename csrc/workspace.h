@@ -43,6 +43,7 @@ static int state_size(const network *net) { return net->L * net->H * cell_of(net
 enum { MOST_SHARED = 16 };       /* slices whose stages threads share */
 enum { MOST_PORTIONS = 16 };     /* of a stage of a slice */
 enum { LEAST_ROWS = 8 };         /* of a portion of the rows of all time steps */
+enum { NEAR_WEIGHTS = 1 << 18 }; /* numbers that a second-level cache holds */
 
 static int can_share(const network *net) {
     return cell_of(net)->is.trained && net->packed && slices(net->N, net->H) <= MOST_SHARED;
@@ -77,11 +78,14 @@ static int parts_of(const network *net, int threads) {
     return least(threads / parts, MOST_PORTIONS);
 }
 
-/* Whether these parts are streams, so that threads need not meet after each step: where they are
- * enough for the products, and a product in AVX-512 or less takes longer than reading the weights
- * from a cache that is not near. */
+/* Whether these parts are streams, so that threads need not meet after each step. All read all
+ * weights then: that costs less than the meetings where a product takes longer than the reading,
+ * which it does in bfloat16 without AMX for many streams, and where the second-level cache holds the
+ * weights for fewer. */
 static int shared_by_rows(const network *net, int parts) {
-    return ROUNDED && MOST_ROWS < 16 && net->N / slices(net->N, net->H) / parts >= LEAST_ROWS;
+    const int n = net->N / slices(net->N, net->H) / parts, H = net->H;
+    const int near = packed_size(cell_of(net)->is.gates, 1, H, H) <= NEAR_WEIGHTS;
+    return ROUNDED && MOST_ROWS < 16 && n >= (near ? LEAST_ROWS : 12);
 }
 
 static int useful_threads(const network *net, int threads) {
