@@ -140,7 +140,7 @@ def kernels_of(model, T, N):
 
 
 @pytest.mark.usefixtures("many_cores")
-@DTYPES
+@pytest.mark.parametrize("dtype", kernels.PRECISIONS)
 @pytest.mark.parametrize("layer", [nn.RNN, nn.LSTM, nn.GRU])
 def test_layers_give_the_same_bits(monkeypatch, layer, dtype):
     made = []
@@ -155,7 +155,8 @@ def test_layers_give_the_same_bits(monkeypatch, layer, dtype):
     monkeypatch.setattr(kernels, "Network", Network)
     for N, T in SHAPES:
         rng = np.random.default_rng(N)
-        x, dh = rng.normal(size=(N, T, 6)).astype(dtype), rng.normal(size=(N, T, 72)).astype(dtype)
+        x, dh = (rng.normal(size=(N, T, size)).astype(kernels.array_dtype(dtype))
+                 for size in (6, 72))
 
         def run(cut_for, threads, x=x, dh=dh):
             nonlocal cut
@@ -172,7 +173,8 @@ def test_layers_give_the_same_bits(monkeypatch, layer, dtype):
 
 @TRAINED_KINDS
 def test_training_gives_the_same_bits(kind):
-    for N, dtype in ((1, "float32"), (7, "float64"), (9, "float32"), (40, "float64")):
+    for N, dtype in ((1, "float32"), (7, "float64"), (9, "float32"), (40, "float64"),
+                     (50, kernels.MIXED)):
         ids = np.random.default_rng(3).integers(0, 150, 40 * N)
 
         def run(cut_for, threads, N=N, dtype=dtype, ids=ids):
@@ -209,6 +211,22 @@ def test_each_stage_is_cut(kind):
     assert stages["inputs"][:2] == (2, 12) and stages["gradients"][:2] == (2, 12)
     for rounds, jobs, seconds, longest in stages.values():
         assert 0 <= longest <= seconds * (1 + 1e-9) and (rounds > 0) == (jobs > 0) == (seconds > 0)
+
+
+@TRAINED_KINDS
+def test_streams_are_shared_where_there_are_enough(mixed_isa, kind):
+    """With products of bfloat16, but not by AMX: then all steps are one stage. A slice of 17
+    streams serves two threads so, and seven threads must meet at each step."""
+    model = random_model(kind, kernels.MIXED, 21, 270, num_layers=2)
+    network, window = network_of(model, 7, 17), random_window(model, 7, 17)
+    assert network.slices == [(0, 17)]
+    phases = 2 if kind in ("memory", "gru, reset before", "mgu") else 1
+    for cut_for, steps in ((2, 7 * phases if mixed_isa == "amx" else 1), (7, 7 * phases)):
+        network.cut_for = 0
+        shared(network, cut_for).measure()
+        unroll(model, network, *window)
+        for name in ("forward", "backward"):
+            assert network.stages[name][:2] == (2 * steps, 2 * steps * cut_for), (name, cut_for)
 
 
 @ALL_KINDS
