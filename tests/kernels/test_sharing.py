@@ -157,14 +157,18 @@ def test_layers_give_the_same_bits(monkeypatch, layer, dtype):
         rng = np.random.default_rng(N)
         x, dh = (rng.normal(size=(N, T, size)).astype(kernels.array_dtype(dtype))
                  for size in (6, 72))
+        lengths = rng.integers(1, T + 1, N)
 
-        def run(cut_for, threads, x=x, dh=dh):
+        def run(cut_for, threads, x=x, dh=dh, lengths=lengths):
             nonlocal cut
             cut = cut_for
             one = layer(6, 72, dtype=dtype, seed=2, threads=threads)
-            h = one.forward(x)
-            return [h.tobytes(), *(d.tobytes() for d in one.backward(dh)),
-                    *(g.tobytes() for g in one.grads.values())]
+            found = []
+            for ends in None, lengths:  # with gradients with respect to the last h, and c
+                h = one.forward(x, lengths=ends)
+                last = [dh[:, 0]] * (2 if layer is nn.LSTM else 1)
+                found += [h, *one.backward(dh, *last), *(g.copy() for g in one.grads.values())]
+            return [a.tobytes() for a in found]
 
         cut = 0
         assert_same(run)
