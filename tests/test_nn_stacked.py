@@ -175,6 +175,10 @@ def test_dropout_between_the_layers():
     middle = alone[0].forward(x, *(s[0] for s in states))
     assert (alone[1].forward(middle * mask, *(s[1] for s in states)) == again).all()
     assert (alone[0].backward(alone[1].backward(dh)[0] * mask)[0] == dx).all()
+    deep = nn.LSTM(D, H, num_layers=3, dropout=0.5)
+    deep.forward(x)
+    masks = [one._last()[0] for one in deep._dropouts]
+    assert (masks[0] != masks[1]).any()
     layer.training = False
     assert (layer.forward(x, *states) == plain.forward(x, *states)).all()
 

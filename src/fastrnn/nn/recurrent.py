@@ -24,7 +24,7 @@ Lengths = NDArray[np.int64] | None
 class Scan(Pass):
     """One recurrent layer in one direction: arrays in and out, the parameters in a block.
 
-    The state of a sequence has P numbers: h or, of an LSTM, h and c."""
+    The state of a sequence has P numbers: h or, of an LSTM, h and c. Callers open `one_thread`."""
 
     def __init__(self, cell: str, D: int, H: int, reset_after: bool, precision: str) -> None:
         info = kernel_cell(cell, reset_after)
@@ -64,8 +64,7 @@ class Scan(Pass):
         needs."""
         N, T, _ = x.shape
         state, self._own.inside = start.copy(), None
-        with one_thread():
-            h = self._network(N, T).forward(block, x, state, threads, lengths)
+        h = self._network(N, T).forward(block, x, state, threads, lengths)
         if lengths is not None:
             h[np.arange(T) >= lengths[:, None]] = 0
         self._own.inside = x
@@ -82,8 +81,7 @@ class Scan(Pass):
         self._own.inside = None  # the kernels overwrite the values of forward with gradients
         N, T, _ = dh.shape
         grads = np.empty_like(block)
-        with one_thread():
-            dx = self._network(N, T).backward(block, dh, dstate, grads, threads, lengths)
+        dx = self._network(N, T).backward(block, dh, dstate, grads, threads, lengths)
         parts = np.split(grads, list(self._offsets.values())[1:])
         return dx, {name: part.reshape(shape)
                     for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
@@ -119,8 +117,10 @@ class Recurrent(Layer):
         super().__init__({name: scan.shapes[tensor] for names, scan in zip(
             self._names, self._scans, strict=True) for tensor, name in names.items()}, how["dtype"])
         self._start(how["init"], how["init_scale"], self.H, how["seed"])
-        self._dropouts = [Dropout(self.dropout, dtype=how["dtype"], seed=how["seed"])
-                          for _ in range(self.num_layers - 1)] if self.dropout else []
+        seed = how["seed"]  # others than that of the weights
+        self._dropouts = [Dropout(self.dropout, dtype=how["dtype"],
+                                  seed=None if seed is None else seed + layer)
+                          for layer in range(1, self.num_layers)] if self.dropout else []
 
     def _name(self, tensor: str, layer: int, reverse: int) -> str:
         stack = f"layer{layer}." if self.num_layers > 1 else ""
@@ -166,6 +166,13 @@ class Recurrent(Layer):
         starts = self._state(len(x), given)
         flat = len(self._scans) == 1 and all(part is None or np.ndim(part) < 3
                                              for _, part in given)
+        with one_thread():
+            h, runs, lasts = self._up(x, starts, ends)
+        self._own.seen = runs, lasts, flat
+        return self._turned_axes(h)
+
+    def _up(self, x: Array, starts: Array, ends: Lengths) -> tuple[Array, list[Any], list[Array]]:
+        """Through all layers: the outputs, what each scan was given, and its last state."""
         runs, lasts = [], []
         for layer in range(self.num_layers):
             outputs = []
@@ -179,8 +186,7 @@ class Recurrent(Layer):
                 lasts.append(last)
                 outputs.append(turned(h, ends) if reverse else h)
             x = np.concatenate(outputs, axis=2) if len(outputs) > 1 else outputs[0]
-        self._own.seen = runs, np.stack(lasts), flat
-        return self._turned_axes(x)
+        return x, runs, lasts
 
     def _of_layer(self, layer: int) -> list[tuple[int, int]]:
         """The scans of a layer, and for each whether it goes in the reverse direction."""
@@ -191,23 +197,34 @@ class Recurrent(Layer):
         return x if self.batch_first else np.ascontiguousarray(x.swapaxes(0, 1))
 
     def _back(self, dh: ArrayLike | None, given: States) -> tuple[Array, ...]:
-        runs, lasts, flat = self._last()
+        runs, _, flat = self._last()
         N, T, _ = runs[0][1].shape
         width = (1 + self.bidirectional) * self.H
         shape = (N, T, width) if self.batch_first else (T, N, width)
         dx = self._turned_axes(np.zeros(shape, self.dtype) if dh is None else float_array(
             "dh", dh, shape, self.dtype))
         dstates = self._state(N, given)
-        ends = runs[0][3]
-        if given[0][1] is not None and ends is None:
-            ends = np.full(N, T)
+        with one_thread():
+            dx, grads = self._down(dx, dstates, given[0][1] is not None)
+        self.grads = {name: grads[k][tensor] for k, names in enumerate(self._names)
+                      for tensor, name in names.items()}
+        return self._turned_axes(dx), *self._parts(dstates, flat)
+
+    def _down(self, dx: Array, dstates: Array,
+              last_h: bool) -> tuple[Array, list[dict[str, Array]]]:
+        """Back through all layers from the gradients with respect to the outputs, to the last c
+        and, where `last_h`, the last h, in dstates (scans, N, P), which become those with respect
+        to the first states. The gradients with respect to x, and to the parameters of each scan."""
+        runs, _, _ = self._last()
+        N, T, _ = dx.shape
+        ends = np.full(N, T) if runs[0][3] is None else runs[0][3]
         grads: list[dict[str, Array]] = [{} for _ in runs]
         for layer in reversed(range(self.num_layers)):
             dout, parts = dx, []
             for k, reverse in self._of_layer(layer):
                 dh = dout[..., reverse * self.H :][..., : self.H]
                 dh = turned(dh, runs[k][3]) if reverse else np.ascontiguousarray(dh)
-                if given[0][1] is not None:
+                if last_h:  # that of h belongs to the output of the last step
                     dh = dh.copy()
                     dh[np.arange(N), ends - 1] += dstates[k, :, : self.H]
                 d, grads[k] = self._scans[k].backward(runs[k], self.threads, dh, dstates[k])
@@ -215,23 +232,26 @@ class Recurrent(Layer):
             dx = parts[0] + parts[1] if len(parts) > 1 else parts[0]
             if layer and self._dropouts:
                 dx = self._dropouts[layer - 1].backward(dx)
-        self.grads = {name: grads[k][tensor] for k, names in enumerate(self._names)
-                      for tensor, name in names.items()}
-        return self._turned_axes(dx), *self._parts(dstates, flat)
+        return dx, grads
+
+    def _lasts(self) -> Array:
+        """The last states (scans, N, P) of the last `forward`."""
+        return np.stack(self._last()[1])
 
     @property
     def h_n(self) -> Array:
         """The last h of the last `forward`, a copy: (layers times directions, N, H), first layer
         first and in it the direction from left to right, as in PyTorch. The h of the reverse
         direction is that after the first step of the sequence."""
-        return self._parts(self._last()[1], False)[0]
+        return self._parts(self._lasts(), False)[0]
 
     def _one(self, x: ArrayLike, given: States) -> tuple[Any, ...]:
         if len(self._scans) > 1:
             raise ValueError("step is for one layer in one direction: make a layer for each")
         x = float_array("x", x, ("N", self.D), self.dtype)[:, None].copy()
         block, start = self._block(0), self._state(len(x), given)
-        _, last = self._scans[0].forward(block, x, start[0], None, self.threads)
+        with one_thread():
+            _, last = self._scans[0].forward(block, x, start[0], None, self.threads)
         return *self._parts(last[None], True), (block, x, start)
 
     def _one_back(self, gradients: States, cache: Any) -> tuple[Array, ...]:
@@ -241,7 +261,8 @@ class Recurrent(Layer):
         dstate = self._state(len(x), gradients)
         dh = dstate[0, :, None, : self.H].copy()
         run = block, x, start[0], None
-        dx, grads = self._scans[0].backward(run, self.threads, dh, dstate[0])
+        with one_thread():
+            dx, grads = self._scans[0].backward(run, self.threads, dh, dstate[0])
         return dx[:, 0], *self._parts(dstate, True), *(grads[name] for name in self._names[0])
 
     @classmethod
@@ -465,11 +486,11 @@ class LSTM(Recurrent):
 
     @property
     def c_n(self) -> Array:
-        return self._parts(self._last()[1], False)[1]
+        return self._parts(self._lasts(), False)[1]
 
     @property
     def c(self) -> Array:
-        return self._parts(self._last()[1], len(self._scans) == 1)[1]
+        return self._parts(self._lasts(), len(self._scans) == 1)[1]
 
     def forward(self, x: ArrayLike, h0: ArrayLike | None = None, c0: ArrayLike | None = None, *,
                 lengths: ArrayLike | None = None) -> Array:
