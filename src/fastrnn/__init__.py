@@ -11,7 +11,8 @@ character model of karpathy's min-char-rnn. `Corpus` reads texts, names and mess
 holds sequences of symbols or numbers, `datasets` has texts by name, `tasks` makes exercises.
 `Model` and `Trainer` are the loop in your own hands, `nn` and `optim` its layers and optimizers for
 a loop that you write. `plot` draws figures, `export` writes files that other programs read, `look`
-one that shows what its units do while it reads. `average` makes one model of several. `gradcheck`
+one that shows what its units do while it reads. `average` makes one model of several,
+`sweep` compares settings. `gradcheck`
 compares gradients with finite differences, `gradient_norms` shows how they vanish or explode.
 `EchoStateNetwork` predicts time series, `SequenceRegressor` and `SequenceClassifier` are
 scikit-learn's way to `train`.
@@ -40,6 +41,7 @@ from .model.model import Model
 from .pages import report as _report  # noqa: F401  Model.report
 from .pages.look import look
 from .supervised import SequenceClassifier, SequenceRegressor
+from .sweep import Sweep, sweep
 from .train import train
 from .training.checkpoint import load
 from .training.divergence import DivergenceError
@@ -51,7 +53,7 @@ __version__ = _version("fastrnn")
 __all__ = [
     "Corpus", "DivergenceError", "EchoStateNetwork", "Event", "History", "Model",
     "SequenceClassifier", "SequenceRegressor", "Sequences", "Sizes",
-    "Trainer", "Vocabulary", "average", "build_info", "datasets", "export", "from_torch",
+    "Sweep", "Trainer", "Vocabulary", "average", "build_info", "datasets", "export", "from_torch",
     "gradcheck", "gradient_norms", "hidden_size_for", "import_model", "load", "look", "nn", "optim",
-    "parameter_count", "plot", "read_log", "tasks", "train",
+    "parameter_count", "plot", "read_log", "sweep", "tasks", "train",
 ]

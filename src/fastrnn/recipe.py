@@ -51,7 +51,7 @@ def choose(source: Source, given: Mapping[str, Any],
 
     `speed` tells of a source and settings how many updates a second has, and an epoch, where they
     are not to be measured."""
-    task = _Task(_in_windows(source, given), given, speed or _speed)
+    task = _Task(_in_windows(source, given), given, speed or measured)
     reads = task.reads() if depends_on_time(task.table) else 1.0
     found = task.sized(reads)
     faster = task.gain(found)
@@ -242,10 +242,12 @@ def _power(x: float) -> int:
     return int(2 ** round(math.log2(x)))
 
 
-def _speed(source: Source, settings: dict[str, Any]) -> tuple[float, int]:
+def measured(source: Source, settings: dict[str, Any]) -> tuple[float, int]:
     """Updates in a second of training, and in an epoch of all data."""
     labels = {"labels": list(source.labels) or None} | given_to(ModelSettings, settings)
-    plan = dict.fromkeys(PLAN) | {"updates": 10**6, "schedule": "constant", "warmup": 0}
+    # with next to no steps, so that it is the run itself that diverges
+    plan = dict.fromkeys(PLAN) | {"updates": 10**6, "schedule": "constant", "warmup": 0,
+                                  "learning_rate": 1e-9}
     quiet = {"progress": False, "checkpoint": None, "callback": None, "on_event": None,
              "log": None, "tensorboard": None, "accuracy": False, "teacher": None,
              "valid_fraction": 0.0, "valid_every": None, "patience": None, "valid": None}

@@ -134,7 +134,7 @@ def _started(source: str | os.PathLike[str] | Source, name: str | None,
         given = model.config | {"learning_rate": 1e-3} | given
     else:
         how = preset.reading if preset and preset.kind == "text" else {}
-        corpus, start = _read(source, **how), ""
+        corpus, start = read_source(source, **how), ""
     strange = controls.note(corpus)
     if strange is not None:  # before trials of settings
         warnings.warn(strange, stacklevel=3)
@@ -153,8 +153,8 @@ def _started(source: str | os.PathLike[str] | Source, name: str | None,
     return trainer, start + why
 
 
-def _read(source: Any, **how: Any) -> Source:
-    """The source, read if it is a path."""
+def read_source(source: Any, **how: Any) -> Source:
+    """The source, read if it is a path, in the words of `train`."""
     if isinstance(source, Source):
         return source
     if isinstance(source, list | tuple) and source and all(
@@ -199,7 +199,7 @@ def _as_before(source: Any, path: str | os.PathLike[str], given: dict[str, Any],
     """The data of a checkpoint's run, and the given settings, which may differ if they are `free`;
     ValueError if another differs."""
     model, _, about = read(path)
-    corpus = source if isinstance(source, Source) else _read(
+    corpus = source if isinstance(source, Source) else read_source(
         source, vocabulary=model.text_vocabulary)
     stored = about["model"] | about.get("trainer", {}).get("config", {})
     for name, value in given.items():

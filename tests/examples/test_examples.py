@@ -46,6 +46,13 @@ def text(tmp_path):
     return path
 
 
+def test_optuna_sweep(tmp_path, text):
+    pytest.importorskip("optuna")
+    done = run("optuna_sweep.py", text, "--trials", 4, "--updates", 20, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^\d\.\d{4} nats per character with .*of 4 runs were", done.stdout, re.M)
+
+
 def test_goblet(tmp_path, text):
     done = run("goblet.py", text, "--updates", 10_050, "--output", "made/here", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

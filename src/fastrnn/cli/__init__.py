@@ -35,14 +35,15 @@ from . import (
     report,
     sample,
     score,
+    sweep,
     train,
     watch,
 )
 from .config import ConfigError
 from .flags import Parser, in_flags, with_hyphens
 
-COMMANDS = (train, watch, sample, chat, score, rank, report, plot, look, export, import_, gradcheck,
-            info, presets, completion)
+COMMANDS = (train, sweep, watch, sample, chat, score, rank, report, plot, look, export, import_,
+            gradcheck, info, presets, completion)
 EXAMPLES = """to begin with:
   fastrnn train book.txt               a minute; without book.txt Python's own documentation
   fastrnn sample model.safetensors
