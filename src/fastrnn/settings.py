@@ -359,7 +359,7 @@ class LoopSettings(TypedDict, total=False):
         "momentum and clipping.")]
     weight_average: Annotated[float, Setting(0.0, fraction, "Above 0: a running average of the "
         "parameters is kept beside them, over about this fraction of the updates so far, such as "
-        "0.15. It is what is validated, sampled, saved as the best and returned.")]
+        "0.2. It is what is validated, sampled, saved as the best and returned.")]
     clip_value: Annotated[float | None, Setting(5.0, positive_float, "Each entry of the gradient "
         "is clipped to at most this in size. None: no clipping by value.")]
     clip_norm: Annotated[float | None, Setting(
