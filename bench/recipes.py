@@ -47,7 +47,7 @@ from fastrnn.data.source import Source
 from fastrnn.presets import PRESETS
 
 START = {"hidden_size": 256, "batch_size": 16, "seq_length": 64, "dropout": 0.2,
-         "learning_rate": 7e-3, "num_layers": 1, "passes": None}
+         "learning_rate": 7e-3, "num_layers": 1, "weight_average": 0.0, "passes": None}
 GRID: dict[str, tuple[Any, ...]] = {
     "hidden_size": (64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024),
     "batch_size": (1, 2, 4, 8, 16, 32, 64),
@@ -55,6 +55,7 @@ GRID: dict[str, tuple[Any, ...]] = {
     "dropout": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
     "learning_rate": (2e-3, 3e-3, 4e-3, 5e-3, 7e-3, 1e-2, 1.4e-2, 2e-2),
     "num_layers": (1, 2),
+    "weight_average": (0.0, 0.15),  # with a constant learning rate
     "passes": (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, None)}  # None: as many as there is time for
 
 
@@ -100,8 +101,13 @@ def one(lines: Lines, data: Data, minutes: float, settings: dict[str, Any],
 
 
 def settings_for(data: Data, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings without a seq_length for records."""
-    return {k: v for k, v in settings.items() if k != "seq_length" or data.train.steps is None}
+    """The settings without a seq_length for records, and with the schedule that suits an average of
+    the parameters."""
+    average = settings.get("weight_average")
+    left_out = {"seq_length" if data.train.steps is not None else "",
+                "" if average else "weight_average"}
+    return {k: v for k, v in settings.items() if k not in left_out} | (
+        {"schedule": "constant"} if average else {})
 
 
 def recipe_of(lines: Lines, data: Data, minutes: float,

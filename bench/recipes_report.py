@@ -14,7 +14,8 @@ a run makes the updates that it makes with two threads in the minutes of its cel
 the file, so losses do not depend on how busy the machine was. Losses are plain, in nats per symbol.
 The first half of the last tenth (of random records) chose the model of each run and the best run of
 each cell; "loss" is that on the second half, "all" that on the whole tenth. "Ratio" is the recipe's
-loss through that of the best run found.
+loss through that of the best run found. "Averaged" runs return an average of the parameters over
+their last 15 % and have a constant learning rate; in the others it falls to 0.
 
 A run counts in every cell into which it fits by the pace of its network in the dtype of the cell,
 whatever dtype it was trained in: the losses of both are the same to within those of two seeds
@@ -109,5 +110,7 @@ def told(run: dict[str, Any]) -> str:
     layers = f"{s['num_layers']} x " if s.get("num_layers", 1) > 1 else ""
     window = f" x {s['seq_length']}" if "seq_length" in s else ""
     first = f", country {100 * run['first_prior']:.0f} %" if "first_prior" in run else ""
-    return (f"{layers}{s['hidden_size']}, batch {s['batch_size']}{window}, dropout "
-            f"{s['dropout']:g}, {s['learning_rate']:g}, {run['passes']:.3g} passes{first}")
+    average = ", averaged" if s.get("weight_average") else ""
+    return (f"{layers}{s['hidden_size']}, batch {s['batch_size']}{window}, "
+            f"dropout {s['dropout']:g}, {s['learning_rate']:g}{average}, "
+            f"{run['passes']:.3g} passes{first}")

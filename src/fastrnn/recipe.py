@@ -31,8 +31,11 @@ LEAST_VALID = 500  # predictions; a source that leaves fewer is not divided
 CHOSEN = frozenset((
     "cell", "hidden_size", "embedding_size", "dropout", "seq_length", "batch_size", "optimizer",
     "learning_rate", "schedule", "warmup", "clip_value", "clip_norm", "valid_fraction", "dtype",
-    *PLAN))
+    "weight_average", *PLAN))
 MANY = 300  # distinct symbols from which on an embedding pays
+# of a model of symbols that has more time than it needs: the lowest of its validation losses is
+# then lower than with a learning rate that falls to 0
+AVERAGED = {"schedule": "constant", "weight_average": 0.15}
 # sequences, fewer than these and of at least so many steps, are read in windows: whole they would
 # make few updates, each through more steps than a gradient reaches
 FEW, LONG = 16, 512
@@ -61,6 +64,8 @@ def choose(source: Source, given: Mapping[str, Any],
     if found.passes > row.most_passes and not task.counted:
         settings.pop("minutes", None)  # there is time to spare
         settings["epochs"] = max(1, round(row.most_passes))
+        if task.source.vocabulary and not given.keys() & {"learning_rate_decay", *AVERAGED}:
+            settings |= AVERAGED
     elif not task.counted:
         settings.setdefault("minutes", MINUTES)
     passes = settings.get("epochs") or found.passes
@@ -208,6 +213,8 @@ class _Task:
             what += " as given"
         elif "epochs" in settings and not self.counted:
             what += f" and {settings['epochs']} passes, since more would over-fit"
+        elif found.enough and found.passes < found.enough:
+            what += f", the fewest that are tried: none makes {found.enough:.2g} passes in the time"
         elif found.enough:
             what += f", the largest that makes {found.enough:.2g} passes in the time"
         else:

@@ -137,6 +137,16 @@ def test_a_preset_runs_with_its_own_settings(monkeypatch, lines):
     assert line["updates"] == 12 and trainer.model.config["num_layers"] == 2
 
 
+def test_an_average_has_a_constant_learning_rate(monkeypatch, lines):
+    lines = run(monkeypatch, lines, 0.05, weight_average=0.15)
+    lines = run(monkeypatch, lines, 0.05, weight_average=0.0)
+    data = recipes_runs.data_of("book")
+    schedules = [recipes_runs.trainer_of(data, line["settings"], 30, 0, 1).config["schedule"]
+                 for line in lines.runs]
+    assert schedules == ["constant", "cosine"]
+    assert "weight_average" not in lines.runs[1]["settings"]
+
+
 def test_a_text_that_is_too_short(lines):
     with pytest.raises(ValueError, match="book has 5,115 characters, fewer than 9000"):
         recipes_runs.data_of("book:9000")

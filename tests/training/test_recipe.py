@@ -111,9 +111,9 @@ def test_a_text_takes_the_row_of_its_length_and_of_the_machine(predictions, tabl
             settings, why = recipe.choose(corpus, {"minutes": minutes, "dtype": "float32"},
                                           made(row.reads * 1e6 / (60 * minutes)))
             chosen = {"cell": "lstm", "batch_size": row.batch_size, "seq_length": row.seq_length,
-                      "optimizer": "adam", "schedule": "cosine", "clip_norm": 1.0,
-                      "clip_value": None, "valid_fraction": 0.1,
-                      "learning_rate": row.learning_rate}
+                      "optimizer": "adam", "clip_norm": 1.0, "clip_value": None,
+                      "valid_fraction": 0.1, "learning_rate": row.learning_rate,
+                      "schedule": "constant" if "epochs" in settings else "cosine"}
             assert settings == settings | chosen
             assert settings["hidden_size"] <= row.hidden_size
             assert f"chosen for {predictions:,} chars" in why
@@ -193,8 +193,12 @@ def test_a_short_text_is_not_trained_longer_than_helps():
         settings, why = recipe.choose(corpus, given, made(1e6))
         assert settings["epochs"] == most and "minutes" not in settings
         assert f"{most} passes, since more would over-fit" in why
+        assert (settings["schedule"], settings["weight_average"]) == ("constant", 0.15)
+    settings, _ = recipe.choose(corpus, {"schedule": "cosine"}, made(1e6))
+    assert settings["schedule"] == "cosine" and "weight_average" not in settings
     settings, _ = recipe.choose(corpus, {}, made(1000))  # a slow machine needs the whole minute
     assert settings["minutes"] == 1 and "epochs" not in settings
+    assert settings["schedule"] == "cosine"
 
 
 # ---- mixed_bfloat16 ----
