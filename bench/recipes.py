@@ -118,7 +118,7 @@ def recipe_of(lines: Lines, data: Data, minutes: float,
         seconds = pace(lines, data, own, settings.get("dtype", DTYPES[0]), options.busy)
         return 1 / seconds, round(trainer_of(data, own, 10**6, 0, 1).updates_per_epoch / 0.9)
 
-    kept = {*GRID, "embedding_size"}
+    kept = {*GRID, "embedding_size", "weight_average"}
     given = {"minutes": minutes} | ({"dtype": DTYPES[0]} if options.dtype == DTYPES[0] else {})
     chosen, _ = recipe.choose(source_of(data.name), given, speed)
     return {"num_layers": 1, "passes": chosen.get("epochs")} | {
