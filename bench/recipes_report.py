@@ -11,11 +11,12 @@ HEAD = """# Settings in so many minutes
 Written by `python bench/recipes.py --report` from `recipes.jsonl`: {runs} runs, the last on {date}.
 The time is that of {machine}:
 a run makes the updates that it makes with two threads in the minutes of its cell, by the paces in
-the file, so losses do not depend on how busy the machine was. Losses are plain, in nats per symbol.
-The first half of the last tenth (of random records) chose the model of each run and the best run of
-each cell; "loss" is that on the second half, "all" that on the whole tenth. "Ratio" is the recipe's
-loss through that of the best run found. "Averaged" runs return an average of the parameters over
-their last 15 % and have a constant learning rate; in the others it falls to 0.
+the file ("how" says which come from one thread, since the machine was busy), so losses do not
+depend on how busy the machine was. Losses are plain, in nats per symbol. The first half of the last
+tenth (of random records) chose the model of each run and the best run of each cell; "loss" is that
+on the second half, "all" that on the whole tenth. "Ratio" is the recipe's loss through that of the
+best run found. "Averaged" runs return an average of the parameters over their last 15 % and have a
+constant learning rate; in the others it falls to 0.
 
 A run counts in every cell into which it fits by the pace of its network in the dtype of the cell,
 whatever dtype it was trained in: the losses of both are the same to within those of two seeds
