@@ -2,6 +2,7 @@
 
 import io
 import sys
+import types
 from importlib.util import find_spec
 from types import SimpleNamespace
 
@@ -144,7 +145,8 @@ def test_a_notebook_is_told_to_replace_the_picture(often, monkeypatch):
         told.append(("display", image))
         return Handle()
 
-    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    notebook = types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(kernel=None))
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(
         Image=lambda data: data, display=display))
     train(on_event=plot.live())

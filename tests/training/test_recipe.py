@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from dataclasses import astuple
 
 import numpy as np
@@ -581,7 +582,8 @@ def test_plots_take_axes_and_show_in_notebooks(monkeypatch):
     axes = model.history.plot()  # pyplot is imported, so plt.show() shows it
     assert len(pyplot.get_fignums()) == len(before) + 1 and axes.figure.number not in before
     pyplot.close("all")
-    monkeypatch.setitem(sys.modules, "ipykernel", sys)  # as in a notebook
+    notebook = types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(kernel=None))
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
     model.history.plot()
     assert len(pyplot.get_fignums()) == 1
     pyplot.close("all")

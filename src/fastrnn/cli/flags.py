@@ -127,6 +127,8 @@ def in_flags(message: str, settings: Collection[str]) -> str:
     if message.startswith("give one of "):
         message = re.sub(rf"(?<![\w-])({names})(?![\w-])", lambda m: flag(m[1]), message)
     long = "|".join(name for name in names.split("|") if "_" in name)
+    if not long:
+        return message
     return re.sub(rf"(?<![\w.-])({long})(?![\w(-]|\.\w)", lambda m: flag(m[1]), message)
 
 

@@ -107,8 +107,10 @@ def drawn_here(path: str | os.PathLike[str]) -> bool:
 
 
 def in_notebook() -> bool:
-    """Whether this program is a notebook's kernel."""
-    return "ipykernel" in sys.modules
+    """Whether a notebook's kernel runs this program, and not only a library that imports one."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return hasattr(shell, "kernel")
 
 
 def check_kind(path: str | os.PathLike[str]) -> None:

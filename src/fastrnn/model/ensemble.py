@@ -313,6 +313,16 @@ def _no_penalty(settings: Any) -> None:
                          "probabilities: leave it out")
 
 
+def _difference(model: Model, first: Model) -> str:
+    """What tells the vocabularies of two models apart, in a few words."""
+    own, other = model.text_vocabulary, first.text_vocabulary
+    for one, two, has in (own, other, "has"), (other, own, "lacks"):
+        more = [symbol for symbol in one.symbols if symbol not in two.symbols]
+        if more:
+            return f"it {has} the symbol {more[0]!r}"
+    return "the same symbols, in another order or of another unit"
+
+
 def _checked(models: Iterable[Model]) -> tuple[Model, ...]:
     """The models, if they can be averaged."""
     if isinstance(models, Model) or not isinstance(models, Iterable):
@@ -331,8 +341,8 @@ def _checked(models: Iterable[Model]) -> tuple[Model, ...]:
                              "text or of records")
         if model.vocabulary != first.vocabulary:
             raise ValueError(f"model {place} has another vocabulary than model 0 "
-                             f"({model.vocabulary!r} and {first.vocabulary!r}): train them on the "
-                             "same text, or with the same vocabulary")
+                             f"({_difference(model, first)}): train them on the same text, or with "
+                             "the same vocabulary")
         if model.config["labels"] != first.config["labels"]:
             raise ValueError(f"model {place} has other labels than model 0: train them on the same "
                              "records")
