@@ -90,7 +90,8 @@ static void set_walks(layer *l, int back, int by_rows) {
 
 /* Columns of a tensor. */
 INLINE int columns(const cell *c, int tensor, int H) {
-    return c->is.tensors[tensor].columns == 'G' ? c->is.gates * H : H;
+    const char letter = c->is.tensors[tensor].columns;
+    return letter == 'H' ? H : letter == 'G' ? c->is.gates * H : (letter - '0') * H;
 }
 
 /* C [n][c_row] += A [n][a_row] times `count` gates of a tensor, from gate `first` on: each gate's

@@ -29,7 +29,8 @@ enum { FASTRNN_MOST_LAYERS = 32, FASTRNN_MOST_TENSORS = 6 };  /* tensors: of a l
 enum { FASTRNN_RUN = 16, FASTRNN_STRIP = 64 };  /* of a reservoir */
 enum { FASTRNN_CHUNK = 16384 };  /* elements of a block that one job of an update takes */
 
-/* A tensor of a layer: rows and columns are 'D', 'H', 'G' (G H numbers) or '1' (of a vector). */
+/* A tensor of a layer: rows are 'D', 'H' or '1' (of a vector), columns 'H', 'G' (G H numbers) or a
+ * digit from '2' on (so many H). */
 typedef struct { const char *name; char rows, columns; } fastrnn_tensor;
 
 /* What callers must know of a cell. */

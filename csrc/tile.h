@@ -30,6 +30,7 @@
 #define ROUNDED_ROWS 64          /* rows that are rounded together */
 #define AHEAD 16                 /* rows that are fetched before they are needed */
 #define CHAINS 4                 /* most sums in flight for one vector */
+#define MOST_GATES 4             /* of a panel */
 #define MOST_VECTORS (ROUNDED ? 4 : 8)   /* in a panel: WIDE, or one vector for each gate */
 
 typedef vec sums[MOST_ROWS][MOST_VECTORS];

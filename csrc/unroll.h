@@ -238,11 +238,12 @@ static void multiply_inputs(const crew *c, int i, portion some) {
     const int from = start_of(some, a->T * a->n), to = end_of(some, a->T * a->n);
     if (c->l == 0) read_inputs(u, a, slice, from, to);
     if (c->l == 0 && net->C && !some.index) label_biases(u, slice);
-    if (D) {
+    for (int g = 0; D && g < a->G; g += MOST_GATES) {
         const rows x = input(u, slice, c->l);
-        multiply(a->G, to - from, net->H, 1, D, x.x + (ptrdiff_t)from * x.row, x.row, 0,
-                 u->work + u->at->Wx[c->l][0], rounded_of(a, some),
-                 a->z + (ptrdiff_t)from * a->zrow, a->zrow, a->row);
+        multiply(least(MOST_GATES, a->G - g), to - from, net->H, 1, D,
+                 x.x + (ptrdiff_t)from * x.row, x.row, 0,
+                 u->work + u->at->Wx[c->l][0] + packed_size(g, 1, D, net->H), rounded_of(a, some),
+                 a->z + (ptrdiff_t)from * a->zrow + g * a->row, a->zrow, a->row);
     }
 }
 

@@ -102,7 +102,8 @@ typedef struct {
     int G, zrow;
     int b_row;                   /* G H rounded up, and a step more, which may be read */
     int slices;
-    /* of each layer, packed, and packed transposed: Wx (D, G H) and the cell's packs */
+    /* of each layer, packed, and packed transposed: Wx (D, G H), MOST_GATES at a time,
+     * and the cell's packs */
     int64_t Wx[FASTRNN_MOST_LAYERS][2], W[FASTRNN_MOST_LAYERS][MOST_PACKS][2];
     int64_t head_W[2];           /* packed (H, K) and (K, H) */
     int64_t head_b;              /* [wide]: NEVER from K on */
@@ -270,9 +271,9 @@ enum { PACKED = 2 * (1 + MOST_PACKS) };      /* matrices of each layer; the head
 /* A portion of W (K, G M), whose rows are ldw apart, to the workspace for `rows` rows, or where `back` its
  * transpose, which only the backward pass needs. */
 static void pack_matrix(const unrolled *u, int back, int rows, int G, int K, int M, const real *W,
-                        int ldw, const int64_t to[2], portion some) {
-    if (!back) pack(G, rows, K, M, W, ldw, u->work + to[0], some);
-    else if (u->backward) pack_transposed(rows, G, M, K, W, ldw, u->work + to[1], some);
+                        int ldw, int64_t to, portion some) {
+    if (!back) pack(G, rows, K, M, W, ldw, u->work + to, some);
+    else if (u->backward) pack_transposed(rows, G, M, K, W, ldw, u->work + to, some);
 }
 
 typedef struct { const unrolled *u; int parts; } packing;
@@ -290,23 +291,27 @@ static void pack_one(void *context, int job) {
      * only where T or N is 1 */
     const int rows = u->in.T * net->N;
     if (index >= net->L * PACKED) {
-        if (K) pack_matrix(u, back, rows, 1, H, K, u->params + net->head_W, K, at->head_W,
-                           some);
+        if (K) pack_matrix(u, back, rows, 1, H, K, u->params + net->head_W, K,
+                           at->head_W[back], some);
         return;
     }
     const int l = index / PACKED, which = index % PACKED / 2 - 1, D = factor_size(net, l);
     const int *tensors = net->layers[l].tensors;
     if (which < 0) {
         const real *Wx = net->reservoir ? net->reservoir->Win : u->params + tensors[WX];
-        if (D && (!back || at->cell->is.trained)) {
-            pack_matrix(u, back, rows, G, D, H, Wx, G * H, at->Wx[l], some);
+        if (D && back && at->cell->is.trained) {
+            pack_matrix(u, 1, rows, G, D, H, Wx, G * H, at->Wx[l][1], some);
+        }
+        for (int g = 0; D && !back && g < G; g += MOST_GATES) {
+            const int64_t to = at->Wx[l][0] + packed_size(g, 1, D, H);
+            pack_matrix(u, 0, rows, least(MOST_GATES, G - g), D, H, Wx + g * H, G * H, to, some);
         }
         return;
     }
     const pack_of p = at->cell->packs[which];
     if (p.count && net->packed) {
         pack_matrix(u, back, net->N, p.count, H, H, u->params + tensors[p.tensor] + p.first * H,
-                    columns(at->cell, p.tensor, H), at->W[l][which], some);
+                    columns(at->cell, p.tensor, H), at->W[l][which][back], some);
     }
 }
 

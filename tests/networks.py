@@ -13,7 +13,7 @@ from fastrnn.data.source import time_major
 from fastrnn.kernels.blas import one_thread
 from fastrnn.model.model import Model
 
-KINDS = ("rnn", "relu", "lstm", "gru", "memory", "gru, reset before", "mgu")
+KINDS = ("rnn", "relu", "lstm", "gru", "memory", "gru, reset before", "mgu", "mlstm")
 EVERY_KIND = (*KINDS, "esn")
 TRAINED_KINDS = pytest.mark.parametrize("kind", KINDS)
 ALL_KINDS = pytest.mark.parametrize("kind", EVERY_KIND)

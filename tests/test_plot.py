@@ -166,7 +166,8 @@ def test_a_diverged_run_is_drawn():
 
 # ---- gates ----
 
-@pytest.mark.parametrize(("cell", "names"), [("lstm", "ifo"), ("gru", "rz"), ("mgu", "f")])
+@pytest.mark.parametrize(("cell", "names"), [("lstm", "ifo"), ("gru", "rz"), ("mgu", "f"),
+                                            ("mlstm", "ifo")])
 def test_saturated_gates_are_counted(cell, names):
     model = model_of(cell)
     found = saturation(model, TEXT)

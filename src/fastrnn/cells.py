@@ -41,6 +41,11 @@ columns of the weights in the order r, z, n: r, z = s(x_t Wx + h_{t-1} Wh + b);
 n = tanh(x_t Wx + b + r * (h_{t-1} Wh + bhn)), or without reset_after
 n = tanh(x_t Wx + b + (r * h_{t-1}) Wh); h_t = (1 - z) * n + z * h_{t-1} (Cho et al. 2014)""",
                 "xavier"),
+    "mlstm": Cell("the multiplicative LSTM", """\
+columns of Wx and b in the order i, f, o, g, a, q, of Wh i, f, o, g: the "lstm" with
+m_t = a * h_{t-1} in place of h_{t-1} and h_t = o * tanh(c_t) + q; a, q = x_t Wx + b
+(Krause et al. 2016, without the matrix between h_{t-1} and m_t, with a skip connection q)""",
+                  "xavier"),
     "mgu": Cell("the minimal gated unit", """\
 columns of the weights in the order f, n: f = s(x_t Wf + h_{t-1} Uf + bf),
 n = tanh(x_t Wn + (f * h_{t-1}) Un + bn); h_t = (1 - f) * h_{t-1} + f * n (Zhou et al. 2016)""",
@@ -64,6 +69,7 @@ def tensor_shapes(cell: str, D: int, H: int,
                   reset_after: bool = True) -> dict[str, tuple[int, ...]]:
     """The trained tensors of one recurrent layer with D inputs and H units: name -> shape."""
     info = kernel_cell(cell, reset_after)
-    sizes = {"D": D, "H": H, "G": info.gates * H, "1": 0}
-    return {name: tuple(sizes[letter] for letter in (rows, columns) if letter != "1")
+    sizes = {"D": D, "H": H, "G": info.gates * H}
+    return {name: tuple(sizes.get(letter) or int(letter) * H for letter in (rows, columns)
+                        if letter != "1")
             for name, rows, columns in info.tensors} if info.trained else {}

@@ -213,7 +213,8 @@ class StartSettings(TypedDict, total=False):
     dropout: Annotated[float, Setting(0.0, partial(fraction, most=0.999), "Probability, in [0, 1), "
         "with which each output of a recurrent layer is set to 0 in training.")]
     forget_bias: Annotated[float, Setting(
-        1.0, partial(finite_float, most=1e3), "LSTM only: initial bias of the forget gates.")]
+        1.0, partial(finite_float, most=1e3), "lstm and mlstm only: initial bias of "
+        "the forget gates.")]
     init: Annotated[str | None, one_of(
         None, INIT_SCALES, 'Distribution of the initial weights; "identity" is "normal" with the '
         'identity matrix as Wh. Where not given "xavier" for cells with gates, else "normal".')]

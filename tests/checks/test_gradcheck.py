@@ -6,7 +6,7 @@ import pytest
 import fastrnn
 from fastrnn import nn
 
-CELLS = ("rnn", "relu", "lstm", "gru", "mgu", "memory")
+CELLS = ("rnn", "relu", "lstm", "gru", "mgu", "memory", "mlstm")
 
 
 def random_model(cell="rnn", H=5, scale=0.3, seed=0, **settings):

@@ -9,7 +9,7 @@ import pytest
 
 from fastrnn.checks import reference
 
-KINDS = ("rnn", "relu", "lstm", "gru", "gru, reset before", "memory", "mgu")
+KINDS = ("rnn", "relu", "lstm", "gru", "gru, reset before", "memory", "mgu", "mlstm")
 ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
 N, H, T, K, E = 2, 3, 4, 5, 6
 
@@ -19,8 +19,9 @@ def cell_of(kind):
 
 
 def layer_shapes(kind, D, H):
-    G = {"lstm": 4, "gru": 3, "mgu": 2}.get(cell_of(kind), 1)
-    more = {"gru": {"bhn": (H,)}, "memory": {"Wm": (H, H), "bm": (H,)}}.get(kind, {})
+    G = {"lstm": 4, "gru": 3, "mgu": 2, "mlstm": 6}.get(cell_of(kind), 1)
+    more = {"gru": {"bhn": (H,)}, "memory": {"Wm": (H, H), "bm": (H,)},
+            "mlstm": {"Wh": (H, 4 * H)}}.get(kind, {})
     return {"Wx": (D, G * H), "Wh": (H, G * H), "b": (G * H,)} | more
 
 
@@ -42,7 +43,7 @@ def random_params(kind, L, embedding, seed=0):
 def random_window(kind, L, seed=1):
     """inputs, targets (N, T), state (N, P), masks: L times (N, T, H)"""
     rng = np.random.default_rng(seed)
-    P = L * H * (2 if kind == "lstm" else 1)
+    P = L * H * (2 if kind in ("lstm", "mlstm") else 1)
     return (rng.integers(0, K, (N, T)), rng.integers(0, K, (N, T)), rng.normal(0, 1, (N, P)),
             [rng.choice([0, 1.6], (N, T, H), p=[0.3, 0.7]) for _ in range(L)])
 
@@ -56,7 +57,7 @@ def random_layer(kind, D=E, seed=2):
 
 
 def start_names(kind):
-    return {"lstm": ("h0", "c0"), "memory": ("m0",)}.get(kind, ("h0",))
+    return {"lstm": ("h0", "c0"), "mlstm": ("h0", "c0"), "memory": ("m0",)}.get(kind, ("h0",))
 
 
 def twin_forward(kind, x, starts, weights):
@@ -108,11 +109,15 @@ def scalar_layer(kind, x, states, W):
             f = math.tanh if kind == "rnn" else lambda v: max(v, 0.0)
             out = [f(a[j] + from_h(j, h, Wh)) for j in units]
             states = [out]
-        elif kind == "lstm":
+        elif kind in ("lstm", "mlstm"):
+            if kind == "mlstm":
+                h = [a[4 * H + j] * h[j] for j in units]
             i, f, o, g = ([a[gate * H + j] + from_h(gate * H + j, h, Wh) for j in units]
                           for gate in range(4))
             c = [sigma(f[j]) * states[1][j] + sigma(i[j]) * math.tanh(g[j]) for j in units]
             out = [sigma(o[j]) * math.tanh(c[j]) for j in units]
+            if kind == "mlstm":
+                out = [out[j] + a[5 * H + j] for j in units]
             states = [out, c]
         elif kind == "memory":
             m = h
@@ -171,7 +176,7 @@ def test_the_model_is_what_the_formulas_say(kind, embedding, dropout):
             weights = {name: params[f"layer{layer}.{name}"] for name in layer_shapes(kind, 1, 1)}
             width = state.shape[1] // L
             own = state[row, layer * width : (layer + 1) * width]
-            starts = [own[:H], own[H:]] if kind == "lstm" else [own]
+            starts = [own[:H], own[H:]] if len(own) == 2 * H else [own]
             outputs, states = scalar_layer(kind, x, starts, weights)
             x = np.array(outputs) * (masks[layer][row] if dropout else 1)
             ends += [number for part in states for number in part]

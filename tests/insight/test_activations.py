@@ -7,7 +7,7 @@ import fastrnn
 from fastrnn.insight.activations import activations
 
 TEXT = "abcab cabba cab"
-CELLS = ("rnn", "relu", "lstm", "gru", "memory", "mgu", "esn")
+CELLS = ("rnn", "relu", "lstm", "gru", "memory", "mgu", "mlstm", "esn")
 
 
 def made(cell: str, **settings):
@@ -33,7 +33,7 @@ def test_surprisal_and_states_are_those_of_the_kernels(cell):
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
     ids = model.vocabulary.encode(TEXT).astype(np.int64)[None]
     state = model.loss_and_gradients(ids, ids, model.state)[2][0]
-    names = {"lstm": ("h", "c"), "memory": ("m",)}.get(cell, ("h",))
+    names = {"lstm": ("h", "c"), "mlstm": ("h", "c"), "memory": ("m",)}.get(cell, ("h",))
     last = np.concatenate([layer[name][-1] for layer in found.layers for name in names])
     np.testing.assert_allclose(last, state, rtol=1e-10)
 
@@ -44,6 +44,14 @@ def test_gates_of_an_lstm_make_its_states():
     assert (0 < i).all() and (i < 1).all() and (abs(g) < 1).all()
     np.testing.assert_allclose(c[1:], f[1:] * c[:-1] + i[1:] * g[1:], rtol=1e-12)
     np.testing.assert_allclose(h, o * np.tanh(c), rtol=1e-12)
+
+
+def test_what_skips_an_mlstm_is_in_its_output():
+    for layer in activations(made("mlstm"), TEXT).layers:
+        i, f, o, g, q, c, h = (layer[name] for name in "ifogqch")
+        np.testing.assert_allclose(c[1:], f[1:] * c[:-1] + i[1:] * g[1:], rtol=1e-12)
+        np.testing.assert_allclose(h, o * np.tanh(c) + q, rtol=1e-12)
+        assert np.abs(q).max() > 0.1 and np.abs(layer["a"]).max() > 0.1
 
 
 @pytest.mark.parametrize("reset_after", (True, False))

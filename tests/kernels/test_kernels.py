@@ -353,6 +353,7 @@ SEEDS = {
     "memory": (0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0),
     "gru, reset before": (0, 2, 1, 0, 0, 2, 1, 3, 23, 2, 0, 22),
     "mgu": (0,) * 12,
+    "mlstm": (0,) * 12,
     "esn": (0,) * 12,
 }
 
@@ -538,7 +539,8 @@ ALL_RULES = pytest.mark.parametrize("rule", RULES)
 NETWORKS = {  # streams, more; the classic network has one stream and nothing more
     "rnn": (1, {}), "relu": (3, {}), "lstm": (9, RICH), "gru": (1, {"num_layers": 2}),
     "memory": (9, {"embedding_size": 4}), "gru, reset before": (1, {"dropout": 0.2}),
-    "mgu": (9, {"embedding_size": 4}), "esn": (9, {"dropout": 0.2}),
+    "mgu": (9, {"embedding_size": 4}), "mlstm": (3, {"num_layers": 2}),
+    "esn": (9, {"dropout": 0.2}),
 }
 
 

@@ -207,7 +207,7 @@ def test_each_stage_is_cut(kind):
     shared(network, 6).measure()
     assert network.useful_threads(64) == 6
     unroll(model, network, *window)
-    phases = 2 if kind in ("memory", "gru, reset before", "mgu") else 1
+    phases = 2 if kind in ("memory", "gru, reset before", "mgu", "mlstm") else 1
     stages = network.stages
     assert stages["slices"][0] == 0
     for name in ("forward", "backward"):

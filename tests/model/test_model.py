@@ -50,8 +50,9 @@ def log_likelihoods(model, inputs, targets, state):
 
 def shapes(kind, L, E):
     """Names and shapes in the order of the block, written out."""
-    G = {"lstm": 4, "gru": 3, "gru, reset before": 3, "mgu": 2}.get(kind, 1)
-    more = {"gru": {"bhn": (H,)}, "memory": {"Wm": (H, H), "bm": (H,)}}.get(kind, {})
+    G = {"lstm": 4, "gru": 3, "gru, reset before": 3, "mgu": 2, "mlstm": 6}.get(kind, 1)
+    more = {"gru": {"bhn": (H,)}, "memory": {"Wm": (H, H), "bm": (H,)},
+            "mlstm": {"Wh": (H, 4 * H)}}.get(kind, {})
     out = {"embedding.W": (K, E)} if E else {}
     for layer, D in enumerate([E or K, H, H][:L]):
         of_layer = {"Wx": (D, G * H), "Wh": (H, G * H), "b": (G * H,)} | more
@@ -97,10 +98,13 @@ def test_a_numpy_script_can_start_from_the_same_numbers(kind, init, L, E, dtype)
         if len(shape) == 2:
             numbers = first_weights(rng, init, 0.3, name, *shape,
                                     first=name == next(iter(expected)))
+            if kind == "mlstm" and name.endswith(".Wx"):
+                numbers[:, 5 * H :] = 0
         else:
             numbers = np.zeros(shape)
-            if kind == "lstm" and name.endswith(".b") and name.startswith("layer"):
+            if "lstm" in kind and name.endswith(".b") and name.startswith("layer"):
                 numbers[H : 2 * H] = 2.5
+                numbers[4 * H : 5 * H] = 1
         np.testing.assert_array_equal(p, numbers.astype(dtype), err_msg=name)
     np.testing.assert_array_equal(
         model.block, np.concatenate([p.ravel() for p in model.params.values()]))
@@ -188,7 +192,8 @@ def test_the_classic_defaults():
 
 @pytest.mark.parametrize(("cell", "init", "scale"), [
     ("rnn", "normal", 0.01), ("relu", "normal", 0.01), ("memory", "normal", 0.01),
-    ("lstm", "xavier", 1.0), ("gru", "xavier", 1.0), ("mgu", "xavier", 1.0)])
+    ("lstm", "xavier", 1.0), ("gru", "xavier", 1.0), ("mgu", "xavier", 1.0),
+    ("mlstm", "xavier", 1.0)])
 def test_the_start_where_none_is_named(cell, init, scale):
     model, named = (fastrnn.Model(fastrnn.Vocabulary(SYMBOLS), cell=cell, hidden_size=H, **settings)
                     for settings in ({}, {"init": init, "init_scale": scale}))
@@ -355,7 +360,7 @@ def test_each_layer_has_its_place_in_the_state(kind):
     """(N, P): layer by layer h, an LSTM's c behind its h. What a layer holds at the start reaches
     its own place and those of the layers above, and no other."""
     model = make(kind=kind, num_layers=3)
-    parts = ["h0", "c0", "h1", "c1", "h2", "c2"] if kind == "lstm" else ["h0", "h1", "h2"]
+    parts = ["h0", "c0", "h1", "c1", "h2", "c2"] if "lstm" in kind else ["h0", "h1", "h2"]
     assert model.state.shape == (1, len(parts) * H) and model.state.dtype == "float64"
     assert model.zero_state(4).shape == (4, len(parts) * H) and not model.zero_state(4).any()
     if kind in ("relu", "memory"):  # no unit may be off

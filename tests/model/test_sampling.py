@@ -14,7 +14,7 @@ from fastrnn.model import sampling
 
 SYMBOLS = "abcde \n"
 K = len(SYMBOLS)
-KINDS = ("rnn", "relu", "lstm", "gru", "gru, reset before", "memory", "mgu")
+KINDS = ("rnn", "relu", "lstm", "gru", "gru, reset before", "memory", "mgu", "mlstm")
 
 
 def make(kind="lstm", unit="char", symbols=SYMBOLS, head=0.5, **sizes):

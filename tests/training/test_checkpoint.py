@@ -338,7 +338,7 @@ def data(kind):
 
 @pytest.mark.parametrize("kind", ["text", "shuffled", "records", "numbers"])
 @pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop", "adam", "sgd"])
-@pytest.mark.parametrize("cell", ["rnn", "relu", "lstm", "gru", "mgu", "memory", "esn"])
+@pytest.mark.parametrize("cell", ["rnn", "relu", "lstm", "gru", "mgu", "memory", "mlstm", "esn"])
 def test_resume_grid(tmp_path, request, cell, optimizer, kind):
     """One cut, or with --long several, with other numbers of threads before and after it."""
     if (len(cell) + len(optimizer) + len(kind)) % 5 and not request.config.getoption("--long"):

@@ -50,7 +50,7 @@ def bits(trainer):
 @pytest.mark.parametrize("batch_size", [1, 3, 40])
 @pytest.mark.parametrize("model", [
     {"cell": "rnn"}, {"cell": "relu"}, {"cell": "lstm"}, {"cell": "gru"}, {"cell": "memory"},
-    {"cell": "mgu"},
+    {"cell": "mgu"}, {"cell": "mlstm"},
     {"cell": "lstm", "num_layers": 2, "embedding_size": 5},
     {"cell": "rnn", "dropout": 0.3}, {"cell": "gru", "num_layers": 3, "dropout": 0.1},
 ], ids=lambda model: "-".join(map(str, model.values())))

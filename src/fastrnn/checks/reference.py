@@ -116,6 +116,46 @@ def lstm_backward(dh: Array, x: Array, h0: Array, c0: Array, h: Array, c: Array,
     return dx, carried, dc, dWx, dWh, db
 
 
+def mlstm_forward(x: Array, h0: Array, c0: Array, Wx: Array, Wh: Array, b: Array) -> Arrays:
+    """a_t = x_t Wa + ba, q_t = x_t Wq + bq, m_t = a_t h_{t-1}, the step of `lstm_forward` with m_t
+    in place of h_{t-1}, and h_t = o tanh(c_t) + q_t   (after Krause et al. 2016)
+
+    x (N, T, D), h0, c0 (N, H), Wx = [Wi Wf Wo Wg Wa Wq] (D, 6H), Wh (H, 4H), b (6H)
+    -> h, c (N, T, H), gates, a and q (N, T, 6H)
+    """
+    h, c, out = h0, c0, []
+    for t in range(x.shape[1]):
+        *z, a, q = np.split(x[:, t] @ Wx + b, 6, axis=1)
+        i, f, o, g = np.split(np.hstack(z) + (a * h) @ Wh, 4, axis=1)
+        i, f, o, g = sigmoid(i), sigmoid(f), sigmoid(o), np.tanh(g)
+        c = f * c + i * g  # (N, H)
+        h = o * np.tanh(c) + q  # (N, H)
+        out.append((h, c, np.hstack([i, f, o, g, a, q])))
+    return tuple(np.stack(steps, axis=1) for steps in zip(*out, strict=True))
+
+
+def mlstm_backward(dh: Array, x: Array, h0: Array, c0: Array, h: Array, c: Array, gates: Array,
+                   Wx: Array, Wh: Array) -> Arrays:
+    """-> dx (N, T, D), dh0, dc0 (N, H), dWx (D, 6H), dWh (H, 4H), db (6H)"""
+    dx, carried, dc = np.empty_like(x), np.zeros_like(h0), np.zeros_like(c0)
+    dWx, dWh, db = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wx[0])
+    for t in reversed(range(x.shape[1])):
+        i, f, o, g, a, _ = np.split(gates[:, t], 6, axis=1)
+        before, c_before = (h[:, t - 1], c[:, t - 1]) if t > 0 else (h0, c0)
+        dout, squashed = dh[:, t] + carried, np.tanh(c[:, t])
+        dc = dc + dout * o * (1 - squashed**2)
+        dz = np.hstack([dc * g * i * (1 - i), dc * c_before * f * (1 - f),
+                        dout * squashed * o * (1 - o), dc * i * (1 - g**2)])  # (N, 4H)
+        dm = dz @ Wh.T  # (N, H)
+        dsums = np.hstack([dz, dm * before, dout])  # (N, 6H)
+        dx[:, t] = dsums @ Wx.T
+        dWx += x[:, t].T @ dsums
+        dWh += (a * before).T @ dz
+        db += dsums.sum(axis=0)
+        carried, dc = dm * a, dc * f
+    return dx, carried, dc, dWx, dWh, db
+
+
 def gru_forward(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array,
                 bhn: Array | None = None) -> Arrays:
     """r = sigmoid(x_t Wr + h_{t-1} Ur + br), z = sigmoid(x_t Wz + h_{t-1} Uz + bz),
@@ -262,6 +302,8 @@ CELLS = {
     "rnn": Twin(rnn_forward, rnn_backward),
     "relu": Twin(partial(rnn_forward, cell="relu"), partial(rnn_backward, cell="relu")),
     "lstm": Twin(lstm_forward, lstm_backward, states=2, names=("h", "c", "i", "f", "o", "g")),
+    "mlstm": Twin(mlstm_forward, mlstm_backward, states=2,
+                  names=("h", "c", "i", "f", "o", "g", "a", "q")),
     "gru": Twin(gru_forward, gru_backward, ("Wx", "Wh", "bhn"), names=("h", "r", "z", "n")),
     "memory": Twin(memory_forward, memory_backward, ("Wx", "Wh", "Wm"), first=1,
                    names=("h", "m")),

@@ -42,6 +42,17 @@ for (int j = 0; j < H; j++) {
     h[j] = model_sigmoid(z[2 * H + j]) * tanhf(c[j]);
 }
 return h;"""),
+    "mlstm": (("h", "c"), "[i f o g a q] = z;  [i f o g] += (a * h) Wh;  "
+              "c_t = s(f) * c + s(i) * tanh(g),  h_t = s(o) * tanh(c_t) + q", """\
+float *h = kept[0], *c = kept[1];
+for (int j = 0; j < H; j++) h[j] *= z[4 * H + j];
+model_add(z, l->Wh, 0, 4 * H, h, H);
+for (int j = 0; j < H; j++) {
+    const float i = model_sigmoid(z[j]), f = model_sigmoid(z[H + j]);
+    c[j] = f * c[j] + i * tanhf(z[3 * H + j]);
+    h[j] = model_sigmoid(z[2 * H + j]) * tanhf(c[j]) + z[5 * H + j];
+}
+return h;"""),
     "gru": (("h",), "[r z n] = z;  r, z = s(r + h Wr), s(z + h Wz);  "
             "n = tanh(n + r * (h Wn + bhn)),  h_t = (1 - z) * n + z * h", """\
 float *h = kept[0], u[MODEL_UNITS];

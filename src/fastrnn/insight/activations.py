@@ -30,9 +30,9 @@ class Activations:
         a record's last symbol is the stop symbol.
     layers : list of dict of str -> float64 ndarray, shape (T, H)
         For each layer its values after each symbol: its output "h", in an LSTM the cell state "c"
-        and the gates "i", "f", "o" and candidate "g", in a GRU "r", "z" and "n", in the minimal
-        gated unit "f" and "n", in the memory cell the state "m" (`fastrnn.Model` has the
-        equations).
+        and the gates "i", "f", "o" and candidate "g", in an mlstm also the factors "a" of the
+        hidden state and what is added to it "q", in a GRU "r", "z" and "n", in the minimal gated
+        unit "f" and "n", in the memory cell the state "m" (`fastrnn.Model` has the equations).
     probabilities : float64 ndarray, shape (T, K)
         Of each symbol to come next.
     start : float64 ndarray, shape (P,)

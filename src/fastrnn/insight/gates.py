@@ -44,6 +44,7 @@ def saturation(model: Model, text: str | bytes | Corpus,
     layers = activations(model, text, label).layers
     names = [name for name in GATES if name in layers[0]]
     if not names:
-        raise ValueError(f"the cell {model.config['cell']!r} has no gates: lstm, gru and mgu have")
+        raise ValueError(f"the cell {model.config['cell']!r} has no gates: lstm, mlstm, gru and "
+                         "mgu have")
     return {name: [((layer[name] < SHUT).mean(axis=0), (layer[name] > OPEN).mean(axis=0))
                    for layer in layers] for name in names}

@@ -39,7 +39,7 @@ class CellInfo(NamedTuple):
     states: int  # arrays (H) of state that a layer carries
     state_is_output: bool  # whether the first of them is the layer's output
     trained: bool  # whether the cell has parameters
-    tensors: tuple  # name, rows, columns of each; these are "D", "H", "G" for G H numbers, or "1"
+    tensors: tuple  # name, rows, columns of each: csrc/fastrnn.h has the letters
 
 
 def _cell_table():

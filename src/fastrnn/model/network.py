@@ -92,8 +92,11 @@ class Network:
                 one_hot = name == "layer0.Wc" or (
                     sizes.input_symbols > 0 and self._offsets[name] == 0 and name != "head.W")
                 draw_weights(config["init"], config["init_scale"], name, p, columns, rng, one_hot)
-            elif config["cell"] == "lstm" and name.endswith(".b") and name != "head.b":
+                if config["cell"] == "mlstm" and name.endswith(".Wx"):
+                    p[:, 5 * H :] = 0  # what skips the cell
+            elif config["cell"] in ("lstm", "mlstm") and name.endswith(".b") and name != "head.b":
                 p[H : 2 * H] = config["forget_bias"]
+                p[4 * H : 5 * H] = 1  # of an mlstm the factors of h
 
     def views(self, block: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Views of an array laid out like `block`: a dict of parameter name -> array."""

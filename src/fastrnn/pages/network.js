@@ -79,6 +79,14 @@ const CELLS = {
     }
   }},
 
+  // [i f o g a q] = x Wx + b;  [i f o g] += (a * h) Wh, then as the lstm;  h += q
+  mlstm: {gates: 6, keeps: ["h", "c"], bounded: false, step(layer) {
+    const {z, h} = layer, H = h.length;
+    for (let j = 0; j < H; j++) h[j] *= z[4 * H + j];
+    CELLS.lstm.step({...layer, z: z.subarray(0, 4 * H)});
+    for (let j = 0; j < H; j++) h[j] += z[5 * H + j];
+  }},
+
   // [r z n] = x Wx + b;  r, z = s(r + h Wr), s(z + h Wz);  h = (1 - z) * n + z * h  with
   // n = tanh(n + r * (h Wn + bhn)), or where r is applied before the product tanh(n + (r * h) Wn)
   gru: {gates: 3, keeps: ["h"], bounded: true, step({z, h, u, Wh, bhn}) {
