@@ -558,8 +558,8 @@ DEEP, DEEPER = ["--num-layers", 2, "--dropout"], ["--num-layers", 3, "--embeddin
 
 
 @pytest.mark.parametrize(("cell", "more"), [
-    *itertools.product(["rnn", "relu", "lstm", "gru", "memory", "mgu", "mlstm"], [[]]), ("gru", DEEP),
-    ("memory", DEEP), ("rnn", DEEPER), ("mgu", DEEPER), ("mlstm", DEEPER)])
+    *itertools.product(["rnn", "relu", "lstm", "gru", "memory", "mgu", "mlstm"], [[]]),
+    ("gru", DEEP), ("memory", DEEP), ("rnn", DEEPER), ("mgu", DEEPER), ("mlstm", DEEPER)])
 def test_gradcheck_of_each_cell(call, cell, more):
     code, out, _ = call("gradcheck", "--cell", cell, *more)
     assert code == 0, out

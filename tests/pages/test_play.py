@@ -150,7 +150,8 @@ def test_int8_computes_with_rounded_weights(play, kind, source):
 
 
 @pytest.mark.parametrize(("kind", "source"), [("lstm", "labels"), ("gru", "text"), ("esn", "text"),
-                                              ("rnn", "records"), ("mgu", "bytes"), ("mlstm", "labels")])
+                                              ("rnn", "records"), ("mgu", "bytes"),
+                                              ("mlstm", "labels")])
 def test_what_int8_changes_is_what_is_stated(kind, source, tmp_path):
     model = random_model(source, kind)
     stated = fastrnn.export(model, tmp_path / "a.html", dtype="int8")
