@@ -19,7 +19,7 @@ from ..cells import kernel_cell
 from ..data.scaling import Scaling
 from ..files.store import replacing
 from ..model.model import Model
-from .onnx_bodies import body_of, weights_of
+from .onnx_bodies import BODIES, body_of, weights_of
 from .onnx_layers import ACTIVATIONS, GATES, Weights, library, states_of, to_onnx
 
 OPSET, IR = 17, 8  # which runtimes read since 2022
@@ -48,7 +48,10 @@ def graph_of(model: Model, softmax: bool = False) -> Any:
     if softmax and not model.sizes.output_symbols:
         raise ValueError("softmax is for models that predict symbols, and this one predicts "
                          "numbers: leave it out")
-    units = model.config["hidden_size"]
+    units, cell = model.config["hidden_size"], model.config["cell"]
+    if cell not in (*GATES, *BODIES):
+        raise ValueError(f"there is no graph of ONNX for the cell {cell!r}: export a C header "
+                         "(.h) or a page (.html)")
     dense = units * (units + model.sizes.inputs) if model.reservoir is not None else 0
     if 4 * (model.block.size + dense) > MOST_BYTES:
         raise ValueError("the model is too large for a file of ONNX, which holds 2 GiB: export one "
