@@ -224,7 +224,7 @@ def test_streams_are_shared_where_there_are_enough(mixed_isa, kind):
     model = random_model(kind, kernels.MIXED, 21, 270, num_layers=2)
     network, window = network_of(model, 7, 17), random_window(model, 7, 17)
     assert network.slices == [(0, 17)]
-    phases = 2 if kind in ("memory", "gru, reset before", "mgu") else 1
+    phases = 2 if kind in ("memory", "gru, reset before", "mgu", "mlstm") else 1
     for cut_for, steps in ((2, 7 * phases if mixed_isa == "amx" else 1), (7, 7 * phases)):
         network.cut_for = 0
         shared(network, cut_for).measure()
