@@ -112,6 +112,8 @@ typedef struct {
     int packed;          /* whether the recurrence runs on packed matrices, or on plain BLAS */
     int cut_for;         /* threads that work is cut for, however small it is; 0: those of the call,
                           * where it pays */
+    int rank, ranks;     /* of the processes that share the slices of a batch, and their number; 0
+                          * and 0 or 1: this one has them all */
     int embedding;       /* (V, E) */
     fastrnn_layer layers[FASTRNN_MOST_LAYERS];
     const fastrnn_reservoir *reservoir;  /* the layer of the cell esn: only the head is trained */
@@ -208,6 +210,10 @@ typedef struct {
     double most_loss;            /* a larger loss, or NaN, ends the run */
     int picked;                  /* rows of the input that the last update picked: behind `window` */
     double *losses;              /* [T][N], scratch */
+    /* With several ranks, what exchanges the sums of their own slices' gradients and losses (0) or
+     * the sums of all (1), with its first argument; NULL: one process. */
+    void (*meet)(void *ranks, int sums);
+    void *ranks;
     double *norms;               /* size / FASTRNN_CHUNK + 1, scratch */
     const double *rates;         /* the learning rate of each update of this call */
     double *loss, *smooth;       /* of each update of this call */
@@ -233,6 +239,8 @@ typedef struct {
     /* How many of so many threads an unroll uses: more than slices where they share each slice. */
     int (*useful_threads)(const fastrnn_network *net, int threads);
     int64_t (*workspace_size)(const fastrnn_network *net);       /* elements */
+    int64_t (*gradients_at)(const fastrnn_network *net, int slice);  /* element of the workspace where
+                                  * the gradients of a slice but the first begin */
     const char *(*stage_name)(int index);    /* from 0 on; NULL after the last one */
     /* Read a batch (T <= net->T) from `state` [N][P], in and out. Each of these may be NULL: losses
      * [T][N] receives that of each prediction (the cross-entropy in nats; the binary cross-entropy,

@@ -33,8 +33,8 @@ static int spin(int64_t n, void *out) {
 }
 
 const fastrnn_kernels FASTRNN_TABLE = {
-    FASTRNN_ISA, LANES, cell_at, slices, useful_threads, workspace_size, stage_name, unroll,
-    backward, run, next_losses, gradient_norm, sample, series_work, run_series,
+    FASTRNN_ISA, LANES, cell_at, slices, useful_threads, workspace_size, gradients_at, stage_name,
+    unroll, backward, run, next_losses, gradient_norm, sample, series_work, run_series,
     optimizer_step, fastrnn_gather, fastrnn_part, fastrnn_helpers, fastrnn_end_helpers,
     fastrnn_forget_helpers, map, spin,
 };

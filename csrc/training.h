@@ -84,13 +84,33 @@ static range range_at(const updates_of *s, int i, int r) {
     return (range){start, left < FASTRNN_CHUNK ? left : FASTRNN_CHUNK};
 }
 
-/* Job: add the slices' gradients of a chunk, and their squares. */
+/* Job: a chunk of the sums of the gradients of several ranks' slices. A rank has a range of them. */
+static void add_others(void *context, int i) {
+    const unrolled *u = context;
+    const network *net = u->net;
+    const int64_t from = (int64_t)net->size * net->rank / net->ranks;
+    const int64_t to = (int64_t)net->size * (net->rank + 1) / net->ranks;
+    const int64_t start = from + (int64_t)i * FASTRNN_CHUNK, left = to - start;
+    if (left > 0) add_slices(u, start, left < FASTRNN_CHUNK ? left : FASTRNN_CHUNK, SEVERAL);
+}
+
+/* The sum of all ranks' gradients, the same on each, and the losses of all rows. */
+static void add_ranks(const updates_of *s) {
+    const unrolled *u = s->u;
+    const int count = u->net->size / u->net->ranks / FASTRNN_CHUNK + 2;
+    add_chunks(u);
+    s->t->meet(s->t->ranks, 0);
+    share(u->net, FASTRNN_ADD, u->team, add_others, (void *)u, count);
+    s->t->meet(s->t->ranks, 1);
+}
+
+/* Job: add the slices' gradients of a chunk, unless that is done, and their squares. */
 static void reduce_chunk(void *context, int i) {
     const updates_of *s = context;
     double norm = 0;
     for (int r = 0; r < ranges(s, i); r++) {
         const range part = range_at(s, i, r);
-        add_slices(s->u, part.start, part.size);
+        if (!s->t->meet) add_slices(s->u, part.start, part.size, 0);
         norm += sum_of_squares(part.size, s->u->grads + part.start);
     }
     s->t->norms[i] = norm;
@@ -249,6 +269,7 @@ static int64_t run(training *t, int64_t updates) {
         share(net, FASTRNN_CLEAR, t->team, clear_picked, &s, at.slices);
         pack_weights(&u);
         unroll_slices(&u);
+        if (t->meet) add_ranks(&s);
         double loss = 0;
         for (int i = 0; i < u.in.T * net->N; i++) loss += t->losses[i];
         loss /= rows_that_count(&u.in, net->N);

@@ -546,10 +546,11 @@ static void go_through(crew *c) {
     if (u->at->cell->is.trained) backward_layers(c);
 }
 
-/* Job: one slice through all stages. */
-static void unroll_slice(void *context, int slice) {
+/* Job: one of this rank's slices through all stages. */
+static void unroll_slice(void *context, int i) {
+    const network *net = ((const unrolled *)context)->net;
     layer mine;
-    crew c = alone(context, slice, &mine);
+    crew c = alone(context, first_slice(net, net->rank) + i, &mine);
     go_through(&c);
 }
 
@@ -557,11 +558,11 @@ static void unroll_slice(void *context, int slice) {
  * the work of a step is worth a meeting, they share each stage. */
 static void unroll_slices(const unrolled *u) {
     layer layers[MOST_SHARED];
-    crew c = {.u = u, .slices = u->at->slices, .layers = layers,
-              .parts = parts_of(u->net, threads_of(u))};
+    crew c = {.u = u, .first = first_slice(u->net, u->net->rank), .slices = own_slices(u->net),
+              .layers = layers, .parts = parts_of(u->net, threads_of(u))};
     c.by_rows = shared_by_rows(u->net, c.parts);
     if (c.parts > 1) go_through(&c);
-    else share(u->net, FASTRNN_SLICES, u->team, unroll_slice, (void *)u, u->at->slices);
+    else share(u->net, FASTRNN_SLICES, u->team, unroll_slice, (void *)u, c.slices);
 }
 
 /* ---- the state ---- */
@@ -616,21 +617,32 @@ static void state_on(const unrolled *u, int slice) {
 
 /* ---- the calls of fastrnn.h ---- */
 
+enum { SEVERAL = -1 };
+
+/* The rank that has all slices from `from` to before `to`, or SEVERAL. */
+static int rank_of(const network *net, int from, int to) {
+    int rank = 0;
+    while (first_slice(net, rank + 1) <= from) rank++;
+    return to <= first_slice(net, rank + 1) ? rank : SEVERAL;
+}
+
 /* Adds n elements, from `start` on, of the other slices' gradients to the first's, in a binary tree:
- * (0 + 1) + (2 + 3) and so on, so that whoever has a subtree's slices adds them by himself. */
-static void add_slices(const unrolled *u, int64_t start, int64_t n) {
+ * (0 + 1) + (2 + 3) and so on, so that whoever has a subtree's slices adds them by himself. Only the
+ * sums of a rank's own slices, or of those of several ranks. */
+static void add_slices(const unrolled *u, int64_t start, int64_t n, int rank) {
     for (int step = 1; step < u->at->slices; step *= 2) {
         for (int s = 0; s + step < u->at->slices; s += 2 * step) {
+            if (rank_of(u->net, s, least(s + 2 * step, u->at->slices)) != rank) continue;
             add_scaled(n, 1, slice_grads(u, s + step) + start, slice_grads(u, s) + start);
         }
     }
 }
 
-/* Job: add the slices' gradients of a chunk. */
+/* Job: add the gradients of this rank's slices of a chunk. */
 static void add_chunk(void *context, int i) {
     const unrolled *u = context;
     const int64_t start = (int64_t)i * FASTRNN_CHUNK, left = u->net->size - start;
-    add_slices(u, start, left < FASTRNN_CHUNK ? left : FASTRNN_CHUNK);
+    add_slices(u, start, left < FASTRNN_CHUNK ? left : FASTRNN_CHUNK, u->net->rank);
 }
 
 static void add_chunks(const unrolled *u) {

@@ -24,6 +24,15 @@ static int first_row(const network *net, int slice) {
 }
 static const cell *cell_of(const network *net) { return CELLS[net->cell]; }
 
+/* The first slice of a rank, after the last rank their number. */
+static int first_slice(const network *net, int rank) {
+    const int ranks = net->ranks > 1 ? net->ranks : 1;
+    return (int)(((int64_t)slices(net->N, net->H) * rank + ranks - 1) / ranks);
+}
+static int own_slices(const network *net) {
+    return first_slice(net, net->rank + 1) - first_slice(net, net->rank);
+}
+
 /* Numbers of an input of the first layer; 0 where it picks a row of Wx. */
 static int input_size(const network *net) { return net->D ? net->D : net->E; }
 /* Numbers of an input of layer l that are multiplied; 0 where it picks a row of Wx. */
@@ -67,7 +76,7 @@ static int gradient_portions(const network *net) {
 
 /* Parts that each slice is cut in for so many threads, so that they all get as many. */
 static int parts_of(const network *net, int threads) {
-    const int count = slices(net->N, net->H);
+    const int count = own_slices(net);
     int parts = threads, other = count;
     if (threads <= count || !can_share(net) || !(net->cut_for || worth_sharing(net))) return 1;
     while (other) {              /* the greatest common divisor */
@@ -90,7 +99,7 @@ static int shared_by_rows(const network *net, int parts) {
 
 static int useful_threads(const network *net, int threads) {
     const int cut_for = net->cut_for ? net->cut_for : threads;
-    return least(threads, slices(net->N, net->H) * parts_of(net, cut_for));
+    return least(threads, own_slices(net) * parts_of(net, cut_for));
 }
 
 /* ---- the layout: where each array starts, in elements ---- */
@@ -200,6 +209,12 @@ typedef struct {
     const real *dout;            /* in place of a head: [N][T][H] */
     real *dx, *dstate;           /* [N][T][D], [N][P] */
 } unrolled;
+
+/* Where the gradients of a slice but the first are in the workspace, in elements. */
+static int64_t gradients_at(const network *net, int slice) {
+    const layout at = lay_out(net);
+    return at.first + slice * at.slice_size + at.grads;
+}
 
 /* Threads that work is cut for; not what is computed. */
 static int threads_of(const unrolled *u) {

@@ -20,7 +20,7 @@ scikit-learn's way to `train`.
 
 from importlib.metadata import version as _version
 
-from . import nn, optim, plot
+from . import distributed, nn, optim, plot
 from .checks.gradcheck import gradcheck
 from .checks.gradient_norms import gradient_norms
 from .data import datasets, tasks
@@ -53,7 +53,7 @@ __version__ = _version("fastrnn")
 __all__ = [
     "Corpus", "DivergenceError", "EchoStateNetwork", "Event", "History", "Model",
     "SequenceClassifier", "SequenceRegressor", "Sequences", "Sizes",
-    "Sweep", "Trainer", "Vocabulary", "average", "build_info", "datasets", "export", "from_torch",
-    "gradcheck", "gradient_norms", "hidden_size_for", "import_model", "load", "look", "nn", "optim",
-    "parameter_count", "plot", "read_log", "sweep", "tasks", "train",
+    "Sweep", "Trainer", "Vocabulary", "average", "build_info", "datasets", "distributed", "export",
+    "from_torch", "gradcheck", "gradient_norms", "hidden_size_for", "import_model", "load", "look",
+    "nn", "optim", "parameter_count", "plot", "read_log", "sweep", "tasks", "train",
 ]

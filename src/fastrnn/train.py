@@ -26,6 +26,7 @@ from .settings import (
 from .training.checkpoint import read
 from .training.configuration import check_plan
 from .training.describing import describe
+from .training.following import Together
 from .training.interrupts import Interrupts
 from .training.starting import start_from
 from .training.trainer import Trainer
@@ -89,22 +90,28 @@ def train(source: str | os.PathLike[str] | Source, **settings: Unpack[TrainSetti
         raise ValueError(f"give one of preset, init_from, resume and repeat, not {ways[0]} and "
                          f"{ways[1]}")
     given = {name: config[name] for name in given if name not in ways}
-    with Interrupts(config["progress"]) as interrupted:  # also while settings are chosen
-        if config["resume"] is not None:
-            trainer, note = _resumed(source, config["resume"], given)
-        elif config["repeat"] is not None:
-            trainer, note = _repeated(source, config["repeat"], given)
-        else:
-            trainer, note = _started(source, config["preset"], config["init_from"], given)
-        if trainer.progress:
-            show(describe(trainer, note), needed=False)
-        try:
-            trainer.run()
-        except KeyboardInterrupt:
-            show(f"\ninterrupted after {trainer.update} updates", error=True)
-    with contextlib.suppress(KeyboardInterrupt):  # the model so far is returned
-        interrupted.deliver()
-    return trainer.best_model() if trainer.history.valid_loss.size else trainer.averaged_model()
+    same = {name: value for name, value in settings.items() if name not in SHOWN}
+    with Together(source, same) as ranks:
+        if ranks.follows:
+            model: Model = ranks.follow()
+            return model
+        with Interrupts(config["progress"]) as interrupted:  # also while settings are chosen
+            if config["resume"] is not None:
+                trainer, note = _resumed(source, config["resume"], given)
+            elif config["repeat"] is not None:
+                trainer, note = _repeated(source, config["repeat"], given)
+            else:
+                trainer, note = _started(source, config["preset"], config["init_from"], given)
+            if trainer.progress:
+                show(describe(trainer, note), needed=False)
+            try:
+                trainer.run()
+            except KeyboardInterrupt:
+                show(f"\ninterrupted after {trainer.update} updates", error=True)
+        with contextlib.suppress(KeyboardInterrupt):  # the model so far is returned
+            interrupted.deliver()
+        return ranks.result(trainer.best_model() if trainer.history.valid_loss.size
+                            else trainer.averaged_model())
 
 
 def check(given: dict[str, Any]) -> dict[str, Any]:

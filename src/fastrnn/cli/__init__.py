@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
+from ..distributed import started
 from ..kernels.build import build_info
 from ..screen import show
 from ..settings import (
@@ -68,11 +69,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _open_streams()
     try:
-        with _ending_signals() as ended:
+        with _ending_signals() as ended, _one_speaker(arguments):
             status = _run(arguments)
         return ended() if status == 130 else status
     except KeyboardInterrupt:  # one more, while the first one was answered
         return 130
+
+
+@contextlib.contextmanager
+def _one_speaker(arguments: Sequence[str] | None) -> Iterator[None]:
+    """A context in which of several processes that train together only rank 0 prints."""
+    silent = (sys.argv[1:] if arguments is None else arguments)[:1] == ["train"] and started()[0]
+    with contextlib.ExitStack() as stack:
+        if silent:
+            nowhere = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        yield
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from ..settings import SourceSettings, TrainSettings, WordSettings, declared, gi
 from ..train import check, train
 from ..training.checkpoint import read
 from ..training.describing import block
+from ..training.following import Together
 from ..validate import positive_float
 from .config import read_config
 from .flags import add_settings
@@ -63,8 +64,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(*WITHOUT_EFFECT, dest="without_effect", metavar="ANY", **hidden)
 
 
-def run(config: str | None, lr_decay_every: int | None, train_frac: float | None,
-        without_effect: Any, **given: Any) -> int:
+def run(**given: Any) -> int:
+    with Together(None, given) as ranks:  # from here on rank 0 of several processes works alone
+        if ranks.follows:
+            return 130 if ranks.follow().history.stopped == "interrupted" else 0
+        return _run(**given)
+
+
+def _run(config: str | None, lr_decay_every: int | None, train_frac: float | None,
+         without_effect: Any, **given: Any) -> int:
     if config is not None:
         given = _with_config(config, given)
     if lr_decay_every:  # in torch-rnn also the number of epochs before the first decay

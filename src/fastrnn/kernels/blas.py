@@ -87,8 +87,19 @@ def libraries() -> list[str]:
     return sorted({f"{lib['internal_api']} {lib['version']}" for lib in _controller().info()})
 
 
+_own: int | None = None  # cores that this process has to itself, where others share the machine
+
+
+def shared_by(own: int | None) -> None:
+    """Say how many cores this process has to itself; None: all that it may use."""
+    global _own
+    _own = own
+
+
 def cores() -> int:
     """How many cores this process may use."""
+    if _own is not None:
+        return _own
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -48,7 +48,7 @@ cdef extern from "fastrnn.h" nogil:
         fastrnn_stage *stages
     ctypedef struct fastrnn_network:
         int cell, loss, K, E, H, L, V, D, C, T, N, dropout, packed, embedding, head_W, head_b, size
-        int cut_for
+        int cut_for, rank, ranks
         fastrnn_meter *meter
         fastrnn_layer *layers
         const fastrnn_reservoir *reservoir
@@ -73,6 +73,8 @@ cdef extern from "fastrnn.h" nogil:
         address state, best, ids, target_ids, x, y, mask, weights, units, teacher, bits
         address starts, lengths, labels, carried
         address losses, norms, rates, loss, smooth, firsts
+        void (*meet)(address, int) noexcept nogil
+        address ranks
 
     ctypedef struct fastrnn_choice:
         double temperature
@@ -89,6 +91,7 @@ cdef extern from "fastrnn.h" nogil:
         int (*slices)(int, int) noexcept nogil
         int (*useful_threads)(fastrnn_network *, int) noexcept nogil
         int64_t (*workspace_size)(fastrnn_network *) noexcept nogil
+        int64_t (*gradients_at)(fastrnn_network *, int) noexcept nogil
         const char *(*stage_name)(int) noexcept nogil
         void (*unroll)(fastrnn_network *, fastrnn_team *, address, address, address,
                        fastrnn_batch *, address, address, address, address,

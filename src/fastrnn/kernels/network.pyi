@@ -32,7 +32,8 @@ class Network:
                lengths: NDArray[np.int64] | None = None, out: NDArray[Any] | None = None,
                labels: NDArray[Any] | None = None,
                weights: NDArray[np.float64] | None = None,
-               units: NDArray[np.float64] | None = None) -> NDArray[np.float64]: ...
+               units: NDArray[np.float64] | None = None,
+               ranks: Any = None) -> NDArray[np.float64]: ...
     def forward(self, params: NDArray[Any], x: NDArray[Any], state: NDArray[Any],
                 threads: int = 1, lengths: NDArray[np.int64] | None = None) -> NDArray[Any]: ...
     def backward(self, params: NDArray[Any], dout: NDArray[Any], dstate: NDArray[Any],

@@ -230,7 +230,7 @@ cdef class Network:
 
     def unroll(self, params, inputs, state, targets=None, grads=None, generators=None,
                int threads=1, right=None, mask=None, lengths=None, out=None, labels=None,
-               weights=None, units=None):
+               weights=None, units=None, ranks=None):
         """Read inputs, ids [T][N] or numbers [N][T][D], from state [N][P], which becomes the last.
 
         With targets, ids [T][N] or numbers [N][T][K], return the loss of each prediction [T][N] and
@@ -241,13 +241,15 @@ cdef class Network:
         float64 [T][N], of 0 or more, are factors of the losses, and units, float64 [K], of the
         squared errors in the losses that are returned and not in the gradient; lengths,
         int64 [N], end rows before T, and need a mask. A network with labels needs the probability
-        of each in each row, labels [N][C]. Dropout takes a generator for each slice."""
+        of each in each row, labels [N][C]. Dropout takes a generator for each slice. With `ranks`,
+        whose `rank` and `size` tell which slices are this process's, the results of other rows have
+        no meaning, and there can be no grads."""
         cdef fastrnn_network *net = &self.net
         cdef fastrnn_batch batch
         if not net.K and (targets is not None or out is None):
             raise ValueError("the network needs a head")
-        if targets is None and grads is not None:
-            raise ValueError("gradients need targets")
+        if grads is not None and (targets is None or ranks is not None):
+            raise ValueError("gradients need targets, and all slices")
         self.read(&batch, inputs, targets, mask, lengths, labels, weights, units)
         cdef int64_t rows = <int64_t> batch.T * net.N
         cdef address p = data(params, self.dtype, net.size, "params")
@@ -264,10 +266,15 @@ cdef class Network:
                 hits = data(right, np.uint8, rows, "right")
         elif out is not None:
             y = data(out, self.dtype, rows * (net.K or net.H), "out")
+        cdef int rank = 0, size = 0
+        if ranks is not None:
+            rank, size = ranks.rank, ranks.size
         cdef Team team = Team(self.useful_threads(threads), threads)
         with NoFork(), self.lock, held(generators), team, nogil:
+            net.rank, net.ranks = rank, size
             self.kernels.unroll(net, team.team, p, g, self.workspace, &batch, h, each, hits, y,
                                 bits)
+            net.rank = net.ranks = 0
             self.forwarded = 0 if net.K else batch.T
         return losses
 

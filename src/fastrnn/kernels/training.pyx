@@ -13,6 +13,10 @@ from .border import LOSSES, aligned_zeros
 from .network import held
 
 
+cdef void meet(void *meeting, int sums) noexcept with gil:
+    (<object> meeting)(sums)
+
+
 cdef class Training:
     """A training run in progress: its counters, and the arrays that the loop reads and writes. While
     a thread is in `run` others wait before they change anything.
@@ -49,6 +53,7 @@ cdef class Training:
     cdef list arrays            # that the addresses in t point to
     cdef readonly object grads, losses  # of the last update that was tried: a block, and [T][N]
     cdef object generators
+    cdef object ranks, meeting  # of several processes, None: this one alone
     cdef dict now               # the counters after the last call, for other threads to read
 
     def __init__(self, Network network, Optimizer optimizer, params, memories, state, best,
@@ -186,19 +191,40 @@ cdef class Training:
         cdef address rows[4]
         self.rows(updates, starts, lengths, labels, carried, rows)
         loss, smooth = np.empty(updates), np.empty(updates)
+        cdef fastrnn_network *net = &self.network.net
+        cdef Team team
         cdef address r = data(rates, np.float64, updates, "rates", written=False)
         cdef address each = data(loss, np.float64, updates, "loss")
         cdef address smoothed = data(smooth, np.float64, updates, "smooth")
-        cdef Team team = Team(self.network.useful_threads(self.threads), self.threads)
-        with NoFork(), self.network.lock, held(self.generators), team:
-            # from here to the end of the call nothing of Python runs, no handler of a signal either
-            self.t.rates, self.t.loss, self.t.smooth, self.t.team = r, each, smoothed, team.team
-            self.t.starts, self.t.lengths, self.t.labels = rows[0], rows[1], rows[2]
-            self.t.carried = rows[3]
-            with nogil:
-                done = self.network.kernels.run(&self.t, updates)
+        with NoFork(), self.network.lock, held(self.generators):
+            if self.ranks is not None:
+                net.rank, net.ranks = self.ranks.rank, self.ranks.size
+            try:
+                with Team(max(1, self.network.useful_threads(self.threads)), self.threads) as team:
+                    # from here to the end of the call nothing of Python runs but `meeting`, no
+                    # handler of a signal either
+                    self.t.rates, self.t.loss, self.t.smooth = r, each, smoothed
+                    self.t.starts, self.t.lengths, self.t.labels = rows[0], rows[1], rows[2]
+                    self.t.carried, self.t.team = rows[3], team.team
+                    with nogil:
+                        done = self.network.kernels.run(&self.t, updates)
+            finally:  # others compute all slices with this network
+                net.rank = net.ranks = 0
             self.note()
         return loss[:done], smooth[:done]
+
+    def share(self, ranks):
+        """Share the slices of each batch with other processes from now on, which all call `run` with
+        the same arguments. `ranks` has `rank`, `size` and meeting(slices, gradients, losses), where
+        slices are those of the network, gradients the block of each and losses [T][N]: a function
+        called twice in an update, first with 0, to exchange the losses and the sums of the
+        gradients, then with 1, to exchange the sums of all ranks."""
+        cdef fastrnn_network *net = &self.network.net
+        slices, work = self.network.slices, self.network.work
+        starts = [self.network.kernels.gradients_at(net, s) for s in range(len(slices))]
+        gradients = [self.grads, *(work[start : start + net.size] for start in starts[1:])]
+        self.ranks, self.meeting = ranks, ranks.meeting(slices, gradients, self.losses)
+        self.t.meet, self.t.ranks = meet, <void *> self.meeting
 
     def next_loss(self, starts=None, lengths=None, labels=None, carried=None):
         """The mean loss of a prediction in the next update, with the arguments that `run` would get

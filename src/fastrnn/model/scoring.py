@@ -1,6 +1,6 @@
 """Losses and accuracy of a network on a source, and classification."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -22,12 +22,15 @@ Read = tuple[Batch, NDArray[np.float64], NDArray[np.uint8]]
 def read(
     network: Network, source: Source, state: NDArray[Any], weights: NDArray[Any] | None = None, *,
     threads: int = 1, streams: int = 1, steps: int = READ_STEPS,
+    unroll: Callable[..., NDArray[np.float64]] | None = None,
 ) -> Iterator[Read]:
     """Read all of a source batch by batch, without dropout.
 
     Losses are the cross-entropy in nats (also where training minimizes another loss), or the
     squared error. Streams of a text continue from `state` (streams, P); other sources are read from
-    the zero state. `weights` (rows, C) are the label probabilities of the rows."""
+    the zero state. `weights` (rows, C) are the label probabilities of the rows. unroll(network,
+    batch, **arrays) computes the losses (T, N) in place of the kernel's `unroll`, which takes the
+    same arrays."""
     carried = None
     source = source.scaled(network.scaling)
     for batch in source.batches(network.block.dtype, streams=streams, steps=steps):
@@ -40,12 +43,17 @@ def read(
         if weights is not None:
             labels = np.zeros((N, weights.shape[1]), network.block.dtype)
             labels[:n] = weights[batch.rows]
-        kernel = network.network(batch.steps, N, network.sizes.loss)
         right = np.zeros((batch.T, N), np.uint8)
         with one_thread():
-            losses = kernel.unroll(network.block, **batch.arrays, right=right, labels=labels,
-                                   threads=threads, state=carried)
+            losses = (unroll or unrolled)(network, batch, **batch.arrays, right=right,
+                                          labels=labels, threads=threads, state=carried)
         yield batch, losses[:, :n], right[:, :n]
+
+
+def unrolled(network: Network, batch: Batch, **arrays: Any) -> NDArray[np.float64]:
+    """The losses (T, N) of a batch, as `kernels.Network.unroll` computes them."""
+    kernel = network.network(batch.steps, batch.N, network.sizes.loss)
+    return kernel.unroll(network.block, **arrays)
 
 
 def row_weights(network: Network, source: Source) -> NDArray[Any] | None:
@@ -158,7 +166,7 @@ def surprisal_of_rows(network: Network, source: Source) -> list[NDArray[np.float
 
 def accuracy(
     network: Network, source: Source, state: NDArray[Any], weights: NDArray[Any] | None = None,
-    last: int | None = None, **how: int,
+    last: int | None = None, **how: Any,
 ) -> float:
     """Fraction of target symbols to which the network gives the highest probability; with `last`
     only of each sequence's `last` unmasked symbols. `how` are threads, streams, steps of `read`."""

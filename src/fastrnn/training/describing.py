@@ -7,6 +7,7 @@ from typing import Any
 
 from ..cells import CELLS
 from ..files.store import short
+from .leading import leading
 from .trainer import Trainer
 
 OPTIMIZERS = {"adagrad": "AdaGrad", "rmsprop": "RMSProp", "adam": "Adam", "sgd": "SGD"}
@@ -22,13 +23,15 @@ def describe(trainer: Trainer, note: str) -> str:
     part = "a random " * (config["valid_split"] == "random") + f"{100 * held:g} % of it"
     valid = f"; {own or part} for validation" if held or own else "; no validation"
     threads = model.network(1, config["batch_size"]).useful_threads(trainer.threads)
+    leader = leading.get()
+    on = f" on each of {leader.ranks.size} processes" if leader else ""
     lines = {
         "data": trainer.corpus.describe() + valid,
         **_ambiguous(trainer),
         "model": f"{cell}, {layers}{shape['hidden_size']} hidden units: "
                  f"{model.block.size:,} parameters, {shape['dtype']}",
         "training": _training(config, shape["dropout"], trainer),
-        "plan": f"{_length(trainer)}, {threads} thread{'s' * (threads > 1)}",
+        "plan": f"{_length(trainer)}, {threads} thread{'s' * (threads > 1)}{on}",
         "settings": note}
     unit, what = trainer.history.measure
     if unit == "nats":

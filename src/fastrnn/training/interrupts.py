@@ -55,6 +55,11 @@ class Interrupts:
     def __call__(self) -> bool:
         return self._outer() if self._outer else self._number is not None
 
+    @property
+    def ending(self) -> int | None:
+        """The signal that came, unless that was Ctrl-C, which comes to all ranks."""
+        return None if self._number == signal.SIGINT else self._number
+
     def _on_signal(self, number: int, _: Any) -> None:
         self._first = self._first or time.monotonic()
         self._number = self._number or number

@@ -308,7 +308,7 @@ class Trainer:
             if plan.sample_is_due(self.update, at_end=bool(stop)):
                 self._add_sample()
             if not stop and plan.call_is_due(self.update) and self.callback \
-                    and self.callback(self):
+                    and self._updates.ask(self.callback, self):
                 stop = "callback"
             if stop:
                 break

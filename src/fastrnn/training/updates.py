@@ -3,7 +3,8 @@
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -12,13 +13,15 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..data.source import Order, Reading
-from ..files.store import Tensors, expect
+from ..files.store import Tensors, expect, packed, unpacked
+from ..kernels.blas import cores
 from ..kernels.memory import check_memory
 from ..kernels.team import no_fork
 from ..model.history import History
 from ..model.model import Model
 from ..optim import rule_of
 from .divergence import DIVERGED, GOOD, LastGood, loss_of_guessing, spike
+from .leading import leading
 from .plan import NEVER
 
 
@@ -45,6 +48,13 @@ class Updates:
     good : LastGood
     guess : float
         Loss of one prediction by guessing or, if that is larger, at the start of the run.
+    slices : int
+        How many a batch has.
+    changed : bool
+        Whether something else than an update has changed parameters, memories, state or generators
+        since rank 0 told other ranks of them.
+    shared : bool
+        Whether the slices are shared with other ranks.
 
     Parameters, memories, counters and history change together while `model.lock` is held.
     """
@@ -66,6 +76,8 @@ class Updates:
         self.state, self.isa = model.zero_state(config["batch_size"]), network.isa
         self.averaged = model.copy() if averages else model
         self.averaged.isa = model.isa
+        self.slices, self._rows = len(network.slices), network.slices
+        self._threads, self.changed, self.shared = threads, True, False
         self.best, self.best_state = np.zeros_like(model.block), model.zero_state()
         self.rng = np.random.default_rng(config["seed"])
         self.order_seed = int(self.rng.integers(2**63)) if reading.order else 0
@@ -99,6 +111,7 @@ class Updates:
         they are looked at, so that going back does not undo the change."""
         if self._sum() != self._left:
             self.good.look()
+            self.changed = True
 
     def end(self) -> None:
         """To be called after a run."""
@@ -129,8 +142,9 @@ class Updates:
         with no_fork, self._model.lock:
             loss = np.empty(0)
             for training, n, rows in self._parts(len(rates)):
-                part = rates[len(loss) : len(loss) + n]
-                made, smooth = training.run(part, *rows)
+                part, leader = rates[len(loss) : len(loss) + n], leading.get()
+                made, smooth = (leader.run(self, training, part, rows) if leader else
+                                training.run(part, *rows))
                 self._last, self._rate = training, float(part[0])
                 if training is self._long:
                     self.training.counters = training.counters
@@ -268,4 +282,77 @@ class Updates:
         self.rng.bit_generator.state = run["generator"]
         for rng, state in zip(self.generators, run["generators"], strict=True):
             rng.bit_generator.state = state
-        self.order_seed = run["order_seed"]
+        self.order_seed, self.changed = run["order_seed"], True
+
+    # ---- several ranks ----
+
+    @property
+    def block(self) -> NDArray[Any]:
+        """The parameters."""
+        return self._model.block
+
+    @property
+    def batch_size(self) -> int:
+        return int(self._config["batch_size"])
+
+    def described(self) -> tuple[dict[str, Any], Tensors]:
+        """What another process needs to make the same updates: a dict for JSON, and arrays."""
+        reading, model = self._reading, packed(*self._model.stored(History()))
+        return {
+            "config": self._config, "isa": self.isa, "order": reading.order is not None,
+            "threads": None if self._threads == cores() else self._threads,
+            "updates_per_epoch": reading.updates_per_epoch, "predictions": reading.predictions,
+            "steps": reading.steps, "alone": reading.alone,
+            }, reading.arrays | {"model": np.frombuffer(model, np.uint8)}
+
+    @classmethod
+    def from_described(cls, about: dict[str, Any], arrays: Tensors, threads: int) -> "Updates":
+        """The updates that another process has `described`, which draws the orders."""
+        model = Model.from_stored(*unpacked(arrays["model"].tobytes(), "the model of rank 0"))
+        model.isa = about["isa"]
+        reading = Reading(
+            {name: array for name, array in arrays.items() if name != "model"},
+            about["updates_per_epoch"], about["predictions"],
+            (lambda _: ()) if about["order"] else None, about["steps"], about["alone"])
+        return cls(model, reading, about["config"], History(), threads, validated=True)
+
+    def share(self, ranks: Any) -> None:
+        """Share the slices of each batch with other ranks from now on."""
+        for training in (self.training, self._long):
+            if training:
+                training.share(ranks)
+        self.shared = True
+
+    def part(self, alone: bool) -> kernels.Training:
+        """The loop of batches, or that of rows that are read alone."""
+        return self._long if alone and self._long else self.training
+
+    def streams(self, slices: range) -> tuple[int, int]:
+        """The first row of some slices, and the end of them."""
+        return self._rows[slices[0]][0], sum(self._rows[slices[-1]])
+
+    def unroll(self, about: dict[str, Any], arrays: dict[str, Any], state: NDArray[Any],
+               ranks: Any) -> tuple[int, NDArray[np.float64]]:
+        """The losses of this rank's rows in a batch that all ranks read together, from `state`
+        on, and which row is the first."""
+        network = self.averaged.network(about["steps"], about["N"], self._model.sizes.loss)
+        losses = network.unroll(self.averaged.block, state=state, threads=self._threads,
+                                ranks=ranks, **arrays)
+        own = [network.slices[s] for s in ranks.own(len(network.slices))]
+        first, end = (own[0][0], sum(own[-1])) if own else (0, 0)
+        return first, losses[:, first:end]
+
+    def get_generators(self, slices: range) -> dict[str, Any]:
+        """The states of the generators of some slices, for JSON."""
+        return {str(s): self.generators[s].bit_generator.state for s in slices if self.generators}
+
+    def set_generators(self, states: dict[str, Any]) -> None:
+        for s, state in states.items():
+            self.generators[int(s)].bit_generator.state = state
+
+    def ask(self, callback: Callable[[Any], Any], trainer: Any) -> bool:
+        """Whether a callback of the trainer ends the run. It may change the parameters."""
+        before = zlib.crc32(self.block.tobytes()) if self.shared else None
+        stop = callback(trainer)
+        self.changed |= self.shared and zlib.crc32(self.block.tobytes()) != before
+        return bool(stop)

@@ -13,6 +13,7 @@ from ..data.source import Source
 from ..model.history import History
 from ..model.model import Model
 from ..model.scoring import read, row_weights
+from .leading import leading
 
 
 def divided(corpus: Source, model: Model, config: Mapping[str, Any],
@@ -115,10 +116,11 @@ class Validation:
         meet the zero state once an epoch, do not recover from it."""
         if not self.source:
             return None
-        start, total, count = time.perf_counter(), 0.0, 0
+        start, total, count, leader = time.perf_counter(), 0.0, 0, leading.get()
         for batch, losses, _ in read(
                 model, self.source, state, row_weights(model, self.source), threads=threads,
-                streams=self._config["batch_size"], steps=self._config["seq_length"]):
+                streams=self._config["batch_size"], steps=self._config["seq_length"],
+                unroll=leader.unroll if leader else None):
             if stop():
                 return None
             total, count = total + float(losses.sum()), count + batch.predictions
