@@ -207,7 +207,7 @@ def _report(model: Model, corpus: Corpus, path: str, given: dict[str, Any], seco
          f"{'chat':12}{_command('chat', path, *label)}\n"
          f"{'score':12}{_command('score', path)} {'--table ' if label else ''}FILE\n"
          f"{'more':12}fastrnn --help")
-    if given.get("minutes") or not any(given.get(name) for name in (*PLAN, "preset", "repeat")):
+    if model.run and model.run["config"]["minutes"]:
         again = _command("train", *source_flags(given), "--repeat", path)
         show(f"{'repeat':12}{again}\n{'':12}makes these {n:,} updates again; another run of the "
              "same time\n" + " " * 12 + "has more or fewer")
