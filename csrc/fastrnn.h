@@ -108,7 +108,8 @@ typedef struct {
     int V, D;            /* inputs are V symbols, one-hot or embedded, or D numbers: one is 0 */
     int C;               /* labels, of which each row has one or a mixture; 0: none */
     int T, N;            /* the largest unroll and the batch that the workspace must hold */
-    int dropout;         /* probability to be dropped, in 1/65536 */
+    int dropout;         /* probability of an output of a layer to be dropped, in 1/65536 */
+    int weight_drop;     /* that of an entry of Wh, for a whole unroll */
     int packed;          /* whether the recurrence runs on packed matrices, or on plain BLAS */
     int cut_for;         /* threads that work is cut for, however small it is; 0: those of the call,
                           * where it pays */
@@ -189,7 +190,7 @@ typedef struct {
     const void *teacher;         /* [steps][K], or NULL, and its weight, as in a batch */
     double teacher_weight;
     int64_t *firsts;             /* [N], scratch, where there is a teacher */
-    const fastrnn_bits *bits;    /* a source for each slice; NULL: no dropout */
+    const fastrnn_bits *bits;    /* a source for each slice; NULL: nothing is dropped */
     void *state;                 /* [N][P] after the last window; the next one starts from it, or
                                   * from zero where its position is 0 */
     int64_t position;            /* of the next window in each stream; with starts: updates of this
@@ -248,7 +249,7 @@ typedef struct {
      * numbers); right [T][N] whether the target was the likeliest symbol; grads the gradient of the
      * sum of the losses over time, their mean over the batch; out, in place of losses, the outputs
      * of the head [N][T][K], or where there is none of the last layer [N][T][H]. With `bits`, a
-     * source for each slice, dropout acts on the outputs of layers. */
+     * source for each slice, outputs of layers and entries of Wh are dropped. */
     void (*unroll)(const fastrnn_network *net, fastrnn_team *team, const void *params, void *grads,
                    void *work, const fastrnn_batch *batch, void *state, double *losses,
                    uint8_t *right, void *out, const fastrnn_bits *bits);
@@ -264,7 +265,7 @@ typedef struct {
      * where the loss of the next one is above most_loss, or its gradient is not finite; it is not
      * applied, and `losses` and `grads` are its own. */
     int64_t (*run)(fastrnn_training *training, int64_t updates);
-    /* The `losses` of the next update, without dropout; nothing else changes. */
+    /* The `losses` of the next update, where nothing is dropped; nothing else changes. */
     void (*next_losses)(fastrnn_training *training);
     /* The norm of the gradient of the last update, before clipping; `grads` is that gradient then. */
     double (*gradient_norm)(fastrnn_training *training);

@@ -150,10 +150,10 @@ static updates_of plan(training *t, unrolled *u) {
     s.skip = picked_size(net) && !o->weight_decay && !t->average
              && (o->kind == FASTRNN_ADAGRAD || (o->kind == FASTRNN_SGD && !t->memory));
     s.dense = s.skip ? picked_size(net) : 0;
-    /* With one slice there is nothing to add, and no norm to know where clipping keeps large values
+    /* Of whole gradients there is nothing to add, and no norm to know where clipping keeps large values
      * out of the weights and states and inputs are bounded: the gradients of weights are sums of
      * these times the biases' gradients, whose being finite is enough. */
-    s.norm_needed = u->at->slices > 1 || !u->at->cell->is.bounded || net->E || net->D
+    s.norm_needed = !is_whole(u) || !u->at->cell->is.bounded || net->E || net->D
                     || o->clip_value > DBL_MAX || o->clip_norm <= DBL_MAX;
     return s;
 }
@@ -256,7 +256,7 @@ static int64_t run(training *t, int64_t updates) {
     const layout at = lay_out(net);
     unrolled u = {.net = net, .at = &at, .team = t->team, .params = t->params, .grads = t->grads,
                   .work = t->work, .backward = 1, .losses = t->losses,
-                  .bits = net->dropout ? t->bits : NULL};
+                  .bits = t->bits};
     updates_of s = plan(t, &u);
     int64_t done = 0;
     state_in(&u, t->state);

@@ -277,7 +277,7 @@ static void finish_outputs(const crew *c, int i, portion some) {
     const rows out = output(u, slice, c->l);
     real *mine = slice_of(u, slice) + (ptrdiff_t)from * a->row;
     if (u->in.lengths && !a->cell->is.bounded) blank_padding(u, a, slice, from, to);
-    if (u->bits) {
+    if (drops_outputs(u)) {
         drop_out(to - from, out.x + (ptrdiff_t)from * out.row, out.row, u->net->dropout,
                  mine + u->at->mask[c->l], mine + u->at->dropped[c->l], a->row);
     }
@@ -296,8 +296,8 @@ static void forward(crew *c) {
                 meet(c, FASTRNN_FORWARD, step_forward, c->parts);
             }
         }
-        if (u->bits) meet(c, FASTRNN_OUTPUTS, draw_masks, 1);
-        if (u->bits || (u->in.lengths && !cell->is.bounded)) {
+        if (drops_outputs(u)) meet(c, FASTRNN_OUTPUTS, draw_masks, 1);
+        if (drops_outputs(u) || (u->in.lengths && !cell->is.bounded)) {
             meet(c, FASTRNN_OUTPUTS, finish_outputs, row_parts(c));
         }
     }
@@ -371,7 +371,7 @@ static void start_backward(const crew *c, int i, portion some) {
     const int slice = c->first + i, count = a->T * a->n;
     const real *mask = slice_of(u, slice) + u->at->mask[c->l];
     const int64_t end = (int64_t)end_of(some, count) * a->row;
-    for (int64_t j = (int64_t)start_of(some, count) * a->row; u->bits && j < end; j += LANES) {
+    for (int64_t j = (int64_t)start_of(some, count) * a->row; drops_outputs(u) && j < end; j += LANES) {
         store(a->dh + j, load(a->dh + j) * load(mask + j));
     }
     if (some.index) return;
@@ -628,7 +628,8 @@ static int rank_of(const network *net, int from, int to) {
 
 /* Adds n elements, from `start` on, of the other slices' gradients to the first's, in a binary tree:
  * (0 + 1) + (2 + 3) and so on, so that whoever has a subtree's slices adds them by himself. Only the
- * sums of a rank's own slices, or of those of several ranks. */
+ * sums of a rank's own slices, or of those of several ranks. Of what
+ * is dropped the gradient is 0. */
 static void add_slices(const unrolled *u, int64_t start, int64_t n, int rank) {
     for (int step = 1; step < u->at->slices; step *= 2) {
         for (int s = 0; s + step < u->at->slices; s += 2 * step) {
@@ -636,7 +637,11 @@ static void add_slices(const unrolled *u, int64_t start, int64_t n, int rank) {
             add_scaled(n, 1, slice_grads(u, s + step) + start, slice_grads(u, s) + start);
         }
     }
+    if (drops_weights(u)) mask_gradients(u, start, n);
 }
+
+/* Whether the first slice's gradients are those of the parameters. */
+static int is_whole(const unrolled *u) { return u->at->slices == 1 && !drops_weights(u); }
 
 /* Job: add the gradients of this rank's slices of a chunk. */
 static void add_chunk(void *context, int i) {
@@ -647,7 +652,7 @@ static void add_chunk(void *context, int i) {
 
 static void add_chunks(const unrolled *u) {
     const int count = (int)((u->net->size + FASTRNN_CHUNK - 1) / FASTRNN_CHUNK);
-    if (u->at->slices > 1) share(u->net, FASTRNN_ADD, u->team, add_chunk, (void *)u, count);
+    if (!is_whole(u)) share(u->net, FASTRNN_ADD, u->team, add_chunk, (void *)u, count);
 }
 
 static void unroll(const network *net, fastrnn_team *team, const void *params, void *grads,
@@ -657,7 +662,7 @@ static void unroll(const network *net, fastrnn_team *team, const void *params, v
     const layout at = lay_out(net);
     const unrolled u = {.net = net, .at = &at, .team = team, .params = params, .grads = grads,
                         .work = work, .in = *batch, .backward = grads != NULL, .losses = losses,
-                        .right = right, .out = out, .bits = net->dropout ? bits : NULL};
+                        .right = right, .out = out, .bits = bits};
     if (!batch->same_weights) pack_weights(&u);
     state_in(&u, state);
     for (int s = 0; grads && s < at.slices; s++) {

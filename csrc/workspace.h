@@ -44,6 +44,10 @@ static int64_t picked_size(const network *net) {
     const cell *cell = cell_of(net);
     return cell->is.trained ? (int64_t)net->V * (net->E ? net->E : cell->is.gates * net->H) : 0;
 }
+/* Numbers of Wh. */
+static int64_t Wh_size(const network *net) {
+    return (int64_t)net->H * columns(cell_of(net), WH, net->H);
+}
 /* Numbers of state of one stream. */
 static int state_size(const network *net) { return net->L * net->H * cell_of(net)->is.states; }
 
@@ -114,6 +118,8 @@ typedef struct {
     /* of each layer, packed, and packed transposed: Wx (D, G H), MOST_GATES at a time,
      * and the cell's packs */
     int64_t Wx[FASTRNN_MOST_LAYERS][2], W[FASTRNN_MOST_LAYERS][MOST_PACKS][2];
+    int64_t Wh[FASTRNN_MOST_LAYERS];         /* with weight_drop: Wh times its mask */
+    int64_t Wh_mask[FASTRNN_MOST_LAYERS];    /* of the same shape: 0 or 1 / (1 - weight_drop) */
     int64_t head_W[2];           /* packed (H, K) and (K, H) */
     int64_t head_b;              /* [wide]: NEVER from K on */
     int64_t first;               /* where the first slice starts; each has, n being its streams: */
@@ -157,6 +163,8 @@ static layout lay_out(const network *net) {
             PLACE(W[l][i][0], packed_size(count, 1, net->H, net->H));
             PLACE(W[l][i][1], packed_size(1, count, net->H, net->H));
         }
+        PLACE(Wh[l], net->weight_drop ? Wh_size(net) : 0);
+        PLACE(Wh_mask[l], net->weight_drop ? Wh_size(net) : 0);
     }
     PLACE(head_W[0], packed_size(1, 1, net->H, net->K));
     PLACE(head_W[1], packed_size(1, 1, net->K, net->H));
@@ -204,7 +212,7 @@ typedef struct {
     int backward;
     double *losses;              /* [T][N] */
     uint8_t *right;              /* [T][N] or NULL */
-    const fastrnn_bits *bits;
+    const fastrnn_bits *bits;    /* NULL: nothing is dropped */
     real *out;                   /* [N][T][K], without a head [N][T][H], or NULL */
     const real *dout;            /* in place of a head: [N][T][H] */
     real *dx, *dstate;           /* [N][T][D], [N][P] */
@@ -214,6 +222,14 @@ typedef struct {
 static int64_t gradients_at(const network *net, int slice) {
     const layout at = lay_out(net);
     return at.first + slice * at.slice_size + at.grads;
+}
+
+static int drops_outputs(const unrolled *u) { return u->bits && u->net->dropout; }
+static int drops_weights(const unrolled *u) { return u->bits && u->net->weight_drop; }
+
+/* Wh of a layer, as the recurrence multiplies by it. */
+static const real *recurrent_weights(const unrolled *u, int l) {
+    return drops_weights(u) ? u->work + u->at->Wh[l] : u->params + u->net->layers[l].tensors[WH];
 }
 
 /* Threads that work is cut for; not what is computed. */
@@ -248,6 +264,7 @@ static layer layer_of(const unrolled *u, int slice, int l) {
     for (int i = 0; i < FASTRNN_MOST_TENSORS; i++) {
         a.tensor[i] = u->params + net->layers[l].tensors[i];
     }
+    a.tensor[WH] = recurrent_weights(u, l);
     if (a.reservoir) a.tensor[WX] = a.reservoir->Win;
     a.b = net->C && l == 0 ? mine + at->bias : a.tensor[B];
     a.b_row = l == 0 ? at->b_row : 0;
@@ -274,8 +291,54 @@ static rows output(const unrolled *u, int slice, int l) {
 static rows input(const unrolled *u, int slice, int l) {
     real *mine = slice_of(u, slice);
     if (l == 0) return (rows){mine + u->at->x, u->at->xrow};
-    if (u->bits) return (rows){mine + u->at->dropped[l - 1], u->at->row};
+    if (drops_outputs(u)) return (rows){mine + u->at->dropped[l - 1], u->at->row};
     return output(u, slice, l - 1);
+}
+
+/* ---- what is dropped ---- */
+
+/* mask [n] = 0 with a probability of limit / 65536, else 1 / (1 - that): a number of the source
+ * serves four, 16 bits each, lowest first. */
+static void draw_mask(const fastrnn_bits *bits, int limit, int n, real *mask) {
+    enum { MOST = 256 };
+    const real scale = (real)(65536.0 / (65536 - limit));
+    for (int count; n > 0; n -= count, mask += count) {
+        uint16_t drawn[MOST];
+        count = least(MOST, n);
+        for (int i = 0; i < count; i += 4) {
+            const uint64_t numbers = bits->next(bits->state);
+            for (int k = 0; k < 4; k++) drawn[i + k] = (uint16_t)(numbers >> 16 * k);
+        }
+        for (int i = 0; i < count; i++) mask[i] = drawn[i] < limit ? 0 : scale;
+    }
+}
+
+/* Job: a slice's source draws the masks of a part of the rows of each Wh. */
+static void drop_weights(void *context, int slice) {
+    const unrolled *u = context;
+    const network *net = u->net;
+    const portion some = {slice, u->at->slices};
+    const int width = columns(u->at->cell, WH, net->H);
+    const int rows = end_of(some, net->H) - start_of(some, net->H);
+    const int64_t start = (int64_t)start_of(some, net->H) * width, n = (int64_t)rows * width;
+    for (int l = 0; l < net->L; l++) {
+        const real *Wh = u->params + net->layers[l].tensors[WH] + start;
+        real *mask = u->work + u->at->Wh_mask[l] + start, *dropped = u->work + u->at->Wh[l] + start;
+        draw_mask(u->bits + slice, net->weight_drop, (int)n, mask);
+        for (int64_t j = 0; j < n; j++) dropped[j] = Wh[j] * mask[j];
+    }
+}
+
+/* Gradients with respect to Wh from those with respect to Wh times its mask, of the n elements of
+ * a block from `start` on. */
+static void mask_gradients(const unrolled *u, int64_t start, int64_t n) {
+    for (int l = 0; l < u->net->L; l++) {
+        const int64_t first = u->net->layers[l].tensors[WH], end = first + Wh_size(u->net);
+        const real *mask = u->work + u->at->Wh_mask[l];
+        for (int64_t j = start > first ? start : first; j < start + n && j < end; j++) {
+            u->grads[j] *= mask[j - first];
+        }
+    }
 }
 
 /* ---- packing the weights ---- */
@@ -325,7 +388,8 @@ static void pack_one(void *context, int job) {
     }
     const pack_of p = at->cell->packs[which];
     if (p.count && net->packed) {
-        pack_matrix(u, back, net->N, p.count, H, H, u->params + tensors[p.tensor] + p.first * H,
+        const real *W = p.tensor == WH ? recurrent_weights(u, l) : u->params + tensors[p.tensor];
+        pack_matrix(u, back, net->N, p.count, H, H, W + p.first * H,
                     columns(at->cell, p.tensor, H), at->W[l][which][back], some);
     }
 }
@@ -333,6 +397,7 @@ static void pack_one(void *context, int job) {
 static void pack_weights(const unrolled *u) {
     const network *net = u->net;
     packing p = {u, net->size < PACKED_AT_ONCE ? 1 : threads_of(u)};
+    if (drops_weights(u)) share(net, FASTRNN_PACK, u->team, drop_weights, (void *)u, u->at->slices);
     share(net, FASTRNN_PACK, u->team, pack_one, &p, (net->L * PACKED + 2) * p.parts);
     for (int k = 0; k < u->at->wide; k++) {
         u->work[u->at->head_b + k] = k < net->K ? u->params[net->head_b + k] : NEVER;

@@ -212,6 +212,9 @@ class StartSettings(TypedDict, total=False):
 
     dropout: Annotated[float, Setting(0.0, partial(fraction, most=0.999), "Probability, in [0, 1), "
         "with which each output of a recurrent layer is set to 0 in training.")]
+    weight_drop: Annotated[float, Setting(0.0, partial(fraction, most=0.999), "Probability, in "
+        "[0, 1), with which each recurrent weight, an entry of Wh, is set to 0 for all time steps "
+        "of an update in training.")]
     forget_bias: Annotated[float, Setting(
         1.0, partial(finite_float, most=1e3), "lstm and mlstm only: initial bias of "
         "the forget gates.")]
@@ -687,7 +690,7 @@ class GradcheckSettings(TypedDict, total=False):
         None, "Number of entries of each tensor to check, chosen at random; where not given all, "
         "but on the command line 200 if the model has more than 10,000 parameters.")]
     dropout: Annotated[bool, Setting(
-        False, boolean, "Check with the model's dropout; all passes drop the same units.")]
+        False, boolean, "Check with the model's dropout and weight_drop; all passes drop the same.")]
     seed: Annotated[int | None, whole(
         0, "Seed of the choice of entries, of the initial state and of dropout.", least=0)]
 

@@ -433,14 +433,20 @@ def forward(params: Tensors, inputs: Array, state: Array, cell: str = "rnn",
 def loss_and_gradients(params: Tensors, inputs: Array, targets: Array, state: Array,
                        cell: str = "rnn", masks: Sequence[Array] | None = None,
                        mask: Array | None = None, labels: Array | None = None,
-                       loss: Callable[..., tuple[Any, Array]] | None = None
+                       loss: Callable[..., tuple[Any, Array]] | None = None,
+                       weight_masks: Sequence[Array] | None = None
                        ) -> tuple[Any, Tensors, Array]:
     """The loss of the outputs of `forward`, back-propagated; where no loss is given
     `softmax_cross_entropy` of targets int (N, T), `mean_squared_error` of float (N, T, K).
 
-    inputs, state (N, P), masks and labels as in `forward`, mask (N, T) of the steps that count
+    inputs, state (N, P), masks and labels as in `forward`, mask (N, T) of the steps that count,
+    weight_masks as in `weight_drop`
     -> loss, gradients (dict in the order of params; none of a reservoir), last state (N, P)
     """
+    if weight_masks is not None:
+        total, grads, last = loss_and_gradients(weight_drop(params, weight_masks), inputs, targets,
+                                                state, cell, masks, mask, labels, loss)
+        return total, weight_drop(grads, weight_masks), last
     scores, last, h, layers = forward(params, inputs, state, cell, masks, labels)
     loss_of = loss or (softmax_cross_entropy if targets.ndim == 2 else mean_squared_error)
     total, dscores = loss_of(scores, targets, mask)
@@ -483,6 +489,32 @@ def dropout_masks(generators: Any, slices: Any, T: int, N: int, H: int, L: int,
             bits = words.view("<u2")[: T * n * H].reshape(T, n, H)
             mask[first : first + n] = np.swapaxes(bits >= limit, 0, 1) / (1 - limit / 65536)
     return masks
+
+
+def weight_drop_masks(generators: Any, slices: Any, H: int, width: int, L: int,
+                      probability: float) -> list[Array]:
+    """Weight drop for one window: L arrays (H, width) of 0 and 1 / keep, for the Wh of each layer.
+
+    Bits are compared as in `dropout_masks`, and drawn before those. Of S slices the generator of
+    slice s gives the rows from H s / S to H (s + 1) / S, rounded down, of one layer after another,
+    in the order (row, column).   (Merity, Keskar and Socher 2018)
+    """
+    limit = round(probability * 65536)
+    masks = [np.empty((H, width)) for _ in range(L)]
+    ends = [H * s // len(slices) for s in range(len(slices) + 1)]
+    for generator, start, end in zip(generators, ends, ends[1:], strict=False):
+        for mask in masks:
+            count = (end - start) * width
+            words = generator.bit_generator.random_raw(-(-count // 4)).astype("<u8")
+            bits = words.view("<u2")[:count].reshape(end - start, width)
+            mask[start:end] = (bits >= limit) / (1 - limit / 65536)
+    return masks
+
+
+def weight_drop(tensors: Tensors, masks: Sequence[Array]) -> Tensors:
+    """Parameters, or their gradients, with the Wh of each layer times its mask."""
+    return tensors | {f"layer{layer}.Wh": tensors[f"layer{layer}.Wh"] * mask
+                      for layer, mask in enumerate(masks)}
 
 
 def clip(grads: Tensors, clip_value: float | None = None,
@@ -567,7 +599,7 @@ OPTIMIZERS: dict[str, tuple[Callable[..., None], int]] = {
 def train(params: Tensors, ids: Any, seq_length: int, batch_size: int = 1, cell: str = "rnn",
           optimizer: str = "adagrad", learning_rate: Any = 0.1, clip_value: float | None = 5.0,
           clip_norm: float | None = None, *, weight_decay: float = 0.0, dropout: float = 0.0,
-          generators: Any | None = None, slices: Any | None = None,
+          weight_drop: float = 0.0, generators: Any | None = None, slices: Any | None = None,
           averages: Tensors | None = None, weight_average: float = 0.0, **numbers: Any
           ) -> Iterator[tuple[Any, Any]]:
     """Read ids (1-D) in windows and change params in place; yield loss, smoothed loss without end,
@@ -577,8 +609,8 @@ def train(params: Tensors, ids: Any, seq_length: int, batch_size: int = 1, cell:
     at zero in each epoch, which ends when position + seq_length + 1 >= the stream's length.
     Before its step a parameter p loses learning_rate weight_decay p (Loshchilov and Hutter 2019).
     averages, as many tensors, become the running averages of the parameters over the fraction
-    weight_average of the updates. generators and slices are for `dropout_masks`, numbers for the
-    optimizer.
+    weight_average of the updates. generators and slices are for `weight_drop_masks` and
+    `dropout_masks`, numbers for the optimizer.
     """
     T, N = seq_length, batch_size
     length = len(ids) // N
@@ -588,14 +620,17 @@ def train(params: Tensors, ids: Any, seq_length: int, batch_size: int = 1, cell:
     memories = {name: [np.zeros_like(p) for _ in range(count)] for name, p in params.items()}
     L, H = number_of_layers(params), len(params["head.W"])
     zero = np.zeros((N, L * H * CELLS[cell].states), params["head.W"].dtype)
-    position, state, update, smooth, masks = 0, zero, 0, 0.0, None
+    position, state, update, smooth, masks, weight_masks = 0, zero, 0, 0.0, None, None
     rates: Iterable[Any] = repeat(learning_rate) if np.isscalar(learning_rate) else learning_rate
     for rate in rates:
         window = streams[:, position : position + T + 1]
+        if weight_drop:
+            weight_masks = weight_drop_masks(
+                generators, slices, *params["layer0.Wh"].shape, L, weight_drop)
         if dropout:
             masks = dropout_masks(generators, slices, T, N, H, L, dropout)
         loss, grads, state = loss_and_gradients(
-            params, window[:, :-1], window[:, 1:], state, cell, masks)
+            params, window[:, :-1], window[:, 1:], state, cell, masks, weight_masks=weight_masks)
         update += 1
         for name, g in clip(grads, clip_value, clip_norm).items():
             params[name] *= 1 - rate * weight_decay

@@ -48,7 +48,7 @@ cdef extern from "fastrnn.h" nogil:
         fastrnn_stage *stages
     ctypedef struct fastrnn_network:
         int cell, loss, K, E, H, L, V, D, C, T, N, dropout, packed, embedding, head_W, head_b, size
-        int cut_for, rank, ranks
+        int cut_for, rank, ranks, weight_drop
         fastrnn_meter *meter
         fastrnn_layer *layers
         const fastrnn_reservoir *reservoir

@@ -51,8 +51,8 @@ cdef class Network:
     Parameters
     ----------
     config : dict
-        hidden_size, num_layers, embedding_size, dropout, labels, loss, dtype as of a model, and the
-        name of the cell in CELLS.
+        hidden_size, num_layers, embedding_size, dropout, weight_drop, labels, loss, dtype as of a
+        model, and the name of the cell in CELLS.
     V, D, K : int
         Inputs are V symbols (D is 0) or D numbers (V is 0); outputs (0: no head).
     offsets : dict of tensor name -> first element in the flat block
@@ -81,8 +81,11 @@ cdef class Network:
         net.H, net.L = config["hidden_size"], config["num_layers"]
         net.E, net.C = config["embedding_size"] or 0, len(config.get("labels") or ())
         net.dropout = round(config["dropout"] * 65536)
-        if not 1 <= net.L <= FASTRNN_MOST_LAYERS or not 0 <= net.dropout < 65536:
-            raise ValueError(f"1 to {FASTRNN_MOST_LAYERS} layers, dropout from 0 to below 1")
+        net.weight_drop = round(config.get("weight_drop", 0) * 65536)
+        if (not 1 <= net.L <= FASTRNN_MOST_LAYERS or not 0 <= net.dropout < 65536
+                or not 0 <= net.weight_drop < 65536):
+            raise ValueError(f"1 to {FASTRNN_MOST_LAYERS} layers, dropout and weight_drop from 0 to "
+                             "below 1")
         if <int64_t> T * N >= 2**30 or T < 1 or N < 1:
             raise ValueError(f"{T} time steps of {N} sequences are too many for one unroll: give a "
                              "smaller batch_size, or shorter sequences")
@@ -241,8 +244,8 @@ cdef class Network:
         float64 [T][N], of 0 or more, are factors of the losses, and units, float64 [K], of the
         squared errors in the losses that are returned and not in the gradient; lengths,
         int64 [N], end rows before T, and need a mask. A network with labels needs the probability
-        of each in each row, labels [N][C]. Dropout takes a generator for each slice. With `ranks`,
-        whose `rank` and `size` tell which slices are this process's, the results of other rows have
+        of each in each row, labels [N][C]. Dropout and weight_drop take a generator for each slice.
+        With `ranks`, whose `rank` and `size` tell which slices are this process's, the results of other rows have
         no meaning, and there can be no grads."""
         cdef fastrnn_network *net = &self.net
         cdef fastrnn_batch batch

@@ -157,8 +157,8 @@ class Network:
             For a model with labels: one for all sequences or one for each, a str or a dict of
             label -> weight.
         generators : sequence of numpy.random.Generator, optional
-            One for each slice of the batch in ``model.network(T, N).slices``, for dropout; without
-            them there is no dropout.
+            One for each slice of the batch in ``model.network(T, N).slices``, for dropout and
+            weight_drop; without them nothing is dropped.
         weights : array_like, shape (N, T), optional
             Factors of the losses, 0 or more. They are not normalized, as those of `Sequences` are.
 
@@ -305,6 +305,9 @@ def configuration(sizes: Sizes, settings: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"an esn trains only its head, after one layer: leave {wrong} out")
     elif config["dtype"] == kernels.MIXED:
         raise ValueError(RESERVOIR_DTYPE)
+    elif config["weight_drop"]:
+        raise ValueError("weight_drop is for recurrent weights that are trained, which an esn has "
+                         "not: leave it out")
     if config["num_layers"] > kernels.MOST_LAYERS:
         raise ValueError(f"num_layers must be at most {kernels.MOST_LAYERS}, not "
                          f"{config['num_layers']}")

@@ -3,6 +3,7 @@
 import math
 import re
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from ..cells import CELLS
@@ -30,7 +31,7 @@ def describe(trainer: Trainer, note: str) -> str:
         **_ambiguous(trainer),
         "model": f"{cell}, {layers}{shape['hidden_size']} hidden units: "
                  f"{model.block.size:,} parameters, {shape['dtype']}",
-        "training": _training(config, shape["dropout"], trainer),
+        "training": _training(config, shape, trainer),
         "plan": f"{_length(trainer)}, {threads} thread{'s' * (threads > 1)}{on}",
         "settings": note}
     unit, what = trainer.history.measure
@@ -61,7 +62,7 @@ def block(lines: dict[str, str]) -> str:
                      for name, text in lines.items())
 
 
-def _training(config: dict[str, Any], dropout: float, trainer: Trainer) -> str:
+def _training(config: dict[str, Any], shape: Mapping[str, Any], trainer: Trainer) -> str:
     source, N = trainer.corpus, config["batch_size"]
     rows = (f"{N} x {config['seq_length']} {source.unit}s"
             if config["seq_length"] != source.steps else f"{N} {source.kind}")
@@ -71,8 +72,9 @@ def _training(config: dict[str, Any], dropout: float, trainer: Trainer) -> str:
     limits = [f"{what} at most {config[name]:g}" for name, what in
               (("clip_norm", "gradient norm"), ("clip_value", "gradient entries")) if config[name]]
     optimizer = OPTIMIZERS.get(config["optimizer"], config["optimizer"])
-    return ", ".join([f"batches of {rows}", f"{optimizer}, {rate}", *limits,
-                      *([f"dropout {dropout:g}"] if dropout else []),
+    drops = [f"{what} {shape[name]:g}" for name, what in
+             (("dropout", "dropout"), ("weight_drop", "weight drop")) if shape[name]]
+    return ", ".join([f"batches of {rows}", f"{optimizer}, {rate}", *limits, *drops,
                       *(["averaged parameters"] if config["weight_average"] else [])])
 
 

@@ -11,6 +11,8 @@ from ..model.model import Model
 from ..settings import ModelSettings, given_to
 from .checkpoint import load
 
+OWN = ("dropout", "weight_drop", "seed")  # settings of a model that another training may choose
+
 
 def start_from(
     path: str | os.PathLike[str], source: Any, given: Mapping[str, Any]
@@ -23,11 +25,11 @@ def start_from(
     setting of the network that differs from the file's."""
     earlier = load(path)
     for name, value in given_to(ModelSettings, dict(given)).items():
-        if name not in ("dropout", "seed") and value != earlier.config.get(name):
+        if name not in OWN and value != earlier.config.get(name):
             raise ValueError(f"init_from: {os.fspath(path)!r} has {name}="
                              f"{earlier.config.get(name)!r}, not {value!r}: leave {name} out, or "
                              "train without init_from")
-    own = {name: given[name] for name in ("dropout", "seed") if name in given}
+    own = {name: given[name] for name in OWN if name in given}
     if earlier.vocabulary is None:
         if not isinstance(source, Source):
             raise ValueError(f"init_from: {os.fspath(path)!r} is a model of sequences, not of text")

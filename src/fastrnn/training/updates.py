@@ -41,7 +41,8 @@ class Updates:
     memories : list of ndarray, shape (size,)
         Of the optimizer.
     rng, generators : numpy.random.Generator, list of them
-        For samples and for what is drawn once; for dropout, one for each slice of a batch.
+        For samples and for what is drawn once; for dropout and weight_drop, one for each slice of
+        a batch.
     history : History
     isa : str
         The instruction set of the kernels.
@@ -82,7 +83,8 @@ class Updates:
         self.rng = np.random.default_rng(config["seed"])
         self.order_seed = int(self.rng.integers(2**63)) if reading.order else 0
         self._order: tuple[int, Order] | None = None  # with its epoch
-        self.generators = self.rng.spawn(len(network.slices)) if model.config["dropout"] else []
+        drops = model.config["dropout"] or model.config["weight_drop"]
+        self.generators = self.rng.spawn(len(network.slices)) if drops else []
         self.memories = [np.zeros_like(model.block) for _ in range(rule.memories)]
         arrays: dict[str, Any] = dict(reading.arrays)
         how: dict[str, Any] = {
