@@ -31,14 +31,15 @@ def cell_of(kind):
     return {"cell": kind.split(", ")[0], "reset_after": kind != "gru, reset before"}
 
 
-def random_model(kind, dtype, K, H, seed=0, num_layers=1, embedding_size=None, dropout=0.0):
+def random_model(kind, dtype, K, H, seed=0, num_layers=1, embedding_size=None, dropout=0.0,
+                 weight_drop=0.0):
     """Weights large enough that every tensor matters, recurrences contracting, most ReLUs at
     work."""
     more = {"num_layers": num_layers, "embedding_size": embedding_size}
     if kind == "esn":  # it has one layer, and one-hot inputs
         more = {"leak_rate": 0.7, "density": 0.5 if H > 3 else 1.0}
-    model = Model(vocabulary(K), **cell_of(kind), hidden_size=H, dropout=dropout, dtype=dtype,
-                  **more)
+    model = Model(vocabulary(K), **cell_of(kind), hidden_size=H, dropout=dropout,
+                  weight_drop=weight_drop, dtype=dtype, **more)
     rng = np.random.default_rng(seed)
     # biases lift ReLUs: where there are only one or two, not all may be off
     lift = 2.0 if H < 3 and kind in ("relu", "memory") else 0.8
@@ -75,8 +76,8 @@ def network_of(model, T, N, packed=True):
 
 
 def generators_of(model, network, seed=7):
-    """For dropout, one for each slice; None where the model has no dropout."""
-    if model.config["dropout"]:
+    """For dropout and weight_drop, one for each slice; None where the model has neither."""
+    if model.config["dropout"] or model.config["weight_drop"]:
         return np.random.default_rng(seed).spawn(len(network.slices))
     return None
 
@@ -104,17 +105,29 @@ def all_weights(model):
     return wide(model.params | {f"reservoir.{name}": array for name, array in fixed.items()})
 
 
+def masks_of(model, slices, T, N, generators):
+    """What generators drop, as `reference.loss_and_gradients` takes it; they move on."""
+    config, masks = model.config, {}
+    if generators is not None and config["weight_drop"]:
+        masks["weight_masks"] = reference.weight_drop_masks(
+            generators, slices, *model.params["layer0.Wh"].shape, config["num_layers"],
+            config["weight_drop"])
+    if generators is not None and config["dropout"]:
+        masks["masks"] = reference.dropout_masks(
+            generators, slices, T, N, config["hidden_size"], config["num_layers"],
+            config["dropout"])
+    return masks
+
+
 def expected_unroll(model, slices, inputs, targets, state, generators=None):
     """The same by reference.py in float64; the generators move as the kernels' should."""
-    params, cell, masks = all_weights(model), model.config["cell"], None
+    params, cell = all_weights(model), model.config["cell"]
     N, T = inputs.shape
-    if generators is not None:
-        masks = reference.dropout_masks(
-            generators, slices, T, N, model.config["hidden_size"], model.config["num_layers"],
-            model.config["dropout"])
+    masks = masks_of(model, slices, T, N, generators)
     state = state.astype(np.float64)
-    _, grads, last = reference.loss_and_gradients(params, inputs, targets, state, cell, masks)
-    scores = reference.forward(params, inputs, state, cell, masks)[0]
+    _, grads, last = reference.loss_and_gradients(params, inputs, targets, state, cell, **masks)
+    params = reference.weight_drop(params, masks.get("weight_masks", ()))
+    scores = reference.forward(params, inputs, state, cell, masks.get("masks"))[0]
     n, t = np.ogrid[:N, :T]
     return np.log(np.exp(scores).sum(axis=2)) - scores[n, t, targets], grads, last
 

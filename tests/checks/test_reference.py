@@ -387,6 +387,51 @@ def test_masks_come_from_the_slices_generators_word_by_word():
                             assert mask[row, t, unit] == pytest.approx(expected, rel=1e-15)
 
 
+def test_masks_of_weights_come_from_the_slices_generators_word_by_word():
+    """Of slice s the rows from H s / S on, each layer from a whole word on, through two unrolls."""
+    H, width, L = 5, 7, 2  # 1, 2, 2 rows: 7 and 14 bits of a layer
+    generators = np.random.default_rng(7).spawn(3)
+    words = [g.bit_generator for g in np.random.default_rng(7).spawn(3)]
+    limit = round(0.3 * 65536)
+    for _ in range(2):
+        masks = reference.weight_drop_masks(generators, [(0, 3), (3, 2), (5, 1)], H, width, L, 0.3)
+        assert [mask.shape for mask in masks] == [(H, width)] * L
+        for rows, source in zip(([0], [1, 2], [3, 4]), words, strict=True):
+            for mask in masks:
+                bits = []
+                while len(bits) < len(rows) * width:
+                    word = int(source.random_raw())
+                    bits += [word >> shift & 0xFFFF for shift in (0, 16, 32, 48)]
+                for i, row in enumerate(rows):
+                    for column in range(width):
+                        kept = bits[i * width + column] >= limit
+                        expected = 65536 / (65536 - limit) if kept else 0
+                        assert mask[row, column] == pytest.approx(expected, rel=1e-15)
+
+
+@ALL_KINDS
+def test_weight_drop_is_a_network_of_other_weights(kind):
+    """Its loss is that of the masked Wh, and its gradient that of the entries which stay, times
+    1 / keep."""
+    params = random_params(kind, 2, True, seed=1)
+    inputs, targets, state, masks = random_window(kind, 2)
+    rng, cell = np.random.default_rng(6), cell_of(kind)
+    weight_masks = [(rng.random(params[f"layer{i}.Wh"].shape) < 0.6) / 0.6 for i in range(2)]
+    loss, grads, last = reference.loss_and_gradients(
+        params, inputs, targets, state, cell, masks, weight_masks=weight_masks)
+    other = {name: p.copy() for name, p in params.items()}
+    for i, mask in enumerate(weight_masks):
+        other[f"layer{i}.Wh"][mask == 0] = 0
+        other[f"layer{i}.Wh"] /= 0.6
+    plain = reference.loss_and_gradients(other, inputs, targets, state, cell, masks)
+    assert loss == pytest.approx(plain[0], rel=1e-12)
+    np.testing.assert_allclose(last, plain[2], rtol=1e-12)
+    for name, g in grads.items():
+        factor = weight_masks[int(name[5])] if name.endswith("Wh") else 1
+        np.testing.assert_allclose(g, plain[1][name] * factor, rtol=1e-9, atol=1e-15)
+        assert np.abs(g).max() > 1e-3
+
+
 def test_a_unit_at_the_limit_is_kept():
     first = int(np.random.default_rng(7).bit_generator.random_raw()) & 0xFFFF
     for limit, dropped in ((first, False), (first + 1, True)):

@@ -122,6 +122,16 @@ def test_layers_embedding_and_dropout(isa, kind, dtype, sizes, E):
 
 
 @pytest.mark.parametrize(("sizes", "settings"), [
+    ((5, 7, 4, 6), {}), ((9, 33, 3, 13), {"num_layers": 2, "dropout": 0.3}),
+    ((4, 21, 5, 9), {"num_layers": 3, "embedding_size": 6})], ids=str)
+@DTYPES
+@TRAINED_KINDS
+def test_weight_drop(isa, kind, dtype, sizes, settings):
+    """One slice and two; numbers of weights of a slice that are no multiples of 4."""
+    assert_unroll(kind, dtype, *sizes, weight_drop=0.3, **settings)
+
+
+@pytest.mark.parametrize(("sizes", "settings"), [
     ((65, 100, 6, 3), {"num_layers": 2, "dropout": 0.1}),
     ((30, 16, 5, 1), {"num_layers": 3, "embedding_size": 33}),
     ((500, 20, 4, 10), {"embedding_size": 15, "dropout": 0.5}),
@@ -287,7 +297,8 @@ def test_a_bad_unroll_leaves_nothing_behind(isa, kind, dtype, K, N, settings):
 @PACKED
 @ALL_KINDS
 def test_unroll_after_unroll_takes_the_numbers_that_come_next(isa, kind, packed):
-    model = random_model(kind, "float64", 6, 5, num_layers=2, dropout=0.4)
+    model = random_model(kind, "float64", 6, 5, num_layers=2, dropout=0.4,
+                         weight_drop=0.3 * (kind != "esn"))
     network = network_of(model, 4, 9, packed)
     generators, twins = (generators_of(model, network) for _ in range(2))
     for seed, T in enumerate((4, 3, 4)):  # T n H is not always a multiple of 4
@@ -310,9 +321,10 @@ def test_every_source_of_bits(source):
     assert_close(losses, each, 1e-12, "losses")
 
 
-def test_without_generators_or_without_dropout_nothing_is_dropped(isa):
-    model, plain = (random_model("lstm", "float64", 6, 5, num_layers=2, dropout=dropout)
-                    for dropout in (0.4, 0.0))
+@pytest.mark.parametrize("name", ["dropout", "weight_drop"])
+def test_without_generators_or_without_dropout_nothing_is_dropped(isa, name):
+    model, plain = (random_model("lstm", "float64", 6, 5, num_layers=2, **{name: probability})
+                    for probability in (0.4, 0.0))
     window = random_window(model, 4, 9)
     network, other = (network_of(m, 4, 9) for m in (model, plain))
     generators = generators_of(model, network)
@@ -335,6 +347,21 @@ def test_each_slice_needs_its_generator(count):
     window = random_window(model, 4, 9)
     with pytest.raises(ValueError, match=f"needs 2 generators, not {count}"):
         unroll(model, network, *window, np.random.default_rng(0).spawn(count))
+
+
+@TRAINED_KINDS
+def test_dropped_weights_have_no_gradient_and_the_others_one(isa, kind):
+    """At the rate of weight_drop; layers and unrolls differ in their masks."""
+    model = random_model(kind, "float64", 6, 40, num_layers=2, weight_drop=0.3)
+    network, window = network_of(model, 4, 9), random_window(model, 4, 9)
+    generators, dropped = generators_of(model, network), []
+    for _ in range(2):
+        _, grads, _ = unroll(model, network, *window, generators)
+        dropped += [grads["layer0.Wh"] == 0, grads["layer1.Wh"] == 0]
+        assert all((grads[name] != 0).mean() > 0.9 for name in ("layer0.b", "layer1.Wx"))
+    for zeros in dropped[: None if kind not in ("relu", "memory") else 0]:  # whose units may be 0
+        assert abs(zeros.mean() - 0.3) < 4 * (0.21 / zeros.size) ** 0.5
+    assert not any(np.array_equal(a, b) for a, b in itertools.combinations(dropped, 2))
 
 
 # ---- gradients against differences ----
@@ -387,6 +414,20 @@ def test_gradients_are_those_of_differences(kind, case):
 @ALL_KINDS
 def test_gradients_of_each_instruction_set(isa, kind):
     assert_gradients(kind, RICHEST)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("N", [2, 9], ids=["one slice", "two slices"])
+@TRAINED_KINDS
+def test_gradients_with_weight_drop_are_those_of_differences(kind, N, dropout):
+    """With the same masks in every pass."""
+    model = random_model(kind, "float64", 5, 6, num_layers=2, weight_drop=0.4, dropout=dropout)
+    inputs, targets, state = random_window(model, 4, N)
+    report = fastrnn.gradcheck(model, inputs, targets, state=state, dropout=True)
+    assert all(report.worst[name].checked == p.size for name, p in model.params.items())
+    assert report.passed and report.max_error < 1e-6, report
+    plain = fastrnn.gradcheck(model, inputs, targets, state=state)
+    assert plain.passed and plain["layer0.Wh"] != report["layer0.Wh"]
 
 
 @pytest.mark.parametrize("case", range(len(COMBINATIONS)), ids=lambda i: str(COMBINATIONS[i]))
@@ -538,8 +579,9 @@ def kernel_numbers(numbers):
 ALL_RULES = pytest.mark.parametrize("rule", RULES)
 NETWORKS = {  # streams, more; the classic network has one stream and nothing more
     "rnn": (1, {}), "relu": (3, {}), "lstm": (9, RICH), "gru": (1, {"num_layers": 2}),
-    "memory": (9, {"embedding_size": 4}), "gru, reset before": (1, {"dropout": 0.2}),
-    "mgu": (9, {"embedding_size": 4}), "mlstm": (3, {"num_layers": 2}),
+    "memory": (9, {"embedding_size": 4, "weight_drop": 0.2}),
+    "gru, reset before": (1, {"dropout": 0.2, "weight_drop": 0.3}),
+    "mgu": (9, {"embedding_size": 4}), "mlstm": (3, {"num_layers": 2, "weight_drop": 0.2}),
     "esn": (9, {"dropout": 0.2}),
 }
 
@@ -567,8 +609,8 @@ def reference_run(kind, rule, clip):
     optimizer, _, numbers = (RULES | OTHERS)[rule]
     run = reference.train(
         params, IDS, 4, N, model.config["cell"], optimizer, rates_of(rule), **CLIPS[clip],
-        **numbers, dropout=model.config["dropout"], generators=generators_of(model, network),
-        slices=network.slices)
+        **numbers, dropout=model.config["dropout"], weight_drop=model.config["weight_drop"],
+        generators=generators_of(model, network), slices=network.slices)
     return before, params, np.array(list(run))
 
 

@@ -18,6 +18,7 @@ from networks import (
     Run,
     cell_of,
     generators_of,
+    masks_of,
     network_of,
     random_model,
     random_window,
@@ -224,6 +225,7 @@ DATA = {
     "labels and an embedding": (SYMBOLS, {"labels": LABELS, "embedding_size": 5}),
     "binary cross-entropy": (SYMBOLS, {"loss": "binary_cross_entropy"}),
     "dropout": (SYMBOLS, {"num_layers": 2, "dropout": 0.3}),
+    "weight drop": (SYMBOLS, {"num_layers": 2, "dropout": 0.3, "weight_drop": 0.4}),
     "numbers": ({"input_size": 5, "output_size": 4}, {}),
     "numbers to symbols": ({"input_size": 3, "output_symbols": 7}, {"num_layers": 2}),
     "numbers and labels": ({"input_size": 3, "output_symbols": 7}, {"labels": LABELS}),
@@ -264,16 +266,14 @@ class Batch:
         return np.random.default_rng(4).spawn(len(self.model.network(self.T, self.N).slices))
 
     def expected(self):
-        config, masks = self.model.config, None
-        if config["dropout"]:
-            masks = reference.dropout_masks(
-                self.generators(), self.model.network(self.T, self.N).slices, self.T, self.N,
-                self.H, config["num_layers"], config["dropout"])
+        config = self.model.config
+        masks = masks_of(self.model, self.model.network(self.T, self.N).slices, self.T, self.N,
+                         self.generators())
         counted = self.mask & (np.arange(self.T) < self.lengths[:, None])
         loss = reference.binary_cross_entropy if config["loss"].startswith("binary") else None
         targets = self.y if self.y.ndim == 2 else self.y.astype(np.float64)
         shares = None if self.labels is None else self.labels.astype(np.float64)
-        expected = twin(self.model, self.x, targets, self.state, masks=masks, labels=shares,
+        expected = twin(self.model, self.x, targets, self.state, labels=shares, **masks,
                         mask=counted.astype(np.float64), loss=loss)
         del expected["state"]  # that after padding
         return expected
@@ -283,7 +283,7 @@ class Batch:
             dict(zip(LABELS, map(float, row), strict=True)) for row in self.labels]
         loss, grads, _ = self.model.loss_and_gradients(
             self.x, self.y, self.state, mask=self.mask, lengths=self.lengths, labels=labels,
-            generators=self.generators() if self.model.config["dropout"] else None)
+            generators=self.generators())
         return {"loss": loss} | grads
 
 

@@ -94,7 +94,7 @@ def test_all_that_can_be_read_gives_the_same_bits(kind, dtype, read):
     for N, L, dropout in ((3, 1, 0.0), (13, 2, 0.2)):
         T, rng = 9, np.random.default_rng(N)
         model = fastrnn.Model(sizes, **cell_of(kind), hidden_size=44, num_layers=L, dtype=dtype,
-                              dropout=dropout, seed=1, **settings)
+                              dropout=dropout, weight_drop=dropout, seed=1, **settings)
         model.block[:] = rng.normal(0, 0.2, model.block.shape)
         if sizes.input_size:
             inputs = rng.normal(size=(N, T, sizes.input_size)).astype(dtype)

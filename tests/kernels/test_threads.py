@@ -53,8 +53,10 @@ def build(source, path, *flags, input=None):
 # ---- the same bits ----
 
 def start(kind, N, dtype="float64", threads=1, **settings):
-    """A run of two layers with dropout, its parameters in several chunks; one of two optimizers."""
-    settings = {"num_layers": 2, "dropout": 0.2, "embedding_size": 9 if N % 2 else None} | settings
+    """A run of two layers with dropout, and of some N with weight drop, its parameters in several
+    chunks; one of two optimizers."""
+    settings = {"num_layers": 2, "dropout": 0.2, "weight_drop": 0.3 if N % 2 else 0.0,
+                "embedding_size": 9 if N % 2 else None} | settings
     model = random_model(kind, dtype, 150, 52, **settings)
     ids = np.random.default_rng(3).integers(0, 150, 40 * N)
     optimizer, rate = ("adagrad", 0.05) if N % 3 else ("adam", 0.003)
@@ -104,7 +106,7 @@ def test_the_number_of_threads_may_change_on_the_way(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_unroll_gives_the_same_bits(isa, kind, packed):
     for N, dtype in zip(BATCHES, ["float64", "float32"] * 4, strict=True):
-        model = random_model(kind, dtype, 12, 17, num_layers=2, dropout=0.2)
+        model = random_model(kind, dtype, 12, 17, num_layers=2, dropout=0.2, weight_drop=0.3)
         network, window = network_of(model, 4, N, packed), random_window(model, 4, N)
         results = []
         for threads in (*THREADS, 100):  # also more than there are slices
@@ -119,7 +121,7 @@ def test_an_unroll_gives_the_same_bits(isa, kind, packed):
 def test_products_of_bfloat16_give_the_same_bits(mixed_isa, kind):
     """Of every way to compute them, at sizes with whole tiles and parts of them."""
     for N, T, H in ((1, 4, 17), (9, 4, 33), (50, 3, 64), (65, 2, 40)):
-        model = random_model(kind, MIXED, 12, H, num_layers=2, dropout=0.2)
+        model = random_model(kind, MIXED, 12, H, num_layers=2, dropout=0.2, weight_drop=0.3)
         network, window = network_of(model, T, N), random_window(model, T, N)
         results = []
         for threads in (*THREADS, 100):

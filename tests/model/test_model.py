@@ -183,7 +183,8 @@ def test_the_classic_defaults():
     model = fastrnn.Model(fastrnn.Vocabulary(SYMBOLS))
     assert model.config == {
         "cell": "rnn", "hidden_size": 100, "num_layers": 1, "embedding_size": None, "dropout": 0.0,
-        "reset_after": True, "forget_bias": 1.0, "init": "normal", "init_scale": 0.01,
+        "weight_drop": 0.0, "reset_after": True, "forget_bias": 1.0, "init": "normal",
+        "init_scale": 0.01,
         "labels": None, "loss": "cross_entropy", "dtype": "float32", "seed": 0}
     rng = np.random.default_rng(0)
     np.testing.assert_array_equal(
@@ -254,6 +255,10 @@ def test_the_kernels_see_what_is_written_into_params(kind):
     ({"dropout": 1.5}, "dropout"),
     ({"dropout": float("nan")}, "dropout"),
     ({"dropout": True}, "dropout"),
+    ({"weight_drop": 1}, "weight_drop must be at least 0 and below 1, not 1"),
+    ({"weight_drop": -0.1}, "weight_drop must be at least 0 and below 1, not -0.1"),
+    ({"cell": "esn", "weight_drop": 0.1}, "weight_drop is for recurrent weights that are trained, "
+     "which an esn has not: leave it out"),
     ({"forget_bias": float("inf")}, "forget_bias must be a finite number, not inf"),
     ({"cell": "rn"}, "cell must be one of .*did you mean 'rnn'"),
     ({"cell": "ltsm"}, "cell must be one of .*did you mean 'lstm'"),

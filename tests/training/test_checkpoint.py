@@ -46,6 +46,7 @@ def same_run(path, whole):
     {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9},
     {"dropout": 0.3, "threads": 2},
     {"cell": "lstm", "num_layers": 2, "dropout": 0.2},
+    {"cell": "lstm", "weight_drop": 0.3},
     {"cell": "gru", "embedding_size": 4, "reset_after": False, "init": "orthogonal"},
     {"cell": "memory", "init": "uniform", "init_scale": 0.1},
     {"learning_rate_decay": 0.7, "learning_rate_decay_after": 1, "warmup": 60},
@@ -235,7 +236,7 @@ def test_another_text_file(run, tmp_path):
     {"clip_norm": 3.0}, {"init": "identity"}, {"init_scale": 0.2}, {"seed": 2}, {"dropout": 0.1},
     {"schedule": "cosine"}, {"schedule_end": 0.2}, {"warmup": 5}, {"learning_rate_decay": 0.9},
     {"momentum": 0.5}, {"decay_rate": 0.5}, {"epsilon": 1e-6}, {"epsilon_inside": False},
-    {"beta1": 0.8},
+    {"beta1": 0.8}, {"weight_drop": 0.1},
     {"beta2": 0.99}, {"weight_decay": 0.1}, {"weight_average": 0.1}, {"valid_fraction": 0.2},
     {"valid_every": 30}])
 def test_what_shapes_the_run_cannot_change(run, corpus, change):

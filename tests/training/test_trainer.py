@@ -53,6 +53,7 @@ def bits(trainer):
     {"cell": "mgu"}, {"cell": "mlstm"},
     {"cell": "lstm", "num_layers": 2, "embedding_size": 5},
     {"cell": "rnn", "dropout": 0.3}, {"cell": "gru", "num_layers": 3, "dropout": 0.1},
+    {"cell": "lstm", "weight_drop": 0.3}, {"cell": "mgu", "dropout": 0.1, "weight_drop": 0.2},
 ], ids=lambda model: "-".join(map(str, model.values())))
 def test_losses_are_the_reference_s_over_epochs(corpus, model, batch_size):
     trainer = make(corpus, SIZES | model, batch_size=batch_size, seed=3)
@@ -61,6 +62,7 @@ def test_losses_are_the_reference_s_over_epochs(corpus, model, batch_size):
     slices = trainer.model.network(6, batch_size).slices
     rows = reference.train(
         params, corpus.ids, 6, batch_size, model["cell"], dropout=model.get("dropout", 0.0),
+        weight_drop=model.get("weight_drop", 0.0),
         generators=np.random.default_rng(3).spawn(len(slices)), slices=slices)
     loss, smooth = np.array([next(rows) for _ in range(n)]).T
     trainer.run(updates=n)
@@ -829,8 +831,9 @@ def made_with(monkeypatch, corpus, model=SIZES, **settings):
 
 
 @pytest.mark.parametrize("batch_size", [1, 20])
-def test_generators_of_dropout(monkeypatch, corpus, batch_size):
-    given = made_with(monkeypatch, corpus, SIZES | {"dropout": 0.2}, seed=5, batch_size=batch_size)
+@pytest.mark.parametrize("name", ["dropout", "weight_drop"])
+def test_generators_of_dropout(monkeypatch, corpus, batch_size, name):
+    given = made_with(monkeypatch, corpus, SIZES | {name: 0.2}, seed=5, batch_size=batch_size)
     slices = given.trainer.model.network(6, batch_size).slices
     states = [g.bit_generator.state for g in given.generators]
     twins = np.random.default_rng(5).spawn(len(slices))
@@ -863,8 +866,8 @@ def test_threads_are_those_of_the_process(monkeypatch, corpus):
 
 
 @pytest.mark.parametrize("model", [
-    {}, {"dropout": 0.3}, {"cell": "lstm", "num_layers": 2, "dropout": 0.2, "dtype": "float32"}],
-    ids=str)
+    {}, {"dropout": 0.3}, {"cell": "lstm", "num_layers": 2, "dropout": 0.2, "dtype": "float32"},
+    {"cell": "gru", "weight_drop": 0.3}], ids=str)
 def test_any_number_of_threads_gives_the_same_bits(model):
     corpus = fastrnn.Corpus.from_text(3 * TEXT)
     one, *others = (make(corpus, SIZES | model, batch_size=100, threads=n, updates=12,

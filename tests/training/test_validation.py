@@ -99,8 +99,8 @@ def test_one_stream_is_the_model_s_own_score(corpus):
 
 
 def test_dropout_is_off(corpus):
-    trainer = make(corpus, SIZES | {"dropout": 0.5, "init_scale": 0.5}, valid_fraction=0.2,
-                   updates=20, batch_size=2)
+    dropping = {"dropout": 0.5, "weight_drop": 0.5, "init_scale": 0.5}
+    trainer = make(corpus, SIZES | dropping, valid_fraction=0.2, updates=20, batch_size=2)
     trainer.run()
     assert trainer.history.valid_loss[0] == pytest.approx(
         scored(trainer, 140, 2), rel=1e-12)

@@ -158,11 +158,11 @@ class Model(Network):
     -----
     Dropout (Srivastava et al. 2014) acts on the outputs of layers, not on the state that a layer
     passes to its next time step (Zaremba et al. 2014). The other outputs are divided by 1 - dropout
-    in training; the probability is rounded to a multiple of 1/65536. Weight drop (Merity, Keskar and
-    Socher 2018, "DropConnect" on the recurrent weights) does the same to the entries of Wh, once for
-    all time steps and sequences of an update. The binary cross-entropy of a
-    target is -log p - sum over the other symbols k of log(1 - p_k). The squared error is averaged
-    over the K numbers of a prediction.
+    in training; the probability is rounded to a multiple of 1/65536. Weight drop (Merity, Keskar
+    and Socher 2018) does the same to the entries of Wh, once for all time steps and sequences of
+    an update. Neither acts outside training. The binary cross-entropy of a target is -log p - sum
+    over the other symbols k of log(1 - p_k). The squared error is averaged over the K numbers of a
+    prediction.
     """
 
     # set by rooms above: `fastrnn.pages.report`, `fastrnn.formats.hub`, `fastrnn.formats.pytorch`
