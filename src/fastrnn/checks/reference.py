@@ -444,9 +444,9 @@ def loss_and_gradients(params: Tensors, inputs: Array, targets: Array, state: Ar
     -> loss, gradients (dict in the order of params; none of a reservoir), last state (N, P)
     """
     if weight_masks is not None:
-        total, grads, last = loss_and_gradients(weight_drop(params, weight_masks), inputs, targets,
-                                                state, cell, masks, mask, labels, loss)
-        return total, weight_drop(grads, weight_masks), last
+        of_dropped = loss_and_gradients(weight_drop(params, weight_masks), inputs, targets, state,
+                                        cell, masks, mask, labels, loss)
+        return of_dropped[0], weight_drop(of_dropped[1], weight_masks), of_dropped[2]
     scores, last, h, layers = forward(params, inputs, state, cell, masks, labels)
     loss_of = loss or (softmax_cross_entropy if targets.ndim == 2 else mean_squared_error)
     total, dscores = loss_of(scores, targets, mask)
@@ -625,8 +625,8 @@ def train(params: Tensors, ids: Any, seq_length: int, batch_size: int = 1, cell:
     for rate in rates:
         window = streams[:, position : position + T + 1]
         if weight_drop:
-            weight_masks = weight_drop_masks(
-                generators, slices, *params["layer0.Wh"].shape, L, weight_drop)
+            width = params["layer0.Wh"].shape[1]
+            weight_masks = weight_drop_masks(generators, slices, H, width, L, weight_drop)
         if dropout:
             masks = dropout_masks(generators, slices, T, N, H, L, dropout)
         loss, grads, state = loss_and_gradients(
