@@ -628,8 +628,7 @@ static int rank_of(const network *net, int from, int to) {
 
 /* Adds n elements, from `start` on, of the other slices' gradients to the first's, in a binary tree:
  * (0 + 1) + (2 + 3) and so on, so that whoever has a subtree's slices adds them by himself. Only the
- * sums of a rank's own slices, or of those of several ranks. Of what
- * is dropped the gradient is 0. */
+ * sums of a rank's own slices, or of those of several ranks. Of what is dropped the gradient is 0. */
 static void add_slices(const unrolled *u, int64_t start, int64_t n, int rank) {
     for (int step = 1; step < u->at->slices; step *= 2) {
         for (int s = 0; s + step < u->at->slices; s += 2 * step) {

@@ -842,6 +842,12 @@ def test_generators_of_dropout(monkeypatch, corpus, batch_size, name):
     assert made_with(monkeypatch, corpus, seed=5, batch_size=batch_size).generators is None
 
 
+def test_weight_drop_is_for_one_process(corpus):
+    with pytest.raises(ValueError, match="weight_drop is for one process: leave it out, or"):
+        make(corpus, SIZES | {"weight_drop": 0.1})._updates.described()
+    make(corpus, SIZES | {"dropout": 0.1})._updates.described()
+
+
 def test_dropout_leaves_the_samples_alone(corpus, capsys):
     """The generator that draws them is not the ones that drop units."""
     for dropout in (0.0, 0.5):

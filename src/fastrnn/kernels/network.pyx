@@ -245,8 +245,8 @@ cdef class Network:
         squared errors in the losses that are returned and not in the gradient; lengths,
         int64 [N], end rows before T, and need a mask. A network with labels needs the probability
         of each in each row, labels [N][C]. Dropout and weight_drop take a generator for each slice.
-        With `ranks`, whose `rank` and `size` tell which slices are this process's, the results of other rows have
-        no meaning, and there can be no grads."""
+        With `ranks`, whose `rank` and `size` tell which slices are this process's, the results of
+        other rows have no meaning, and there can be no grads."""
         cdef fastrnn_network *net = &self.net
         cdef fastrnn_batch batch
         if not net.K and (targets is not None or out is None):

@@ -298,7 +298,10 @@ class Updates:
         return int(self._config["batch_size"])
 
     def described(self) -> tuple[dict[str, Any], Tensors]:
-        """What another process needs to make the same updates: a dict for JSON, and arrays."""
+        """What another process needs to make the same updates: a dict for JSON, and arrays.
+        ValueError for weight_drop."""
+        if self._model.config["weight_drop"]:  # a rank draws masks of some rows of Wh alone
+            raise ValueError("weight_drop is for one process: leave it out, or train without MPI")
         reading, model = self._reading, packed(*self._model.stored(History()))
         return {
             "config": self._config, "isa": self.isa, "order": reading.order is not None,
