@@ -653,6 +653,9 @@ class ExportSettings(TypedDict, total=False):
         "name of its file, on the command line that of the model's.")]
     softmax: Annotated[bool, Setting(False, boolean, "Of an ONNX graph that predicts symbols: "
         "whether its output is their probabilities, and not the scores.")]
+    sample_rate: Annotated[int | None, whole(None, "Of RTNeural's JSON: the samples of sound in a "
+        "second, which the model was trained on. Plug-ins take 48,000 where the file does not "
+        "tell.")]
 
 
 class ImportSettings(TypedDict, total=False):

@@ -36,6 +36,10 @@ def export(model: Model, path: str | os.PathLike[str], *, overwrite: bool = Fals
     ``.pt.safetensors``: the state_dict of `Model.to_torch`, with the settings and the vocabulary in
     the metadata; torch.nn reads it, and so does `import_model`, bit for bit. All cells.
 
+    ``.json``: the JSON of RTNeural, a C++ library of audio plug-ins, for models of LSTM or GRU
+    layers (with reset_after) that predict numbers from numbers. The scaling of the numbers is in
+    the weights of the first and the last layer: inputs and outputs are in the units of the data.
+
     Parameters
     ----------
     model : Model
@@ -58,8 +62,9 @@ def export(model: Model, path: str | os.PathLike[str], *, overwrite: bool = Fals
     ------
     ValueError, TypeError
         A model that the format cannot express (a page: one of sequences, or of unit "bpe"; int8
-        weights: one of sequences; ONNX: one of more than 2 GiB), or with parameters that are not
-        finite; another ending; an unknown setting, or one that the format does not take.
+        weights: one of sequences; ONNX: one of more than 2 GiB; RTNeural: one of symbols, or of
+        other cells), or with parameters that are not finite; another ending; an unknown setting, or
+        one that the format does not take.
     ImportError
         ONNX where the package onnx is not installed.
     OSError

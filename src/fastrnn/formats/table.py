@@ -1,7 +1,7 @@
 """The formats that fastrnn writes and reads, each named by the end of a file's name."""
 
 from ..pages import play
-from . import c_header, onnx_reading, onnx_writing, pytorch
+from . import c_header, onnx_reading, onnx_writing, pytorch, rtneural
 from .format import Format
 
 FORMATS = (
@@ -14,5 +14,7 @@ FORMATS = (
            read_settings=frozenset(("vocabulary", "nonlinearity"))),
     Format((".onnx",), "an ONNX graph", "run it with onnxruntime", onnx_writing.write,
            frozenset(("softmax",)), onnx_reading.read, frozenset(("vocabulary",))),
+    Format((".json",), "RTNeural's JSON", "load it in an audio plug-in", rtneural.write,
+           frozenset(("sample_rate",))),
 )
 READABLE = tuple(each for each in FORMATS if each.read is not None)
