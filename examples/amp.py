@@ -1,8 +1,8 @@
 """An amplifier learned from sound: an LSTM for plug-ins that load RTNeural's JSON.
 
-    python examples/amp.py                       # a made-up amplifier, about two minutes
+    python examples/amp.py                       # a made-up amplifier, half a minute
     python examples/amp.py DRY.wav WET.wav       # yours: the same sound before and after it
-    python examples/amp.py --updates 4000        # reproducible
+    python examples/amp.py --updates 8000        # the same in every run
     python examples/amp.py --quick               # a few seconds, to see that it runs
 
 The network reads the dry sound sample by sample and learns the wet one (Wright, Damskägg and
@@ -40,7 +40,7 @@ def main() -> None:
         learning_rate=5e-3, threads=None)
     parser.add_argument("files", metavar="WAV", nargs="*", help="the dry sound and the wet one")
     parser.add_argument("--quick", action="store_true", help="little of all, in seconds")
-    common.add_length(parser, 2.0)
+    common.add_length(parser, 0.5)
     common.run(learn_amplifier, parser)
 
 
@@ -77,8 +77,8 @@ def sounds(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, int]:
         raise ValueError("give two files, DRY.wav and WET.wav, or none")
     (dry, rate), (wet, other) = map(read, paths)
     if len(dry) != len(wet) or rate != other:
-        raise ValueError(f"{paths[0]} has {len(dry):,} samples at {rate} in a second and {paths[1]} "
-                         f"{len(wet):,} at {other}: they must be the same sound")
+        raise ValueError(f"{paths[0]} has {len(dry):,} samples at {rate} in a second and "
+                         f"{paths[1]} {len(wet):,} at {other}: they must be the same sound")
     if len(dry) < rate or not wet[-round(len(wet) * TEST):].any():
         raise ValueError("give at least a second of sound, with sound in its last fifth")
     return dry, wet, rate
@@ -118,7 +118,7 @@ def read(path: Path) -> tuple[np.ndarray, int]:
     except (wave.Error, EOFError) as error:
         raise ValueError(f"{path} is not a wav file that Python reads: {error}") from None
     if form != (1, 16):
-        raise ValueError(f"{path} has {form[0]} channels of {form[1]} bits: make it mono of 16 bits")
+        raise ValueError(f"{path} has {form[0]} channels of {form[1]} bits: make it mono of 16")
     return np.frombuffer(data, "<i2") / 2**15, rate
 
 
