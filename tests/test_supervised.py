@@ -20,13 +20,17 @@ import fastrnn
 from fastrnn import SequenceClassifier, SequenceRegressor, Sequences
 
 pytestmark = pytest.mark.filterwarnings("ignore:the model is worse than the mean")
-WEIGHTS = {"check_sample_weight_equivalence_on_dense_data":
-           "a network learns from random batches: a series twice is not one of twice the weight"}
+EXPECTED = {
+    "check_sample_weight_equivalence_on_dense_data":
+        "a network learns from random batches: a series twice is not one of twice the weight",
+    "check_methods_subset_invariance":
+        "on some processors BLAS sums a row in another order for another number of rows, and "
+        "float32 has seven digits: the check asks for an error of 1e-7"}
 
 
 @pytest.mark.parametrize("cls", [SequenceRegressor, SequenceClassifier])
 def test_scikit_learns_checks(cls):
-    check_estimator(cls(), expected_failed_checks=WEIGHTS)
+    check_estimator(cls(), expected_failed_checks=EXPECTED)
 
 
 def pulses(n, T=16, seed=0):

@@ -693,8 +693,8 @@ class GradcheckSettings(TypedDict, total=False):
         None, "Number of entries of each tensor to check, chosen at random; where not given all, "
         "but on the command line 200 if the model has more than 10,000 parameters.")]
     dropout: Annotated[bool, Setting(
-        False, boolean, "Check with the model's dropout and weight_drop; all passes drop the same "
-        "units and weights.")]
+        False, boolean, "Check with the model's dropout, of units and of weights; all passes drop "
+        "the same ones.")]
     seed: Annotated[int | None, whole(
         0, "Seed of the choice of entries, of the initial state and of dropout.", least=0)]
 

@@ -581,7 +581,7 @@ NETWORKS = {  # streams, more; the classic network has one stream and nothing mo
     "rnn": (1, {}), "relu": (3, {}), "lstm": (9, RICH), "gru": (1, {"num_layers": 2}),
     "memory": (9, {"embedding_size": 4, "weight_drop": 0.2}),
     "gru, reset before": (1, {"dropout": 0.2, "weight_drop": 0.3}),
-    "mgu": (9, {"embedding_size": 4}), "mlstm": (3, {"num_layers": 2, "weight_drop": 0.2}),
+    "mgu": (9, {"embedding_size": 4}), "mlstm": (9, {"weight_drop": 0.2}),
     "esn": (9, {"dropout": 0.2}),
 }
 
@@ -665,8 +665,9 @@ def test_the_average_equals_the_reference(isa, dtype, rule, kind):
     network = network_of(model, 4, N)
     reference_run = reference.train(
         params, IDS, 4, N, model.config["cell"], optimizer, rates_of(rule), **CLIPS["both"],
-        **numbers, dropout=model.config["dropout"], generators=generators_of(model, network),
-        slices=network.slices, averages=expected, weight_average=0.3)
+        **numbers, dropout=model.config["dropout"], weight_drop=model.config["weight_drop"],
+        generators=generators_of(model, network), slices=network.slices, averages=expected,
+        weight_average=0.3)
     smooth, averages = [], []
     for _, s in reference_run:
         smooth.append(s)

@@ -207,10 +207,11 @@ def _report(model: Model, corpus: Corpus, path: str, given: dict[str, Any], seco
          f"{'chat':12}{_command('chat', path, *label)}\n"
          f"{'score':12}{_command('score', path)} {'--table ' if label else ''}FILE\n"
          f"{'more':12}fastrnn --help")
-    if model.run and model.run["config"]["minutes"]:
+    if given.get("minutes") or not any(given.get(name) for name in (*PLAN, "preset", "repeat")):
         again = _command("train", *source_flags(given), "--repeat", path)
-        show(f"{'repeat':12}{again}\n{'':12}makes these {n:,} updates again; another run of the "
-             "same time\n" + " " * 12 + "has more or fewer")
+        timed = model.run is not None and model.run["config"]["minutes"]
+        show(f"{'repeat':12}{again}\n{'':12}makes these {n:,} updates again" + (
+            f"; another run of the same time\n{'':12}has more or fewer" if timed else ""))
 
 
 def _per_character(model: Model, corpus: Corpus, loss: float) -> str:
