@@ -69,8 +69,8 @@ def expected(model, inputs, weights=()):
     return out[0]
 
 
-def close(values):
-    return pytest.approx(values, rel=1e-4, abs=2e-5)
+def close(values, rel=2e-5):
+    return pytest.approx(values, rel=rel, abs=2e-5)
 
 
 def randomized(*args, **settings):
@@ -152,7 +152,8 @@ def test_int8_is_the_rounding_that_is_stated(vocabulary, kind, tmp_path):
         if p.ndim == 2:
             scale = (np.abs(p).max(axis=0) / 127).astype(np.float32)
             p[:] = np.rint(p / scale) * scale
-    assert found == close(expected(model, ids))
+    # the state of a memory is a sum over all steps
+    assert found == close(expected(model, ids), 1e-4 if kind == "memory" else 2e-5)
     assert np.abs(found - exact).max() > 1e-4
 
 

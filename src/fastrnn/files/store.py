@@ -177,6 +177,15 @@ def is_ours(path: str | os.PathLike[str]) -> bool:
     return not length or (start.startswith(b'{"__metadata__"') and b'"fastrnn"' in start)
 
 
+def begins_with(path: str | os.PathLike[str], *marks: bytes, within: int = 2048) -> bool:
+    """Whether there is such a file, with one of the marks in so many of its first bytes."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        start = file.read(within)
+    return any(mark in start for mark in marks)
+
+
 def existing(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
     """The path or, where only that is a file, the one that the command line completes it to."""
     completed = f"{os.fsdecode(path)}.safetensors"

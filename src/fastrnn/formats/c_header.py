@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..cells import CELLS as CELL_NAMES
 from ..cells import kernel_cell
 from ..data.scaling import Scaling
-from ..files.store import check_writable, replacing
+from ..files.store import begins_with, check_writable, replacing
 from ..kernels.build import build_info
 from ..model.model import Model
 from ..pages.weights import Rounding, quantized, rounding
@@ -140,21 +140,13 @@ def write(model: Model, path: str | os.PathLike[str], overwrite: bool = False, *
     if dtype == "int8" and model.vocabulary is None:
         raise ValueError('dtype="int8" is measured on text that the model writes, and this model '
                          'was made for sequences: take dtype="float32"')
-    replaced = overwrite or _is_ours(path)
+    replaced = overwrite or begins_with(path, MARK)
     check_writable(path, replaced)
     changed = rounding(model) if dtype == "int8" else None
     text = source(model, Path(path).stem, dtype, changed)
     with replacing(path, replaced) as file:
         file.write(text.encode())
     return changed
-
-
-def _is_ours(path: str | os.PathLike[str]) -> bool:
-    """Whether there is such a file, a header that fastrnn wrote."""
-    if not os.path.isfile(path):
-        return False
-    with open(path, "rb") as file:
-        return MARK in file.read(200)
 
 
 def source(model: Model, name: str, dtype: str = "float32",

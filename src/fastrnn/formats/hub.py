@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..files.store import check_writable, replacing
+from ..files.store import begins_with, check_writable, replacing
 from ..insight.figures import Figures
 from ..kernels.build import build_info
 from ..model.model import Model
@@ -17,6 +17,7 @@ from ..pages.blocks import Block
 from ..training.checkpoint import load
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+MARKS = MARK.encode(), b'"library_name": "fastrnn"'  # of files that fastrnn wrote
 MOST_CONFIG = 10_000_000  # bytes that are read of a config.json
 # what YAML and the Hub want to know
 HEAD = """---
@@ -40,7 +41,7 @@ def save_pretrained(model: Model, directory: str | os.PathLike[str],
         raise NotADirectoryError(f"{str(folder)!r} is a file: name a directory")
     card, config = _card(model, folder.name), _config(model)
     folder.mkdir(parents=True, exist_ok=True)
-    ours = {name: overwrite or _is_ours(folder / name) for name in (CONFIG, CARD)}
+    ours = {name: overwrite or begins_with(folder / name, *MARKS) for name in (CONFIG, CARD)}
     for name, replaced in ours.items():
         check_writable(folder / name, replaced)
     model.save(folder / WEIGHTS, overwrite=overwrite)
@@ -131,15 +132,6 @@ def _card(model: Model, name: str) -> str:
         for block in blocks or ():
             lines += [*lines_of(block), ""]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether fastrnn wrote this config.json or README.md, as far as its beginning shows."""
-    if not path.is_file():
-        return False
-    with open(path, "rb") as file:
-        start = file.read(1000)
-    return MARK.encode() in start or b'"library_name": "fastrnn"' in start
 
 
 Model.publisher, Model.finder = save_pretrained, from_pretrained

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.scaling import Scaling
-from ..files.store import replacing
+from ..files.store import begins_with, replacing
 from ..kernels.build import build_info
 from ..model.model import Model
 
@@ -28,16 +28,8 @@ def write(model: Model, path: str | os.PathLike[str], overwrite: bool = False, *
           sample_rate: int | None = None) -> None:
     """Write a model as JSON for RTNeural. `fastrnn.export` says the rest."""
     content = json.dumps(_content(model, sample_rate))
-    with replacing(path, overwrite or _is_ours(path)) as file:
+    with replacing(path, overwrite or begins_with(path, MARK, within=len(MARK))) as file:
         file.write(content.encode())
-
-
-def _is_ours(path: str | os.PathLike[str]) -> bool:
-    """Whether there is such a file, one for RTNeural that fastrnn wrote."""
-    if not os.path.isfile(path):
-        return False
-    with open(path, "rb") as file:
-        return file.read(len(MARK)) == MARK
 
 
 def _content(model: Model, sample_rate: int | None) -> dict[str, Any]:
