@@ -19,6 +19,7 @@ import numpy as np
 from scaling import TURN, timed, trainers
 
 from fastrnn import distributed
+from fastrnn.kernels.blas import shared_by
 from fastrnn.training.following import Together
 
 ROUNDS, MEETINGS = 7, 50
@@ -69,7 +70,10 @@ def model(alone: float) -> None:
 
 def report(name: str, make, ranks: int) -> None:
     """A row of the table, on rank 0."""
-    one, several, together = make(1), make(ranks), make(1)
+    shared_by(None)  # else threads are kept to this rank's share of the cores
+    several = make(ranks)
+    shared_by(1)
+    one, together = make(1), make(1)
 
     def alone(trainer, updates):
         return contextvars.Context().run(timed, trainer, updates)
