@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import loguniform
 
 import fastrnn
+from fastrnn import recipe
 from fastrnn.cli import main
 
 pytest.importorskip("joblib")
@@ -127,9 +128,13 @@ def test_other_sources(kind):
     assert len(found.rows) == 2 and all(np.isfinite(row["loss"]) for row in found.rows)
 
 
-def test_minutes_become_updates(corpus):
-    found = fastrnn.sweep(corpus, {"hidden_size": [3, 4]}, minutes=0.002, jobs=1, halving=1, **HOW)
-    assert all(row["updates"] == row["planned"] > 1 for row in found.rows)
+def test_minutes_become_updates(corpus, monkeypatch):
+    """As many as the time has at the pace that is measured for the network."""
+    monkeypatch.setattr(recipe, "measured", lambda source, settings: (
+        100.0 if settings["hidden_size"] == 3 else 50.0, 10))
+    found = fastrnn.sweep(corpus, {"hidden_size": [3, 4]}, minutes=0.01, jobs=1, halving=1, **HOW)
+    assert {row["hidden_size"]: row["planned"] for row in found.rows} == {3: 60, 4: 30}
+    assert all(row["updates"] == row["planned"] for row in found.rows)
 
 
 def test_tables(corpus, tmp_path):
