@@ -6,7 +6,7 @@ the quickest of several rounds, and the median of the rounds' ratios. The exchan
 also measured alone, for blocks of several sizes.
 
 python bench/ranks.py --model 156 is a model of the time on 2 to 64 machines, each of which takes
-156 ms for its own rows of a batch; docs/machines.md has its assumptions.
+156 ms for its own rows of a batch; docs/guides/machines.md has its assumptions.
 """
 
 from __future__ import annotations

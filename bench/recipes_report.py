@@ -20,7 +20,7 @@ constant learning rate; in the others it falls to 0.
 
 A run counts in every cell into which it fits by the pace of its network in the dtype of the cell,
 whatever dtype it was trained in: the losses of both are the same to within those of two seeds
-([Precision](../docs/precision.md)). "Runs" is how many fit; a cell with few has hardly been
+([Precision](../docs/inside/precision.md)). "Runs" is how many fit; a cell with few has hardly been
 searched.
 """
 FOOT = """

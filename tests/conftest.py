@@ -14,6 +14,8 @@ def pytest_addoption(parser):
                      help="run the checks that take minutes too, and all of every instruction set")
     parser.addoption("--spread", action="store_true",
                      help="a sample of the parameters on the best instruction set too")
+    parser.addoption("--refresh", action="store_true",
+                     help="write what the examples of the documentation print anew, where it differs")
     parser.addoption("--fuzz", type=int, default=2000, metavar="N",
                      help="number of changed files that the fuzzing of the loader opens")
 

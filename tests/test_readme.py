@@ -2,10 +2,13 @@
 
 A page's ```python blocks run one after the other, as written, in a directory with small files of
 the names that the pages use. `<!-- python ... -->` before them defines what the page takes as given
-(a series x, say); a block under `<!-- not run: why -->` is only compiled.
+(a series x, say); a block under `<!-- not run: why -->` is only compiled. A ```text block under
+`<!-- output -->` is what the block before it prints, compared as doctest does it: "..." stands for
+anything, blanks count once. `pytest tests/test_readme.py --refresh` writes those that differ anew.
 """
 
 import contextlib
+import doctest
 import importlib.util
 import io
 import os
@@ -24,10 +27,13 @@ from fastrnn import cli, recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [README, *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)]
 BLOCK = re.compile(
     r"^<!-- python\n(?P<given>.*?)^-->$"
-    r"|^(?P<skip><!-- not run: [^\n]+ -->\n)?```python\n(?P<code>.*?)^```$", re.M | re.S)
+    r"|^(?P<skip><!-- not run: [^\n]+ -->\n)?```python\n(?P<code>.*?)^```$"
+    r"(?:\s*^<!-- output -->\n```text\n(?P<output>.*?)^```$)?", re.M | re.S)
+TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.M | re.S)
 FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
 WORDS = ("the quick brown fox jumps over a lazy dog and Harry said: The end, Alice was thinking. "
          "To be or not to be? Some text that was never read checked").split()
@@ -37,14 +43,13 @@ NAMES = {"Netherlands": ["Johanna", "Jan", "Jaap", "Hanna", "Joost", "Anna"],
 
 
 def blocks(path):
-    """The page's Python: (code, whether it is run)."""
-    found = []
-    for match in BLOCK.finditer(path.read_text(encoding="utf-8")):
+    """The page's Python: (code, whether it is run, what it prints or None)."""
+    found, text = [], path.read_text(encoding="utf-8")
+    for match in BLOCK.finditer(text):
         # the same line numbers as in the page, so that an error leads there
-        code = match["given"] if match["code"] is None else match["code"]
-        start = match.start("given" if match["code"] is None else "code")
-        above = path.read_text(encoding="utf-8").count("\n", 0, start)
-        found.append(("\n" * above + code, not match["skip"]))
+        group = "given" if match["code"] is None else "code"
+        above = text.count("\n", 0, match.start(group))
+        found.append(("\n" * above + match[group], not match["skip"], match["output"]))
     return found
 
 
@@ -68,22 +73,38 @@ def small_files(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_runs(page, small_files):
+def name_of(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_python_runs(page, small_files, request):
     for name in NEEDED.get(page.name, ()):
         pytest.importorskip(name, reason=f"{name} is not installed")
-    code = blocks(page)
-    namespace = {"__name__": page.stem}
-    for text, run in code:
+    namespace, checker = {"__name__": page.stem}, doctest.OutputChecker()
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    changed = {}
+    for text, run, expected in blocks(page):
         program = compile(text, page.name, "exec")
-        if run:
-            with open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
-                exec(program, namespace)
+        if not run:
+            continue
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(program, namespace)
+        got = "".join(line.rstrip() + "\n" for line in printed.getvalue().splitlines())
+        if expected is not None and not checker.check_output(expected, got, flags):
+            changed[expected] = got
+    if changed and request.config.getoption("--refresh"):
+        text = page.read_text(encoding="utf-8")
+        for old, new in changed.items():
+            text = text.replace(f"```text\n{old}```", f"```text\n{new}```")
+        page.write_text(text, encoding="utf-8")
+    else:
+        assert not changed, f"{name_of(page)} shows what is not printed any more: --refresh writes"
 
 
 def test_commands_run(small_files, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))  # what a person types: Enter
-    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8").replace("\\\n", "")
+    text = (DOCS / "reference" / "command-line.md").read_text(encoding="utf-8").replace("\\\n", "")
     commands = [shlex.split(line) for block in FENCED.findall(text)
                 for line in block.splitlines() if line.startswith("fastrnn ")]
     assert len(commands) > 8
@@ -102,13 +123,13 @@ def test_commands_run(small_files, capsys, monkeypatch):
 
 def test_readme_has_python():
     assert len(blocks(README)) >= 1
-    assert all(run for _, run in blocks(README))
+    assert all(run for _, run, _ in blocks(README))
 
 
 def type_check(command, tmp_path):
     """Run a type checker on README's Python, which stands in a file of tmp_path."""
     file = tmp_path / "readme.py"
-    file.write_text("".join(code.lstrip("\n") for code, _ in blocks(README)), encoding="utf-8")
+    file.write_text("".join(code.lstrip("\n") for code, *_ in blocks(README)), encoding="utf-8")
     return subprocess.run([*command, str(file)], cwd=tmp_path, capture_output=True, text=True)
 
 
@@ -142,7 +163,7 @@ def headings(path):
     return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links(page):
     dead = []
     for link in links(page):
@@ -152,21 +173,30 @@ def test_links(page):
         file = (page.parent / target.path).resolve() if target.path else page
         if not file.exists() or (target.fragment and target.fragment not in headings(file)):
             dead.append(link)
-    assert not dead, f"{page.name} links to what is not there: {dead}"
+    assert not dead, f"{name_of(page)} links to what is not there: {dead}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_files_that_are_named(page):
     text = FENCED.sub("", page.read_text(encoding="utf-8"))
     named = set(re.findall(r"`((?:src|csrc|docs|bench|examples|data|tests)/[^\s`*]*)`", text))
     missing = sorted(name for name in named if not (ROOT / name).exists())
-    assert not missing, f"{page.name} names files that are not there: {missing}"
+    assert not missing, f"{name_of(page)} names files that are not there: {missing}"
 
 
-@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
-def test_every_page_is_reached_from_the_index(page):
-    index = ROOT / "docs" / "index.md"
-    assert page == index or page.name in links(index)
+def in_toctrees(page):
+    """The pages of the tables of contents of a page, and of theirs."""
+    found = {page}
+    for tree in TOCTREE.findall(page.read_text(encoding="utf-8")):
+        for line in tree.splitlines():
+            entry = (page.parent / f"{re.sub(r'.*<|>', '', line).removesuffix('.md')}.md").resolve()
+            if entry.exists():
+                found |= in_toctrees(entry)
+    return found
+
+
+def test_every_page_is_in_the_table_of_contents():
+    assert in_toctrees(DOCS / "index.md") == set(PAGES) - {README}
 
 
 def test_commands_of_continuous_integration():
@@ -179,4 +209,4 @@ def test_tests_that_are_named():
     tests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/*.py"))
     for page in PAGES:
         for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8")):
-            assert f"def {name}(" in tests, f"{page.name} names {name}"
+            assert f"def {name}(" in tests, f"{name_of(page)} names {name}"

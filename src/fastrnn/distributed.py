@@ -3,7 +3,7 @@
 ``mpiexec -n 4 fastrnn train book.txt``, or `fastrnn.train` in a program that ``mpiexec`` started,
 shares the slices of each batch among the processes. Each is a rank, with a number from 0 on; rank 0
 leads, reads the data, prints and writes. Any number of ranks and threads gives the same bits as one
-process (docs/machines.md). mpi4py is needed: ``pip install "fastrnn[mpi]"``.
+process (docs/guides/machines.md). mpi4py is needed: ``pip install "fastrnn[mpi]"``.
 
 Attributes
 ----------

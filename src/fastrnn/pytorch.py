@@ -1,6 +1,6 @@
 """How PyTorch stores recurrent layers: names, order of the gates, transposes, two biases.
 
-``GATES`` is the one table of it, which docs/pytorch.md shows. Nothing here imports torch but
+``GATES`` is the one table of it, which docs/guides/pytorch.md shows. Nothing here imports torch but
 `library`: modules are known by their attributes, and tensors become arrays.
 """
 

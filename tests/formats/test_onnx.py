@@ -289,7 +289,7 @@ def test_commands(path, tmp_path, capsys):
 
 
 def test_the_page_has_the_table_of_gates():
-    page = (Path(__file__).parents[2] / "docs" / "onnx.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "onnx.md").read_text(encoding="utf-8")
     columns = {"rnn": "Wx", "relu": "Wx", "lstm": "Wx = [i f o g]", "gru": "Wx = [r z n]"}
     for cell, (op, ours, theirs) in onnx_layers.GATES.items():
         row = next(line for line in page.splitlines() if line.startswith(f'| `"{cell}"` |'))

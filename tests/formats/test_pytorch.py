@@ -10,7 +10,7 @@ import fastrnn
 from fastrnn import cli, pytorch
 from fastrnn.files import store
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "guides"
 CELLS = {"rnn": {}, "relu": {}, "lstm": {}, "gru": {}, "gru_before": {"reset_after": False},
          "mgu": {}, "memory": {}, "esn": {}}
 TEXT = "abcdefg hij" * 3

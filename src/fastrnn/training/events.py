@@ -30,7 +30,7 @@ class Event:
     ----------
     kind : str
         "started", "resumed", "progress", "validation", "accuracy", "sample", "saved", "diverged" or
-        "ended"; docs/watching.md says what `values` each has.
+        "ended"; docs/guides/watching.md says what `values` each has.
     update : int
         Number of updates made. Below that of an earlier event where the run went back: after a
         divergence, or where it was resumed from a checkpoint.

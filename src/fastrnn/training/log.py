@@ -146,7 +146,7 @@ def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     list of dict
         Each has "event", its kind; "update", the number of updates made; "time", as a text in ISO
         8601; "seconds" since this call of `Trainer.run` began; and the values of the event
-        (docs/watching.md). ``pandas.DataFrame`` takes them.
+        (docs/guides/watching.md). ``pandas.DataFrame`` takes them.
 
     Raises
     ------

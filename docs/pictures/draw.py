@@ -1,7 +1,7 @@
-"""Draw the pictures of the documentation: docs/run.png, the losses and a sample of a run, which
-README shows, and docs/activations.png, what some of its units do.
+"""Draw the pictures of the documentation: docs/pictures/run.png, the losses and a sample of a run, which
+README shows, and docs/pictures/activations.png, what some of its units do.
 
-    pip install ".[plot]" && python docs/picture.py        # one or two minutes
+    pip install ".[plot]" && python docs/pictures/draw.py        # one or two minutes
 
 The text is the data set pydoc-topics, Python's own documentation, which differs a little between
 versions of Python: so do the numbers.

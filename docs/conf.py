@@ -1,0 +1,93 @@
+"""Sphinx's settings of the documentation: ``python -m sphinx -W docs docs/_build/html``.
+
+Pages are Markdown that reads well in the repository too. Those of the repository that lie outside of
+this folder, such as CHANGELOG.md, are shown by pages here that consist of one line, ``include``.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+import fastrnn
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+
+project = "fastrnn"
+author = "the fastrnn maintainers"
+version = release = fastrnn.__version__
+
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary",
+              "sphinx_copybutton"]
+exclude_patterns = ["_build"]
+myst_heading_anchors = 4
+suppress_warnings = ["myst.header"]  # a page that is shown may begin with a heading of any level
+autosummary_generate = True
+autodoc_typehints = "none"  # numpydoc's sections have them
+numpydoc_show_class_members = False
+copybutton_exclude = ".linenos, .gp"
+
+html_theme = "pydata_sphinx_theme"
+html_title = "fastrnn"
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "header_links_before_dropdown": 6,
+    "show_prev_next": True,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "tango",
+    "pygments_dark_style": "monokai",
+}
+html_static_path: list[str] = []
+
+INCLUDED = re.compile(r"^```\{include\} (\S+)\n```$", re.M)
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^)\s]+)\)")
+FENCED = re.compile(r"(^```.*?^```$)", re.M | re.S)
+
+
+def shown_by() -> dict[Path, Path]:
+    """File outside of docs/ -> the page that shows it."""
+    pages = {}
+    for page in HERE.rglob("*.md"):
+        if "_build" not in page.parts and (found := INCLUDED.search(page.read_text("utf-8"))):
+            pages[(page.parent / found[1]).resolve()] = page
+    return pages
+
+
+def rewritten(text: str, of: Path, page: Path) -> str:
+    """The text of a file as it stands in a page: links go to where their targets are shown, and those
+    to files that are on no page are text."""
+    def link(found: re.Match[str]) -> str:
+        picture, words, target = found.groups()
+        path, _, anchor = target.partition("#")
+        if re.match(r"[a-z]+:", target) or not path:
+            return found[0]
+        file = (of.parent / path).resolve()
+        file = pages.get(file, file)
+        if not file.is_relative_to(HERE):
+            return words
+        return f"{picture}[{words}]({os.path.relpath(file, page.parent)}{anchor and '#'}{anchor})"
+
+    pages = shown_by()
+    parts = FENCED.split(text)
+    return "".join(part if part.startswith("```") else LINK.sub(link, part) for part in parts)
+
+
+def read(app: Sphinx, name: str, source: list[str]) -> None:
+    page = Path(app.env.doc2path(name))
+    if page.suffix != ".md":
+        return
+    found = INCLUDED.search(source[0])
+    of = (page.parent / found[1]).resolve() if found else page
+    source[0] = rewritten(of.read_text("utf-8") if found else source[0], of, page)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("source-read", read)
+    return {"parallel_read_safe": True}
