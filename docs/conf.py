@@ -1,7 +1,7 @@
 """Sphinx's settings of the documentation: ``python -m sphinx -W docs docs/_build/html``.
 
-Pages are Markdown that reads well in the repository too. Those of the repository that lie outside of
-this folder, such as CHANGELOG.md, are shown by pages here that consist of one line, ``include``.
+Pages are Markdown that reads well in the repository too. Those that lie outside of this folder,
+such as CHANGELOG.md, are shown by pages here that have nothing but ``include``.
 """
 
 import os
@@ -61,8 +61,8 @@ def shown_by() -> dict[Path, Path]:
 
 
 def rewritten(text: str, of: Path, page: Path) -> str:
-    """The text of a file as it stands in a page: links go to where their targets are shown, and those
-    to files that are on no page are text."""
+    """The text of a file as it stands in a page: links go to where their targets are shown; those
+    to files that are on no page become text."""
     def link(found: re.Match[str]) -> str:
         picture, words, target = found.groups()
         path, _, anchor = target.partition("#")

@@ -15,7 +15,7 @@ def pytest_addoption(parser):
     parser.addoption("--spread", action="store_true",
                      help="a sample of the parameters on the best instruction set too")
     parser.addoption("--refresh", action="store_true",
-                     help="write what the examples of the documentation print anew, where it differs")
+                     help="write what the documentation's examples print anew, where it differs")
     parser.addoption("--fuzz", type=int, default=2000, metavar="N",
                      help="number of changed files that the fuzzing of the loader opens")
 

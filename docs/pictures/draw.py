@@ -1,5 +1,5 @@
-"""Draw the pictures of the documentation: docs/pictures/run.png, the losses and a sample of a run, which
-README shows, and docs/pictures/activations.png, what some of its units do.
+"""Draw pictures of the documentation into this folder: run.png, the losses and a sample of a run,
+which README shows, and activations.png, what some of its units do.
 
     pip install ".[plot]" && python docs/pictures/draw.py        # one or two minutes
 

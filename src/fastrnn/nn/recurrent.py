@@ -268,7 +268,7 @@ class Recurrent(Layer):
     @classmethod
     def from_torch(cls, module: Any, layer: int | None = None, reverse: bool | None = None, *,
                    threads: int | None = None) -> Self:
-        """The layer with the weights of one of PyTorch; docs/guides/pytorch.md has the order of the gates.
+        """The layer with the weights of one of PyTorch, whose gates docs/guides/pytorch.md orders.
 
         Parameters
         ----------
