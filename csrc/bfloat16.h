@@ -9,7 +9,7 @@
 #pragma once
 
 #define pieces_of(K) (round_up(K, DEEP) / DEEP)
-#define TILE_STEP (MOST_ROWS * PAIRS)  /* numbers of a tile of a piece; of an AMX panel too */
+#define TILE_STEP (MOST_ROWS * PAIRS) /* numbers of a tile of a piece; of an AMX panel too */
 
 typedef uint32_t word;
 
@@ -30,8 +30,10 @@ INLINE words rounded(vec x) {
 /* The pairs of the numbers of two registers. */
 INLINE vec pairs(vec first, vec second) {
 #ifdef __AVX512BF16__
+    /* clang-format off */
     static const uint16_t turns[32] = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
                                        8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    /* clang-format on */
     const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
     return (vec)_mm512_permutexvar_epi16(_mm512_loadu_si512(turns), both);
 #else
@@ -64,8 +66,7 @@ INLINE void round_row(const real *from, int K, real *to, int step) {
 
 /* A portion of packed <- B (K, G M), whose rows are ldb apart. Reads, but does not use, up to a
  * register after B's end. */
-static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packed,
-                 portion some) {
+static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packed, portion some) {
     const int step = panel_units(G, N, M), panels = panels_of(step, M);
     const int start = start_of(some, panels) * step, end = least(end_of(some, panels) * step, M);
     packed += (ptrdiff_t)start * G * packed_rows(1, K);
@@ -102,7 +103,8 @@ static void pack_transposed(int N, int count, int K, int M, const real *B, int l
                 EACH(j, LANES) {
                     square[j] = j < rows && k < K ? load(from + (ptrdiff_t)j * ldb) : all(0);
                     square[LANES + j] = j < rows && k + LANES < K
-                                        ? load(from + (ptrdiff_t)j * ldb + LANES) : all(0);
+                                            ? load(from + (ptrdiff_t)j * ldb + LANES)
+                                            : all(0);
                 }
                 transpose_square(square);
                 transpose_square(square + LANES);
@@ -121,8 +123,8 @@ static void pack_transposed(int N, int count, int K, int M, const real *B, int l
 
 /* Where column m of a matrix goes in tiles of its transpose, `apart` numbers each. */
 INLINE real *turned(const tiles *of, int m, ptrdiff_t apart, real *A) {
-    const int more = of->longer * (of->few + 1), i = m < more ? m / (of->few + 1)
-                                                              : of->longer + (m - more) / of->few;
+    const int more = of->longer * (of->few + 1),
+              i = m < more ? m / (of->few + 1) : of->longer + (m - more) / of->few;
     return A + i * apart + (ptrdiff_t)(m - tile_row(of, i)) * PAIRS;
 }
 
@@ -226,8 +228,9 @@ static void four_vectors(int more, int pieces, const real *A, const real *panel,
 
 /* sum[i] = or, where `more`, += tiles `start` + i of A, up to `end`, times V vectors of a panel of
  * `width`. */
-static void multiply_tiles(const tiles *w, int start, int end, int V, int width, int more, int pieces,
-                           const real *A, ptrdiff_t apart, const real *panel, group sum) {
+static void multiply_tiles(const tiles *w, int start, int end, int V, int width, int more,
+                           int pieces, const real *A, ptrdiff_t apart, const real *panel,
+                           group sum) {
     const int both = end - start > 1, stride = width * TILE_STEP;
     (void)w;
     if (!both && V == 4) four_vectors(more, pieces, A, panel, sum);
@@ -258,8 +261,8 @@ INLINE void tile(const int R, const int V, int width, int more, int pieces, cons
                 const words pair = a - (words){0};
                 EACH(v, V) {
 #ifdef __AVX512BF16__
-                    s[r][v] = (vec)_mm512_dpbf16_ps((__m512)s[r][v], (__m512bh)pair,
-                                                    (__m512bh)b[v]);
+                    s[r][v] =
+                        (vec)_mm512_dpbf16_ps((__m512)s[r][v], (__m512bh)pair, (__m512bh)b[v]);
 #else
                     s[r][v] += from_bits((ivec)(pair << 16)) * from_bits((ivec)(b[v] << 16));
                     s[r][v] += from_bits((ivec)(pair & 0xffff0000u))
@@ -275,14 +278,17 @@ INLINE void tile(const int R, const int V, int width, int more, int pieces, cons
 
 /* sum[i] = or, where `more`, += tiles `start` + i of A, up to `end`, times V vectors of a panel of
  * `width`. */
-static void multiply_tiles(const tiles *w, int start, int end, int V, int width, int more, int pieces,
-                           const real *A, ptrdiff_t apart, const real *panel, group sum) {
-#define CASE(R, V)                                                                                \
+static void multiply_tiles(const tiles *w, int start, int end, int V, int width, int more,
+                           int pieces, const real *A, ptrdiff_t apart, const real *panel,
+                           group sum) {
+#define CASE(R, V)                                                                                 \
     case (R) * 16 + (V): tile(R, V, width, more, pieces, A, panel, sum[i - start]); break;
 #define CASES(R) CASE(R, 1) CASE(R, 2) CASE(R, 3) CASE(R, 4)
     for (int i = start; i < end; i++, A += apart) {
         switch ((tile_row(w, i + 1) - tile_row(w, i)) * 16 + V) {
+            /* clang-format off */
             CASES(1) CASES(2) CASES(3) CASES(4) CASES(5) CASES(6)
+            /* clang-format on */
         }
     }
 #undef CASE
@@ -399,7 +405,7 @@ static void gradient(int rows, int K, int count, const real *d, int d_row, int d
                      real *panel, portion some) {
     const int step = panel_units(1, 2, K), each = vectors(K);
     const int from = start_of(some, count * each), to = end_of(some, count * each);
-    tiles of[2];                 /* how the tiles of each factor's transpose divide its M rows */
+    tiles of[2]; /* how the tiles of each factor's transpose divide its M rows */
     for (int f = 0; f < n; f++) of[f] = walk(1, factors[f].M, 1, 1, 1, NULL, NULL);
     for (int k = 0; k < rows; k += BLOCK_ROWS) {
         const int end = least(k + BLOCK_ROWS, rows), pieces = pieces_of(end - k);

@@ -18,41 +18,41 @@
 #include "tile.h"
 #include "vecmath.h"
 
-enum { MOST_STREAMS = ROUNDED ? 64 : 32 };   /* of a slice */
-enum { MOST_PACKS = 2, MOST_PHASES = 2 };         /* of a cell */
-enum { WX, WH, B };              /* the first tensors of each cell that is trained */
+enum { MOST_STREAMS = ROUNDED ? 64 : 32 }; /* of a slice */
+enum { MOST_PACKS = 2, MOST_PHASES = 2 };  /* of a cell */
+enum { WX, WH, B };                        /* the first tensors of each cell that is trained */
 #define FIRST_TENSORS {"Wx", 'D', 'G'}, {"Wh", 'H', 'G'}, {"b", '1', 'G'}
 
 /* A layer at work on n streams. */
 typedef struct {
     const struct cell *cell;
     int T, n, H, G, row, zrow, packed;
-    const int32_t *ids;          /* [T][N]: rows of Wx that are the products, or NULL */
-    int N, x_step;               /* from a gate's product to the next: H of a row of Wx, or row */
-    const real *tensor[FASTRNN_MOST_TENSORS];   /* parameters, as the cell lists them; esn: Win */
-    const real *b;               /* (G H), or one for each stream, b_row apart: then b_row > 0 */
+    const int32_t *ids; /* [T][N]: rows of Wx that are the products, or NULL */
+    int N, x_step;      /* from a gate's product to the next: H of a row of Wx, or row */
+    const real *tensor[FASTRNN_MOST_TENSORS]; /* parameters, as the cell lists them; esn: Win */
+    const real *b; /* (G H), or one for each stream, b_row apart: then b_row > 0 */
     int b_row;
-    const real *W[MOST_PACKS], *WT[MOST_PACKS];    /* the cell's packs, and their transposes */
-    tiles walks[MOST_PACKS];     /* through them: W on the way forward, WT on the way back */
-    const reservoir *reservoir;  /* esn */
-    real *states;                /* [2][n][state_row(H)], esn: scratch */
-    real *h, *c;                 /* [T+1][n][row]: states, from before the first step on */
-    real *z;                     /* [T][n][zrow] */
-    real *dh;                    /* [T][n][row]: gradients with respect to the output */
-    real *carry;                 /* [n][row]: gradient that passes to the step before without a
-                                  * product; at first with respect to the last state which is not
-                                  * the output (lstm: c, memory: m), or 0 */
-    real *scratch, *rounded;     /* of gradient(); of a walk: its rows */
-    int64_t scratch_each, rounded_each;      /* numbers of these for each portion */
+    const real *W[MOST_PACKS], *WT[MOST_PACKS]; /* the cell's packs, and their transposes */
+    tiles walks[MOST_PACKS];    /* through them: W on the way forward, WT on the way back */
+    const reservoir *reservoir; /* esn */
+    real *states;               /* [2][n][state_row(H)], esn: scratch */
+    real *h, *c;                /* [T+1][n][row]: states, from before the first step on */
+    real *z;                    /* [T][n][zrow] */
+    real *dh;                   /* [T][n][row]: gradients with respect to the output */
+    real *carry;                /* [n][row]: gradient that passes to the step before without a
+                                 * product; at first with respect to the last state which is not
+                                 * the output (lstm: c, memory: m), or 0 */
+    real *scratch, *rounded;    /* of gradient(); of a walk: its rows */
+    int64_t scratch_each, rounded_each; /* numbers of these for each portion */
     fastrnn_gemm gemm;
 } layer;
 
 /* Where the gradients of a layer's parameters belong, and what they are sums over besides z. */
 typedef struct {
     real *tensor[FASTRNN_MOST_TENSORS];
-    int inputs;                  /* 1, or 0 where the inputs pick rows of Wx */
-    factor x;                    /* the inputs */
-    const picks *picked;         /* the rows, or NULL */
+    int inputs;          /* 1, or 0 where the inputs pick rows of Wx */
+    factor x;            /* the inputs */
+    const picks *picked; /* the rows, or NULL */
 } gradients_of;
 
 /* Gates first ... first + count - 1 of a tensor (H, ...) that are packed together. */
@@ -60,8 +60,8 @@ typedef struct { int tensor, first, count; } pack_of;
 
 typedef struct cell {
     fastrnn_cell is;
-    int slots;                   /* of a row of z */
-    int dz;                      /* the slot that the gradients of the G gates' sums start at */
+    int slots; /* of a row of z */
+    int dz;    /* the slot that the gradients of the G gates' sums start at */
     pack_of packs[MOST_PACKS];
     /* a portion of each phase of step t; NULL after the last one */
     void (*forward[MOST_PHASES])(const layer *l, int t, portion some);
@@ -117,12 +117,12 @@ static void add_plain_transposed(const layer *l, const real *A, int a_row, int t
 
 /* The arrays at step t. */
 typedef struct {
-    const real *before, *c_before;   /* [n][row]: states of the step before */
-    real *now, *c_now;               /* [n][row]: states */
-    real *z;                         /* [n][zrow]: slots */
-    const real *after;               /* [n][zrow]: slots of the next step, where there is `more` */
+    const real *before, *c_before; /* [n][row]: states of the step before */
+    real *now, *c_now;             /* [n][row]: states */
+    real *z;                       /* [n][zrow]: slots */
+    const real *after;             /* [n][zrow]: slots of the next step, where there is `more` */
     int more;
-    real *dh;                        /* [n][row] */
+    real *dh; /* [n][row] */
 } step;
 
 INLINE step step_at(const layer *l, int t) {
@@ -154,7 +154,9 @@ INLINE vec input_sum(const layer *l, int t, int r, int unit, int gate) {
 #define ALL_OF(count) EACH(p, count)
 
 /* Loops over the vectors of a tile. */
-#define EACH_VECTOR(w) for (int r = 0; r < (w).R; r++) for (int u = 0; u < (w).U; u++)
+#define EACH_VECTOR(w)                                                                             \
+    for (int r = 0; r < (w).R; r++)                                                                \
+        for (int u = 0; u < (w).U; u++)
 
 /* Whether gradient() is faster than BLAS, which knows no bfloat16. */
 INLINE int gradient_pays(int packed, int rows, int H) {
@@ -168,8 +170,8 @@ static void gate_gradients(const layer *l, int gate, int count, const real *dz,
                            portion some) {
     const int H = l->H, ldc = l->G * H, rows = l->T * l->n;
     const int tiled = gradient_pays(l->packed, rows, H);
-    gradient(rows, H, count, dz, l->zrow, l->row, gate * H, factors, tiled ? n : 0, ldc, db,
-             picked, scratch_of(l, some), some);
+    gradient(rows, H, count, dz, l->zrow, l->row, gate * H, factors, tiled ? n : 0, ldc, db, picked,
+             scratch_of(l, some), some);
     for (int f = 0; f < n && !tiled && !some.index; f++) {
         for (int g = 0; g < count; g++) {
             l->gemm(1, 0, factors[f].M, H, rows, factors[f].x, factors[f].row, dz + g * l->row,

@@ -11,8 +11,8 @@
 #include "cells/rnn.h"
 
 static const cell *const CELLS[] = {
-    &rnn_cell, &relu_cell, &lstm_cell, &gru_cell, &memory_cell, &esn_cell, &gru_before_cell,
-    &mgu_cell, &mlstm_cell,
+    &rnn_cell, &relu_cell,       &lstm_cell, &gru_cell,   &memory_cell,
+    &esn_cell, &gru_before_cell, &mgu_cell,  &mlstm_cell,
 };
 
 static const fastrnn_cell *cell_at(int index) {

@@ -1,6 +1,6 @@
 /* dispatch.c - which of the compiled variants this processor can run. */
 #if defined(FASTRNN_AMX)
-#define _GNU_SOURCE              /* syscall() */
+#define _GNU_SOURCE /* syscall() */
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -12,8 +12,8 @@
 #endif
 
 /* The tables of one instruction set. */
-#define TABLES(isa)                                                                               \
-    extern const fastrnn_kernels fastrnn_##isa##_float32, fastrnn_##isa##_float64,                \
+#define TABLES(isa)                                                                                \
+    extern const fastrnn_kernels fastrnn_##isa##_float32, fastrnn_##isa##_float64,                 \
         fastrnn_##isa##_mixed_bfloat16;
 TABLES(baseline)
 #ifdef FASTRNN_X86_VARIANTS
@@ -47,7 +47,7 @@ static int granted(void) {
 #endif
 }
 static int has_amx(void) {
-    static int has = -1;         /* asked once; two threads at once get the same answer */
+    static int has = -1; /* asked once; two threads at once get the same answer */
     unsigned a, b, c, d;
     if (has < 0) {
         has = has_avx512_bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> 22 & 1
@@ -64,9 +64,10 @@ static int always(void) { return 1; }
 static const struct variant {
     const char *isa;
     int (*runs)(void);
-    int slow;                    /* 1: not on Intel's processors, unless asked for */
+    int slow; /* 1: not on Intel's processors, unless asked for */
     const fastrnn_kernels *tables[3];
 } VARIANTS[] = {
+/* clang-format off */
 #ifdef FASTRNN_X86_VARIANTS
 #ifdef FASTRNN_BFLOAT16_VARIANTS
     {"amx", has_amx, 0, {&fastrnn_avx512_float32, &fastrnn_avx512_float64,
@@ -81,6 +82,7 @@ static const struct variant {
 #endif
     {"baseline", always, 0, {&fastrnn_baseline_float32, &fastrnn_baseline_float64,
                              &fastrnn_baseline_mixed_bfloat16}},
+    /* clang-format on */
 };
 
 /* Whether a variant is slower here than the one after it. */
@@ -103,7 +105,7 @@ const fastrnn_kernels *fastrnn_select(const char *isa, int precision) {
 }
 
 #ifndef FASTRNN_FLAGS
-#define FASTRNN_FLAGS ""  /* those of setup.py; else what it adds to the compiler's name */
+#define FASTRNN_FLAGS "" /* those of setup.py; else what it adds to the compiler's name */
 #endif
 
 const char *fastrnn_compiler(void) {

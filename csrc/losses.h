@@ -5,8 +5,8 @@
 #include "tile.h"
 #include "vecmath.h"
 
-#define NEVER ((real)-1e30)      /* the score of columns from K on: their exp is 0 */
-#define FOUR 4                   /* registers that go through exp side by side */
+#define NEVER (-(real)1e30) /* the score of columns from K on: their exp is 0 */
+#define FOUR 4              /* registers that go through exp side by side */
 
 /* Where step t of row n lies in the numbers of a batch; -1 in padding. */
 INLINE int64_t step_of(const fastrnn_batch *b, int n, int t) {
@@ -141,8 +141,8 @@ INLINE void cross_entropy(const int binary, const fastrnn_batch *b, int first, i
         losses[at] = weight * (log((double)sum) + ((double)top - (double)score));
         const real scale = (real)weight / (sum * rows);
         for (int k = 0; k < width; k += LANES) store(o + k, load(o + k) * scale);
-        const real *q = b->teacher ? (const real *)b->teacher + step_of(b, first + i % n, i / n) * K
-                                   : NULL;
+        const real *q =
+            b->teacher ? (const real *)b->teacher + step_of(b, first + i % n, i / n) * K : NULL;
         less_target(K, target, (real)weight / rows, (real)b->teacher_weight, q, o);
     }
 }

@@ -6,14 +6,14 @@
 
 /* Does `each` for the n numbers at p, a register at a time; of the first, up to where p is aligned,
  * and the last only a part is used. */
-#define FOR_EACH_VEC(n, p, each)                                                                  \
-    do {                                                                                          \
-        int64_t i = 0;                                                                            \
-        int part = before_aligned(n, p);                                                          \
-        if (part) each(LOAD_PART, STORE_PART)                                                     \
-        for (i = part; i + LANES <= (n); i += LANES) each(load, store)                            \
-        part = (int)((n) - i);                                                                    \
-        if (part) each(LOAD_PART, STORE_PART)                                                     \
+#define FOR_EACH_VEC(n, p, each)                                                                   \
+    do {                                                                                           \
+        int64_t i = 0;                                                                             \
+        int part = before_aligned(n, p);                                                           \
+        if (part) each(LOAD_PART, STORE_PART);                                                     \
+        for (i = part; i + LANES <= (n); i += LANES) each(load, store);                            \
+        part = (int)((n) - i);                                                                     \
+        if (part) each(LOAD_PART, STORE_PART);                                                     \
     } while (0)
 #define LOAD_PART(p) load_part(p, part)
 #define STORE_PART(p, x) store_part(p, x, part)
@@ -42,61 +42,61 @@ static double sum_of_squares(int64_t n, const real *x) {
 #define CLIPPED(load) larger(all(-c), smaller(all(c), load(dp + i) * scale))
 
 /* x over the root of the memory, with epsilon inside the root or outside. */
-#define OVER_INSIDE(x, m) x * vec_rsqrt(m + epsilon)
-#define OVER_OUTSIDE(x, m) x / (square_root(m) + epsilon)
+#define OVER_INSIDE(x, m) (x) * vec_rsqrt((m) + epsilon)
+#define OVER_OUTSIDE(x, m) (x) / (square_root(m) + epsilon)
 
 /* m += g^2;  p -= rate g / sqrt(m + epsilon) */
-#define ADAGRAD_WITH(load, store, OVER)                                                           \
-    {                                                                                             \
-        const vec g = CLIPPED(load);                                                              \
-        const vec sum = load(m + i) + g * g;                                                      \
-        store(m + i, sum);                                                                        \
-        store(p + i, load(p + i) - OVER(rate * g, sum));                                          \
+#define ADAGRAD_WITH(load, store, OVER)                                                            \
+    {                                                                                              \
+        const vec g = CLIPPED(load);                                                               \
+        const vec sum = load(m + i) + g * g;                                                       \
+        store(m + i, sum);                                                                         \
+        store(p + i, load(p + i) - OVER(rate * g, sum));                                           \
     }
 #define ADAGRAD(load, store) ADAGRAD_WITH(load, store, OVER_INSIDE)
 #define ADAGRAD_OUTSIDE(load, store) ADAGRAD_WITH(load, store, OVER_OUTSIDE)
 
 /* m = keep m + (1 - keep) g^2;  p as AdaGrad */
-#define RMSPROP_WITH(load, store, OVER)                                                           \
-    {                                                                                             \
-        const vec g = CLIPPED(load);                                                              \
-        const vec mean = load(m + i) * keep + g * g * take;                                       \
-        store(m + i, mean);                                                                       \
-        store(p + i, load(p + i) - OVER(rate * g, mean));                                         \
+#define RMSPROP_WITH(load, store, OVER)                                                            \
+    {                                                                                              \
+        const vec g = CLIPPED(load);                                                               \
+        const vec mean = load(m + i) * keep + g * g * take;                                        \
+        store(m + i, mean);                                                                        \
+        store(p + i, load(p + i) - OVER(rate * g, mean));                                          \
     }
 #define RMSPROP(load, store) RMSPROP_WITH(load, store, OVER_INSIDE)
 #define RMSPROP_OUTSIDE(load, store) RMSPROP_WITH(load, store, OVER_OUTSIDE)
 
 /* p -= rate m' / (sqrt(v') + epsilon), m' and v' unbiased */
-#define ADAM(load, store)                                                                         \
-    {                                                                                             \
-        const vec g = CLIPPED(load);                                                              \
-        const vec mean = load(m + i) * keep + g * take;                                           \
-        const vec square = load(v + i) * keep2 + g * g * take2;                                   \
-        store(m + i, mean);                                                                       \
-        store(v + i, square);                                                                     \
-        store(p + i, load(p + i) - unbias * mean / (square_root(square * unbias2) + epsilon));    \
+#define ADAM(load, store)                                                                          \
+    {                                                                                              \
+        const vec g = CLIPPED(load);                                                               \
+        const vec mean = load(m + i) * keep + g * take;                                            \
+        const vec square = load(v + i) * keep2 + g * g * take2;                                    \
+        store(m + i, mean);                                                                        \
+        store(v + i, square);                                                                      \
+        store(p + i, load(p + i) - unbias * mean / (square_root(square * unbias2) + epsilon));     \
     }
 
 /* p -= rate g, or with momentum m = keep m + g;  p -= rate m */
-#define SGD(load, store)                                                                          \
-    {                                                                                             \
-        vec step = CLIPPED(load);                                                                 \
-        if (m) {                                                                                  \
-            step += load(m + i) * keep;                                                           \
-            store(m + i, step);                                                                   \
-        }                                                                                         \
-        store(p + i, load(p + i) - rate * step);                                                  \
+#define SGD(load, store)                                                                           \
+    {                                                                                              \
+        vec step = CLIPPED(load);                                                                  \
+        if (m) {                                                                                   \
+            step += load(m + i) * keep;                                                            \
+            store(m + i, step);                                                                    \
+        }                                                                                          \
+        store(p + i, load(p + i) - rate * step);                                                   \
     }
 
 /* The step of dynamic evaluation (Krause, Kahembwe, Murray and Renals 2018), m being the parameters
  * before the first step, v = r the root mean square of each one's gradients, and decay = lambda /
  * (mean of r over all parameters):  p += min(1, decay r) (m - p) - rate g / (r + epsilon) */
-#define DYNAMIC(load, store)                                                                      \
-    {                                                                                             \
-        const vec g = CLIPPED(load), r = load(v + i), x = load(p + i);                            \
-        const vec back = smaller(all(1), r * keep) * (load(m + i) - x);                           \
-        store(p + i, x + back - rate * g / (r + epsilon));                                        \
+#define DYNAMIC(load, store)                                                                       \
+    {                                                                                              \
+        const vec g = CLIPPED(load), r = load(v + i), x = load(p + i);                             \
+        const vec back = smaller(all(1), r * keep) * (load(m + i) - x);                            \
+        store(p + i, x + back - rate * g / (r + epsilon));                                         \
     }
 
 /* Whether all n numbers are finite: x - x is a NaN where x is not. */
@@ -108,10 +108,10 @@ static int all_finite(int n, const real *x) {
 
 /* The running average of parameters x, of which the last update counts as `take`:
  * p += take (x - p) */
-#define AVERAGE(load, store)                                                                      \
-    {                                                                                             \
-        const vec mean = load(p + i);                                                             \
-        store(p + i, mean + (load(x + i) - mean) * take);                                         \
+#define AVERAGE(load, store)                                                                       \
+    {                                                                                              \
+        const vec mean = load(p + i);                                                              \
+        store(p + i, mean + (load(x + i) - mean) * take);                                          \
     }
 
 static void average_step(int64_t n, real *p, const real *x, real take) {

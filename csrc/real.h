@@ -14,9 +14,9 @@
 #ifdef FASTRNN_DOUBLE
 typedef double real;
 #define REAL_BYTES 8
-typedef int64_t lane;            /* an integer as wide as real */
+typedef int64_t lane; /* an integer as wide as real */
 #define MANTISSA_BITS 52
-#define NORMAL DBL_MIN           /* the smallest normal number */
+#define NORMAL DBL_MIN /* the smallest normal number */
 #define EXPONENT_BIAS 1023
 #define SQRT sqrt
 #else
@@ -39,7 +39,7 @@ typedef int32_t lane;
 #define ROUNDED 0
 #endif
 
-#define ROW_STEP (64 / REAL_BYTES)   /* rows in the workspace start at multiples of 64 bytes */
+#define ROW_STEP (64 / REAL_BYTES) /* rows in the workspace start at multiples of 64 bytes */
 
 #if defined(__GNUC__)
 #if defined(__AVX512F__)
@@ -59,7 +59,7 @@ typedef int32_t lane;
 #define INLINE static inline __attribute__((always_inline))
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL PRAGMA(GCC unroll 32)
-#define PREFETCH(p) __builtin_prefetch(p, 0, 2)          /* into the second-level cache */
+#define PREFETCH(p) __builtin_prefetch(p, 0, 2) /* into the second-level cache */
 #define PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1, 3)
 typedef real vec __attribute__((vector_size(VEC_BYTES)));
 typedef lane ivec __attribute__((vector_size(VEC_BYTES)));
@@ -90,8 +90,16 @@ typedef lane ivec;
 INLINE vec load(const real *p) { return *p; }
 INLINE void store(real *p, vec x) { *p = x; }
 INLINE vec all(real x) { return x; }
-INLINE ivec bits(vec x) { ivec y; memcpy(&y, &x, sizeof y); return y; }
-INLINE vec from_bits(ivec x) { vec y; memcpy(&y, &x, sizeof y); return y; }
+INLINE ivec bits(vec x) {
+    ivec y;
+    memcpy(&y, &x, sizeof y);
+    return y;
+}
+INLINE vec from_bits(ivec x) {
+    vec y;
+    memcpy(&y, &x, sizeof y);
+    return y;
+}
 INLINE vec choose(ivec mask, vec a, vec b) { return mask ? a : b; }
 #endif
 
@@ -212,11 +220,15 @@ INLINE int least(int a, int b) { return a < b ? a : b; }
 static __thread int tiles_ready;
 
 INLINE void ready_tiles(void) {
-    struct { uint8_t palette, start, none[14]; uint16_t bytes[16]; uint8_t rows[16]; } all = {0};
+    struct {
+        uint8_t palette, start, none[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } all = {0};
     if (tiles_ready) return;
     all.palette = 1;
     for (int i = 0; i < 8; i++) all.bytes[i] = 64, all.rows[i] = 16;
-    __asm__ volatile("" : : "r"(&all) : "memory");   /* compilers do not see that it is read */
+    __asm__ volatile("" : : "r"(&all) : "memory"); /* compilers do not see that it is read */
     _tile_loadconfig(&all);
     tiles_ready = 1;
 }
@@ -236,7 +248,7 @@ INLINE void release_tiles(void) {}
 typedef unsigned int control;
 INLINE control flush_subnormals(void) {
     const control before = _mm_getcsr();
-    _mm_setcsr(before | 0x8040);               /* FTZ: results, DAZ: operands */
+    _mm_setcsr(before | 0x8040); /* FTZ: results, DAZ: operands */
     return before;
 }
 INLINE void restore(control before) {

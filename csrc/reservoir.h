@@ -18,7 +18,7 @@
 #define RUN FASTRNN_RUN
 #define STRIP FASTRNN_STRIP
 #define RUNS (STRIP / RUN)
-#define PIECES (RUN / LANES)     /* vectors in a run */
+#define PIECES (RUN / LANES) /* vectors in a run */
 /* Of these V are summed at a time, for up to R streams, in SUMMED = RUNS R V registers. */
 #define SUMMED (REGISTERS == 32 ? 16 : 8)
 #define V_PIECES (PIECES < SUMMED / RUNS ? PIECES : SUMMED / RUNS)
@@ -27,14 +27,15 @@
 #define BESIDE (REGISTERS == 32 ? 2 : 1)
 
 typedef fastrnn_reservoir reservoir;
-typedef vec strip_sums[RUNS][8];         /* of each run, by pieces */
+typedef vec strip_sums[RUNS][8]; /* of each run, by pieces */
 
 /* A row of states repeats its first RUN numbers after its H, for a run that begins near the end. */
 INLINE int state_row(int H) { return round_up(H + RUN, ROW_STEP); }
 
 INLINE void repeat_first(int H, real *x) {
     if (H >= RUN) memcpy(x + H, x, RUN * sizeof(real));
-    else for (int i = 0; i < RUN; i++) x[H + i] = x[i % H];
+    else
+        for (int i = 0; i < RUN; i++) x[H + i] = x[i % H];
 }
 
 INLINE vec load_floats(const float *p) {
@@ -60,7 +61,7 @@ INLINE void panel_sums(const int R, const int V, const reservoir *w, int panel, 
     const int beside = R == 1 ? BESIDE : 1;
     int64_t j = w->first[panel];
     const float *strip = w->strips + j * STRIP + first * LANES;
-    vec s[4][RUNS][8];           /* of streams, or of strips side by side */
+    vec s[4][RUNS][8]; /* of streams, or of strips side by side */
     x += first * LANES;
 #define EACH_RUN EACH(m, RUNS)
 #define EACH_PIECE EACH(v, V)
@@ -117,9 +118,15 @@ static void reservoir_step(const reservoir *w, int t, int n, const real *const *
             strip_sums sum[R];
             switch (some) {
             case 1: panel_sums(1, V, w, panel, first, x, row, sum); break;
-            case 2: if (R >= 2) panel_sums(2, V, w, panel, first, x, row, sum); break;
-            case 3: if (R >= 3) panel_sums(3, V, w, panel, first, x, row, sum); break;
-            default: if (R >= 4) panel_sums(4, V, w, panel, first, x, row, sum); break;
+            case 2:
+                if (R >= 2) panel_sums(2, V, w, panel, first, x, row, sum);
+                break;
+            case 3:
+                if (R >= 3) panel_sums(3, V, w, panel, first, x, row, sum);
+                break;
+            default:
+                if (R >= 4) panel_sums(4, V, w, panel, first, x, row, sum);
+                break;
             }
             for (int r = 0; r < some; r++) {
                 for (int m = 0; m < RUNS; m++) {
@@ -140,13 +147,13 @@ static void reservoir_step(const reservoir *w, int t, int n, const real *const *
             activate(ABREAST_AT_MOST, j, a, drive[r], b, x, y);
         }
         for (; j + LANES <= end; j += LANES) activate(1, j, a, drive[r], b, x, y);
-        if (j < end) {           /* what lies after the last numbers is not ours */
+        if (j < end) { /* what lies after the last numbers is not ours */
             real last[LANES] = {0};
             memcpy(last, y + j, (size_t)(end - j) * sizeof(real));
             activate(1, 0, a + j, drive[r] + j, b + j, x + j, last);
             memcpy(y + j, last, (size_t)(end - j) * sizeof(real));
         }
-        if (from == 0) repeat_first(w->H, y);    /* it has all of them */
+        if (from == 0) repeat_first(w->H, y); /* it has all of them */
     }
 }
 
@@ -155,11 +162,11 @@ static void reservoir_step(const reservoir *w, int t, int n, const real *const *
 typedef struct {
     const reservoir *w;
     fastrnn_series *s;
-    real *x[2];                  /* states [state_row(H)], in turn the one before and the next */
-    real *drive;                 /* [H] */
-    real *input;                 /* [D], where only some of the inputs are outputs */
-    const real *last;            /* output of the step before */
-    int parts;                   /* of the units; they depend on nothing but the step before */
+    real *x[2];       /* states [state_row(H)], in turn the one before and the next */
+    real *drive;      /* [H] */
+    real *input;      /* [D], where only some of the inputs are outputs */
+    const real *last; /* output of the step before */
+    int parts;        /* of the units; they depend on nothing but the step before */
     int64_t t;
 } driven;
 
@@ -229,8 +236,13 @@ static void run_series(const reservoir *w, fastrnn_team *team, fastrnn_series *s
     const int row = state_row(w->H);
     real *work = s->work;
     const int panels = (w->H + STRIP - 1) / STRIP;
-    driven r = {.w = w, .s = s, .x = {work, work + row}, .drive = work + 2 * row,
-                .input = work + 3 * row, .last = s->last, .parts = least(panels, workers(team))};
+    driven r = {.w = w,
+                .s = s,
+                .x = {work, work + row},
+                .drive = work + 2 * row,
+                .input = work + 3 * row,
+                .last = s->last,
+                .parts = least(panels, workers(team))};
     memcpy(r.x[0], s->state, (size_t)w->H * sizeof(real));
     repeat_first(w->H, r.x[0]);
     for (; r.t < s->T; r.t++) {

@@ -90,16 +90,16 @@ static int draw(int K, double rest, const real *weights) {
     for (; id < K; id++) {
         if ((rest -= (double)weights[id]) < 0) return id;
     }
-    while (--id > 0 && weights[id] == 0) {}      /* the last possible one takes what is left over */
+    while (--id > 0 && weights[id] == 0) {} /* the last possible one takes what is left over */
     return id;
 }
 
 typedef struct {
-    const unrolled *u;           /* T is 1; its inputs are the ids before the first step */
+    const unrolled *u; /* T is 1; its inputs are the ids before the first step */
     const fastrnn_choice *how;
-    const double *uniforms;      /* [n][N] */
+    const double *uniforms; /* [n][N] */
     int64_t n;
-    int32_t *out;                /* [n][N] */
+    int32_t *out; /* [n][N] */
 } sampled;
 
 /* The symbol of a stream, from its scores [K], which become weights. */
@@ -148,7 +148,11 @@ static void sample(const network *net, fastrnn_team *team, const void *params, v
                    const double *uniforms, int64_t n, int32_t *out) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
-    const unrolled u = {.net = net, .at = &at, .team = team, .params = params, .work = work,
+    const unrolled u = {.net = net,
+                        .at = &at,
+                        .team = team,
+                        .params = params,
+                        .work = work,
                         .in = {.T = 1, .inputs = ids, .labels = labels}};
     sampled c = {.u = &u, .how = how, .uniforms = uniforms, .n = n, .out = out};
     pack_weights(&u);

@@ -7,6 +7,7 @@
 #include "fastrnn.h"
 #include "team.h"
 
+/* clang-format off */
 static const char *const STAGE_NAMES[] = {
     [FASTRNN_CLEAR] = "clear", [FASTRNN_PACK] = "pack", [FASTRNN_SLICES] = "slices",
     [FASTRNN_INPUTS] = "inputs", [FASTRNN_FORWARD] = "forward", [FASTRNN_OUTPUTS] = "outputs",
@@ -14,6 +15,7 @@ static const char *const STAGE_NAMES[] = {
     [FASTRNN_BACKWARD] = "backward", [FASTRNN_GRADIENTS] = "gradients", [FASTRNN_ADD] = "add",
     [FASTRNN_STEP] = "step",
 };
+/* clang-format on */
 
 static const char *stage_name(int index) {
     return index >= 0 && index < FASTRNN_STAGES ? STAGE_NAMES[index] : NULL;

@@ -1,6 +1,6 @@
 /* team.c - the pool of threads of this process, which help all calls into the kernels. */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE              /* for syscall() and signals, in strict C99 */
+#define _GNU_SOURCE /* for syscall() and signals, in strict C99 */
 #endif
 #include "real.h"
 #include "team.h"
@@ -19,7 +19,7 @@
 #define WRITE(p, x) __atomic_store_n(p, x, __ATOMIC_SEQ_CST)
 #define PUBLISH(p, x) __atomic_store_n(p, x, __ATOMIC_RELEASE)
 #define ADD(p, x) __atomic_add_fetch(p, x, __ATOMIC_SEQ_CST)
-#define SWAP(p, old, new) \
+#define SWAP(p, old, new)                                                                          \
     __atomic_compare_exchange_n(p, old, new, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 
 /* Nanoseconds that a thread polls before it sleeps, about as long as it takes to wake one where that
@@ -29,10 +29,10 @@ enum { PATIENCE = 50000, POLLS = 32, MOST_CALLS = 32 };
 
 static struct {
     fastrnn_team calls[MOST_CALLS];
-    uint32_t bell;               /* rises with each round and each end of a call */
-    uint32_t sleepers;           /* helpers that wait for the bell, or are about to */
+    uint32_t bell;     /* rises with each round and each end of a call */
+    uint32_t sleepers; /* helpers that wait for the bell, or are about to */
     int ending;
-    int helpers;                 /* that have been started; with `thread` under the lock */
+    int helpers; /* that have been started; with `thread` under the lock */
     pthread_t thread[MOST_THREADS];
 } pool __attribute__((aligned(128)));
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -45,7 +45,10 @@ static void pause_a_moment(void) {
 #endif
 }
 
-typedef struct { int polls; int64_t start; } patience;
+typedef struct {
+    int polls;
+    int64_t start;
+} patience;
 
 /* Pauses before the next poll; 0 where it is time to sleep instead. */
 static int wait_a_moment(patience *p) {
@@ -94,7 +97,7 @@ static void wake_helpers(int count) {
 
 /* ---- jobs ---- */
 
-#define THREADS_BIT 48           /* of `taken`: from here on, the threads of the call */
+#define THREADS_BIT 48 /* of `taken`: from here on, the threads of the call */
 static uint64_t places(uint64_t taken) { return taken & ((1ull << THREADS_BIT) - 1); }
 
 /* A job for the thread in a place: the first of its own, or else the last of another's; or -1. */
@@ -166,7 +169,7 @@ static void leave(fastrnn_team *team, int place) {
  * then moves. */
 static int help_somebody(fastrnn_team **at, int *place) {
     if (*at && do_jobs(*at, *place)) return 1;
-    if (*at && !(READ(&(*at)->taken) >> THREADS_BIT)) {       /* the call has ended */
+    if (*at && !(READ(&(*at)->taken) >> THREADS_BIT)) { /* the call has ended */
         leave(*at, *place);
         *at = NULL;
     }
@@ -186,7 +189,7 @@ static void *help(void *first_place) {
     fastrnn_team *at = NULL;
     int place = (int)(intptr_t)first_place;
     patience p = {0, 0};
-    flush_subnormals();          /* a helper does nothing else */
+    flush_subnormals(); /* a helper does nothing else */
     for (;;) {
         const uint32_t bell = READ(&pool.bell);
         if (READ(&pool.ending)) break;
@@ -209,12 +212,14 @@ static void *help(void *first_place) {
 static int start_helpers(int count) {
     sigset_t ours, all;
     pthread_mutex_lock(&lock);
-    sigfillset(&all);            /* signals are for the threads of Python, but for its faulthandler */
+    /* signals are for the threads of Python, but for its faulthandler */
+    sigfillset(&all);
     sigdelset(&all, SIGSEGV);
     sigdelset(&all, SIGBUS);
     pthread_sigmask(SIG_SETMASK, &all, &ours);
-    while (pool.helpers < count && !pthread_create(&pool.thread[pool.helpers], NULL, help,
-                                                   (void *)(intptr_t)(pool.helpers + 1))) {
+    while (pool.helpers < count
+           && !pthread_create(&pool.thread[pool.helpers], NULL, help,
+                              (void *)(intptr_t)(pool.helpers + 1))) {
         PUBLISH(&pool.helpers, pool.helpers + 1);
     }
     pthread_sigmask(SIG_SETMASK, &ours, NULL);
@@ -240,7 +245,7 @@ fastrnn_team *fastrnn_gather(int threads) {
 void fastrnn_part(fastrnn_team *team) {
     if (!team) return;
     __atomic_fetch_and(&team->taken, places(~1ull), __ATOMIC_SEQ_CST);
-    ring();                      /* helpers that are still there leave */
+    ring(); /* helpers that are still there leave */
 }
 
 int fastrnn_helpers(void) { return READ(&pool.helpers); }
@@ -262,13 +267,16 @@ void fastrnn_forget_helpers(void) {
     memset(&pool, 0, sizeof(pool));
 }
 
-#else                            /* no helpers */
+#else /* no helpers */
 
 void fastrnn_share_out(fastrnn_team *team, void (*job)(void *, int), void *context, int count) {
     (void)team;
     for (int i = 0; i < count; i++) job(context, i);
 }
-fastrnn_team *fastrnn_gather(int threads) { (void)threads; return NULL; }
+fastrnn_team *fastrnn_gather(int threads) {
+    (void)threads;
+    return NULL;
+}
 void fastrnn_part(fastrnn_team *team) { (void)team; }
 int fastrnn_helpers(void) { return 0; }
 void fastrnn_end_helpers(void) {}

@@ -12,26 +12,26 @@
 #include "real.h"
 
 #if REGISTERS == 32
-#define PANEL 4                  /* vectors in a panel for many rows */
-#define WIDE 8                   /* for one row */
+#define PANEL 4 /* vectors in a panel for many rows */
+#define WIDE 8  /* for one row */
 #else
 #define PANEL 2
 #define WIDE 7
 #endif
 #ifdef AMX
-#define MOST_ROWS 16             /* of a tile */
+#define MOST_ROWS 16 /* of a tile */
 #define TILE_ROWS(G) 16
-#define GROUP 2                  /* tiles that are multiplied together */
+#define GROUP 2 /* tiles that are multiplied together */
 #else
 #define MOST_ROWS 6
 #define TILE_ROWS(G) (REGISTERS == 32 || (G) < 3 ? 6 : 12 / (G))
 #define GROUP 6
 #endif
-#define ROUNDED_ROWS 64          /* rows that are rounded together */
-#define AHEAD 16                 /* rows that are fetched before they are needed */
-#define CHAINS 4                 /* most sums in flight for one vector */
-#define MOST_GATES 4             /* of a panel */
-#define MOST_VECTORS (ROUNDED ? 4 : 8)   /* in a panel: WIDE, or one vector for each gate */
+#define ROUNDED_ROWS 64                /* rows that are rounded together */
+#define AHEAD 16                       /* rows that are fetched before they are needed */
+#define CHAINS 4                       /* most sums in flight for one vector */
+#define MOST_GATES 4                   /* of a panel */
+#define MOST_VECTORS (ROUNDED ? 4 : 8) /* in a panel: WIDE, or one vector for each gate */
 
 typedef vec sums[MOST_ROWS][MOST_VECTORS];
 typedef sums group[GROUP];
@@ -49,13 +49,13 @@ INLINE int end_of(portion p, int n) { return (int)((int64_t)n * (p.index + 1) / 
 INLINE int vectors(int n) { return round_up(n, LANES) / LANES; }
 
 #ifdef FASTRNN_BFLOAT16
-#define DEEP 32                  /* numbers of a sum that are multiplied at once */
+#define DEEP 32 /* numbers of a sum that are multiplied at once */
 #define PAIRS (DEEP / 2)
 #define packed_rows(count, K) ((count) * round_up(K, DEEP) / 2)
-#define part_of_panel(units) ((units) * PAIRS)          /* where its vector of a unit starts */
+#define part_of_panel(units) ((units) * PAIRS) /* where its vector of a unit starts */
 #else
 #define packed_rows(count, K) ((count) * (K))
-#define part_of_panel(units) 0                          /* whole panels */
+#define part_of_panel(units) 0 /* whole panels */
 #endif
 
 /* Numbers of memory that the packed form of a (count K, G M) matrix takes. */
@@ -65,7 +65,8 @@ INLINE int64_t packed_size(int G, int count, int K, int M) {
 
 /* Units of a panel, all panels of a matrix being about as wide. */
 INLINE int panel_units(int G, int N, int M) {
-    const int room = (N == 1 && !ROUNDED ? WIDE : PANEL) / G, most = room ? room : 1, all = vectors(M);
+    const int room = (N == 1 && !ROUNDED ? WIDE : PANEL) / G, most = room ? room : 1,
+              all = vectors(M);
     const int panels = (all + most - 1) / most;
     return (all + panels - 1) / panels * LANES;
 }
@@ -76,8 +77,7 @@ INLINE int panels_of(int step, int M) { return (M + step - 1) / step; }
 #ifndef FASTRNN_BFLOAT16
 /* A portion of packed <- B (K, G M), whose rows are ldb apart, for N rows. Reads, but does not use, up
  * to a register after B's end. */
-static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packed,
-                 portion some) {
+static void pack(int G, int N, int K, int M, const real *B, int ldb, real *packed, portion some) {
     const int step = panel_units(G, N, M), panels = panels_of(step, M);
     const int start = start_of(some, panels) * step, end = least(end_of(some, panels) * step, M);
     packed += (ptrdiff_t)start * G * K;
@@ -126,7 +126,7 @@ INLINE void tile(const int R, const int V, const int turned, int more, int K, co
     sums s;
     int k = 0;
     EACH(r, R) EACH(v, V) s[r][v] = more ? sum[r][v] : all(0);
-    if (R == 1 && !turned) {     /* too few sums to hide the latency of one chain each */
+    if (R == 1 && !turned) { /* too few sums to hide the latency of one chain each */
         const int others = (V * CHAINS <= REGISTERS * 3 / 4 ? CHAINS : CHAINS / 2) - 1;
         vec other[CHAINS - 1][MOST_VECTORS];
         EACH(c, others) EACH(v, V) other[c][v] = all(0);
@@ -154,15 +154,17 @@ INLINE void tile(const int R, const int V, const int turned, int more, int K, co
 /* tile() for any R and V that a panel has. */
 static void any_tile(int R, int V, int turned, int more, int K, const real *A, ptrdiff_t stride,
                      const real *panel, const real *coming, sums sum) {
-#define CASE(R, V, TURNED)                                                                        \
-    case (TURNED) * 128 + (R) * 16 + (V):                                                         \
-        tile(R, V, TURNED, more, K, A, stride, panel, coming, sum); break;
-#define CASES(R, TURNED)                                                                          \
-    CASE(R, 1, TURNED) CASE(R, 2, TURNED) CASE(R, 3, TURNED) CASE(R, 4, TURNED)
+#define CASE(R, V, TURNED)                                                                         \
+    case (TURNED) * 128 + (R) * 16 + (V):                                                          \
+        tile(R, V, TURNED, more, K, A, stride, panel, coming, sum);                                \
+        break;
+#define CASES(R, TURNED) CASE(R, 1, TURNED) CASE(R, 2, TURNED) CASE(R, 3, TURNED) CASE(R, 4, TURNED)
     switch (turned * 128 + R * 16 + V) {
+        /* clang-format off */
         CASES(1, 0) CASE(1, 5, 0) CASE(1, 6, 0) CASE(1, 7, 0) CASE(1, 8, 0)
         CASES(2, 0) CASES(3, 0) CASES(4, 0) CASES(5, 0) CASES(6, 0)
         CASES(1, 1) CASES(2, 1) CASES(3, 1) CASES(4, 1) CASES(5, 1) CASES(6, 1)
+        /* clang-format on */
     }
 }
 
@@ -170,24 +172,27 @@ static void any_tile(int R, int V, int turned, int more, int K, const real *A, p
 
 /* A walk over the tiles of a product of N rows with a packed (count K, G M) matrix. */
 typedef struct {
-    int G, M, depth, count, turn, step, tiles;   /* depth: packed_rows */
-    int start, end;              /* from this unit on, to before this one */
-    int first, panels;           /* which are in so many panels from panel `first` on */
-    int top, few, longer;        /* the first row; rows of a tile, the first `longer` have one more */
-    int by_rows;                 /* whether threads that share the walk divide its rows */
-    int next_panel, next;        /* panel and tile */
-    int begun;                   /* panels */
+    int G, M, depth, count, turn, step, tiles; /* depth: packed_rows */
+    int start, end;                            /* from this unit on, to before this one */
+    int first, panels;    /* which are in so many panels from panel `first` on */
+    int top, few, longer; /* the first row; rows of a tile, the first `longer` have one more */
+    int by_rows;          /* whether threads that share the walk divide its rows */
+    int next_panel, next; /* panel and tile */
+    int begun;            /* panels */
     const real *packed;
-    real *rounded;               /* the rows in bfloat16 (bfloat16.h), from the first panel on */
-    int64_t rounded_each;        /* numbers of this for each portion */
+    real *rounded;        /* the rows in bfloat16 (bfloat16.h), from the first panel on */
+    int64_t rounded_each; /* numbers of this for each portion */
     /* the current tile: R rows from `row` on, U vectors of units from `unit` on, which are G U
      * vectors of the panel; and its place in its group */
     int R, U, row, unit, place;
-    int r, u;                    /* its next vector */
-    const real *panel;           /* its first number of the panel */
-    int width;                   /* vectors of the whole panel */
+    int r, u;          /* its next vector */
+    const real *panel; /* its first number of the panel */
+    int width;         /* vectors of the whole panel */
     /* what the caller will read or write: `count` slots [N][row], `step` apart */
-    struct touched { const real *at; int row, count, step; } touched[4];
+    struct touched {
+        const real *at;
+        int row, count, step;
+    } touched[4];
     int touches;
 } tiles;
 
@@ -201,7 +206,11 @@ INLINE void divide_rows(tiles *w, int N) {
 }
 
 static tiles walk(int G, int N, int M, int count, int K, const real *packed, real *rounded) {
-    tiles w = {.G = G, .M = M, .depth = packed_rows(count, K), .count = count, .packed = packed,
+    tiles w = {.G = G,
+               .M = M,
+               .depth = packed_rows(count, K),
+               .count = count,
+               .packed = packed,
                .rounded = rounded};
     ready_tiles();
     w.step = panel_units(G, N, M);
@@ -274,7 +283,10 @@ static int next_tile(tiles *w) {
 
 /* The vectors of the current tile, one after another; then the last one again. `sum` are the sums
  * of its gates, U apart. */
-typedef struct { int row, unit; const vec *sum; } spot;
+typedef struct {
+    int row, unit;
+    const vec *sum;
+} spot;
 
 INLINE spot next_vector(tiles *w, group sum) {
     const spot here = {w->row + w->r, w->unit + w->u * LANES, &sum[w->place][w->r][w->u]};
@@ -286,12 +298,21 @@ INLINE spot next_vector(tiles *w, group sum) {
 /* ---- sums over all rows: the gradients of matrices and of a bias ---- */
 
 /* The input of a product x W, x [..][row], M wide; and C (M, ...), the gradient of W. */
-typedef struct { int M, row; const real *x; real *C; } factor;
+typedef struct {
+    int M, row;
+    const real *x;
+    real *C;
+} factor;
 
 /* Inputs that picked a row of W, and the gradient of W, of whose first `size` numbers also those
  * beside the ones that change may be written, as they are: row t * n + stream of the unroll picked
  * row ids[t * N + stream]. */
-typedef struct { const int32_t *ids; int n, N; real *C; int64_t size; } picks;
+typedef struct {
+    const int32_t *ids;
+    int n, N;
+    real *C;
+    int64_t size;
+} picks;
 
 /* Adds the first `width` numbers of row k of d to the row that was picked, from `column` on. */
 INLINE void add_picked(const picks *p, int k, const real *d, int width, int column, int ldc) {
@@ -299,7 +320,7 @@ INLINE void add_picked(const picks *p, int k, const real *d, int width, int colu
     for (; width > 0; width -= LANES, d += LANES, at += LANES) {
         real *c = p->C + at;
         const vec x = first_lanes(load(d), width);
-        if (width >= LANES || at + LANES <= p->size) store(c, load(c) + x);  /* 0 to what follows */
+        if (width >= LANES || at + LANES <= p->size) store(c, load(c) + x); /* 0 to what follows */
         else store_part(c, load_part(c, width) + x, width);
     }
 }
@@ -333,7 +354,7 @@ static void add_product(const tiles *w, int first, int count, int K, const real 
     for (int s = 0; s < count; s++) {
         for (int k = 0; k < K; k += near) {
             const int part = least(near, K - k);
-            for (int i = start; i < end; i++) {      /* each fetches a part of what follows */
+            for (int i = start; i < end; i++) { /* each fetches a part of what follows */
                 const int row = tile_row(w, i), R = tile_row(w, i + 1) - row;
                 const real *coming = panel + (ptrdiff_t)part * (V * LANES + (i - start) * ROW_STEP);
                 if (first + s + k == 0 && w->tiles > 1) fetch(w, row, R);
@@ -363,7 +384,7 @@ static void gradient(int rows, int K, int count, const real *d, int d_row, int d
     for (int p = start_of(some, count * panels); p < end_of(some, count * panels); p++) {
         const int unit = p % panels * step, width = least(step, K - unit), U = vectors(width);
         const int column = start + p / panels * K + unit;
-        const int near = NEAR_BYTES * 3 / 4 / (U * LANES * REAL_BYTES);    /* rows, beside x */
+        const int near = NEAR_BYTES * 3 / 4 / (U * LANES * REAL_BYTES); /* rows, beside x */
         const real *from = d + p / panels * d_step + unit;
         vec total[PANEL];
         for (int u = 0; u < U; u++) total[u] = all(0);

@@ -20,12 +20,18 @@ static fastrnn_batch read_batch(const training *t, int64_t update) {
     const int64_t *starts = t->starts ? t->starts + update * N : NULL;
     const int64_t *lengths = t->lengths ? t->lengths + update * N : NULL;
     int32_t *inputs = t->window, *targets = inputs + t->net->T * N;
-    fastrnn_batch b = {.T = lengths ? 0 : t->net->T, .inputs = t->ids ? inputs : NULL, .x = t->x,
-                       .targets = t->target_ids ? targets : NULL, .y = t->y,
-                       .starts = t->teacher ? t->firsts : starts, .teacher = t->teacher,
+    fastrnn_batch b = {.T = lengths ? 0 : t->net->T,
+                       .inputs = t->ids ? inputs : NULL,
+                       .x = t->x,
+                       .targets = t->target_ids ? targets : NULL,
+                       .y = t->y,
+                       .starts = t->teacher ? t->firsts : starts,
+                       .teacher = t->teacher,
                        .teacher_weight = t->teacher_weight,
-                       .lengths = lengths, .mask = lengths ? t->marks : NULL,
-                       .labels = t->label_weights, .weights = t->weights ? t->factors : NULL,
+                       .lengths = lengths,
+                       .mask = lengths ? t->marks : NULL,
+                       .labels = t->label_weights,
+                       .weights = t->weights ? t->factors : NULL,
                        .units = t->units};
     for (int n = 0; lengths && n < N; n++) b.T = lengths[n] > b.T ? (int)lengths[n] : b.T;
     for (int n = 0; n < N; n++) {
@@ -67,8 +73,8 @@ typedef struct {
     int skip, count, width;
     int32_t *rows;
     int64_t dense;
-    int norm_needed;             /* whether the norm of the gradients is computed */
-    double rate, scale;          /* of this update */
+    int norm_needed;    /* whether the norm of the gradients is computed */
+    double rate, scale; /* of this update */
 } updates_of;
 
 static int chunks(const updates_of *s) {
@@ -189,8 +195,7 @@ static void note(training *t, int64_t index, double loss) {
     if (t->update % t->best_every == 0 && t->smooth_loss < t->best_loss) {
         t->best_loss = t->smooth_loss;
         t->best_update = t->update;
-        memcpy(t->best, t->average ? t->average : t->params,
-               (size_t)t->net->size * sizeof(real));
+        memcpy(t->best, t->average ? t->average : t->params, (size_t)t->net->size * sizeof(real));
     }
 }
 
@@ -224,7 +229,11 @@ static void states_before(unrolled *u, const training *t, int64_t update) {
 static void next_losses(training *t) {
     const control before = flush_subnormals();
     const layout at = lay_out(t->net);
-    unrolled u = {.net = t->net, .at = &at, .team = t->team, .params = t->params, .work = t->work,
+    unrolled u = {.net = t->net,
+                  .at = &at,
+                  .team = t->team,
+                  .params = t->params,
+                  .work = t->work,
                   .losses = t->losses};
     if (!t->starts) state_in(&u, t->state);
     states_before(&u, t, 0);
@@ -254,8 +263,14 @@ static int64_t run(training *t, int64_t updates) {
     const control before = flush_subnormals();
     const network *net = t->net;
     const layout at = lay_out(net);
-    unrolled u = {.net = net, .at = &at, .team = t->team, .params = t->params, .grads = t->grads,
-                  .work = t->work, .backward = 1, .losses = t->losses,
+    unrolled u = {.net = net,
+                  .at = &at,
+                  .team = t->team,
+                  .params = t->params,
+                  .grads = t->grads,
+                  .work = t->work,
+                  .backward = 1,
+                  .losses = t->losses,
                   .bits = t->bits};
     updates_of s = plan(t, &u);
     int64_t done = 0;
@@ -275,7 +290,7 @@ static int64_t run(training *t, int64_t updates) {
         loss /= rows_that_count(&u.in, net->N);
         const int jobs = chunks(&s) + (s.count > 0);
         if (!(fabs(loss) <= t->most_loss)) {
-            share_out(t->team, reduce_chunk, &s, jobs);      /* for whoever looks for the reason */
+            share_out(t->team, reduce_chunk, &s, jobs); /* for whoever looks for the reason */
             break;
         }
         if (!clip(&s, jobs)) break;
@@ -287,7 +302,7 @@ static int64_t run(training *t, int64_t updates) {
         move_on(t, u.in.T);
     }
     if (!t->starts) state_out(&u, 0, t->state);
-    else if (!t->carried) memset(t->state, 0, (size_t)net->N * state_size(net) * sizeof(real));  /* not carried */
+    else if (!t->carried) memset(t->state, 0, (size_t)net->N * state_size(net) * sizeof(real));
     restore(before);
     return done;
 }

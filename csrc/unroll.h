@@ -12,12 +12,12 @@
  * streams all time steps are one stage. */
 typedef struct crew {
     const unrolled *u;
-    int first, slices, parts;    /* 1 part: alone */
-    int by_rows;                 /* parts of a step are streams, or else units */
-    int l, t, phase;             /* layer, time step and phase at work */
-    layer *layers;               /* [slices]: the layer at work */
-    void (*stage)(const struct crew *c, int i, portion some);    /* of the i-th of these slices */
-    int cut;                     /* in so many portions */
+    int first, slices, parts; /* 1 part: alone */
+    int by_rows;              /* parts of a step are streams, or else units */
+    int l, t, phase;          /* layer, time step and phase at work */
+    layer *layers;            /* [slices]: the layer at work */
+    void (*stage)(const struct crew *c, int i, portion some); /* of the i-th of these slices */
+    int cut;                                                  /* in so many portions */
 } crew;
 
 static crew alone(const unrolled *u, int slice, layer *mine) {
@@ -56,13 +56,16 @@ static int row_parts(const crew *c) {
     const int most = c->layers->T * c->layers->n / LEAST_ROWS;
     return most < 1 ? 1 : least(c->parts, most);
 }
-static int gradient_parts(const crew *c) { return least(row_parts(c), gradient_portions(c->u->net)); }
+static int gradient_parts(const crew *c) {
+    return least(row_parts(c), gradient_portions(c->u->net));
+}
 
 /* Where the gradients with respect to the layer's states are in the caller's, or NULL. */
 static real *dstate_of(const crew *c, int i) {
     const network *net = c->u->net;
     return c->u->dstate ? c->u->dstate + (int64_t)first_row(net, c->first + i) * state_size(net)
-                          + c->l * c->u->at->cell->is.states * net->H : NULL;
+                              + c->l * c->u->at->cell->is.states * net->H
+                        : NULL;
 }
 
 /* ---- forward ---- */
@@ -73,8 +76,8 @@ static void multiply(int G, int rows, int M, int count, int K, const real *A, in
                      const real *packed, real *rounded, real *C, int c_row, int c_step) {
     const int block = ROUNDED ? ROUNDED_ROWS : rows;
     group sum;
-    for (int first = 0; first < rows; first += block, A += (ptrdiff_t)block * a_row,
-                                      C += (ptrdiff_t)block * c_row) {
+    for (int first = 0; first < rows;
+         first += block, A += (ptrdiff_t)block * a_row, C += (ptrdiff_t)block * c_row) {
         tiles w = walk(G, least(block, rows - first), M, count, K, packed, rounded);
         touch(&w, C, c_row, G, c_step);
         while (next_tile(&w)) {
@@ -103,7 +106,7 @@ static void draw_bits(int rows, int H, const fastrnn_bits *bits, real *mask, int
                 numbers = bits->next(bits->state);
                 left = 4;
             }
-            if (left == 4 && H - j >= 4) {           /* one store */
+            if (left == 4 && H - j >= 4) { /* one store */
                 EACH(k, 4) to[j + k] = (uint16_t)(numbers >> 16 * k);
                 j += 4;
                 left = 0;
@@ -255,7 +258,8 @@ static void step_forward(const crew *c, int i, portion some) {
 static void steps_forward(const crew *c, int i, portion some) {
     const layer *a = c->layers + i;
     for (int t = 0; t < a->T; t++) {
-        for (int p = 0; p < MOST_PHASES && a->cell->forward[p]; p++) a->cell->forward[p](a, t, some);
+        for (int p = 0; p < MOST_PHASES && a->cell->forward[p]; p++)
+            a->cell->forward[p](a, t, some);
     }
 }
 
@@ -312,7 +316,8 @@ static real *head(const unrolled *u, int slice, portion some) {
     real *scores = slice_of(u, slice) + at->scores;
     const rows x = input(u, slice, net->L);
     multiply(1, to - from, net->K, 1, net->H, x.x + (ptrdiff_t)from * x.row, x.row, 0,
-             u->work + at->head_W[0], slice_of(u, slice) + at->rounded + some.index * at->rounded_each,
+             u->work + at->head_W[0],
+             slice_of(u, slice) + at->rounded + some.index * at->rounded_each,
              scores + (ptrdiff_t)from * at->wide, at->wide, 0);
     return scores;
 }
@@ -359,7 +364,8 @@ static void carry_from(const crew *c, int i, int t, portion some) {
     const real *dstate = dstate_of(c, i) + a->cell->is.state_is_output * a->H;
     for (int n = start_of(some, a->n); n < end_of(some, a->n); n++) {
         if (ends_at(c, first + n, t)) {
-            copy_rows(1, a->H, dstate + (ptrdiff_t)n * P, P, a->carry + (ptrdiff_t)n * a->row, a->row);
+            copy_rows(1, a->H, dstate + (ptrdiff_t)n * P, P, a->carry + (ptrdiff_t)n * a->row,
+                      a->row);
         }
     }
 }
@@ -371,7 +377,8 @@ static void start_backward(const crew *c, int i, portion some) {
     const int slice = c->first + i, count = a->T * a->n;
     const real *mask = slice_of(u, slice) + u->at->mask[c->l];
     const int64_t end = (int64_t)end_of(some, count) * a->row;
-    for (int64_t j = (int64_t)start_of(some, count) * a->row; drops_outputs(u) && j < end; j += LANES) {
+    for (int64_t j = (int64_t)start_of(some, count) * a->row; drops_outputs(u) && j < end;
+         j += LANES) {
         store(a->dh + j, load(a->dh + j) * load(mask + j));
     }
     if (some.index) return;
@@ -380,9 +387,7 @@ static void start_backward(const crew *c, int i, portion some) {
 }
 
 /* Stage, of whole slices: what is carried in rows that end here, before the last step. */
-static void end_rows(const crew *c, int i, portion some) {
-    carry_from(c, i, c->t + 1, some);
-}
+static void end_rows(const crew *c, int i, portion some) { carry_from(c, i, c->t + 1, some); }
 static int rows_end_here(const crew *c) {
     if (!c->u->in.lengths || !carries(c, 0) || c->t + 1 == c->u->in.T) return 0;
     const int end = first_row(c->u->net, c->first + c->slices);
@@ -402,7 +407,8 @@ static void steps_backward(const crew *c, int i, portion some) {
     const int ends = c->u->in.lengths && carries(c, i);
     for (int t = a->T - 1; t >= 0; t--) {
         if (ends && t + 1 < a->T) carry_from(c, i, t + 1, some);
-        for (int p = 0; p < MOST_PHASES && a->cell->backward[p]; p++) a->cell->backward[p](a, t, some);
+        for (int p = 0; p < MOST_PHASES && a->cell->backward[p]; p++)
+            a->cell->backward[p](a, t, some);
     }
 }
 
@@ -416,7 +422,7 @@ static void state_gradients(const crew *c, int i, portion some) {
     if (a->cell->is.states > 1) {
         copy_rows(n, w.end - w.start, a->carry + from, a->row, dstate + a->H, P);
     }
-    a->cell->start_gradient(a, a->dh, some);         /* whose contents were used */
+    a->cell->start_gradient(a, a->dh, some); /* whose contents were used */
     copy_rows(n, w.end - w.start, a->dh + from, a->row, dstate, P);
 }
 
@@ -558,8 +564,11 @@ static void unroll_slice(void *context, int i) {
  * the work of a step is worth a meeting, they share each stage. */
 static void unroll_slices(const unrolled *u) {
     layer layers[MOST_SHARED];
-    crew c = {.u = u, .first = first_slice(u->net, u->net->rank), .slices = own_slices(u->net),
-              .layers = layers, .parts = parts_of(u->net, threads_of(u))};
+    crew c = {.u = u,
+              .first = first_slice(u->net, u->net->rank),
+              .slices = own_slices(u->net),
+              .layers = layers,
+              .parts = parts_of(u->net, threads_of(u))};
     c.by_rows = shared_by_rows(u->net, c.parts);
     if (c.parts > 1) go_through(&c);
     else share(u->net, FASTRNN_SLICES, u->team, unroll_slice, (void *)u, c.slices);
@@ -568,7 +577,10 @@ static void unroll_slices(const unrolled *u) {
 /* ---- the state ---- */
 
 /* An array of states: x [T+1][n][row], of streams `first` on, `at` its place in their P numbers. */
-typedef struct { real *x; int first, n, at; } carried;
+typedef struct {
+    real *x;
+    int first, n, at;
+} carried;
 
 /* They are numbered: of each slice for each layer h, and c where there is one. */
 static int carried_arrays(const unrolled *u) {
@@ -659,9 +671,18 @@ static void unroll(const network *net, fastrnn_team *team, const void *params, v
                    uint8_t *right, void *out, const fastrnn_bits *bits) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
-    const unrolled u = {.net = net, .at = &at, .team = team, .params = params, .grads = grads,
-                        .work = work, .in = *batch, .backward = grads != NULL, .losses = losses,
-                        .right = right, .out = out, .bits = bits};
+    const unrolled u = {.net = net,
+                        .at = &at,
+                        .team = team,
+                        .params = params,
+                        .grads = grads,
+                        .work = work,
+                        .in = *batch,
+                        .backward = grads != NULL,
+                        .losses = losses,
+                        .right = right,
+                        .out = out,
+                        .bits = bits};
     if (!batch->same_weights) pack_weights(&u);
     state_in(&u, state);
     for (int s = 0; grads && s < at.slices; s++) {
@@ -678,9 +699,17 @@ static void backward(const network *net, fastrnn_team *team, const void *params,
                      void *grads) {
     const control before = flush_subnormals();
     const layout at = lay_out(net);
-    const unrolled u = {.net = net, .at = &at, .team = team, .params = params, .grads = grads,
-                        .work = work, .in = {.T = T, .lengths = lengths}, .backward = 1,
-                        .dout = dout, .dx = dx, .dstate = dstate};
+    const unrolled u = {.net = net,
+                        .at = &at,
+                        .team = team,
+                        .params = params,
+                        .grads = grads,
+                        .work = work,
+                        .in = {.T = T, .lengths = lengths},
+                        .backward = 1,
+                        .dout = dout,
+                        .dx = dx,
+                        .dstate = dstate};
     pack_weights(&u);
     unroll_slices(&u);
     add_chunks(&u);

@@ -18,8 +18,8 @@
 #define LN2_HIGH 0x1.62e42fee00000p-1
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define EXP_LOW -708.0
-#define TANH_HIGH 20.0           /* tanh is 1 to the last bit above */
-#define ROUNDER 0x1.8p52         /* adding it leaves the nearest integer in the low bits */
+#define TANH_HIGH 20.0   /* tanh is 1 to the last bit above */
+#define ROUNDER 0x1.8p52 /* adding it leaves the nearest integer in the low bits */
 #else
 #define LN2_HIGH 0x1.62e000p-1f
 #define LN2_LOW 0x1.0bfbe8p-15f
@@ -30,7 +30,7 @@
 
 /* The functions below take n registers side by side, n being a constant where they are inlined:
  * each operation waits for the one before it, and the other registers fill that time. */
-#define SIDE_BY_SIDE 8           /* at most */
+#define SIDE_BY_SIDE 8 /* at most */
 #define ABREAST EACH(v, n)
 
 /* `times` x = k ln 2 + r with |r| <= ln 2 / 2: exp(r) - 1 - r in tail, r in rest and 2^k in scale.
@@ -43,7 +43,7 @@ INLINE void reduced_exps(const int n, const real times, const vec *x, vec *tail,
     static const real terms[] = {
         0x1.1f8b4c6b3c913p-29, 0x1.af4deb0af45a9p-26, 0x1.27e4cccdeb2f7p-22, 0x1.71de0230beb99p-19,
         0x1.a01a01acfacc0p-16, 0x1.a01a01abe84bap-13, 0x1.6c16c16c151fcp-10, 0x1.11111111100dbp-7,
-        0x1.5555555555558p-5, 0x1.5555555555557p-3, 0x1.0000000000000p-1,
+        0x1.5555555555558p-5,  0x1.5555555555557p-3,  0x1.0000000000000p-1,
     };
 #else
     static const real terms[] = {

@@ -83,7 +83,7 @@ static int parts_of(const network *net, int threads) {
     const int count = own_slices(net);
     int parts = threads, other = count;
     if (threads <= count || !can_share(net) || !(net->cut_for || worth_sharing(net))) return 1;
-    while (other) {              /* the greatest common divisor */
+    while (other) { /* the greatest common divisor */
         const int rest = parts % other;
         parts = other;
         other = rest;
@@ -109,31 +109,31 @@ static int useful_threads(const network *net, int threads) {
 /* ---- the layout: where each array starts, in elements ---- */
 
 typedef struct {
-    int row, wide, xrow;         /* of H (spread_row()), and K and input_size rounded up to multiples
-                                  * of ROW_STEP */
+    int row, wide, xrow; /* of H (spread_row()), and K and input_size rounded up to multiples
+                          * of ROW_STEP */
     const cell *cell;
     int G, zrow;
-    int b_row;                   /* G H rounded up, and a step more, which may be read */
+    int b_row; /* G H rounded up, and a step more, which may be read */
     int slices;
     /* of each layer, packed, and packed transposed: Wx (D, G H), MOST_GATES at a time,
      * and the cell's packs */
     int64_t Wx[FASTRNN_MOST_LAYERS][2], W[FASTRNN_MOST_LAYERS][MOST_PACKS][2];
-    int64_t Wh[FASTRNN_MOST_LAYERS];         /* with weight_drop: Wh times its mask */
-    int64_t Wh_mask[FASTRNN_MOST_LAYERS];    /* of the same shape: 0 or 1 / (1 - weight_drop) */
-    int64_t head_W[2];           /* packed (H, K) and (K, H) */
-    int64_t head_b;              /* [wide]: NEVER from K on */
-    int64_t first;               /* where the first slice starts; each has, n being its streams: */
-    int64_t x;                   /* [T][n][xrow]: inputs, where they are numbers or embedded */
-    int64_t h[FASTRNN_MOST_LAYERS], c[FASTRNN_MOST_LAYERS], z[FASTRNN_MOST_LAYERS];   /* cell.h */
-    int64_t bias;                /* [n][b_row]: the first layer's, where there are labels */
-    int64_t mask[FASTRNN_MOST_LAYERS];       /* [T][n][row]: 0 or 1 / (1 - dropout) */
-    int64_t dropped[FASTRNN_MOST_LAYERS];    /* [T][n][row]: the layer's output times the mask */
-    int64_t dh;                  /* [T][n][row or xrow]: gradients of a layer's output */
-    int64_t carry, states;       /* cell.h */
-    int64_t scores;              /* [T][n][wide]: output scores, then their gradients */
-    int64_t scratch, scratch_each;   /* of gradient(), one for each portion */
-    int64_t rounded, rounded_each;   /* of a walk, one for each portion: its rows */
-    int64_t grads;               /* a block; the first slice writes to the caller's */
+    int64_t Wh[FASTRNN_MOST_LAYERS];      /* with weight_drop: Wh times its mask */
+    int64_t Wh_mask[FASTRNN_MOST_LAYERS]; /* of the same shape: 0 or 1 / (1 - weight_drop) */
+    int64_t head_W[2];                    /* packed (H, K) and (K, H) */
+    int64_t head_b;                       /* [wide]: NEVER from K on */
+    int64_t first; /* where the first slice starts; each has, n being its streams: */
+    int64_t x;     /* [T][n][xrow]: inputs, where they are numbers or embedded */
+    int64_t h[FASTRNN_MOST_LAYERS], c[FASTRNN_MOST_LAYERS], z[FASTRNN_MOST_LAYERS]; /* cell.h */
+    int64_t bias;                      /* [n][b_row]: the first layer's, where there are labels */
+    int64_t mask[FASTRNN_MOST_LAYERS]; /* [T][n][row]: 0 or 1 / (1 - dropout) */
+    int64_t dropped[FASTRNN_MOST_LAYERS]; /* [T][n][row]: the layer's output times the mask */
+    int64_t dh;                           /* [T][n][row or xrow]: gradients of a layer's output */
+    int64_t carry, states;                /* cell.h */
+    int64_t scores;                       /* [T][n][wide]: output scores, then their gradients */
+    int64_t scratch, scratch_each;        /* of gradient(), one for each portion */
+    int64_t rounded, rounded_each;        /* of a walk, one for each portion: its rows */
+    int64_t grads;                        /* a block; the first slice writes to the caller's */
     int64_t slice_size, size;
 } layout;
 
@@ -146,8 +146,11 @@ static int spread_row(int H) {
 
 static layout lay_out(const network *net) {
     const cell *cell = cell_of(net);
-    layout at = {.cell = cell, .G = cell->is.gates, .slices = slices(net->N, net->H),
-                 .row = spread_row(net->H), .wide = round_up(net->K, ROW_STEP),
+    layout at = {.cell = cell,
+                 .G = cell->is.gates,
+                 .slices = slices(net->N, net->H),
+                 .row = spread_row(net->H),
+                 .wide = round_up(net->K, ROW_STEP),
                  .xrow = round_up(input_size(net), ROW_STEP)};
     at.zrow = cell->slots * at.row;
     at.b_row = net->C ? round_up(at.G * net->H, ROW_STEP) + ROW_STEP : 0;
@@ -210,12 +213,12 @@ typedef struct {
     real *grads, *work;
     fastrnn_batch in;
     int backward;
-    double *losses;              /* [T][N] */
-    uint8_t *right;              /* [T][N] or NULL */
-    const fastrnn_bits *bits;    /* NULL: nothing is dropped */
-    real *out;                   /* [N][T][K], without a head [N][T][H], or NULL */
-    const real *dout;            /* in place of a head: [N][T][H] */
-    real *dx, *dstate;           /* [N][T][D], [N][P] */
+    double *losses;           /* [T][N] */
+    uint8_t *right;           /* [T][N] or NULL */
+    const fastrnn_bits *bits; /* NULL: nothing is dropped */
+    real *out;                /* [N][T][K], without a head [N][T][H], or NULL */
+    const real *dout;         /* in place of a head: [N][T][H] */
+    real *dx, *dstate;        /* [N][T][D], [N][P] */
 } unrolled;
 
 /* Where the gradients of a slice but the first are in the workspace, in elements. */
@@ -251,13 +254,27 @@ static layer layer_of(const unrolled *u, int slice, int l) {
     const layout *at = u->at;
     const int first = first_row(net, slice);
     real *mine = slice_of(u, slice);
-    layer a = {.cell = at->cell, .T = u->in.T, .n = first_row(net, slice + 1) - first, .N = net->N,
-               .H = net->H, .G = at->G, .row = at->row, .zrow = at->zrow, .packed = net->packed,
-               .reservoir = net->reservoir, .h = mine + at->h[l], .c = mine + at->c[l],
-               .z = mine + at->z[l], .dh = mine + at->dh, .carry = mine + at->carry,
+    layer a = {.cell = at->cell,
+               .T = u->in.T,
+               .n = first_row(net, slice + 1) - first,
+               .N = net->N,
+               .H = net->H,
+               .G = at->G,
+               .row = at->row,
+               .zrow = at->zrow,
+               .packed = net->packed,
+               .reservoir = net->reservoir,
+               .h = mine + at->h[l],
+               .c = mine + at->c[l],
+               .z = mine + at->z[l],
+               .dh = mine + at->dh,
+               .carry = mine + at->carry,
                .states = mine + at->states,
-               .scratch = mine + at->scratch, .scratch_each = at->scratch_each,
-               .rounded = mine + at->rounded, .rounded_each = at->rounded_each, .gemm = net->gemm};
+               .scratch = mine + at->scratch,
+               .scratch_each = at->scratch_each,
+               .rounded = mine + at->rounded,
+               .rounded_each = at->rounded_each,
+               .gemm = net->gemm};
     /* plain BLAS adds to z, so that there read_inputs() copies the rows into it */
     a.ids = l || input_size(net) || !net->packed ? NULL : u->in.inputs + first;
     a.x_step = a.ids ? a.H : a.row;
@@ -276,7 +293,10 @@ static layer layer_of(const unrolled *u, int slice, int l) {
 }
 
 /* Rows of numbers, [T][n][row]. */
-typedef struct { real *x; int row; } rows;
+typedef struct {
+    real *x;
+    int row;
+} rows;
 
 /* The output of layer l before dropout: h, or slot 0 of z. */
 static rows output(const unrolled *u, int slice, int l) {
@@ -343,8 +363,8 @@ static void mask_gradients(const unrolled *u, int64_t start, int64_t n) {
 
 /* ---- packing the weights ---- */
 
-enum { PACKED_AT_ONCE = 1 << 16 };           /* numbers that are not worth more jobs */
-enum { PACKED = 2 * (1 + MOST_PACKS) };      /* matrices of each layer; the head has two more */
+enum { PACKED_AT_ONCE = 1 << 16 };      /* numbers that are not worth more jobs */
+enum { PACKED = 2 * (1 + MOST_PACKS) }; /* matrices of each layer; the head has two more */
 
 /* A portion of W (K, G M), whose rows are ldw apart, to the workspace for `rows` rows, or where `back` its
  * transpose, which only the backward pass needs. */
@@ -354,7 +374,10 @@ static void pack_matrix(const unrolled *u, int back, int rows, int G, int K, int
     else if (u->backward) pack_transposed(rows, G, M, K, W, ldw, u->work + to, some);
 }
 
-typedef struct { const unrolled *u; int parts; } packing;
+typedef struct {
+    const unrolled *u;
+    int parts;
+} packing;
 
 /* Job: pack one of the parts of a matrix. */
 static void pack_one(void *context, int job) {
@@ -369,8 +392,8 @@ static void pack_one(void *context, int job) {
      * only where T or N is 1 */
     const int rows = u->in.T * net->N;
     if (index >= net->L * PACKED) {
-        if (K) pack_matrix(u, back, rows, 1, H, K, u->params + net->head_W, K,
-                           at->head_W[back], some);
+        if (K)
+            pack_matrix(u, back, rows, 1, H, K, u->params + net->head_W, K, at->head_W[back], some);
         return;
     }
     const int l = index / PACKED, which = index % PACKED / 2 - 1, D = factor_size(net, l);
@@ -389,8 +412,8 @@ static void pack_one(void *context, int job) {
     const pack_of p = at->cell->packs[which];
     if (p.count && net->packed) {
         const real *W = p.tensor == WH ? recurrent_weights(u, l) : u->params + tensors[p.tensor];
-        pack_matrix(u, back, net->N, p.count, H, H, W + p.first * H,
-                    columns(at->cell, p.tensor, H), at->W[l][which][back], some);
+        pack_matrix(u, back, net->N, p.count, H, H, W + p.first * H, columns(at->cell, p.tensor, H),
+                    at->W[l][which][back], some);
     }
 }
 

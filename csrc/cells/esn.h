@@ -12,8 +12,8 @@ static void esn_forward(const layer *l, int t, portion some) {
     const int n = l->n, H = l->H, row = state_row(H);
     const ptrdiff_t size = (ptrdiff_t)n * row;
     const real *drive[MOST_STREAMS] = {0};
-    real *before = l->states + (t & 1) * size, *now = l->states + (~t & 1) * size;   /* [n][row] */
-    real *h = l->h + (ptrdiff_t)t * n * l->row;                                /* [n][l->row] */
+    real *before = l->states + (t & 1) * size, *now = l->states + (~t & 1) * size; /* [n][row] */
+    real *h = l->h + (ptrdiff_t)t * n * l->row;                                    /* [n][l->row] */
     (void)some;
     for (int r = 0; r < n && t == 0; r++) {
         memcpy(before + (ptrdiff_t)r * row, h + (ptrdiff_t)r * l->row, H * sizeof(real));
@@ -28,5 +28,6 @@ static void esn_forward(const layer *l, int t, portion some) {
 
 static const cell esn_cell = {
     .is = {.name = "esn", .gates = 1, .states = 1, .state_is_output = 1, .bounded = 1},
-    .slots = 1, .forward = {esn_forward},
+    .slots = 1,
+    .forward = {esn_forward},
 };

@@ -100,9 +100,17 @@ static void gru_start_gradient(const layer *l, real *dstart, portion some) {
 }
 
 static const cell gru_cell = {
-    .is = {.name = "gru", .gates = 3, .states = 1, .state_is_output = 1, .trained = 1,
-           .bounded = 1, .tensors = {FIRST_TENSORS, {"bhn", '1', 'H'}}},
-    .slots = 4, .packs = {{WH, 0, 3}},
-    .forward = {gru_forward}, .backward = {gru_backward}, .gradients = gru_gradients,
+    .is = {.name = "gru",
+           .gates = 3,
+           .states = 1,
+           .state_is_output = 1,
+           .trained = 1,
+           .bounded = 1,
+           .tensors = {FIRST_TENSORS, {"bhn", '1', 'H'}}},
+    .slots = 4,
+    .packs = {{WH, 0, 3}},
+    .forward = {gru_forward},
+    .backward = {gru_backward},
+    .gradients = gru_gradients,
     .start_gradient = gru_start_gradient,
 };

@@ -35,7 +35,7 @@ static void gru_before_gates_forward(const layer *l, int t, portion some) {
             ALL_OF(PAIR) {
                 store(gate[p], reset[p]);
                 store(gate[p] + row, keep[p]);
-                store(gate[p] + 2 * row, new[p]);      /* without (r o h) Un */
+                store(gate[p] + 2 * row, new[p]); /* without (r o h) Un */
                 store(gate[p] + 3 * row, reset[p] * load(s.before + at[p]));
             }
         }
@@ -90,7 +90,7 @@ static void gru_before_new_backward(const layer *l, int t, portion some) {
             store(l->carry + at, d * keep);
             store(gate + row, d * (load(s.before + at) - new) * keep * ((real)1 - keep));
             store(gate + 2 * row, d * ((real)1 - keep) * ((real)1 - new * new));
-            store(s.dh + at, all(0));      /* from here on d(r o h) */
+            store(s.dh + at, all(0)); /* from here on d(r o h) */
         }
     }
 }
@@ -116,10 +116,8 @@ static void gru_before_gradients(const layer *l, const gradients_of *to, portion
     const int row = l->row;
     const factor both[2] = {{l->H, row, l->h, to->tensor[WH]}, to->x};
     const factor reset[2] = {{l->H, l->zrow, l->z + 3 * row, to->tensor[WH]}, to->x};
-    gate_gradients(l, 0, 2, l->z, both, 1 + to->inputs, to->tensor[B], to->picked,
-                   some);
-    gate_gradients(l, 2, 1, l->z + 2 * row, reset, 1 + to->inputs, to->tensor[B], to->picked,
-                   some);
+    gate_gradients(l, 0, 2, l->z, both, 1 + to->inputs, to->tensor[B], to->picked, some);
+    gate_gradients(l, 2, 1, l->z + 2 * row, reset, 1 + to->inputs, to->tensor[B], to->picked, some);
 }
 
 static void gru_before_start_gradient(const layer *l, real *dstart, portion some) {
@@ -127,10 +125,17 @@ static void gru_before_start_gradient(const layer *l, real *dstart, portion some
 }
 
 static const cell gru_before_cell = {
-    .is = {.name = "gru_before", .gates = 3, .states = 1, .state_is_output = 1, .trained = 1,
-           .bounded = 1, .tensors = {FIRST_TENSORS}},
-    .slots = 4, .packs = {{WH, 0, 2}, {WH, 2, 1}},
+    .is = {.name = "gru_before",
+           .gates = 3,
+           .states = 1,
+           .state_is_output = 1,
+           .trained = 1,
+           .bounded = 1,
+           .tensors = {FIRST_TENSORS}},
+    .slots = 4,
+    .packs = {{WH, 0, 2}, {WH, 2, 1}},
     .forward = {gru_before_gates_forward, gru_before_new_forward},
     .backward = {gru_before_new_backward, gru_before_reset_backward},
-    .gradients = gru_before_gradients, .start_gradient = gru_before_start_gradient,
+    .gradients = gru_before_gradients,
+    .start_gradient = gru_before_start_gradient,
 };

@@ -31,8 +31,7 @@ INLINE void lstm_step(const layer *l, int t, portion some, const real *m, int m_
             ALL_OF(PAIR) {
                 const spot here = next_vector(&w, sum);
                 EACH(k, 4) {
-                    i[k * PAIR + p] = input_sum(l, t, here.row, here.unit, k)
-                                      + here.sum[k * w.U];
+                    i[k * PAIR + p] = input_sum(l, t, here.row, here.unit, k) + here.sum[k * w.U];
                 }
                 q[p] = skip ? input_sum(l, t, here.row, here.unit, 5) : all(0);
                 at[p] = (ptrdiff_t)here.row * row + here.unit;
@@ -95,9 +94,17 @@ static void lstm_backward(const layer *l, int t, portion some) {
 }
 
 static const cell lstm_cell = {
-    .is = {.name = "lstm", .gates = 4, .states = 2, .state_is_output = 1, .trained = 1,
-           .bounded = 1, .tensors = {FIRST_TENSORS}},
-    .slots = 5, .packs = {{WH, 0, 4}},
-    .forward = {lstm_forward}, .backward = {lstm_backward}, .gradients = plain_gradients,
+    .is = {.name = "lstm",
+           .gates = 4,
+           .states = 2,
+           .state_is_output = 1,
+           .trained = 1,
+           .bounded = 1,
+           .tensors = {FIRST_TENSORS}},
+    .slots = 5,
+    .packs = {{WH, 0, 4}},
+    .forward = {lstm_forward},
+    .backward = {lstm_backward},
+    .gradients = plain_gradients,
     .start_gradient = plain_start_gradient,
 };

@@ -79,8 +79,7 @@ static void memory_write_backward(const layer *l, int t, portion some) {
 
 static void memory_gradients(const layer *l, const gradients_of *to, portion some) {
     const factor written = {l->H, l->zrow, l->z, to->tensor[WM]};
-    gate_gradients(l, 0, 1, l->z + 2 * l->row, &written, 1, to->tensor[BM], NULL,
-                   some);
+    gate_gradients(l, 0, 1, l->z + 2 * l->row, &written, 1, to->tensor[BM], NULL, some);
     plain_gradients(l, to, some);
 }
 
@@ -94,10 +93,16 @@ static void memory_start_gradient(const layer *l, real *dstart, portion some) {
 }
 
 static const cell memory_cell = {
-    .is = {.name = "memory", .gates = 1, .states = 1, .trained = 1,
+    .is = {.name = "memory",
+           .gates = 1,
+           .states = 1,
+           .trained = 1,
            .tensors = {FIRST_TENSORS, {"Wm", 'H', 'H'}, {"bm", '1', 'H'}}},
-    .slots = 3, .dz = 1, .packs = {{WH, 0, 1}, {WM, 0, 1}},
+    .slots = 3,
+    .dz = 1,
+    .packs = {{WH, 0, 1}, {WM, 0, 1}},
     .forward = {memory_read_forward, memory_write_forward},
     .backward = {memory_read_backward, memory_write_backward},
-    .gradients = memory_gradients, .start_gradient = memory_start_gradient,
+    .gradients = memory_gradients,
+    .start_gradient = memory_start_gradient,
 };

@@ -26,7 +26,7 @@ static void mgu_gate_forward(const layer *l, int t, portion some) {
             vec f = input_sum(l, t, i, j, 0) + sum[w.place][r][u];
             sigmoids(1, &f);
             store(gate, f);
-            store(gate + row, new);                /* without (f o h) Un */
+            store(gate + row, new); /* without (f o h) Un */
             store(gate + 2 * row, f * load(s.before + (ptrdiff_t)i * row + j));
         }
     }
@@ -73,7 +73,7 @@ static void mgu_new_backward(const layer *l, int t, portion some) {
             store(l->carry + at, d * ((real)1 - f));
             store(gate + row, d * f * ((real)1 - new * new));
             store(gate + 3 * row, d * (new - load(s.before + at)));
-            store(s.dh + at, all(0));      /* from here on d(f o h) */
+            store(s.dh + at, all(0)); /* from here on d(f o h) */
         }
     }
 }
@@ -98,10 +98,8 @@ static void mgu_gate_backward(const layer *l, int t, portion some) {
 static void mgu_gradients(const layer *l, const gradients_of *to, portion some) {
     const factor both[2] = {{l->H, l->row, l->h, to->tensor[WH]}, to->x};
     const factor kept[2] = {{l->H, l->zrow, l->z + 2 * l->row, to->tensor[WH]}, to->x};
-    gate_gradients(l, 0, 1, l->z, both, 1 + to->inputs, to->tensor[B], to->picked,
-                   some);
-    gate_gradients(l, 1, 1, l->z + l->row, kept, 1 + to->inputs, to->tensor[B], to->picked,
-                   some);
+    gate_gradients(l, 0, 1, l->z, both, 1 + to->inputs, to->tensor[B], to->picked, some);
+    gate_gradients(l, 1, 1, l->z + l->row, kept, 1 + to->inputs, to->tensor[B], to->picked, some);
 }
 
 static void mgu_start_gradient(const layer *l, real *dstart, portion some) {
@@ -109,10 +107,17 @@ static void mgu_start_gradient(const layer *l, real *dstart, portion some) {
 }
 
 static const cell mgu_cell = {
-    .is = {.name = "mgu", .gates = 2, .states = 1, .state_is_output = 1, .trained = 1,
-           .bounded = 1, .tensors = {FIRST_TENSORS}},
-    .slots = 4, .packs = {{WH, 0, 1}, {WH, 1, 1}},
+    .is = {.name = "mgu",
+           .gates = 2,
+           .states = 1,
+           .state_is_output = 1,
+           .trained = 1,
+           .bounded = 1,
+           .tensors = {FIRST_TENSORS}},
+    .slots = 4,
+    .packs = {{WH, 0, 1}, {WH, 1, 1}},
     .forward = {mgu_gate_forward, mgu_new_forward},
     .backward = {mgu_new_backward, mgu_gate_backward},
-    .gradients = mgu_gradients, .start_gradient = mgu_start_gradient,
+    .gradients = mgu_gradients,
+    .start_gradient = mgu_start_gradient,
 };

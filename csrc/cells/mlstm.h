@@ -60,21 +60,27 @@ static void mlstm_factor_backward(const layer *l, int t, portion some) {
 
 static void mlstm_gradients(const layer *l, const gradients_of *to, portion some) {
     const factor kept = {l->H, l->zrow, l->z + 7 * l->row, to->tensor[WH]};
-    layer four = *l;             /* Wh has so many gates, Wx two more */
+    layer four = *l; /* Wh has so many gates, Wx two more */
     four.G = 4;
     gate_gradients(l, 0, 6, l->z, &to->x, to->inputs, to->tensor[B], to->picked, some);
     gate_gradients(&four, 0, 4, l->z, &kept, 1, NULL, NULL, some);
 }
 
 static void mlstm_start_gradient(const layer *l, real *dstart, portion some) {
-    (void)l, (void)dstart, (void)some;       /* is in dh_1 */
+    (void)l, (void)dstart, (void)some; /* is in dh_1 */
 }
 
 static const cell mlstm_cell = {
-    .is = {.name = "mlstm", .gates = 6, .states = 2, .state_is_output = 1, .trained = 1,
+    .is = {.name = "mlstm",
+           .gates = 6,
+           .states = 2,
+           .state_is_output = 1,
+           .trained = 1,
            .tensors = {{"Wx", 'D', 'G'}, {"Wh", 'H', '4'}, {"b", '1', 'G'}}},
-    .slots = 8, .packs = {{WH, 0, 4}},
+    .slots = 8,
+    .packs = {{WH, 0, 4}},
     .forward = {mlstm_factor_forward, mlstm_forward},
     .backward = {mlstm_backward, mlstm_factor_backward},
-    .gradients = mlstm_gradients, .start_gradient = mlstm_start_gradient,
+    .gradients = mlstm_gradients,
+    .start_gradient = mlstm_start_gradient,
 };

@@ -51,19 +51,27 @@ INLINE void simple_backward(const layer *l, int t, portion some, const int relu)
         }
     }
 }
-#define SIMPLE_CELL(NAME, RELU)                                                                   \
-    static void NAME##_forward(const layer *l, int t, portion some) {                             \
-        simple_forward(l, t, some, RELU);                                                         \
-    }                                                                                             \
-    static void NAME##_backward(const layer *l, int t, portion some) {                            \
-        simple_backward(l, t, some, RELU);                                                        \
-    }                                                                                             \
-    static const cell NAME##_cell = {                                                             \
-        .is = {.name = #NAME, .gates = 1, .states = 1, .state_is_output = 1, .trained = 1,        \
-               .bounded = !RELU, .tensors = {FIRST_TENSORS}},                                     \
-        .slots = 1, .packs = {{WH, 0, 1}},                                                        \
-        .forward = {NAME##_forward}, .backward = {NAME##_backward},                               \
-        .gradients = plain_gradients, .start_gradient = plain_start_gradient,                     \
+#define SIMPLE_CELL(NAME, RELU)                                                                    \
+    static void NAME##_forward(const layer *l, int t, portion some) {                              \
+        simple_forward(l, t, some, RELU);                                                          \
+    }                                                                                              \
+    static void NAME##_backward(const layer *l, int t, portion some) {                             \
+        simple_backward(l, t, some, RELU);                                                         \
+    }                                                                                              \
+    static const cell NAME##_cell = {                                                              \
+        .is = {.name = #NAME,                                                                      \
+               .gates = 1,                                                                         \
+               .states = 1,                                                                        \
+               .state_is_output = 1,                                                               \
+               .trained = 1,                                                                       \
+               .bounded = !RELU,                                                                   \
+               .tensors = {FIRST_TENSORS}},                                                        \
+        .slots = 1,                                                                                \
+        .packs = {{WH, 0, 1}},                                                                     \
+        .forward = {NAME##_forward},                                                               \
+        .backward = {NAME##_backward},                                                             \
+        .gradients = plain_gradients,                                                              \
+        .start_gradient = plain_start_gradient,                                                    \
     }
 SIMPLE_CELL(rnn, 0);
 SIMPLE_CELL(relu, 1);
