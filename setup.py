@@ -1,14 +1,21 @@
 """Build: the Cython modules of src/fastrnn/kernels, and the C bodies once for each precision and
 instruction set.
 
-The environment variable FASTRNN_SANITIZE (say `address,undefined`, or `thread`) builds with these
-sanitizers of gcc or clang, and FASTRNN_SANITIZED (say `avx512 amx`) the bodies of these instruction
-sets alone, the others as fast as they compile; see CONTRIBUTING.md."""
+The environment variable FASTRNN_SCALAR=1 builds without vector types, as for a compiler that has
+none. FASTRNN_SANITIZE (say `address,undefined`, or `thread`) builds with these sanitizers of gcc or
+clang, and FASTRNN_SANITIZED (say `avx512 amx`) the bodies of these instruction sets alone, the
+others as fast as they compile; see CONTRIBUTING.md."""
 import os
 import platform
+import shutil
+import subprocess
 import sys
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
+from distutils.ccompiler import new_compiler
+from distutils.sysconfig import customize_compiler
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy
 from Cython.Build import cythonize
@@ -17,15 +24,15 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 from setuptools.modified import newer_group
 
-X86 = platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32"
-FLAGS = [] if sys.platform == "win32" else [
-    "-std=c99", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
-    "-Wall", "-Wextra",
-]
+WINDOWS = sys.platform == "win32"
+SCALAR = os.environ.get("FASTRNN_SCALAR", "") not in ("", "0")
+X86 = platform.machine().lower() in ("x86_64", "amd64") and not SCALAR
+FLAGS = ["-std=c99", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
+         "-Wall", "-Wextra"]
 SANITIZE = os.environ.get("FASTRNN_SANITIZE")
 SANITIZED = os.environ.get("FASTRNN_SANITIZED", "").split()
-LINK_FLAGS = [] if sys.platform == "win32" else ["-pthread"]
-MACROS = []
+LINK_FLAGS = [] if WINDOWS else ["-pthread"]
+MACROS = [("FASTRNN_SCALAR", None)] if SCALAR else []
 if SANITIZE:
     LINK_FLAGS += [f"-fsanitize={SANITIZE}"]
     instead = f"-O1 -g1 -fno-omit-frame-pointer -fsanitize={SANITIZE}"
@@ -50,10 +57,64 @@ LINKED = "fastrnn.kernels.border"  # the one module that the C bodies are linked
 BESIDE = ["csrc/dispatch.c", "csrc/team.c"]  # compiled once, not for each variant
 MODULES = ["border", "measure", "network", "optimizer", "reservoir", "stepping", "team",
            "training"]
+BUILDING = {"build", "build_ext", "bdist_wheel", "editable_wheel", "install", "develop"}
+TO_INSTALL = {
+    "linux": "Debian, Ubuntu: sudo apt install build-essential python3-dev; "
+             "Fedora: sudo dnf install gcc python3-devel",
+    "darwin": "xcode-select --install",
+    "win32": "Visual Studio's Build Tools with \"Desktop development with C++\", and LLVM, with "
+             "clang-cl on PATH: winget install LLVM.LLVM",
+}
+if sys.platform == "darwin":  # one processor, where Python was compiled for two
+    os.environ.setdefault("ARCHFLAGS", f"-arch {platform.machine()}")
+
+
+def taken(flags):
+    """Flags of gcc and clang as the compiler here takes them, on Windows clang-cl: MSVC's has no
+    vector types."""
+    return [f"/clang:{flag}" for flag in flags if flag != "-std=c99"] if WINDOWS else flags
+
+
+def clang_cl():
+    return shutil.which("clang-cl") or shutil.which("clang-cl", path=r"C:\Program Files\LLVM\bin")
+
+
+def compiles(text):
+    """Whether the C compiler works, for this text."""
+    if WINDOWS:
+        return clang_cl() is not None
+    compiler = new_compiler()
+    customize_compiler(compiler)
+    headers = [f"-I{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
+    with TemporaryDirectory() as place:
+        Path(place, "tried.c").write_text(text)
+        try:
+            done = subprocess.run([*compiler.compiler_so, *headers, "-c", "tried.c"], cwd=place,
+                                  capture_output=True)
+        except OSError:
+            return False
+    return done.returncode == 0
+
+
+def check_compiler():
+    """End with two lines where something is missing, before pip has pages to show."""
+    for text, what in (("int x;\n", "a C compiler"),
+                       ("#include <Python.h>\n", "the header files of C and Python (Python.h)")):
+        if not compiles(text):
+            sys.exit(f"fastrnn is compiled here, which needs {what}. Install what is missing, and "
+                     f"repeat:\n{TO_INSTALL.get(sys.platform, what)}")
 
 
 class BuildVariants(build_ext):
     """Compiles csrc/kernels.c for each variant and links them all into one extension."""
+
+    def build_extensions(self):
+        if self.compiler.compiler_type == "msvc":
+            if not self.compiler.initialized:
+                self.compiler.initialize()
+            self.compiler.cc = clang_cl()
+            self.compiler.compile_options.remove("/GL")  # MSVC's optimization at link time
+        super().build_extensions()
 
     def build_extension(self, ext):
         if ext.name == LINKED:
@@ -82,8 +143,9 @@ class BuildVariants(build_ext):
         return self.compiler.compile(
             ["csrc/kernels.c"],
             output_dir=place,
-            macros=[*PRECISIONS[precision], ("FASTRNN_ISA", f'"{isa}"'), ("FASTRNN_TABLE", table)],
-            extra_postargs=flags + (VARIANTS | BFLOAT16_VARIANTS)[isa],
+            macros=[*MACROS, *PRECISIONS[precision], ("FASTRNN_ISA", f'"{isa}"'),
+                    ("FASTRNN_TABLE", table)],
+            extra_postargs=taken(flags + (VARIANTS | BFLOAT16_VARIANTS)[isa]),
         )
 
     def knows_bfloat16(self):
@@ -97,7 +159,7 @@ class BuildVariants(build_ext):
                           "__m512bh g(__m512 x) { return _mm512_cvtne2ps_pbh(x, x); }\n")
         try:
             self.compiler.compile([str(source)], output_dir=str(source.parent),
-                                  extra_postargs=BFLOAT16_VARIANTS["amx"])
+                                  extra_postargs=taken(BFLOAT16_VARIANTS["amx"]))
         except CompileError:
             return False
         return True
@@ -111,11 +173,14 @@ def extension(module):
         include_dirs=["csrc", numpy.get_include()],
         depends=SOURCES,
         define_macros=MACROS + ([("FASTRNN_X86_VARIANTS", None)] if X86 else []),
-        extra_compile_args=[flag.replace("-O3", "-O2") for flag in FLAGS if flag != "-std=c99"],
+        extra_compile_args=taken([flag.replace("-O3", "-O2") for flag in FLAGS
+                                  if flag != "-std=c99"]),
         extra_link_args=LINK_FLAGS,
     )
 
 
+if BUILDING & set(sys.argv):
+    check_compiler()
 setup(
     ext_modules=cythonize([extension(module) for module in MODULES], language_level=3,
                           compiler_directives={"boundscheck": False, "embedsignature": True}),
