@@ -25,6 +25,7 @@ from ..settings import (
 from . import (
     chat,
     completion,
+    exercise,
     export,
     gradcheck,
     import_,
@@ -44,7 +45,7 @@ from .config import ConfigError
 from .flags import Parser, in_flags, with_hyphens
 
 COMMANDS = (train, sweep, watch, sample, chat, score, rank, report, plot, look, export, import_,
-            gradcheck, info, presets, completion)
+            gradcheck, exercise, info, presets, completion)
 EXAMPLES = """to begin with:
   fastrnn train book.txt               a minute; without book.txt Python's own documentation
   fastrnn sample model.safetensors
@@ -64,8 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 where a gradient check fails, 3 where it is not conclusive; 2 on bad input; 130
-        after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
+        0; 1 where a gradient check fails, or a function of an exercise is not right, 3 where a
+        gradient check is not conclusive; 2 on bad input; 130 after Ctrl-C, 143 after SIGTERM, 129
+        after SIGHUP.
     """
     _open_streams()
     try:
