@@ -98,9 +98,9 @@ def _wrong(array: Array, right: Array) -> NDArray[np.bool_]:
     a, b = np.asarray(array, np.float64), np.asarray(right, np.float64)
     limit = TOLERANCE * np.max(np.abs(b), initial=0.0, where=np.isfinite(b))
     with np.errstate(invalid="ignore"):
-        right: NDArray[np.bool_] = ((np.abs(a - b) <= limit) | (a == b)
+        close: NDArray[np.bool_] = ((np.abs(a - b) <= limit) | (a == b)
                                     | (np.isnan(a) & np.isnan(b)))
-    return ~right
+    return ~close
 
 
 def _kind(got: Any, array: Array) -> str:
