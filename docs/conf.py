@@ -4,17 +4,22 @@ Pages are Markdown that reads well in the repository too. Those that lie outside
 such as CHANGELOG.md, are shown by pages here that have nothing but ``include``.
 """
 
+import inspect
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.util.inspect import stringify_signature
 
 import fastrnn
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+sys.path.insert(0, str(HERE))
+import public  # noqa: E402  beside this file
 
 project = "fastrnn"
 author = "the fastrnn maintainers"
@@ -25,7 +30,11 @@ extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autos
 exclude_patterns = ["_build"]
 myst_heading_anchors = 4
 suppress_warnings = ["myst.header"]  # a page that is shown may begin with a heading of any level
-autosummary_generate = True
+autosummary_generate = False  # public.py writes the pages
+python_maximum_signature_line_length = 80  # longer ones have one argument on a line
+python_trailing_comma_in_multi_line_signatures = False
+default_role = "py:obj"
+smartquotes = False  # "lstm" is a value to copy
 autodoc_typehints = "none"  # numpydoc's sections have them
 numpydoc_show_class_members = False
 copybutton_exclude = ".linenos, .gp"
@@ -33,6 +42,8 @@ copybutton_exclude = ".linenos, .gp"
 html_theme = "pydata_sphinx_theme"
 html_title = "fastrnn"
 html_show_sourcelink = False
+html_show_search_summary = False  # a page that is opened as a file may not read the others
+html_context = {"default_mode": "auto"}
 html_copy_source = False
 html_theme_options = {
     "header_links_before_dropdown": 6,
@@ -44,7 +55,8 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "monokai",
 }
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 INCLUDED = re.compile(r"^```\{include\} (\S+)\n```$", re.M)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^)\s]+)\)")
@@ -88,6 +100,30 @@ def read(app: Sphinx, name: str, source: list[str]) -> None:
     source[0] = rewritten(of.read_text("utf-8") if found else source[0], of, page)
 
 
+def without_methods(app: Sphinx, what: str, name: str, of: object, options: object,
+                    lines: list[str]) -> None:
+    """A class's page lists its methods below its docstring, which names them for help()."""
+    found = re.sub(r"^Methods\n-+\n(?:.+\n| *\n(?= ))*", "", "\n".join(lines), flags=re.M)
+    lines[:] = found.split("\n")
+
+
+def signature(app: Sphinx, what: str, name: str, of: Any, options: object, given: str | None,
+              returned: str | None) -> tuple[str | None, str | None]:
+    """A class is called with the arguments of its __init__, also where it has a __new__."""
+    if what not in ("class", "exception") or not inspect.isfunction(of.__init__):
+        return given, returned
+    parameters = list(inspect.signature(of.__init__).parameters.values())[1:]
+    return stringify_signature(inspect.Signature(parameters), show_annotation=False), None
+
+
+def write_pages(app: Sphinx) -> None:
+    """The pages of the public names, which the tables of reference/api.md lead to."""
+    public.write_pages(HERE / "reference" / "api")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("builder-inited", write_pages)
     app.connect("source-read", read)
+    app.connect("autodoc-process-signature", signature)
+    app.connect("autodoc-process-docstring", without_methods, priority=400)  # before numpydoc
     return {"parallel_read_safe": True}

@@ -169,8 +169,8 @@ class Optimizer:
 class SGD(Optimizer):
     """p -= learning_rate weight_decay p, v = momentum v + g, p -= learning_rate v.
 
-    Without momentum the weight decay is the gradient of weight_decay / 2 |p|^2, as in PyTorch; with
-    momentum it stays outside v (SGDW of Loshchilov and Hutter 2019).
+    Without momentum the weight decay is the gradient of weight_decay / 2 times the sum of p^2, as
+    in PyTorch; with momentum it stays outside v (SGDW of Loshchilov and Hutter 2019).
     """
 
     _kind = "sgd"

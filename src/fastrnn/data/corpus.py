@@ -397,7 +397,8 @@ class Corpus(Source):
         return sha
 
     def pieces(self, rows: NDArray[np.intp] | None = None) -> list[NDArray[np.unsignedinteger]]:
-        """The ids of all records, or of the given rows, each with its start and stop symbol."""
+        """For fastrnn itself: the ids of all records, or of the given rows, each with its start and
+        stop symbol."""
         raise ValueError(f"{self.name} is a text and has no records")
 
     def ambiguous(self) -> dict[str, tuple[str, ...]]:
@@ -417,8 +418,8 @@ class Corpus(Source):
                 tuple(sorted(labels)) for ids, labels in found.items() if len(labels) > 1}
 
     def starts(self) -> NDArray[np.float64]:
-        """How often each symbol begins the text or one of its lines, or for words one of its
-        sentences: shape (K,)."""
+        """For fastrnn itself: how often each symbol begins the text or one of its lines, or for
+        words one of its sentences: shape (K,)."""
         symbols = self.vocabulary.texts
         if self.unit == "word":
             ends = np.array([s.rstrip("\"')]”’»").endswith((".", "!", "?")) for s in symbols])

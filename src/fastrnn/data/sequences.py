@@ -316,8 +316,8 @@ class Sequences(Source):
         return self.inputs, self.lengths
 
     def batch(self, rows: NDArray[np.intp], dtype: Any, steps: slice = WHOLE) -> dict[str, Any]:
-        """The arguments of `kernels.Network.unroll` for some rows, or for some steps of each; row
-        -1 is an empty sequence."""
+        """For fastrnn itself: the arguments of `kernels.Network.unroll` for some rows, or for some
+        steps of each; row -1 is an empty sequence."""
         mask = self.mask[rows, steps]
         lengths = np.clip(self.lengths[rows] - (steps.start or 0), 0, mask.shape[1])
         mask[rows < 0], lengths[rows < 0] = False, 0
@@ -331,7 +331,8 @@ class Sequences(Source):
         return arrays | {"mask": np.ascontiguousarray(mask.T).view(np.uint8), "lengths": lengths}
 
     def scaling(self) -> Scaling | None:
-        """Inputs count at the steps up to the last one that counts, targets where they count."""
+        """For fastrnn itself: inputs count at the steps up to the last one that counts, targets
+        where they count."""
         read = np.arange(self.mask.shape[1]) < self.ends[:, None]
         x, y = (statistics(name, array[where]) if array.ndim == 3 else None for name, array, where
                 in (("inputs", self.inputs, read), ("targets", self.targets, self.mask)))
@@ -365,8 +366,8 @@ class Sequences(Source):
         return float(np.average(errors[self.mask], weights=weights[self.mask]))
 
     def targets_continue(self) -> bool | None:
-        """Whether the K targets can be meant as the next ones of the first K inputs, nearer to them
-        than to their own mean; None for symbols."""
+        """For fastrnn itself: whether the K targets can be meant as the next ones of the first K
+        inputs, nearer to them than to their own mean; None for symbols."""
         K = self.sizes.output_size
         if not K or not self.sizes.input_size:
             return None

@@ -82,8 +82,8 @@ class History:
 
     def extend(self, loss: NDArray[np.float64], smooth_loss: NDArray[np.float64],
                learning_rate: NDArray[np.float64]) -> None:
-        """Append the losses, smoothed losses and learning rates of more updates. Other threads may
-        read meanwhile: they change no list."""
+        """For fastrnn itself: append the losses, smoothed losses and learning rates of more
+        updates. Other threads may read meanwhile: they change no list."""
         new = np.array([loss, smooth_loss, learning_rate])
         pieces, count, joined = self._known
         if pieces is self._pieces and count == len(pieces) > 1:
@@ -93,7 +93,8 @@ class History:
         self._length += len(loss)
 
     def add_validation(self, loss: float, update: int) -> None:
-        """Append a validation loss (of one prediction) and the number of updates before it."""
+        """For fastrnn itself: append a validation loss (of one prediction) and the number of
+        updates before it."""
         self.valid_loss = np.append(self.valid_loss, loss)
         self.valid_updates = np.append(self.valid_updates, np.int64(update))
 
@@ -104,11 +105,12 @@ class History:
         return float(self.valid_loss[best]), int(self.valid_updates[best])
 
     def add_accuracy(self, fraction: float) -> None:
-        """Append the accuracy after another epoch, a fraction in [0, 1]."""
+        """For fastrnn itself: append the accuracy after another epoch, a fraction in [0, 1]."""
         self.accuracy = np.append(self.accuracy, fraction)
 
     def add_sample(self, update: int, text: str | bytes) -> None:
-        """Append a sample after so many updates; bytes as the text that they spell in UTF-8."""
+        """For fastrnn itself: append a sample after so many updates; bytes as the text that they
+        spell in UTF-8."""
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
         kept = [*self.samples, (update, text)][-MOST_SAMPLES:]
@@ -165,7 +167,7 @@ class History:
         return float(self.last(int(averaged(len(self)))).mean() / (self.seq_length or 1))
 
     def cut(self, updates: int, epochs: int) -> None:
-        """Forget all that came after so many updates, and as many epochs."""
+        """For fastrnn itself: forget all that came after so many updates, and as many epochs."""
         self._pieces, self._length = [self._joined()[:, :updates].copy()], updates
         kept = self.valid_updates <= updates
         self.valid_loss, self.valid_updates = self.valid_loss[kept], self.valid_updates[kept]
@@ -209,7 +211,7 @@ class History:
         return html.fragment(html.table(rows, name="History") + chart)
 
     def count_samples(self) -> str:
-        """How many samples there are, in words."""
+        """For fastrnn itself: how many samples there are, in words."""
         return f"{len(self.samples):,} sample{'s' * (len(self.samples) != 1)}"
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, ax: Any = None) -> Any:

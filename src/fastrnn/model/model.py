@@ -193,8 +193,8 @@ class Model(Network):
         return ids if self.vocabulary is None else self.vocabulary.check_ids(ids)
 
     def check(self, source: Source) -> None:
-        """Raise ValueError unless this model can read and predict the data of a Corpus, Sequences
-        or other source."""
+        """For fastrnn itself: raise ValueError unless this model can read and predict the data of a
+        Corpus, Sequences or other source."""
         source.check_fits(self.vocabulary, self.sizes, self.config["labels"])
 
     def score(self, source: str | bytes | Source, label: Any = None, *,
@@ -778,8 +778,8 @@ class Model(Network):
 
     def stored(self, history: History | None = None,
                step_state: bool = False) -> tuple[store.Tensors, dict[str, Any]]:
-        """The tensors and the JSON for a file that stores this model, with a history of its own or
-        of one of its trainers."""
+        """For fastrnn itself: the tensors and the JSON for a file that stores this model, with a
+        history of its own or of one of its trainers."""
         tensors, about = storing.stored(self, self.history if history is None else history,
                                         self.known, self.starts, self.label_counts)
         if step_state and self._steps is not None:
@@ -791,8 +791,8 @@ class Model(Network):
 
     @classmethod
     def from_stored(cls, tensors: store.Tensors, about: dict[str, Any]) -> "Model":
-        """The model that `stored` describes; raises one of `fastrnn.files.store.DAMAGE` for a
-        damaged file."""
+        """For fastrnn itself: the model that `stored` describes; raises one of
+        `fastrnn.files.store.DAMAGE` for a damaged file."""
         stored = about["vocabulary"]
         if stored is None:
             sizes = Sizes(**about["sizes"])

@@ -104,8 +104,8 @@ class Network:
                 for name, start in self._offsets.items()}
 
     def network(self, seq_length: int, batch_size: int, loss: str | None = None) -> kernels.Network:
-        """The compiled network, with workspace for up to seq_length time steps of batch_size
-        sequences; it computes `loss`, by default the model's."""
+        """For fastrnn itself: the compiled network, with workspace for up to seq_length time steps
+        of batch_size sequences; it computes `loss`, by default the model's."""
         key = seq_length, batch_size, loss or self.config["loss"]
         network = self._networks.get(key)  # another thread may clear them at any time
         if network is None:
@@ -116,7 +116,7 @@ class Network:
 
     def compiled(self, seq_length: int, batch_size: int, loss: str | None = None,
                  packed: bool | None = None) -> kernels.Network:
-        """A new compiled network, as `network` and `kernels.Network` say."""
+        """For fastrnn itself: a new compiled network, as `network` and `kernels.Network` say."""
         cell = kernel_cell(self.config["cell"], self.config["reset_after"])
         return kernels.Network(
             self.config | {"loss": loss or self.config["loss"], "cell": cell.name},
@@ -232,7 +232,8 @@ class Network:
 
     def read_ids(self, ids: NDArray[Any], state: NDArray[Any],
                  labels: NDArray[Any] | None = None) -> None:
-        """Read ids (T,), updating state (1, P) in place; label probabilities are (1, C)."""
+        """For fastrnn itself: read ids (T,), updating state (1, P) in place; label probabilities
+        are (1, C)."""
         kernel = self.network(READ_STEPS, 1, self.sizes.loss)
         with one_thread():
             for start in range(0, len(ids), READ_STEPS):
@@ -245,7 +246,7 @@ class Network:
         labels: NDArray[Any] | None = None, never: Collection[int] = (), *, min_p: float = 0.0,
         penalty: float = 1.0, seen: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.int32]:
-        """Sample symbol ids, each fed back as the next input.
+        """For fastrnn itself: sample symbol ids, each fed back as the next input.
 
         Parameters
         ----------

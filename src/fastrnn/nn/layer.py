@@ -44,6 +44,9 @@ class Pass:
         self._own = Own()
         return self
 
+    def __init__(self) -> None:  # so that a class without its own refuses arguments
+        pass
+
     def __getstate__(self) -> dict[str, Any]:  # for copy and pickle
         return vars(self) | {"_own": (self._own.seen, self._own.grads)}
 

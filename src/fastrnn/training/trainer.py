@@ -165,7 +165,7 @@ class Trainer:
 
     @property
     def validated_on(self) -> str | None:
-        """The name of the validation data of its own, if there are some."""
+        """For fastrnn itself: the name of the validation data of its own, if there are some."""
         return self._validation.stored["name"] if self._validation.stored else None
 
     @property
@@ -392,7 +392,8 @@ class Trainer:
             write(path, tensors | more, about | {"trainer": run}, overwrite=overwrite)
 
     def stored(self) -> tuple[Tensors, dict[str, Any]]:
-        """What a checkpoint stores of the run besides the model: tensors, and a dict for JSON."""
+        """For fastrnn itself: what a checkpoint stores of the run besides the model: tensors, and a
+        dict for JSON."""
         tensors, run = self._updates.stored()
         return tensors, self._about() | run | {
             "seconds": self.seconds, "over": self._over, "rate_factor": self._rate_factor}

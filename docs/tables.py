@@ -1,0 +1,82 @@
+"""The tables of docs/reference/settings.md and presets.md, from settings.py and presets.py.
+
+A page says where a table stands: ``<!-- table: TrainSettings - ModelSettings, train -->`` has the
+settings of a TypedDict or dataclass of settings.py without those of another, and their flags of ``fastrnn
+train``; ``<!-- table: preset classic -->`` has those of a preset; ``<!-- end -->`` stands below it.
+`pytest tests/test_site.py --refresh` writes the tables anew.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fastrnn import cli, settings
+from fastrnn.presets import PRESETS
+from fastrnn.recipe import CHOSEN
+from fastrnn.settings import Declared, declared
+
+TABLE = re.compile(r"(?<=^<!-- table: )([^\n]*)( -->\n).*?(?=^<!-- end -->$)", re.M | re.S)
+
+
+def with_tables(text: str) -> str:
+    """The text of a page, its tables made anew."""
+    return TABLE.sub(lambda found: f"{found[1]}{found[2]}\n{table(found[1])}\n", text)
+
+
+def table(of: str) -> str:
+    """The table that a page asks for."""
+    if of.startswith("preset "):
+        preset = PRESETS[of.removeprefix("preset ")]
+        return rows(("setting", "value"), {
+            f"`{setting}`": (code(value),)
+            for setting, value in (*preset.reading.items(), *preset.settings.items())})
+    names, _, command = of.partition(", ")
+    first, *others = (declared(getattr(settings, name)) for name in names.split(" - "))
+    known = [one for name, one in first.items() if not any(name in other for other in others)]
+    if not command:
+        return rows(("setting", "type", "default", "what it does"),
+                    {f"`{one.name}`": (kind(one), default(one), prose(one)) for one in known})
+    flags = flags_of(command)
+    return rows(("setting", "type", "default", "flag", "what it does"), {
+        f"`{one.name}`": (kind(one), default(one, command == "train"), flags.get(one.name, ""),
+                          prose(one)) for one in known})
+
+
+def rows(head: tuple[str, ...], body: Mapping[str, tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *((first, *rest) for first, rest in body.items())]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def code(value: Any) -> str:
+    """A value as it is written in Python."""
+    shown = repr(value).replace("'", '"')
+    return f"`{shown}`"
+
+
+def kind(one: Declared) -> str:
+    """The type, or the values that are allowed."""
+    if one.setting.choices:
+        return ", ".join(map(code, one.setting.choices))
+    found = re.match(rf"{one.name} : (.*?)(, optional|, default .*)?\n", one.entry)
+    assert found
+    return found[1]
+
+
+def default(one: Declared, chosen: bool = False) -> str:
+    value = code(one.setting.default)
+    return f"{value}, or chosen" if chosen and one.name in CHOSEN else value
+
+
+def prose(one: Declared) -> str:
+    text = one.setting.text.replace("|", "\\|")
+    return re.sub(r"<(\w+)>", r"`<\1>`", text)
+
+
+def flags_of(command: str) -> dict[str, str]:
+    """The flags of a command, by the names of what they set."""
+    found: dict[str, str] = {}
+    for action in cli._parser()[1][command]._actions:
+        if action.help != "==SUPPRESS==":
+            names = action.option_strings or [(action.metavar or action.dest).upper()]
+            found.setdefault(action.dest, "<br>".join(f"`{name}`" for name in names))
+    return found

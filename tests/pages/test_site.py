@@ -1,0 +1,133 @@
+"""The documentation as a site: it builds without a warning, has a place for every public name, finds
+words, asks no other host for anything, and fits on a phone; its tables are those of the source."""
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.parse
+from pathlib import Path
+
+import pytest
+from browsing import look, open_page
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+TABLES = ["settings", "presets"]
+WIDE = ["index", "start", "courses/index", "guides/text", "guides/onnx", "inside/equations",
+        "inside/overview", "reference/settings", "reference/command-line", "reference/api",
+        "reference/api/fastrnn.train", "reference/api/fastrnn.nn.SoftmaxCrossEntropy",
+        "about/speed", "about/results", "about/notes"]
+
+
+def module(name):
+    """A module of docs/."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of the built site."""
+    for needed in ("sphinx", "myst_parser", "numpydoc", "pydata_sphinx_theme", "sphinx_copybutton"):
+        pytest.importorskip(needed, reason='pip install ".[docs]"')
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", folder / "doctrees",
+         DOCS, folder / "html"], cwd=ROOT, capture_output=True, text=True,
+        env=os.environ | {"PYTHONWARNINGS": "ignore"})
+    assert done.returncode == 0, done.stderr
+    return folder / "html"
+
+
+def test_every_public_name_has_a_place(site):
+    from sphinx.util.inventory import InventoryFile
+    with open(site / "objects.inv", "rb") as file:
+        inventory = InventoryFile.load(file, "", os.path.join)
+    found = {name for kind, names in inventory.items() if kind.startswith("py:") for name in names}
+    public = module("public").names()
+    assert {"fastrnn.train", "fastrnn.nn", "fastrnn.Model.sample", "fastrnn.nn.LSTM.backward",
+            "fastrnn.History.plot", "fastrnn.Corpus.from_file"} <= {*public}
+    assert not {"fastrnn.Model.reporter", "fastrnn.Model.stored"} & {*public}
+    assert [name for name in public if name not in found] == []
+
+
+@pytest.mark.parametrize("page", TABLES)
+def test_tables_are_those_of_the_source(page, request):
+    file = DOCS / "reference" / f"{page}.md"
+    text = file.read_text(encoding="utf-8")
+    new = module("tables").with_tables(text)
+    assert new.count("\n| ") > 50
+    if text != new and request.config.getoption("--refresh"):
+        file.write_text(new, encoding="utf-8")
+    else:
+        assert text == new, "pytest tests/pages/test_site.py --refresh writes the tables anew"
+
+
+def test_every_preset_has_a_table():
+    from fastrnn.presets import PRESETS
+    text = (DOCS / "reference" / "presets.md").read_text(encoding="utf-8")
+    assert re.findall(r"^<!-- table: preset (\S+) -->$", text, re.M) == [*PRESETS]
+
+
+def test_every_setting_is_in_a_table():
+    from fastrnn import settings
+    text = (DOCS / "reference" / "settings.md").read_text(encoding="utf-8")
+    shown = {*re.findall(r"^\| `(\w+)` \|", text, re.M)}
+    known = {name for group in vars(settings).values()
+             if isinstance(group, type) and group.__name__.endswith("Settings")
+             for name in settings.declared(group)}
+    assert shown == known
+
+
+def test_nothing_is_asked_of_another_host(site):
+    """Scripts, styles, fonts and pictures are files of the site; links may lead elsewhere."""
+    loads = re.compile(r"<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)=\"([^\"]+)\"")
+    inside = re.compile(r"url\(\s*[\"']?([^)\"']+)|@import\s+[\"']([^\"']+)")
+    asked = {(file.name, target) for file in site.rglob("*.html")
+             for target in loads.findall(file.read_text(encoding="utf-8"))}
+    assert len(asked) > 100
+    asked |= {(file.name, "".join(found)) for file in site.rglob("*.css")
+              for found in inside.findall(file.read_text(encoding="utf-8"))}
+    assert {(name, target) for name, target in asked
+            if urllib.parse.urlsplit(target).scheme not in ("", "data") or
+            target.startswith("//")} == set()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_search_without_a_network(site, browser, dark):
+    """In a browser, from the file: results for a word of the guides, and only files are loaded."""
+    look(browser, dark=dark)
+    open_page(browser, site / "index.html")
+    mode = browser.execute_script("return document.documentElement.dataset.theme")
+    assert mode == ("dark" if dark else "light")
+    browser.get((site / "search.html").resolve().as_uri() + "?q=dropout")
+    end, results = time.monotonic() + 20, []
+    while len(results) < 5:
+        assert time.monotonic() < end, f"no results: {results}"
+        results = browser.execute_script(
+            "return [...document.querySelectorAll('#search-results ul.search li a')]"
+            ".map(a => a.href)")
+    assert any("reference/settings.html" in target for target in results), results
+    loaded = browser.execute_script(
+        "return performance.getEntriesByType('resource').map(entry => entry.name)")
+    assert loaded and all(name.startswith(("file:", "data:")) for name in loaded), loaded
+
+
+@pytest.mark.parametrize("page", WIDE)
+def test_a_page_fits_on_a_phone(site, browser, page):
+    """What is wide, tables and code, scrolls inside of its box and not with the page."""
+    look(browser, width=390, height=844)
+    open_page(browser, site / f"{page}.html")
+    width = browser.execute_script("return document.documentElement.scrollWidth")
+    cut = browser.execute_script("""
+        return [...document.querySelectorAll('article *')].filter(element => {
+            for (let e = element; e.tagName !== 'ARTICLE'; e = e.parentElement)
+                if (['auto', 'scroll'].includes(getComputedStyle(e).overflowX)) return false;
+            const box = element.getBoundingClientRect();
+            return box.width > 0 && box.right > 391 && getComputedStyle(element).clip === 'auto';
+        }).slice(0, 3).map(element => element.outerHTML.slice(0, 200))""")
+    assert width <= 390 and cut == []
