@@ -65,8 +65,8 @@ def page(name: str) -> str:
     parts = [name, "=" * len(name), f"\n.. currentmodule:: {module}\n", f".. auto{kind}:: {own}"]
     inner = {f"{own}.{member}": getattr(thing, member) for member in members(name)}
     if inner:
-        parts += ["\n.. rubric:: Methods and properties\n", ".. autosummary::", "   :nosignatures:\n",
-                  *(f"   {member}" for member in inner)]
+        parts += ["\n.. rubric:: Methods and properties\n", ".. autosummary::",
+                  "   :nosignatures:\n", *(f"   {member}" for member in inner)]
     parts += [f"\n.. auto{'property' if isinstance(member, property) else 'method'}:: {inner_name}"
               for inner_name, member in inner.items()]
     return "\n".join(parts) + "\n"

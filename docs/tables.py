@@ -1,11 +1,12 @@
 """The tables of docs/reference/settings.md and presets.md, from settings.py and presets.py.
 
 A page says where a table stands: ``<!-- table: TrainSettings - ModelSettings, train -->`` has the
-settings of a TypedDict or dataclass of settings.py without those of another, and their flags of ``fastrnn
-train``; ``<!-- table: preset classic -->`` has those of a preset; ``<!-- end -->`` stands below it.
-`pytest tests/test_site.py --refresh` writes the tables anew.
+settings of a TypedDict or dataclass of settings.py without those of another, and their flags of
+``fastrnn train``; ``<!-- table: preset classic -->`` has those of a preset; ``<!-- end -->`` stands
+below it. `pytest tests/pages/test_site.py --refresh` writes the tables anew.
 """
 
+import argparse
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -33,13 +34,10 @@ def table(of: str) -> str:
     names, _, command = of.partition(", ")
     first, *others = (declared(getattr(settings, name)) for name in names.split(" - "))
     known = [one for name, one in first.items() if not any(name in other for other in others)]
-    if not command:
-        return rows(("setting", "type", "default", "what it does"),
-                    {f"`{one.name}`": (kind(one), default(one), prose(one)) for one in known})
-    flags = flags_of(command)
-    return rows(("setting", "type", "default", "flag", "what it does"), {
-        f"`{one.name}`": (kind(one), default(one, command == "train"), flags.get(one.name, ""),
-                          prose(one)) for one in known})
+    flags = flags_of(command) if command else {}
+    return rows(("setting, flag" if flags else "setting", "type, default", "what it does"), {
+        "<br>".join([f"`{one.name}`", *flags.get(one.name, ())]):
+        (f"{kind(one)}<br>{default(one, command == 'train')}", prose(one)) for one in known})
 
 
 def rows(head: tuple[str, ...], body: Mapping[str, tuple[str, ...]]) -> str:
@@ -63,8 +61,8 @@ def kind(one: Declared) -> str:
 
 
 def default(one: Declared, chosen: bool = False) -> str:
-    value = code(one.setting.default)
-    return f"{value}, or chosen" if chosen and one.name in CHOSEN else value
+    value = f"default {code(one.setting.default)}"
+    return f"{value} or chosen" if chosen and one.name in CHOSEN else value
 
 
 def prose(one: Declared) -> str:
@@ -72,11 +70,11 @@ def prose(one: Declared) -> str:
     return re.sub(r"<(\w+)>", r"`<\1>`", text)
 
 
-def flags_of(command: str) -> dict[str, str]:
+def flags_of(command: str) -> dict[str, list[str]]:
     """The flags of a command, by the names of what they set."""
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for action in cli._parser()[1][command]._actions:
-        if action.help != "==SUPPRESS==":
+        if action.help != argparse.SUPPRESS:
             names = action.option_strings or [(action.metavar or action.dest).upper()]
-            found.setdefault(action.dest, "<br>".join(f"`{name}`" for name in names))
+            found.setdefault(action.dest, [f"`{name}`" for name in names])
     return found

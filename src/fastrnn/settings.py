@@ -359,8 +359,8 @@ class LoopSettings(TypedDict, total=False):
         "steps; otherwise it is sqrt(m) + epsilon, as in PyTorch (and in Adam always).")]
     weight_decay: Annotated[float, Setting(0.0, partial(positive_float, zero=True, most=1e6),
         "Before each step every parameter p, biases too, loses the learning rate times this times "
-        "p: with adam this is AdamW, with sgd the penalty of half of this times the sum of p^2, but "
-        "outside momentum and clipping.")]
+        "p: with adam this is AdamW, with sgd the penalty of half of this times the sum of p^2, "
+        "but outside momentum and clipping.")]
     weight_average: Annotated[float, Setting(0.0, fraction, "Above 0: a running average of the "
         "parameters is kept beside them, over about this fraction of the updates so far, such as "
         "0.2. It is what is validated, sampled, saved as the best and returned.")]
