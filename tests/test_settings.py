@@ -130,7 +130,7 @@ BAD = {
     'fastrnn.train("book.txt", hidden_size="3")': "hidden_size",
     'fastrnn.Model(fastrnn.Vocabulary("ab"), epochs=3)': "epochs",
     'fastrnn.EchoStateNetwork(leak=3)': "leak",
-    'fastrnn.load("m").sample(temprature=2)': "temprature",
+    'fastrnn.load("m").sample(temprature=2)': "temprature",  # codespell:ignore
 }
 
 

@@ -801,8 +801,9 @@ def test_what_can_be_done_with_a_model_of_labels(call, here):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ("", "give COMMAND (see fastrnn --help)"),
-    ("trian", f"COMMAND must be one of {NAMES_OF_COMMANDS}, not 'trian': did you mean "
-              "train? (see fastrnn --help)"),
+    ("trian",  # codespell:ignore
+     f"COMMAND must be one of {NAMES_OF_COMMANDS}, not 'trian': "  # codespell:ignore
+     "did you mean train? (see fastrnn --help)"),
     ("train --hidden-size many", "--hidden-size must be a whole number, not 'many' (see fastrnn "
                                  "train --help)"),
     ("train --learning-rate fast", "--learning-rate must be a number, not 'fast' (see"),

@@ -262,9 +262,9 @@ def test_the_kernels_see_what_is_written_into_params(kind):
     ({"forget_bias": float("inf")}, "forget_bias must be a finite number, not inf"),
     ({"cell": "rn"}, "cell must be one of .*did you mean 'rnn'"),
     ({"cell": "ltsm"}, "cell must be one of .*did you mean 'lstm'"),
-    ({"cell": "memroy"}, "did you mean 'memory'"),
+    ({"cell": "memroy"}, "did you mean 'memory'"),  # codespell:ignore
     ({"cell": None}, "cell"),
-    ({"init": "identiy"}, "did you mean 'identity'"),
+    ({"init": "identiy"}, "did you mean 'identity'"),  # codespell:ignore
     ({"init": "orthonormal"}, "init must be one of 'normal', .*did you mean 'orthogonal'"),
     ({"init": "glorot"}, "init must be one of 'normal', 'uniform', 'xavier', "),
     ({"init_scale": -1}, "init_scale"),

@@ -374,7 +374,7 @@ def test_a_reading_is_what_the_page_has(tmp_path):
     ({"unit": "2:0"}, "a layer from 0 to 1"), ({"unit": "0:7"}, "a unit from 0 to 6"),
     ({"unit": "0:r:1"}, "value of h, c, i, f, o, g"), ({"unit": "c"}, "LAYER:UNIT"),
     ({"unit": "0:-1"}, "LAYER:UNIT"), ({"length": 0}, "at least 1"), ({"label": "x"}, "label out"),
-    ({"lenght": 3}, "length")])
+    ({"lenght": 3}, "length")])  # codespell:ignore
 def test_settings_that_are_refused(tmp_path, settings, message):
     with pytest.raises((ValueError, TypeError), match=message):
         fastrnn.look(made(), TEXT, tmp_path / "a.html", **settings)

@@ -603,7 +603,7 @@ BAD = {
     "no ending": (random_model, "a", {}, "the end of the name says the format"),
     "dtype": (random_model, "a.html", {"dtype": "int4"}, "dtype must be one of 'float32', 'int8'"),
     "title": (random_model, "a.html", {"title": 3}, "title must be a text"),
-    "setting": (random_model, "a.html", {"titel": "a"}, "did you mean 'title'"),
+    "setting": (random_model, "a.html", {"titel": "a"}, "did you mean 'title'"),  # codespell:ignore
     "folder": (random_model, "no/a.html", {}, "directory that exists"),
     "other file": (random_model, "other.html", {}, "fastrnn did not write it"),
     "directory": (random_model, "d.html", {}, "is a directory"),
