@@ -1,14 +1,9 @@
 /* vecmath.h - exp, tanh, sigmoid and 1/sqrt over vectors.
  *
- * Largest errors found in sweeps of tens of millions of points, in units in the last place
- * (tests/test_vecmath.py holds every variant to a little above):
- *                float   double
- *     exp         1.06    0.91
- *     tanh        2.61    1.93    (AVX-512: 2.61, 1.50)
- *     sigmoid     2.38    2.31
- *     rsqrt       3.34    1.50    (AVX-512: 1.05, 1.25)
- * exp takes x <= 0, and is 0 below EXP_LOW; there sigmoid stays at its value at EXP_LOW, about the
- * smallest normal number. A NaN stays a NaN. */
+ * Each function says how far it is from the true value at most, in units in the last place (ulp):
+ * just above the largest error found in sweeps of tens of millions of points with each instruction
+ * set of x86. tests/kernels/test_vecmath.py reads these figures and holds every variant to them. A
+ * NaN stays a NaN. */
 #pragma once
 
 #include "real.h"
@@ -77,7 +72,8 @@ INLINE void reduced_exps(const int n, const real times, const vec *x, vec *tail,
 #endif
 }
 
-/* x <- exp x for x <= 0. */
+/* x <- exp x for x <= 0, and 0 below EXP_LOW.
+ * Error for EXP_LOW <= x <= 0: 1.1 ulp in float, 1.1 in double. */
 INLINE void exps(const int n, vec *x) {
     vec r[SIDE_BY_SIDE], scale[SIDE_BY_SIDE], tail[SIDE_BY_SIDE];
     reduced_exps(n, 1, x, tail, r, scale);
@@ -135,7 +131,9 @@ INLINE void over_two_more(const int n, vec *a) {
 #endif
 }
 
-/* x <- 1 / (1 + exp(-x)), x being taken for EXP_LOW below it, where the result is next to 0. */
+/* x <- 1 / (1 + exp(-x)), x being taken for EXP_LOW below it, where the result is about the smallest
+ * normal number.
+ * Error for x >= EXP_LOW: 2.5 ulp in float, 2.6 in double. */
 INLINE void sigmoids(const int n, vec *x) {
     vec r[SIDE_BY_SIDE], scale[SIDE_BY_SIDE], tail[SIDE_BY_SIDE];
     ABREAST x[v] = smaller(all(-(real)EXP_LOW), larger(all((real)EXP_LOW), x[v]));
@@ -146,7 +144,8 @@ INLINE void sigmoids(const int n, vec *x) {
     quotients(n, x, tail);
 }
 
-/* x <- tanh x: tanh |x| = m / (m + 2) with m = exp(2 |x|) - 1, which keeps its digits near 0. */
+/* x <- tanh x: tanh |x| = m / (m + 2) with m = exp(2 |x|) - 1, which keeps its digits near 0.
+ * Error for all x: 2.7 ulp in float, 2.1 in double; with AVX-512 2.7 and 1.7. */
 INLINE void tanhs(const int n, vec *x) {
     const vec minus_zero = all((real)-0.0);
     vec a[SIDE_BY_SIDE], r[SIDE_BY_SIDE], scale[SIDE_BY_SIDE], tail[SIDE_BY_SIDE];
@@ -168,7 +167,9 @@ INLINE void tanhs(const int n, vec *x) {
 }
 
 /* 1 / sqrt(x) for normal x > 0: the processor's estimate where it has one, made exact by Newton's
- * y <- y + y (1 - x y y) / 2, each of which doubles the number of good bits. */
+ * y <- y + y (1 - x y y) / 2, each of which doubles the number of good bits.
+ * Error for x >= four times the smallest normal number: 4.7 ulp in float, where makers of processors
+ * promise of the estimate no more, 1.6 in double; with AVX-512 1.1 and 1.3. */
 INLINE vec vec_rsqrt(vec x) {
 #if defined(X86) && (VEC_BYTES == 64 || !defined(FASTRNN_DOUBLE))
 #if VEC_BYTES == 64

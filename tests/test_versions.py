@@ -1,4 +1,4 @@
-"""Each lower bound in pyproject.toml is tested, by .ci/lowest.txt, or is listed here with a reason."""
+"""Each lower bound in pyproject.toml is tested (.ci/lowest.txt), or listed here with a reason."""
 import re
 import tomllib
 from pathlib import Path

@@ -1,27 +1,33 @@
 """exp, tanh, sigmoid and 1/sqrt of csrc/vecmath.h against a wider precision, in units in the last
 place."""
 import functools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fastrnn import kernels
 
-# Just above the largest errors found in sweeps of tens of millions of points; the header of
-# csrc/vecmath.h states them. 1/sqrt in float32 starts from the processor's estimate: 3.34 was
-# found, and the error of 1.5 * 2^-12 that makers guarantee for it would allow 4.7.
-WORST = {
-    ("exp", "float32"): 1.1, ("exp", "float64"): 1.1,
-    ("tanh", "float32"): 2.7, ("tanh", "float64"): 2.0,
-    ("sigmoid", "float32"): 2.5, ("sigmoid", "float64"): 2.45,
-    ("rsqrt", "float32"): 4.7, ("rsqrt", "float64"): 1.6,
-}
+HEADER = Path(__file__).resolve().parents[2] / "csrc" / "vecmath.h"
+NAMES = {"exp": "exps", "tanh": "tanhs", "sigmoid": "sigmoids", "rsqrt": "vec_rsqrt"}
 EXP_LOW = {"float32": -87.0, "float64": -708.0}  # exp is 0 below, and sigmoid what it is there
 # tanh and sigmoid are 1 above, to the last bit
 SATURATED = {"float32": 9.02, "float64": 19.07}
 FULL = {"float32": 17.4, "float64": 37.5}
 WIDER = {"float32": np.float64, "float64": np.longdouble}
 
+
+@functools.cache
+def worst_allowed(function, dtype, isa):
+    """The error that the function's comment in vecmath.h allows."""
+    comment = re.search(rf"/\*((?:(?!\*/).)*)\*/\nINLINE \w+ {NAMES[function]}\(",
+                        HEADER.read_text(), re.DOTALL)[1]
+    words = " ".join(comment.replace("\n *", " ").split())
+    found = re.search(r"Error for [^:]+: ([\d.]+) ulp in float,[^\d]*([\d.]+) in double"
+                      r"(?:; with AVX-512 ([\d.]+) and ([\d.]+))?\.", words)
+    place = ("float32", "float64").index(dtype)
+    return float(isa == "avx512" and found[3 + place] or found[1 + place])
 
 
 def sigmoid(x):
@@ -54,7 +60,8 @@ def points(function, dtype):
     n = 120_000
     if function == "rsqrt":
         return np.concatenate([
-            rng.uniform(1, 4, 4 * n), np.linspace(1, 4, 2 * n, endpoint=False),
+            rng.uniform(1, 4, 4 * n), rng.uniform(1.01, 1.09, n),
+            np.linspace(1, 4, 2 * n, endpoint=False),
             2.0 ** rng.uniform(info.minexp + 2, info.maxexp - 1e-3, n),
             neighbours(2.0 ** np.arange(info.minexp + 3, info.maxexp - 1), dtype),
             [4 * info.tiny, info.max]]).astype(dtype)  # half of x must be normal too
@@ -67,7 +74,10 @@ def points(function, dtype):
         rng.uniform(0, 0.3, 4 * n), rng.uniform(0, 1.4, n),
         10 ** rng.uniform(np.log10(info.tiny), 0, n), rng.uniform(0, 8, n),
         neighbours(halves, dtype), neighbours(2.0 ** np.arange(info.minexp + 1, 1), dtype),
-        rng.choice(halves, n) + rng.normal(0, 1e-3, n)]).astype(dtype)
+        rng.choice(halves, n) + rng.normal(0, 1e-3, n),
+        # where tanh in double and sigmoid err most
+        rng.uniform(0.1249, 0.13, n), rng.uniform(16.63, 16.64, n),
+        rng.uniform(36.72, 36.76, n)]).astype(dtype)
     x = np.abs(x[np.abs(x) <= top])
     return -x if function == "exp" else np.concatenate([x, -x])
 
@@ -95,9 +105,10 @@ def test_errors(isa, function, dtype):
     x, true = points(function, dtype), truth(function, dtype)
     error = in_ulps(kernels.map(function, x), true, dtype)
     worst = int(np.argmax(error))  # a NaN counts as the largest
-    assert error[worst] <= WORST[function, dtype], (
+    limit = worst_allowed(function, dtype, isa)
+    assert error[worst] <= limit, (
         f"{function}({x[worst]!r}) is {float(error[worst]):.3f} ulp off, and "
-        f"{np.mean(error > WORST[function, dtype]):.2g} of the points are above the limit")
+        f"{np.mean(error > limit):.2g} of the points are above {limit}")
 
 
 @dtypes
