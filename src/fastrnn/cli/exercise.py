@@ -48,4 +48,6 @@ def run(action: str, name: str = "", folder: str | None = None) -> int:
     counts = {status: sum(o.status == status for o in outcomes)
               for status in (RIGHT, WRONG, MISSING)}
     show(", ".join(f"{count} {status}" for status, count in counts.items() if count))
+    if counts[WRONG] > 1:
+        show("Begin with the first one that is wrong: others may call it.")
     return 0 if counts[RIGHT] == len(outcomes) else 1

@@ -62,7 +62,7 @@ class Exercise:
         except NotImplementedError as error:
             other = str(error)
             needed = other in self.pieces and other != piece
-            return Outcome(piece, MISSING, f"it calls {other}" if needed else "")
+            return Outcome(piece, MISSING, f"it needs {other}" if needed else "")
         except Wrong as wrong:
             return Outcome(piece, WRONG, str(wrong))
         except Exception as error:  # whatever a student's code raises
