@@ -76,6 +76,24 @@ def test_pytest_in_the_folder(name, tmp_path):
     assert code == 0 and f"{len(pieces)} passed" in out
 
 
+@pytest.mark.parametrize(("name", "words", "files"), [
+    ("kth", ["data.txt", "20"], {"losses.csv", "smoothed_loss.png"}),
+    ("lstm", ["6", "20"], {"losses.csv", "losses.png"}), ("echo", [], {"free_run.png"}),
+    ("names", ["data.txt", "1"], {"losses.csv", "losses.png"})])
+def test_the_program_of_the_folder(name, words, files, tmp_path):
+    exercises.new(name, tmp_path)
+    (tmp_path / exercises.EXERCISES[name].file).write_text(solution(name), encoding="utf-8")
+    (tmp_path / "data.txt").write_text("Jan\tPoland\nEwa\n\nHanna\n" * 40, encoding="utf-8")
+    done = subprocess.run([sys.executable, "run.py", *words], cwd=tmp_path, capture_output=True,
+                          text=True, env=os.environ | {"MPLBACKEND": "agg"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout and files <= set(os.listdir(tmp_path))
+    if name in ("kth", "names"):
+        done = subprocess.run([sys.executable, "run.py"], cwd=tmp_path, capture_output=True,
+                              text=True)
+        assert done.returncode == 1 and done.stderr.startswith("say which ")
+
+
 def test_a_folder_with_something_in_it_is_refused(tmp_path):
     folder = tmp_path / "mine"
     exercises.new("kth", folder)
