@@ -48,4 +48,14 @@ def test_pictures_are_of_this_table():
         picture = (charts.PICTURES / f"{name}.svg").read_text(encoding="utf-8")
         drawn = re.search(r"bench/RESULTS\.md (\w+)", picture)
         assert drawn and drawn[1] == charts.digest(TABLE), (
-            f"{name}.svg is of another table: run python bench/charts.py")
+            f"{name}.svg is of another table: run python bench/charts.py, and read whether the "
+            "words of docs/about/speed.md are still true")
+
+
+def test_speeds_of_the_comparison_stand_in_the_table():
+    page = (charts.ROOT / "docs" / "about" / "comparison.md").read_text(encoding="utf-8")
+    speeds = re.findall(r"(\d[\d,.]*)\s(µs|ms|MB)\b", page)
+    assert len(speeds) > 15
+    missing = [f"{number} {unit}" for number, unit in speeds
+               if not re.search(rf"\| {re.escape(number)} {unit}( per|\b)", TABLE)]
+    assert not missing, "docs/about/comparison.md has speeds of another table"
