@@ -11,7 +11,7 @@ of model: the loss on held-out names, beside that of the same model without coun
 right country is ranked first, beside a smoothed trigram of letters, both with the frequency of each
 country as its prior probability; 30 names of a country, 30 sampled at a low temperature, 30 of a
 mixture of two countries, new ones; and the countries of a given name with probabilities and losses.
-The LSTM is trained five times: the mean of their losses is right more often than any one of them.
+The LSTM is trained five times: their average is right more often than any one of them.
 """
 
 import argparse
@@ -109,7 +109,8 @@ def compare(options: argparse.Namespace) -> None:
         common.show("loss on the held-out names: "
                     f"{models[0].score(corpus(held_out)):.4f} nats per letter, without countries "
                     f"{without.score(corpus(held_out, False)):.4f}")
-        accuracy = right(lambda name, models=models: losses(models, name), tests, prior)
+        together = fastrnn.average(models)
+        accuracy = right(lambda name, together=together: losses(together, name), tests, prior)
         by = f"{len(models)} models together" if len(models) > 1 else "the model"
         common.show(f"right country ranked first: {by} {accuracy:.1%}, {by_trigram} of the "
                     "held-out names")
@@ -129,13 +130,9 @@ def learn(corpus, settings, options, number=0, progress=True) -> fastrnn.Model:
         seed=100 * options.seed + number, progress=progress and not number, **settings | given)
 
 
-def losses(models, name) -> dict[str, float]:
-    """The mean over models of the loss of a whole name with each country, in nats."""
-    total = dict.fromkeys(models[0].config["labels"], 0.0)
-    for model in models:
-        for ranked in model.rank_labels(name):
-            total[ranked.label] += ranked.total / len(models)
-    return total
+def losses(ranker, name) -> dict[str, float]:
+    """The loss of a whole name with each country, in nats, by a model or an average of some."""
+    return {ranked.label: ranked.total for ranked in ranker.rank_labels(name)}
 
 
 def right(losses, tests, prior) -> float:

@@ -128,6 +128,31 @@ def test_records_with_labels():
         both.sample(3)
 
 
+@pytest.mark.parametrize("labels", [None, ["y", "x"]])
+def test_labels_by_bayes_rule(labels):
+    corpus, models = records()
+    weights = np.array([2.0, 1.0])
+    for model, counts in zip(models, ([3.0, 1.0], [0.0, 5.0]), strict=True):
+        model.label_counts = np.array(counts)
+    both = fastrnn.average(models, weights)
+    total = {label: -np.log(np.average([np.exp(-m.surprisal("bead", label=label)) for m in models],
+                                       axis=0, weights=weights)).sum() for label in "xy"}
+    prior = {"x": 0.75 * 2 / 3, "y": 0.25 * 2 / 3 + 1 / 3}  # the weighted mean of 3/4 and 0
+    for given, used in ((None, {"x": 0.5, "y": 0.5}), ("training", prior),
+                        ({"x": 0.1, "y": 0.9}, {"x": 0.1, "y": 0.9})):
+        p = {label: used[label] * np.exp(-total[label]) for label in "xy"}
+        found = both.rank_labels("bead", labels, prior=given)
+        assert [one.label for one in found] == sorted("xy", key=p.get, reverse=True)
+        for one in found:
+            assert one.probability == pytest.approx(p[one.label] / sum(p.values()), abs=1e-9)
+            assert one.total == pytest.approx(total[one.label], abs=1e-9)
+            assert one.loss == pytest.approx(one.total / 5, abs=1e-9)  # 4 letters and the end
+    with pytest.raises(ValueError, match="label 'z' never came"):
+        both.rank_labels("bead", ["z"])
+    with pytest.raises(ValueError, match="has none to rank"):
+        fastrnn.average(records(labels=())[1]).rank_labels("bead")
+
+
 def test_words_and_bytes():
     for unit, symbols, text in (("word", ["be", "not", "or", "to"], "to be or not to be"),
                                 ("byte", [0x61, 0xA9, 0xC3], "aéaaé")):
@@ -182,6 +207,11 @@ def test_the_command(tmp_path, capsys):
         code, _, err = call("score", tmp_path / "a", tmp_path / "text", *more, *flags)
         assert code == 2 and "leave out --with" in err
     assert "leave out --with" in call("sample", tmp_path / "a", *more, "--stream")[2]
+    for name, model in zip("xy", records()[1], strict=True):
+        model.save(tmp_path / name)
+    code, out, err = call("rank", tmp_path / "x", "bead", "--with", tmp_path / "y")
+    best = fastrnn.average(records()[1]).rank_labels("bead")[0]
+    assert (code, err) == (0, "") and f"1  {best.label:5}  {best.probability:11.2%}" in out
     make(symbols="abcd").save(tmp_path / "d")
     code, _, err = call("score", tmp_path / "a", tmp_path / "text", "--with", tmp_path / "d")
     assert code == 2 and "model 1 has another vocabulary than model 0" in err

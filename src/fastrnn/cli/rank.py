@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from ..model.ensemble import Average, average
 from ..model.model import Model
 from ..screen import show
 from ..training.checkpoint import load
@@ -12,7 +13,8 @@ from .flags import weighted
 EXAMPLES = """examples:
   fastrnn rank names.safetensors Johanna Jan
   fastrnn rank names.safetensors Johanna --labels Netherlands,Poland --prior training
-  fastrnn rank names.safetensors Johanna --labels Iran,Chile --prior Iran=0.8,Chile=0.2"""
+  fastrnn rank names.safetensors Johanna --labels Iran,Chile --prior Iran=0.8,Chile=0.2
+  fastrnn rank a.safetensors Johanna --with b.safetensors --with c.safetensors"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,10 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "place of the last (default: if there were validations)")
 
 
+    parser.add_argument("--with", dest="others", metavar="MODEL", action="append", default=[],
+                        help="a checkpoint of the same symbols and labels, whose probabilities are "
+                             "averaged with those of the first MODEL; may be given several times")
+
+
 def run(model: str, texts: Sequence[str], labels: str | None, prior: str | None,
-        best: bool | None) -> int:
-    ranker = load(model, best=best)
-    chosen = None if labels is None else _chosen(labels, ranker)
+        best: bool | None, others: Sequence[str] = ()) -> int:
+    first = load(model, best=best)
+    ranker: Model | Average = first
+    if others:
+        ranker = average([first, *(load(name, best=best) for name in others)])
+    chosen = None if labels is None else _chosen(labels, first)
     before: Any = prior
     if prior is not None and prior != "training":
         before = weighted("prior", prior)

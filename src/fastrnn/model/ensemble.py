@@ -13,6 +13,7 @@ from ..settings import SampleSettings, documented
 from ..validate import weights_of
 from . import sampling, scoring
 from .model import Model
+from .ranking import Prior, RankedLabel, ranked
 
 Weighted = tuple[Source, NDArray[Any] | None]  # a source, and the label probabilities of its rows
 
@@ -86,6 +87,34 @@ class Average:
         scoring.check_one(source := sources[0][0])
         return np.concatenate([losses[:, 0] for _, losses in self._read(sources)])[
             : source.predictions]
+
+    def rank_labels(self, text: str | bytes, labels: Sequence[str] | None = None,
+                    prior: Prior = None) -> list[RankedLabel]:
+        """Classify a record as `Model.rank_labels` does, by the losses of `Average.surprisal`.
+
+        Parameters
+        ----------
+        text, labels, prior
+            As for `Model.rank_labels`; "training" is the mean of how often each label came in the
+            training of the models.
+
+        Returns
+        -------
+        list of RankedLabel
+            The most probable first.
+
+        Raises
+        ------
+        ValueError, TypeError
+            What `Model.rank_labels` refuses.
+        """
+        def losses(chosen: Sequence[str]) -> NDArray[np.float64]:
+            sources = [scoring.with_each_label(model, self.text_vocabulary, text, chosen)
+                       for model in self.models]
+            return scoring.totals(self._read(sources), len(chosen))
+
+        counts = self._mean([model.label_counts for model in self.models])
+        return ranked(self.models[0], self.text_vocabulary, text, labels, prior, counts, losses)
 
     def _read(self, sources: Sequence[Weighted]) -> Iterator[tuple[Batch, NDArray[np.float64]]]:
         """Each batch of the same source, and the losses (T, rows) of the average."""
@@ -171,9 +200,13 @@ class Average:
 
     @property
     def _starts(self) -> NDArray[np.float64]:
-        """How often each symbol begins a text, the weighted mean over the models that know it."""
-        known = [weight * model.starts / model.starts.sum() for model, weight in
-                 zip(self.models, self.weights, strict=True) if model.starts.any()]
+        """How often each symbol begins a text."""
+        return self._mean([model.starts for model in self.models])
+
+    def _mean(self, counts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """The weighted mean of the frequencies that the models count, over those that know them."""
+        known = [weight * count / count.sum()
+                 for count, weight in zip(counts, self.weights, strict=True) if count.any()]
         return np.sum(known, axis=0) if known else np.empty(0)
 
     @property
@@ -200,7 +233,8 @@ def average(models: Iterable[Model], weights: ArrayLike | None = None) -> Averag
     Returns
     -------
     Average
-        With `Average.score`, `Average.surprisal`, `Average.sample` and `Average.stream`.
+        With `Average.score`, `Average.surprisal`, `Average.sample`, `Average.stream` and
+        `Average.rank_labels`.
 
     Raises
     ------

@@ -1,16 +1,14 @@
 """The model: a network and, where it reads text, its vocabulary."""
 
-import math
 import os
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Unpack, overload
+from typing import Any, ClassVar, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
 
 from ..cells import CELLS
 from ..data.records import novelty
@@ -24,34 +22,9 @@ from ..kernels.team import no_fork
 from ..settings import AdaptSettings, ModelSettings, SampleSettings, declared, documented
 from . import adapting, head, prediction, sampling, scoring, stepping, storing
 from .history import History
-from .labels import log_priors, some_of
 from .network import Network
+from .ranking import Prior, RankedLabel, ranked
 from .showing import model_html
-
-
-class _Ranked(NamedTuple):
-    label: str
-    loss: float
-    probability: float
-
-
-class RankedLabel(_Ranked):
-    """A label (str) in the ranking of `Model.rank_labels`, the loss (float) of the record with this
-    label in nats per symbol, and the posterior probability (float) of the label: a tuple of these
-    three. `total` (float) is the loss of the whole record with this label, in nats."""
-
-    total: float
-
-    def __new__(cls, label: str, loss: float, probability: float,
-                total: float = math.nan) -> "RankedLabel":
-        ranked = super().__new__(cls, label, loss, probability)
-        ranked.total = total
-        return ranked
-
-    @property
-    def share(self) -> float:
-        """The former name of `probability`."""
-        return self.probability
 
 
 @documented(ModelSettings)
@@ -301,7 +274,7 @@ class Model(Network):
 
     def rank_labels(
         self, text: str | bytes, labels: Sequence[str] | None = None,
-        prior: Mapping[str, float] | Literal["training"] | None = None,
+        prior: Prior = None,
     ) -> list[RankedLabel]:
         """Classify a record: labels, the most probable first, as a list of `RankedLabel`.
 
@@ -331,13 +304,12 @@ class Model(Network):
         >>> for ranked in model.rank_labels("Johanna", prior="training"):
         ...     print(ranked.label, ranked.probability, ranked.loss, ranked.total)
         """
-        names = self.config["labels"]
-        chosen = some_of(names, labels)
-        log_prior = log_priors(names, chosen, prior, self.label_counts)
-        losses = scoring.label_losses(self, self.text_vocabulary, text, chosen)
-        p, count = softmax(log_prior - losses), len(self.text_vocabulary.encode_record(text)) - 1
-        return [RankedLabel(chosen[c], float(losses[c]) / count, float(p[c]), float(losses[c]))
-                for c in np.lexsort((losses, losses - log_prior))]
+        def losses(chosen: Sequence[str]) -> NDArray[np.float64]:
+            source, each = scoring.with_each_label(self, self.text_vocabulary, text, chosen)
+            read = scoring.read(self, source, self.state, each)
+            return scoring.totals(((batch, losses) for batch, losses, _ in read), len(chosen))
+
+        return ranked(self, self.text_vocabulary, text, labels, prior, self.label_counts, losses)
 
     def novelty(self, samples: Sequence[str]) -> NDArray[np.bool_]:
         """Which samples (a sequence of str) are not among the records that the model was trained

@@ -1,6 +1,6 @@
 """Losses and accuracy of a network on a source, and classification."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -194,13 +194,16 @@ def accuracy(
     return hits / count
 
 
-def label_losses(network: Network, vocabulary: Vocabulary, text: str | bytes,
-                 names: Sequence[str]) -> NDArray[np.float64]:
-    """The loss of a whole record, in nats, with each of some of the network's labels."""
-    ids = vocabulary.encode_record(text)
-    source = RecordCorpus.of_pieces([ids] * len(names), vocabulary)
-    weights = probabilities(network.config["labels"], names, len(names), network.block.dtype)
-    losses = np.zeros(len(names))
-    for batch, each, _ in read(network, source, network.state, weights):
+def with_each_label(network: Network, vocabulary: Vocabulary, text: str | bytes,
+                    names: Sequence[str]) -> tuple[Source, NDArray[Any] | None]:
+    """A record as often as there are `names`, and the label probabilities of each."""
+    source = RecordCorpus.of_pieces([vocabulary.encode_record(text)] * len(names), vocabulary)
+    return source, probabilities(network.config["labels"], names, len(names), network.block.dtype)
+
+
+def totals(batches: Iterable[tuple[Batch, NDArray[np.float64]]], rows: int) -> NDArray[np.float64]:
+    """The loss of each of so many records, in nats, from the losses (T, N) of batches."""
+    losses = np.zeros(rows)
+    for batch, each in batches:
         losses[batch.rows] = each.sum(axis=0)
     return losses
