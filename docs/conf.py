@@ -16,10 +16,12 @@ from sphinx.util.inspect import stringify_signature
 
 import fastrnn
 
+sys.path.insert(0, os.path.dirname(__file__))  # of what is beside this file
+import notebooks
+import public
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-sys.path.insert(0, str(HERE))
-import public  # noqa: E402  beside this file
 
 project = "fastrnn"
 author = "the fastrnn maintainers"
@@ -98,6 +100,14 @@ def read(app: Sphinx, name: str, source: list[str]) -> None:
     found = INCLUDED.search(source[0])
     of = (page.parent / found[1]).resolve() if found else page
     source[0] = rewritten(of.read_text("utf-8") if found else source[0], of, page)
+    if page in notebooks.tutorials():
+        link = f'<a href="{page.stem}.ipynb" download>This page as a notebook</a>'
+        source[0] = source[0].replace("\n", f"\n\n{link}\n", 1)
+
+
+def write_notebooks(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        notebooks.write(Path(app.outdir))
 
 
 def without_methods(app: Sphinx, what: str, name: str, of: object, options: object,
@@ -126,4 +136,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", read)
     app.connect("autodoc-process-signature", signature)
     app.connect("autodoc-process-docstring", without_methods, priority=400)  # before numpydoc
+    app.connect("build-finished", write_notebooks)
     return {"parallel_read_safe": True}

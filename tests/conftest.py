@@ -1,12 +1,18 @@
 """Fixtures that several test files share."""
 import os
+import random
 import zlib
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from fastrnn import kernels
+from fastrnn import kernels, recipe
+
+WORDS = ("the quick brown fox jumps over a lazy dog and Harry said: The end, Alice was thinking. "
+         "To be or not to be? Some text that was never read checked").split()
+NAMES = {"Netherlands": ["Johanna", "Jan", "Jaap", "Hanna", "Joost", "Anna"],
+         "Poland": ["Jan", "Jadwiga", "Ewa", "Anna", "Piotr", "Zofia"]}
 
 
 def pytest_addoption(parser):
@@ -89,3 +95,23 @@ def alice():
 def many_cores(monkeypatch):
     """Trainers and layers start as many threads as they are told, on a machine of any size."""
     monkeypatch.setattr("fastrnn.kernels.blas.cores", lambda: 16)
+
+
+@pytest.fixture
+def small_files(tmp_path, monkeypatch):
+    """A directory with a small file for every name that a page reads; speeds are measured in less
+    time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recipe, "PROBE", 0.01)
+    draw = random.Random(0)
+    text = "\n".join(" ".join(draw.choice(WORDS) for _ in range(10)) for _ in range(300))
+    for name in ("book.txt", "alice.txt", "letters.txt"):
+        length = 6_000 if name == "book.txt" else 2_000
+        Path(name).write_text(text[:length], encoding="utf-8")
+    Path("tweets.txt").write_text("\n".join(text.splitlines()[:100]), encoding="utf-8")
+    rows = [(name, label) for label, names in NAMES.items() for name in names for _ in range(5)]
+    Path("names.tsv").write_text("".join(f"{name}\t{label}\n" for name, label in rows))
+    Path("names").mkdir()
+    for label, names in NAMES.items():
+        Path("names", f"{label}.txt").write_text("\n".join(names * 5), encoding="utf-8")
+    return tmp_path

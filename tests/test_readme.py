@@ -12,7 +12,6 @@ import doctest
 import importlib.util
 import io
 import os
-import random
 import re
 import shlex
 import shutil
@@ -22,24 +21,17 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
+from notebooks import BLOCK
 
-from fastrnn import cli, recipe
+from fastrnn import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 PAGES = [README, *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)]
-BLOCK = re.compile(
-    r"^<!-- python\n(?P<given>.*?)^-->$"
-    r"|^(?P<skip><!-- not run: [^\n]+ -->\n)?```python\n(?P<code>.*?)^```$"
-    r"(?:\s*^<!-- output -->\n```text\n(?P<output>.*?)^```$)?", re.M | re.S)
 TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.M | re.S)
 FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
-WORDS = ("the quick brown fox jumps over a lazy dog and Harry said: The end, Alice was thinking. "
-         "To be or not to be? Some text that was never read checked").split()
 NEEDED = {"onnx.md": ("onnx", "onnxruntime")}  # by the Python of a page
-NAMES = {"Netherlands": ["Johanna", "Jan", "Jaap", "Hanna", "Joost", "Anna"],
-         "Poland": ["Jan", "Jadwiga", "Ewa", "Anna", "Piotr", "Zofia"]}
 
 
 def blocks(path):
@@ -51,26 +43,6 @@ def blocks(path):
         above = text.count("\n", 0, match.start(group))
         found.append(("\n" * above + match[group], not match["skip"], match["output"]))
     return found
-
-
-@pytest.fixture
-def small_files(tmp_path, monkeypatch):
-    """A directory with a small file for every name that a page reads; speeds are measured in less
-    time."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(recipe, "PROBE", 0.01)
-    draw = random.Random(0)
-    text = "\n".join(" ".join(draw.choice(WORDS) for _ in range(10)) for _ in range(300))
-    for name in ("book.txt", "alice.txt", "letters.txt"):
-        length = 6_000 if name == "book.txt" else 2_000
-        Path(name).write_text(text[:length], encoding="utf-8")
-    Path("tweets.txt").write_text("\n".join(text.splitlines()[:100]), encoding="utf-8")
-    rows = [(name, label) for label, names in NAMES.items() for name in names for _ in range(5)]
-    Path("names.tsv").write_text("".join(f"{name}\t{label}\n" for name, label in rows))
-    Path("names").mkdir()
-    for label, names in NAMES.items():
-        Path("names", f"{label}.txt").write_text("\n".join(names * 5), encoding="utf-8")
-    return tmp_path
 
 
 def name_of(page):
