@@ -16,7 +16,8 @@ UNTESTED = {
                      "check-jsonschema", "zizmor", "codespell", "clang-format"],
                     "judges our code, and changes nothing for users"),
     **dict.fromkeys(["sphinx", "pydata-sphinx-theme", "myst-parser", "numpydoc",
-                     "sphinx-copybutton"], "builds the documentation"),
+                     "sphinx-copybutton", "nbclient", "nbformat", "ipykernel"],
+                    "builds the documentation, or runs its notebooks"),
     **dict.fromkeys(["pytest-benchmark", "atheris"], "for benchmarks and fuzzing by developers"),
 }
 
