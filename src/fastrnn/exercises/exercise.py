@@ -65,14 +65,14 @@ class Exercise:
             return Outcome(piece, MISSING, f"it needs {other}" if needed else "")
         except Wrong as wrong:
             return Outcome(piece, WRONG, str(wrong))
-        except Exception as error:  # whatever a student's code raises
-            return Outcome(piece, WRONG, stopped(error, self.file))
+        except (Exception, SystemExit) as error:  # whatever a student's code raises
+            return Outcome(piece, WRONG, stopped(error, own))
         return Outcome(piece, RIGHT)
 
 
-def stopped(error: Exception, file: str) -> str:
+def stopped(error: BaseException, own: ModuleType) -> str:
     """The error of a student's code and the last line of their file that led to it."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
-             if frame.filename.endswith(file)]
-    place = f" in line {lines[-1]} of {file}" if lines else ""
+             if frame.filename == own.__file__]
+    place = f" in line {lines[-1]} of {own.__name__}.py" if lines else ""
     return f"it stops{place} with {type(error).__name__}: {error}"
