@@ -15,12 +15,12 @@ one that shows what its units do while it reads. `average` makes one model of se
 `sweep` compares settings. `gradcheck`
 compares gradients with finite differences, `gradient_norms` shows how they vanish or explode.
 `EchoStateNetwork` predicts time series, `SequenceRegressor` and `SequenceClassifier` are
-scikit-learn's way to `train`.
+scikit-learn's way to `train`. `exercises` writes and checks exercises for a course.
 """
 
 from importlib.metadata import version as _version
 
-from . import distributed, nn, optim, plot
+from . import distributed, exercises, nn, optim, plot
 from .checks.gradcheck import gradcheck
 from .checks.gradient_norms import gradient_norms
 from .data import datasets, tasks
@@ -53,7 +53,8 @@ __version__ = _version("fastrnn")
 __all__ = [
     "Corpus", "DivergenceError", "EchoStateNetwork", "Event", "History", "Model",
     "SequenceClassifier", "SequenceRegressor", "Sequences", "Sizes",
-    "Sweep", "Trainer", "Vocabulary", "average", "build_info", "datasets", "distributed", "export",
-    "from_torch", "gradcheck", "gradient_norms", "hidden_size_for", "import_model", "load", "look",
-    "nn", "optim", "parameter_count", "plot", "read_log", "sweep", "tasks", "train",
+    "Sweep", "Trainer", "Vocabulary", "average", "build_info", "datasets", "distributed",
+    "exercises", "export", "from_torch", "gradcheck", "gradient_norms", "hidden_size_for",
+    "import_model", "load", "look", "nn", "optim", "parameter_count", "plot", "read_log", "sweep",
+    "tasks", "train",
 ]

@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 
 import numpy as np
@@ -52,7 +52,7 @@ class Exercise:
     name: str
     title: str
     file: str
-    pieces: dict[str, Callable[[ModuleType], None]]
+    pieces: dict[str, Callable[[ModuleType], None]] = field(repr=False)
 
     def check(self, piece: str, own: ModuleType) -> Outcome:
         """Check one function of a student's module."""
