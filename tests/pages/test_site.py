@@ -1,6 +1,7 @@
 """The documentation as a site: it builds without a warning, has a place for every public name,
 finds words, asks no other host for anything, and fits on a phone; its tables are those of the
 source."""
+import ast
 import importlib.util
 import os
 import re
@@ -141,3 +142,32 @@ def test_a_page_fits_on_a_phone(site, browser, page):
             return box.width > 0 && box.right > 391 && getComputedStyle(element).clip === 'auto';
         }).slice(0, 3).map(element => element.outerHTML.slice(0, 200))""")
     assert width <= 390 and cut == []
+
+
+def texts_of_source():
+    """The texts of the source as lists of their fixed parts, between which values are filled in."""
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield [part.value if isinstance(part, ast.Constant) else ""
+                       for part in [ast.Constant(""), *node.values, ast.Constant("")]]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield [node.value]
+
+
+def test_errors_are_those_of_the_source():
+    """Each message of the page is one of fastrnn's, apart from what differs from case to case."""
+    page = (DOCS / "reference" / "errors.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```text\n(.*)\n```$", page, re.M)
+    assert len(shown) > 40
+    known = [parts for parts in texts_of_source() if sum(map(len, parts)) > 15]
+
+    def same(text, parts):
+        at = len(parts[0]) if text.startswith(parts[0]) else -1
+        for part in parts[1:]:
+            at = -1 if at < 0 else text.find(part, at) + len(part) if part in text[at:] else -1
+        return at >= 0 and text.endswith(parts[-1])
+
+    assert [text for text in shown if not any(same(text, parts) for parts in known)] == []
+    other = [text[:-3] for text in shown]  # no pattern is so open that it takes any text
+    assert sum(any(same(text, parts) for parts in known) for text in other) < len(other) / 3
