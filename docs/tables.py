@@ -1,9 +1,10 @@
-"""The tables of docs/reference/settings.md and presets.md, from settings.py and presets.py.
+"""The tables of docs/reference: settings, presets, and the commands and flags, from the source.
 
 A page says where a table stands: ``<!-- table: TrainSettings - ModelSettings, train -->`` has the
 settings of a TypedDict or dataclass of settings.py without those of another, and their flags of
-``fastrnn train``; ``<!-- table: preset classic -->`` has those of a preset; ``<!-- end -->`` stands
-below it. `pytest tests/pages/test_site.py --refresh` writes the tables anew.
+``fastrnn train``; ``<!-- table: preset classic -->`` has those of a preset, ``commands`` the
+commands, ``flags of score`` those of a command that are no settings; ``<!-- end -->`` stands below.
+`pytest tests/pages/test_site.py --refresh` writes the tables anew.
 """
 
 import argparse
@@ -31,6 +32,12 @@ def table(of: str) -> str:
         return rows(("setting", "value"), {
             f"`{setting}`": (code(value),)
             for setting, value in (*preset.reading.items(), *preset.settings.items())})
+    if of == "commands":
+        return rows(("command", "what it does"), {
+            f"[`fastrnn {name}`](#fastrnn-{name})": (str(parser.description),)
+            for name, parser in parsers().items()})
+    if of.startswith("flags of "):
+        return rows(("argument", "what it is"), own_flags(of.removeprefix("flags of ")))
     names, _, command = of.partition(", ")
     first, *others = (declared(getattr(settings, name)) for name in names.split(" - "))
     known = [one for name, one in first.items() if not any(name in other for other in others)]
@@ -73,8 +80,33 @@ def prose(one: Declared) -> str:
 def flags_of(command: str) -> dict[str, list[str]]:
     """The flags of a command, by the names of what they set."""
     found: dict[str, list[str]] = {}
-    for action in cli._parser()[1][command]._actions:
+    for action in parsers()[command]._actions:
         if action.help != argparse.SUPPRESS:
             names = action.option_strings or [(action.metavar or action.dest).upper()]
             found.setdefault(action.dest, [f"`{name}`" for name in names])
     return found
+
+
+def parsers() -> dict[str, cli.Parser]:
+    """The parser of each command."""
+    return cli._parser()[1]
+
+
+def own_flags(command: str) -> dict[str, tuple[str, ...]]:
+    """The arguments of a command that are in no table of settings, with their help."""
+    shown = {name for group in vars(settings).values() if isinstance(group, type)
+             and issubclass(group, dict) and group.__name__.endswith("Settings")
+             for name in declared(group)}
+    found = {}
+    for action in parsers()[command]._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= {f"`{one.dest}`": (escaped(one.help),) for one in action._choices_actions}
+        elif action.help != argparse.SUPPRESS and action.dest not in {"help", *shown} - {"file"}:
+            names = action.option_strings or [str(action.metavar or action.dest).upper()]
+            found["<br>".join(f"`{name}`" for name in names)] = (escaped(action.help),)
+    return found
+
+
+def escaped(text: str | None) -> str:
+    """The help of an argument as it stands in a table."""
+    return (text or "").replace("%%", "%").replace("|", "\\|")

@@ -16,7 +16,7 @@ from browsing import console, look, open_page
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-TABLES = ["settings", "presets"]
+TABLES = ["settings", "presets", "command-line"]
 WIDE = ["index", "start", "courses/index", "guides/text", "guides/onnx", "inside/equations",
         "inside/overview", "reference/settings", "reference/command-line", "reference/api",
         "reference/api/fastrnn.train", "reference/api/fastrnn.nn.SoftmaxCrossEntropy",
@@ -73,6 +73,13 @@ def test_every_preset_has_a_table():
     from fastrnn.presets import PRESETS
     text = (DOCS / "reference" / "presets.md").read_text(encoding="utf-8")
     assert re.findall(r"^<!-- table: preset (\S+) -->$", text, re.M) == [*PRESETS]
+
+
+def test_every_command_has_a_table():
+    from fastrnn import cli
+    text = (DOCS / "reference" / "command-line.md").read_text(encoding="utf-8")
+    assert re.findall(r"^<!-- table: flags of (\S+) -->$", text, re.M) == [
+        cli.name_of(command) for command in cli.COMMANDS]
 
 
 def test_every_setting_is_in_a_table():
