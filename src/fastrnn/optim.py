@@ -171,6 +171,15 @@ class SGD(Optimizer):
 
     Without momentum the weight decay is the gradient of weight_decay / 2 times the sum of p^2, as
     in PyTorch; with momentum it stays outside v (SGDW of Loshchilov and Hutter 2019).
+
+    Parameters
+    ----------
+    params, learning_rate
+        As `Optimizer`.
+    momentum : float
+        In [0, 1).
+    weight_decay : float
+        0 or more.
     """
 
     _kind = "sgd"
@@ -183,7 +192,18 @@ class SGD(Optimizer):
 class AdaGrad(Optimizer):
     """m += g^2, p -= learning_rate g / sqrt(m + epsilon) (Duchi et al. 2011); with
     epsilon_inside=False the divisor is sqrt(m) + epsilon, as in PyTorch. Before each step p loses
-    learning_rate weight_decay p."""
+    learning_rate weight_decay p.
+
+    Parameters
+    ----------
+    params, learning_rate
+        As `Optimizer`.
+    epsilon : float
+        From 1e-30 to 1.
+    epsilon_inside : bool
+    weight_decay : float
+        0 or more.
+    """
 
     _kind = "adagrad"
 
@@ -198,6 +218,18 @@ class RMSProp(Optimizer):
     """m = decay_rate m + (1 - decay_rate) g^2, p -= learning_rate g / sqrt(m + epsilon) (Tieleman
     and Hinton 2012); with epsilon_inside=False the divisor is sqrt(m) + epsilon, as in PyTorch
     (whose decay_rate is called alpha, 0.99). Before each step p loses learning_rate weight_decay p.
+
+    Parameters
+    ----------
+    params, learning_rate
+        As `Optimizer`.
+    decay_rate : float
+        In [0, 1).
+    epsilon : float
+        From 1e-30 to 1.
+    epsilon_inside : bool
+    weight_decay : float
+        0 or more.
     """
 
     _kind = "rmsprop"
@@ -214,7 +246,19 @@ class Adam(Optimizer):
     """m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
     p -= learning_rate m' / (sqrt(v') + epsilon), where m' = m / (1 - beta1^t) and
     v' = v / (1 - beta2^t) (Kingma and Ba 2015). With weight_decay it is AdamW (Loshchilov and
-    Hutter 2019): before each step p loses learning_rate weight_decay p."""
+    Hutter 2019): before each step p loses learning_rate weight_decay p.
+
+    Parameters
+    ----------
+    params, learning_rate
+        As `Optimizer`.
+    beta1, beta2 : float
+        In [0, 1).
+    epsilon : float
+        From 1e-30 to 1.
+    weight_decay : float
+        0 or more.
+    """
 
     _kind = "adam"
 
