@@ -31,6 +31,7 @@ extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autos
               "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 4
+highlight_language = "none"  # of blocks that do not say theirs: commands, and what is printed
 suppress_warnings = ["myst.header"]  # a page that is shown may begin with a heading of any level
 autosummary_generate = False  # public.py writes the pages
 python_maximum_signature_line_length = 80  # longer ones have one argument on a line
