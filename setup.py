@@ -4,7 +4,8 @@ instruction set.
 The environment variable FASTRNN_SCALAR=1 builds without vector types, as for a compiler that has
 none. FASTRNN_SANITIZE (say `address,undefined`, or `thread`) builds with these sanitizers of gcc or
 clang, and FASTRNN_SANITIZED (say `avx512 amx`) the bodies of these instruction sets alone, the
-others as fast as they compile; see CONTRIBUTING.md."""
+others as fast as they compile; see CONTRIBUTING.md. FASTRNN_COVERAGE=1 counts for gcov which lines
+of C run (.ci/coverage)."""
 import os
 import platform
 import shutil
@@ -33,12 +34,17 @@ SANITIZE = os.environ.get("FASTRNN_SANITIZE")
 SANITIZED = os.environ.get("FASTRNN_SANITIZED", "").split()
 LINK_FLAGS = [] if WINDOWS else ["-pthread"]
 MACROS = [("FASTRNN_SCALAR", None)] if SCALAR else []
+instead = ""  # of -O3
+if os.environ.get("FASTRNN_COVERAGE", "") not in ("", "0"):
+    LINK_FLAGS += ["--coverage"]
+    instead = "-O1 --coverage"
 if SANITIZE:
     LINK_FLAGS += [f"-fsanitize={SANITIZE}"]
     instead = f"-O1 -g1 -fno-omit-frame-pointer -fsanitize={SANITIZE}"
     if "undefined" in SANITIZE.split(","):
         instead += " -fno-sanitize-recover=undefined"
-    MACROS = [("FASTRNN_FLAGS", f'" {instead}"')]  # they round otherwise: `compiler` names them
+if instead:
+    MACROS += [("FASTRNN_FLAGS", f'" {instead}"')]  # they round otherwise: `compiler` names them
     FLAGS = [flag for flag in FLAGS if flag != "-O3"] + instead.split()
 PRECISIONS = {"float32": [], "float64": [("FASTRNN_DOUBLE", None)],
               "mixed_bfloat16": [("FASTRNN_BFLOAT16", None)]}

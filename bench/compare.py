@@ -1,7 +1,7 @@
 """Two installations of fastrnn raced against each other, for changes that must not cost speed.
 
     python bench/compare.py BEFORE/bin/python AFTER/bin/python
-    python bench/compare.py BEFORE/bin/python AFTER/bin/python -k lstm --rounds 50
+    python bench/compare.py BEFORE/bin/python AFTER/bin/python -k lstm --rounds 50 --slower 5
 
 Each interpreter has its own fastrnn installed. Both run a worker process, which builds fastrnn's
 contestants of this folder's races (contestants.py), and the two take turns of a tenth of a second,
@@ -174,9 +174,14 @@ def one_pass(before: Worker, after: Worker, number: int, rounds: int | None,
             failures[name] = str(failure)
 
 
-def table(measured: dict[str, list[list[float]]], failures: dict[str, str]) -> str:
-    results = {name: summary(passes) for name, passes in measured.items()
-               if passes and name not in failures}
+def results_of(measured: dict[str, list[list[float]]],
+               failures: dict[str, str]) -> dict[str, Result]:
+    return {name: summary(passes) for name, passes in measured.items()
+            if passes and name not in failures}
+
+
+def table(results: dict[str, Result], measured: dict[str, list[list[float]]],
+          failures: dict[str, str]) -> str:
     lines = [f"{'race':30} {'before':>9} {'after':>9} {'ratio':>7}   quartiles"]
     for name in measured:
         if name in failures:
@@ -186,8 +191,15 @@ def table(measured: dict[str, list[list[float]]], failures: dict[str, str]) -> s
     return "\n".join([*lines, *([last_line(list(results.values()))] if results else [])])
 
 
-def compare(start: Callable[[], tuple[Worker, Worker]], only: str, rounds: int | None) -> int:
-    """All passes, each with two workers from start; Ctrl-C ends them and shows what there is."""
+def slower(results: dict[str, Result], per_cent: float) -> list[str]:
+    """The races that three of four turns show to be slower than before by more than this."""
+    return [name for name, result in results.items() if result.low > 1 + per_cent / 100]
+
+
+def compare(start: Callable[[], tuple[Worker, Worker]], only: str, rounds: int | None,
+            limit: float | None = None) -> int:
+    """All passes, each with two workers from start; Ctrl-C ends them and shows what there is. With
+    a limit, in per cent, 1 is returned too where a race is slower than before by more."""
     measured: dict[str, list[list[float]]] = {}
     failures: dict[str, str] = {}
     interrupted = False
@@ -202,8 +214,12 @@ def compare(start: Callable[[], tuple[Worker, Worker]], only: str, rounds: int |
         finally:
             for worker in workers:
                 worker.close()
-    print(f"\n{table(measured, failures)}")
-    return 130 if interrupted else 1 if failures else 0
+    results = results_of(measured, failures)
+    print(f"\n{table(results, measured, failures)}")
+    found = [] if limit is None else slower(results, limit)
+    if found:
+        print(f"slower by more than {limit:g} %: {'; '.join(found)}")
+    return 130 if interrupted else 1 if failures or found else 0
 
 
 def main() -> int:
@@ -218,12 +234,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, metavar="N",
                         help=f"turns of each in all (default: {PASSES * ROUNDS[0]} to "
                              f"{PASSES * ROUNDS[1]}, as many as {PASSES * SECONDS:g} seconds take)")
+    parser.add_argument("--slower", type=float, metavar="PERCENT", dest="limit",
+                        help="end with code 1 if the lower quartile of a race's ratios is above 1 "
+                             "by more than this")
     options = parser.parse_args()
     if options.rounds is not None and options.rounds < 1:
         parser.error(f"--rounds must be at least 1, not {options.rounds}")
     try:
         return compare(lambda: (Worker(options.before), Worker(options.after)), options.only,
-                       options.rounds)
+                       options.rounds, options.limit)
     except OSError as error:
         parser.error(f"cannot run {error.filename}: {error.strerror}")
 

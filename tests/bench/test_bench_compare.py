@@ -143,6 +143,21 @@ def test_passes_have_new_workers_and_a_race_that_fails_is_named(monkeypatch, cap
     assert out.endswith("geometric mean of the 2 ratios: 1.000\n")
 
 
+@pytest.mark.parametrize(("limit", "status"), [(None, 0), (60, 0), (40, 1)])
+def test_a_slower_race_is_named(monkeypatch, capsys, limit, status):
+    """Every turn after takes 1.5 times as long."""
+    monkeypatch.setattr(compare, "time", Clock())
+    monkeypatch.setattr(Installation, "open", 2)
+    start = lambda: (Installation("A", [], 0.2), Installation("B", [], 0.3))  # noqa: E731
+    assert compare.compare(start, "one", 4, limit) == status
+    assert ("slower by more than 40 %: one\n" in capsys.readouterr().out) == bool(status)
+
+
+def test_three_of_four_turns_must_be_slower():
+    result = Result(before=1.0, after=1.1, ratio=1.1, low=1.04, high=1.2)
+    assert compare.slower({"a": result}, 5) == [] and compare.slower({"a": result}, 3) == ["a"]
+
+
 def test_an_interrupted_run_shows_what_it_has(monkeypatch, capsys):
     monkeypatch.setattr(compare, "time", Clock())
     passes = iter([7, "interrupt"])  # the units, which in the second pass make "time" fail
