@@ -36,7 +36,7 @@ from test_kernels import (
     written,
 )
 from test_reservoir import make, twin
-from test_vecmath import WORST, in_ulps, needs_wider, points, truth
+from test_vecmath import in_ulps, needs_wider, points, truth, worst_allowed
 
 from fastrnn import kernels
 from fastrnn.cells import kernel_cell
@@ -143,7 +143,8 @@ def test_functions(machine, function, dtype):
     needs_wider(dtype)
     x, true = points(function, dtype), truth(function, dtype)
     y, = machine(dtype, "map", np.int32(kernels.FUNCTIONS.index(function)), x)
-    assert in_ulps(np.frombuffer(y, dtype), true, dtype).max() <= WORST[function, dtype]
+    assert in_ulps(np.frombuffer(y, dtype), true, dtype).max() <= \
+        worst_allowed(function, dtype, "baseline")
 
 
 @PACKED
