@@ -20,6 +20,8 @@ def pytest_addoption(parser):
                      help="run the checks that take minutes too, and all of every instruction set")
     parser.addoption("--spread", action="store_true",
                      help="a sample of the parameters on the best instruction set too")
+    parser.addoption("--once", action="store_true",
+                     help="one set of the parameters of each test, for .ci/coverage")
     parser.addoption("--refresh", action="store_true",
                      help="write what the documentation's examples print anew, where it differs")
     parser.addoption("--fuzz", type=int, default=2000, metavar="N",
@@ -29,10 +31,12 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     """Without --long what is marked so is left out, and each test of an instruction set runs with
     all its parameters on the best one alone, and on each of the others so that every value of a
-    parameter comes once, and every kind of network in every precision."""
+    parameter comes once, and every kind of network in every precision. With --once each test runs
+    with one set."""
     if config.getoption("--long"):
         return
-    spread = config.getoption("--spread")
+    once = config.getoption("--once")
+    spread = once or config.getoption("--spread")
     best = {"isa": kernels.available_isas()[-1],
             "mixed_isa": kernels.available_isas(kernels.MIXED)[-1]}
     seen, left_out = defaultdict(set), {item for item in items if item.get_closest_marker("long")}
@@ -43,8 +47,8 @@ def pytest_collection_modifyitems(config, items):
             continue
         new = {(name, repr(value)) for name, value in values.items()}
         new.add((repr(values.get("kind")), repr(values.get("dtype"))))
-        before = seen[item.path, item.originalname, values.get(name)]
-        if new <= before:
+        before = seen[item.path, item.originalname, not once and values.get(name)]
+        if new <= before or once and before:
             left_out.add(item)
         before |= new
     config.hook.pytest_deselected(items=[*left_out])
