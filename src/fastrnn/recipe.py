@@ -7,7 +7,6 @@ The numbers are those of `recipe_table`, for as much as the machine is measured 
 import contextlib
 import math
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from .data.source import Source
 from .model.model import Model
 from .presets import PLAN
 from .recipe_table import REFERENCE, Row, Table, depends_on_time, fewest_passes, look_up, with_size
+from .screen import without_warnings
 from .settings import ModelSettings, TrainerSettings, given_to
 from .training.trainer import Trainer
 
@@ -259,12 +259,11 @@ def measured(source: Source, settings: dict[str, Any]) -> tuple[float, int]:
              "log": None, "tensorboard": None, "accuracy": False, "teacher": None,
              "valid_fraction": 0.0, "valid_every": None, "patience": None, "valid": None}
     model = Model(source.vocabulary or source.sizes, **labels)
-    with warnings.catch_warnings():  # the run itself gives them
-        warnings.simplefilter("ignore")
+    with without_warnings():  # the run itself gives them
         trainer = Trainer(model, source, **given_to(TrainerSettings, settings) | plan | quiet)
     paces, n = [], 1
     # the run itself answers an interrupt, and warns
-    with contextlib.suppress(KeyboardInterrupt), warnings.catch_warnings(action="ignore"):
+    with contextlib.suppress(KeyboardInterrupt), without_warnings():
         trainer.run(updates=1)  # packs weights, makes threads
         began = time.perf_counter()
         while (start := time.perf_counter()) - began < PROBE:

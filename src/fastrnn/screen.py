@@ -1,13 +1,32 @@
 """What is printed: harmless on a terminal, and no reason to lose a training."""
 
+import contextlib
 import re
 import sys
+import threading
+import warnings
+from collections.abc import Iterator
 from typing import Any, TextIO
+
+from .kernels.team import no_fork
 
 # C0 but for tab and line feed, DEL, C1, the characters that turn the direction of writing, and
 # surrogates, which some streams write as single bytes
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)"
                       r"|[\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+_quiet = threading.RLock()
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """A context in which nothing warns, for one thread at a time: the filters of warnings belong to
+    the process, and of two threads that change them the last to end would leave those of the
+    other."""
+    with no_fork, _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def safe(text: str, stream: TextIO) -> str:

@@ -97,7 +97,7 @@ class Stepwise:
         None after `reset` and `fit`. It can be set: the next step goes on from it.
         ``save(path, step_state=True)`` keeps it in the file."""
         steps = self._steps
-        return None if steps is None else steps.state.copy()
+        return None if steps is None else steps.copied_state()
 
     @step_state.setter
     def step_state(self, state: ArrayLike | None) -> None:

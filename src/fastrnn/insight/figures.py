@@ -2,7 +2,6 @@
 
 import math
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from ..data.source import Source
 from ..kernels import MIXED
 from ..model.model import Model
 from ..presets import PLAN
+from ..screen import without_warnings
 from ..training.checkpoint import checksum
 from ..training.trainer import Trainer
 from ..training.validation import divided, same_validation
@@ -255,8 +255,7 @@ class Figures:
             "sample_every": 0, "accuracy": False, "valid_fraction": 0.0, "valid_every": None,
             "patience": None, "learning_rate": TINY}
         try:
-            with warnings.catch_warnings():  # of a training that is none
-                warnings.simplefilter("ignore")
+            with without_warnings():  # of a training that is none
                 trainer = Trainer(self.model.copy(), self.split.train, **config, progress=False)
                 trainer.run(updates=1)  # packs weights, makes threads
                 count, began = 0, time.perf_counter()

@@ -272,8 +272,9 @@ cdef class Network:
         cdef int rank = 0, size = 0
         if ranks is not None:
             rank, size = ranks.rank, ranks.size
-        cdef Team team = Team(self.useful_threads(threads), threads)
-        with NoFork(), self.lock, held(generators), team, nogil:
+        cdef Team team
+        with (NoFork(), self.lock, held(generators),
+              Team(self.useful_threads(threads), threads) as team, nogil):
             net.rank, net.ranks = rank, size
             self.kernels.unroll(net, team.team, p, g, self.workspace, &batch, h, each, hits, y,
                                 bits)
@@ -310,8 +311,8 @@ cdef class Network:
         cdef int64_t *ends = NULL
         if lengths is not None:
             ends = <int64_t *> data(lengths, np.int64, self.net.N, "lengths", written=False)
-        cdef Team team = Team(self.useful_threads(threads), threads)
-        with NoFork(), self.lock, team:
+        cdef Team team
+        with NoFork(), self.lock, Team(self.useful_threads(threads), threads) as team:
             if T < 1 or T != self.forwarded:
                 raise ValueError(f"there is no forward of {T} time steps to go back through")
             with nogil:

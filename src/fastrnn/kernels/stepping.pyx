@@ -87,6 +87,11 @@ cdef class Steps:
         else:
             self.batch.inputs = self.x
 
+    def copied_state(self):
+        """The state as it is between two steps."""
+        with no_fork, self.lock:
+            return self.state.copy()
+
     def step(self, given):
         """Read the next inputs and return the outputs: (N, K) for numbers (N, D) or symbols (N,);
         for one series also (K,) for (D,) or a number of no dimension. None, and nothing is done,

@@ -54,7 +54,7 @@ cdef class Training:
     cdef readonly object grads, losses  # of the last update that was tried: a block, and [T][N]
     cdef object generators
     cdef object ranks, meeting  # of several processes, None: this one alone
-    cdef dict now               # the counters after the last call, for other threads to read
+    cdef object now             # a dict: the counters after the last call, for other threads
 
     def __init__(self, Network network, Optimizer optimizer, params, memories, state, best,
                  ids=None, generators=None, int threads=1, int64_t best_every=100,
@@ -65,7 +65,7 @@ cdef class Training:
         cdef address m[2]
         dtype = network.dtype
         self.network, self.optimizer, self.threads = network, optimizer, threads
-        self.generators = generators
+        self.generators, self.now = generators, {}
         self.t.net, self.t.optimizer, self.t.work = net, &optimizer.rule, network.workspace
         self.t.epoch_updates, self.t.best_every = epoch_updates, best_every
         self.t.best_loss, self.t.most_loss = float("inf"), np.finfo(float).max
@@ -230,9 +230,10 @@ cdef class Training:
         """The mean loss of a prediction in the next update, with the arguments that `run` would get
         for it alone. There is no dropout, and nothing changes."""
         cdef address rows[4]
-        cdef Team team = Team(self.network.useful_threads(self.threads), self.threads)
+        cdef Team team
         self.rows(1, starts, lengths, labels, carried, rows)
-        with NoFork(), self.network.lock, team:
+        with (NoFork(), self.network.lock,
+              Team(self.network.useful_threads(self.threads), self.threads) as team):
             self.t.starts, self.t.lengths, self.t.labels = rows[0], rows[1], rows[2]
             self.t.carried, self.t.team = rows[3], team.team
             self.losses[:] = 0      # and it stays 0 where nothing is predicted
@@ -251,7 +252,8 @@ cdef class Training:
     @property
     def most_loss(self):
         """A larger loss of an update, or NaN, ends `run`."""
-        return self.t.most_loss
+        with self.network.lock:
+            return self.t.most_loss
 
     @most_loss.setter
     def most_loss(self, double value):
@@ -259,9 +261,12 @@ cdef class Training:
             self.t.most_loss = min(value, np.finfo(float).max)
 
     cdef int note(self) except -1:
-        self.now = {"update": self.t.update, "epoch": self.t.epoch, "position": self.t.position,
-                    "smooth_loss": self.t.smooth_loss, "best_loss": self.t.best_loss,
-                    "best_update": self.t.best_update}
+        # one dict for good, that other threads may read: they would follow a pointer to another one
+        # while this thread frees the last
+        self.now.update({
+            "update": self.t.update, "epoch": self.t.epoch, "position": self.t.position,
+            "smooth_loss": self.t.smooth_loss, "best_loss": self.t.best_loss,
+            "best_update": self.t.best_update})
         return 0
 
     # by name: what a checkpoint stores

@@ -108,7 +108,7 @@ class Conversation:
                  starts: NDArray[np.float64]) -> None:
         self.network, self.vocabulary, self.starts = network, vocabulary, starts
         # the state (1, P) after all ids but the unread ones, of which the last is the next input
-        self._state, self._unread = network.state.copy(), list[int]()
+        self._state, self._unread = network.repeated_state(1), list[int]()
 
     def copy(self) -> "Conversation":
         """A conversation that is as far as this one."""

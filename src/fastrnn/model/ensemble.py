@@ -265,12 +265,12 @@ class _Ensemble:
         """All parameters of all models."""
         return np.concatenate([model.block for model in self._models])
 
-    @property
-    def state(self) -> NDArray[Any]:
-        return np.concatenate([model.state for model in self._models], axis=1)
+    def repeated_state(self, N: int) -> NDArray[Any]:
+        """The states (N, P) from which texts begin."""
+        return np.concatenate([model.repeated_state(N) for model in self._models], axis=1)
 
     def zero_state(self, batch_size: int = 1) -> NDArray[Any]:
-        return np.zeros((batch_size, self._parts[-1].stop), self.state.dtype)
+        return np.concatenate([model.zero_state(batch_size) for model in self._models], axis=1)
 
     def read_ids(self, ids: NDArray[Any], state: NDArray[Any],
                  labels: NDArray[Any] | None = None) -> None:

@@ -9,6 +9,7 @@ from scipy.special import log_softmax
 from ..data.source import Source
 from ..echo.ridge import Ridge
 from ..kernels.blas import one_thread
+from ..kernels.team import no_fork
 from ..validate import positive_float, positive_int
 from .network import Network
 
@@ -50,6 +51,7 @@ def fit_head(network: Network, source: Source, ridge: float, warmup: int) -> flo
     from scipy.optimize import minimize_scalar  # here: it takes longer than all of fastrnn
 
     best = minimize_scalar(loss, bounds=(0, 100), method="bounded")
-    network.params["head.W"][:], network.params["head.b"][:] = best.x * W[1:], best.x * W[0]
-    network.state[:] = features[-1, 1:]
+    with no_fork, network.lock:
+        network.params["head.W"][:], network.params["head.b"][:] = best.x * W[1:], best.x * W[0]
+        network.state[:] = features[-1, 1:]
     return float(best.fun)

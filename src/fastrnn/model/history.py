@@ -73,8 +73,8 @@ class History:
         self._length: int = self._pieces[0].shape[1]
         # the list of pieces that was joined last, how many there were, and the result
         self._known = self._pieces, 1, self._pieces[0]
-        self.valid_loss = np.array(valid_loss, np.float64)
-        self.valid_updates = np.array(valid_updates, np.int64)
+        # the losses and the updates, together, so that other threads read as many of each
+        self._validations = np.array(valid_loss, np.float64), np.array(valid_updates, np.int64)
         self.accuracy = np.array(accuracy, np.float64)
         self.seq_length, self.measure, self.one_stream = seq_length, measure, one_stream
         self.samples, self.updates_per_epoch = list(samples), updates_per_epoch
@@ -95,14 +95,15 @@ class History:
     def add_validation(self, loss: float, update: int) -> None:
         """For fastrnn itself: append a validation loss (of one prediction) and the number of
         updates before it."""
-        self.valid_loss = np.append(self.valid_loss, loss)
-        self.valid_updates = np.append(self.valid_updates, np.int64(update))
+        losses, updates = self._validations
+        self._validations = np.append(losses, loss), np.append(updates, np.int64(update))
 
     def lowest_validation(self) -> tuple[float, int]:
         """The lowest validation loss, and the number of updates before it; NaN, of a model that
         overflows, is not lower than any. ValueError where there are none."""
-        best = np.where(np.isnan(self.valid_loss), np.inf, self.valid_loss).argmin()
-        return float(self.valid_loss[best]), int(self.valid_updates[best])
+        losses, updates = self._validations
+        best = np.where(np.isnan(losses), np.inf, losses).argmin()
+        return float(losses[best]), int(updates[best])
 
     def add_accuracy(self, fraction: float) -> None:
         """For fastrnn itself: append the accuracy after another epoch, a fraction in [0, 1]."""
@@ -146,10 +147,19 @@ class History:
         return self._joined()[2, :]
 
     @property
+    def valid_loss(self) -> NDArray[np.float64]:
+        return self._validations[0]
+
+    @property
+    def valid_updates(self) -> NDArray[np.int64]:
+        return self._validations[1]
+
+    @property
     def train_loss(self) -> NDArray[np.float64]:
-        n = np.arange(1, len(self) + 1)
+        loss = self.loss
+        n = np.arange(1, len(loss) + 1)
         first = np.maximum(n - averaged(n), 0)
-        sums = np.concatenate([[0.0], np.cumsum(self.loss)])
+        sums = np.concatenate([[0.0], np.cumsum(loss)])
         return np.asarray((sums[n] - sums[first]) / (n - first) / (self.seq_length or 1))
 
     def last(self, count: int) -> NDArray[np.float64]:
@@ -169,8 +179,8 @@ class History:
     def cut(self, updates: int, epochs: int) -> None:
         """For fastrnn itself: forget all that came after so many updates, and as many epochs."""
         self._pieces, self._length = [self._joined()[:, :updates].copy()], updates
-        kept = self.valid_updates <= updates
-        self.valid_loss, self.valid_updates = self.valid_loss[kept], self.valid_updates[kept]
+        losses, at = self._validations
+        self._validations = losses[at <= updates], at[at <= updates]
         self.accuracy = self.accuracy[:epochs]
         self.samples = [(at, text) for at, text in self.samples if at <= updates]
 
@@ -187,6 +197,9 @@ class History:
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: the last losses, and the curves."""
+        return self.copy()._as_html()  # which does not grow in between
+
+    def _as_html(self) -> str:
         if not len(self):
             return html.fragment("<p>History of no updates</p>")
         unit = self.measure[1]
@@ -236,7 +249,7 @@ class History:
         ValueError
             There are no losses yet, or the ending of `path` is not known.
         """
-        axes = draw_losses({"": self}, ax=ax)
+        axes = draw_losses({"": self.copy()}, ax=ax)
         write(axes, path)
         return axes
 

@@ -470,8 +470,8 @@ class Model(Network):
         """The state (N, P) after the last `Model.step`, a copy; None after `Model.reset`. It can be
         set: the next step goes on from it, with the parameters as they are then. ``save(path,
         step_state=True)`` keeps it in the file."""
-        with no_fork, self.lock:
-            return None if self._steps is None else self._steps.state.copy()
+        steps = self._steps  # another thread may reset
+        return None if steps is None else steps.copied_state()
 
     @step_state.setter
     def step_state(self, state: ArrayLike | None) -> None:
@@ -718,7 +718,8 @@ class Model(Network):
                                for name in ("Win", "b", "Wfb")})
         twin = Model(self.vocabulary or self.sizes, reservoir=reservoir,
                      **self.config | {"dtype": "float64"})
-        twin.block[:], twin.scaling = self.block, self.scaling
+        with no_fork, self.lock:
+            twin.block[:], twin.scaling = self.block, self.scaling
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
@@ -754,8 +755,9 @@ class Model(Network):
         history of its own or of one of its trainers."""
         tensors, about = storing.stored(self, self.history if history is None else history,
                                         self.known, self.starts, self.label_counts)
-        if step_state and self._steps is not None:
-            tensors["step_state"] = self._steps.state
+        steps = self._steps
+        if step_state and steps is not None:
+            tensors["step_state"] = steps.state
         return tensors, about | {
             "vocabulary": self.vocabulary and self.vocabulary.to_dict(),
             "sizes": None if self.vocabulary else asdict(self.sizes),

@@ -18,6 +18,7 @@ from ..data.source import READ_STEPS, Sizes, time_major
 from ..echo.reservoir import Reservoir, draw
 from ..kernels.blas import cores, one_thread
 from ..kernels.memory import check_memory
+from ..kernels.team import no_fork
 from ..settings import (
     INIT_SCALES,
     RESERVOIR_DTYPE,
@@ -132,6 +133,11 @@ class Network:
         layer = kernel_cell(self.config["cell"]).states * self.config["hidden_size"]
         return np.zeros((batch_size, self.config["num_layers"] * layer),
                         kernels.array_dtype(self.config["dtype"]))
+
+    def repeated_state(self, N: int) -> NDArray[Any]:
+        """For fastrnn itself; it may change: `state` N times, a copy (N, P)."""
+        with no_fork, self.lock:
+            return np.repeat(self.state, N, axis=0)
 
     def loss_and_gradients(
         self, inputs: ArrayLike, targets: ArrayLike, state: ArrayLike | None = None, *,
@@ -275,7 +281,8 @@ class Network:
         block = self.block
         if never:
             block = kernels.aligned_zeros(block.size, block.dtype)
-            block[:] = self.block
+            with no_fork, self.lock:
+                block[:] = self.block
             self.views(block)["head.b"][list(never)] = -1e30
         with one_thread():
             return self.network(1, len(state)).sample(

@@ -10,6 +10,7 @@ from ..data.corpus import Corpus, RecordCorpus
 from ..data.source import READ_STEPS, Batch, Source
 from ..data.vocabulary import Vocabulary
 from ..kernels.blas import one_thread
+from ..kernels.team import no_fork
 from ..validate import positive_int
 from .adapting import Adapting
 from .labels import probabilities
@@ -38,7 +39,8 @@ def read(
         if not batch.goes_on:
             carried = network.zero_state(N)
         elif carried is None:
-            carried = state[:N].copy()
+            with no_fork, network.lock:
+                carried = state[:N].copy()
         labels = None
         if weights is not None:
             labels = np.zeros((N, weights.shape[1]), network.block.dtype)

@@ -278,7 +278,8 @@ class Trainer:
             stop = "interrupted"
         finally:  # whatever ends the run, a callback's error too, nothing is lost
             self._watch.stop()
-            self.model.state[:] = self.state[:1]
+            with no_fork, self.model.lock:
+                self.model.state[:] = self.state[:1]
             self.model.run = self._about() | {"at": self.update}
             self._over = plan.whole and stop in ("finished", "patience")
             try:
