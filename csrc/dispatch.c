@@ -47,11 +47,13 @@ static int granted(void) {
 #endif
 }
 static int has_amx(void) {
-    static int has = -1; /* asked once; two threads at once get the same answer */
+    static int known = -1; /* asked once; two threads at once get the same answer */
+    int has = __atomic_load_n(&known, __ATOMIC_RELAXED);
     unsigned a, b, c, d;
     if (has < 0) {
         has = has_avx512_bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> 22 & 1
               && d >> 24 & 1 && granted();
+        __atomic_store_n(&known, has, __ATOMIC_RELAXED);
     }
     return has;
 }

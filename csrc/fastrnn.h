@@ -298,7 +298,16 @@ typedef struct {
     int (*helpers)(void); /* how many the pool has */
     /* They finish the jobs that they have begun and end. Calls in progress go on alone. */
     void (*end_helpers)(void);
-    void (*forget_helpers)(void); /* in the child, after a fork */
+    /* A fork by another thread waits for this one from come_in() to go_out(), which may be nested.
+     * come_in() is 0, and nothing has happened, where another thread is forking. */
+    int (*come_in)(void);
+    void (*go_out)(void);
+    /* Before a fork: waits until no other thread is inside, unless this one is: those may wait for
+     * what it holds. 0 where another thread is forking. Then in the parent fork_ends(), in the child
+     * start_anew(), which knows no helpers and no other threads. */
+    int (*fork_begins)(void);
+    void (*fork_ends)(void);
+    void (*start_anew)(void);
     /* y = f(x) with one of the vector functions (exp: x <= 0), for the tests of their error. */
     void (*map)(int function, int64_t n, const void *x, void *y);
     /* n rounds of multiply-adds in registers, to measure the processor's peak; returns how many

@@ -54,7 +54,11 @@ const fastrnn_kernels FASTRNN_TABLE = {
     fastrnn_part,
     fastrnn_helpers,
     fastrnn_end_helpers,
-    fastrnn_forget_helpers,
+    fastrnn_come_in,
+    fastrnn_go_out,
+    fastrnn_fork_begins,
+    fastrnn_fork_ends,
+    fastrnn_start_anew,
     map,
     spin,
 };

@@ -1,4 +1,5 @@
-/* team.c - the pool of threads of this process, which help all calls into the kernels. */
+/* team.c - the pool of threads of this process, which help all calls into the kernels, and forks,
+ * which wait for these calls. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* for syscall() and signals, in strict C99 */
 #endif
@@ -261,10 +262,54 @@ void fastrnn_end_helpers(void) {
     pthread_mutex_unlock(&lock);
 }
 
-void fastrnn_forget_helpers(void) {
+/* ---- forks ---- */
+
+/* Who comes in counts itself and then looks whether somebody forks; who forks says so and then looks
+ * at the count. So one of the two sees the other. */
+static uint32_t inside;    /* threads that a fork waits for */
+static int forking;        /* whether a thread is */
+static __thread int depth; /* how often this thread has come in */
+static __thread int forks; /* whether it is the one that forks */
+
+static void leave_inside(void) {
+    if (ADD(&inside, -1) == 0 && READ(&forking)) wake(&inside, 1);
+}
+
+int fastrnn_come_in(void) {
+    if (!depth) {
+        ADD(&inside, 1);
+        if (!forks && READ(&forking)) {
+            leave_inside();
+            return 0;
+        }
+    }
+    depth++;
+    return 1;
+}
+
+void fastrnn_go_out(void) {
+    if (!--depth) leave_inside();
+}
+
+int fastrnn_fork_begins(void) {
+    int nobody = 0;
+    if (!forks && !SWAP(&forking, &nobody, 1)) return 0;
+    forks = 1;
+    for (uint32_t some; !depth && (some = READ(&inside));) sleep_while(&inside, some);
+    return 1;
+}
+
+void fastrnn_fork_ends(void) {
+    forks = 0;
+    WRITE(&forking, 0);
+}
+
+void fastrnn_start_anew(void) {
     static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
     lock = unlocked;
     memset(&pool, 0, sizeof(pool));
+    inside = depth > 0;
+    fastrnn_fork_ends();
 }
 
 #else /* no helpers */
@@ -280,6 +325,10 @@ fastrnn_team *fastrnn_gather(int threads) {
 void fastrnn_part(fastrnn_team *team) { (void)team; }
 int fastrnn_helpers(void) { return 0; }
 void fastrnn_end_helpers(void) {}
-void fastrnn_forget_helpers(void) {}
+int fastrnn_come_in(void) { return 1; }
+void fastrnn_go_out(void) {}
+int fastrnn_fork_begins(void) { return 1; }
+void fastrnn_fork_ends(void) {}
+void fastrnn_start_anew(void) {}
 
 #endif

@@ -38,7 +38,11 @@ fastrnn_team *fastrnn_gather(int threads); /* these are explained in fastrnn.h *
 void fastrnn_part(fastrnn_team *team);
 int fastrnn_helpers(void);
 void fastrnn_end_helpers(void);
-void fastrnn_forget_helpers(void);
+int fastrnn_come_in(void);
+void fastrnn_go_out(void);
+int fastrnn_fork_begins(void);
+void fastrnn_fork_ends(void);
+void fastrnn_start_anew(void);
 
 void fastrnn_share_out(fastrnn_team *team, void (*job)(void *, int), void *context, int count);
 

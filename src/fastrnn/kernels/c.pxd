@@ -111,7 +111,11 @@ cdef extern from "fastrnn.h" nogil:
         void (*part)(fastrnn_team *) noexcept nogil
         int (*helpers)() noexcept nogil
         void (*end_helpers)() noexcept nogil
-        void (*forget_helpers)() noexcept nogil
+        int (*come_in)() noexcept nogil
+        void (*go_out)() noexcept nogil
+        int (*fork_begins)() noexcept nogil
+        void (*fork_ends)() noexcept nogil
+        void (*start_anew)() noexcept nogil
         void (*map)(int, int64_t, address, address) noexcept nogil
         int (*spin)(int64_t, address) noexcept nogil
 
