@@ -189,7 +189,8 @@ if BUILDING & set(sys.argv):
     check_compiler()
 setup(
     ext_modules=cythonize([extension(module) for module in MODULES], language_level=3,
-                          compiler_directives={"boundscheck": False, "embedsignature": True}),
+                          compiler_directives={"boundscheck": False, "embedsignature": True,
+                                               "freethreading_compatible": True}),
     cmdclass={"build_ext": BuildVariants},
     options={"build_ext": {"parallel": os.cpu_count()}},
 )

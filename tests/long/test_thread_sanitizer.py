@@ -84,7 +84,8 @@ def test_a_race_is_seen(library, built, tmp_path):
 
 @pytest.mark.parametrize(("file", "tests"), [
     ("kernels/test_threads.py", CHOSEN), ("kernels/test_reservoir.py", "threads"),
-    ("echo/test_echo_state.py", "side_by_side")])
+    ("echo/test_echo_state.py", "side_by_side"),
+    ("test_many_threads.py", "not (first_use or global_lock)")])
 def test_no_race(library, built, tmp_path, file, tests):
     code, out, reports = run(library, built, tmp_path / "reports", "-m", "pytest", "-q", "-p",
                              "no:cacheprovider", str(TESTS / file), "-k", tests)
