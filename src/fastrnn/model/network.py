@@ -135,7 +135,7 @@ class Network:
                         kernels.array_dtype(self.config["dtype"]))
 
     def repeated_state(self, N: int) -> NDArray[Any]:
-        """For fastrnn itself; it may change: `state` N times, a copy (N, P)."""
+        """For fastrnn itself: `state` N times, a copy (N, P)."""
         with no_fork, self.lock:
             return np.repeat(self.state, N, axis=0)
 
