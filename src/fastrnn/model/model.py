@@ -119,7 +119,7 @@ class Model(Network):
         Files (`fastrnn.load` reads them) and copies.
     loss_and_gradients, losses, zero_state, views
         For a training loop of your own.
-    adapted, network, draw, check, stored, from_stored
+    adapted, network, draw, repeated_state, check, stored, from_stored
         For fastrnn itself; they may change.
 
     Raises
