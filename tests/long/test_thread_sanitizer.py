@@ -14,7 +14,7 @@ SUPPRESSIONS = Path(__file__).with_name("thread_sanitizer.supp")
 # not those in processes of their own, nor hundreds of the same bits
 CHOSEN = ("several_threads or take_turns or run_and_save or drawn_from or one_workspace "
           "or threads_of_python or number_of_threads or a_trainer_gives or helpers "
-          "or more_threads or (training_gives_the_same_bits and 65)")
+          "or more_threads_than or (training_gives_the_same_bits and 65)")
 
 # Two networks without a common lock write one block of parameters.
 RACE = """
