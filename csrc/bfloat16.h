@@ -13,7 +13,7 @@
 
 typedef uint32_t word;
 
-#if defined(__GNUC__)
+#if defined(VECTORS)
 typedef word words __attribute__((vector_size(VEC_BYTES)));
 #else
 typedef word words;

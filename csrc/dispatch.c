@@ -21,21 +21,31 @@ TABLES(avx2)
 TABLES(avx512)
 extern const fastrnn_kernels fastrnn_avx512_bf16_mixed_bfloat16, fastrnn_amx_mixed_bfloat16;
 
-static int has_avx2(void) {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+/* Bits of ebx in leaf 7 of cpuid, and of XCR0: registers that the system saves for each thread. */
+#define AVX2 (1u << 5)
+#define AVX512 (1u << 16 | 1u << 17 | 1u << 31) /* F, DQ, VL */
+#define AVX512BW (1u << 30)
+enum { YMM = 0x6, ZMM = 0xe6 };
+
+/* Not by __builtin_cpu_supports, for which clang-cl has no library. */
+static int has(unsigned bits, unsigned registers) {
+    unsigned a, b, c, d, saved, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1) || !(c >> 12 & 1)) return 0; /* FMA */
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+#ifdef __APPLE__
+    registers &= YMM; /* the others are granted when they are first used */
+#endif
+    return (saved & registers) == registers && __get_cpuid_count(7, 0, &a, &b, &c, &d)
+           && (b & bits) == bits;
 }
-static int has_avx512(void) {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
-           && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
-}
+static int has_avx2(void) { return has(AVX2, YMM); }
+static int has_avx512(void) { return has(AVX2 | AVX512, ZMM); }
 #ifdef FASTRNN_BFLOAT16_VARIANTS
 /* Bits of leaf 7: 22 and 24 of edx AMX, 5 of eax of its second part AVX-512's bfloat16. */
 static int has_avx512_bf16(void) {
     unsigned a, b, c, d;
-    return has_avx512() && __builtin_cpu_supports("avx512bw")
-           && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 5 & 1;
+    return has_avx512() && has(AVX512BW, ZMM) && __get_cpuid_count(7, 1, &a, &b, &c, &d)
+           && a >> 5 & 1;
 }
 /* Linux grants a process the registers of AMX, 8 KB for each thread, when it asks for them. */
 static int granted(void) {
@@ -90,7 +100,8 @@ static const struct variant {
 /* Whether a variant is slower here than the one after it. */
 static int slow_here(const struct variant *v) {
 #ifdef FASTRNN_BFLOAT16_VARIANTS
-    return v->slow && __builtin_cpu_is("intel");
+    unsigned a, b, c, d;
+    return v->slow && __get_cpuid(0, &a, &b, &c, &d) && b == 0x756e6547; /* "Genu": GenuineIntel */
 #else
     return v->slow;
 #endif

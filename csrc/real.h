@@ -1,8 +1,8 @@
 /* real.h - the precision and the vector register of the variant being compiled.
  *
  * FASTRNN_DOUBLE chooses double; the compiler's own macros give the instruction set. `vec` is one
- * register of LANES numbers. Where the compiler has no vector types it is one number, and the same
- * functions compile to scalar code. */
+ * register of LANES numbers. Where the compiler has no vector types, and with FASTRNN_SCALAR, it is
+ * one number, and the same functions compile to scalar code. */
 #pragma once
 
 #include <float.h>
@@ -41,7 +41,25 @@ typedef int32_t lane;
 
 #define ROW_STEP (64 / REAL_BYTES) /* rows in the workspace start at multiples of 64 bytes */
 
-#if defined(__GNUC__)
+/* gcc and clang, which is clang-cl on Windows: atomic operations and assembly; vector types. */
+#if defined(__GNUC__) || defined(__clang__)
+#define GNU_C
+#ifndef FASTRNN_SCALAR
+#define VECTORS
+#endif
+#define INLINE static inline __attribute__((always_inline))
+#define PRAGMA(text) _Pragma(#text)
+#define UNROLL PRAGMA(GCC unroll 32)
+#define PREFETCH(p) __builtin_prefetch(p, 0, 2) /* into the second-level cache */
+#define PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1, 3)
+#else
+#define INLINE static inline
+#define UNROLL
+#define PREFETCH(p) ((void)(p))
+#define PREFETCH_TO_WRITE(p) ((void)(p))
+#endif
+
+#if defined(VECTORS)
 #if defined(__AVX512F__)
 #define VEC_BYTES 64
 #define REGISTERS 32
@@ -56,11 +74,6 @@ typedef int32_t lane;
 #define REGISTERS 16
 #endif
 #define LANES (VEC_BYTES / REAL_BYTES)
-#define INLINE static inline __attribute__((always_inline))
-#define PRAGMA(text) _Pragma(#text)
-#define UNROLL PRAGMA(GCC unroll 32)
-#define PREFETCH(p) __builtin_prefetch(p, 0, 2) /* into the second-level cache */
-#define PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1, 3)
 typedef real vec __attribute__((vector_size(VEC_BYTES)));
 typedef lane ivec __attribute__((vector_size(VEC_BYTES)));
 #if defined(__clang__)
@@ -80,10 +93,6 @@ INLINE vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~m
 #else
 #define REGISTERS 16
 #define LANES 1
-#define INLINE static inline
-#define UNROLL
-#define PREFETCH(p) ((void)(p))
-#define PREFETCH_TO_WRITE(p) ((void)(p))
 typedef real vec;
 typedef lane ivec;
 
@@ -143,16 +152,23 @@ INLINE void transpose_square(vec rows[LANES]) {
 #endif
 }
 
-/* The first n numbers at p (n < LANES), then zeros; and the way back. */
+/* The first n numbers at p (n <= LANES), then zeros; and the way back. */
+#if LANES > 1
 INLINE vec load_part(const real *p, int n) {
     vec x = all(0);
     memcpy(&x, p, (size_t)n * sizeof(real));
     return x;
 }
 INLINE void store_part(real *p, vec x, int n) { memcpy(p, &x, (size_t)n * sizeof(real)); }
+#else
+INLINE vec load_part(const real *p, int n) { return n > 0 ? *p : 0; }
+INLINE void store_part(real *p, vec x, int n) {
+    if (n > 0) *p = x;
+}
+#endif
 
 /* X86(min)(a, b): the intrinsic for this register and precision. */
-#if defined(__GNUC__) && defined(__SSE2__)
+#if defined(VECTORS) && defined(__SSE2__)
 #include <immintrin.h>
 #if VEC_BYTES == 64
 #define X86_WIDTH(name) _mm512_##name
@@ -255,7 +271,7 @@ INLINE void restore(control before) {
     release_tiles();
     _mm_setcsr((_mm_getcsr() & ~0x8040u) | (before & 0x8040u));
 }
-#elif defined(__aarch64__) && defined(__GNUC__)
+#elif defined(__aarch64__) && defined(GNU_C)
 typedef uint64_t control;
 INLINE control flush_subnormals(void) {
     control before;

@@ -45,7 +45,7 @@ INLINE vec load_floats(const float *p) {
     return (vec)_mm512_cvtps_pd(_mm256_loadu_ps(p));
 #elif defined(X86) && VEC_BYTES == 32
     return (vec)_mm256_cvtps_pd(_mm_loadu_ps(p));
-#elif defined(__GNUC__)
+#elif defined(VECTORS)
     typedef float floats __attribute__((vector_size(VEC_BYTES / 2), aligned(4), may_alias));
     return __builtin_convertvector(*(const floats *)p, vec);
 #else

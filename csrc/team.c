@@ -6,15 +6,8 @@
 #include "real.h"
 #include "team.h"
 
-#if defined(__GNUC__) && !defined(_WIN32)
-#include <pthread.h>
-#include <signal.h>
-#include <time.h>
-#if defined(__linux__)
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
+#ifdef GNU_C
+#include "threads.h"
 
 #define READ(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define WRITE(p, x) __atomic_store_n(p, x, __ATOMIC_SEQ_CST)
@@ -33,10 +26,10 @@ static struct {
     uint32_t bell;     /* rises with each round and each end of a call */
     uint32_t sleepers; /* helpers that wait for the bell, or are about to */
     int ending;
-    int helpers; /* that have been started; with `thread` under the lock */
-    pthread_t thread[MOST_THREADS];
+    int helpers; /* that have been started; with `threads` under the lock */
+    thread threads[MOST_THREADS];
 } pool __attribute__((aligned(128)));
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static mutex lock = UNLOCKED;
 
 static void pause_a_moment(void) {
 #if defined(__SSE2__)
@@ -53,39 +46,12 @@ typedef struct {
 
 /* Pauses before the next poll; 0 where it is time to sleep instead. */
 static int wait_a_moment(patience *p) {
-    struct timespec now;
     pause_a_moment();
     if (++p->polls % POLLS) return 1;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    const int64_t time = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+    const int64_t time = nanoseconds();
     if (p->polls == POLLS) p->start = time;
     return time - p->start < PATIENCE;
 }
-
-/* ---- sleep while *word == value; wake the threads that do ---- */
-
-#if defined(SYS_futex)
-static void sleep_while(uint32_t *word, uint32_t value) {
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
-}
-static void wake(uint32_t *word, int count) {
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
-}
-#else
-static pthread_mutex_t asleep = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t woken = PTHREAD_COND_INITIALIZER;
-static void sleep_while(uint32_t *word, uint32_t value) {
-    pthread_mutex_lock(&asleep);
-    while (READ(word) == value) pthread_cond_wait(&woken, &asleep);
-    pthread_mutex_unlock(&asleep);
-}
-static void wake(uint32_t *word, int count) {
-    (void)word, (void)count;
-    pthread_mutex_lock(&asleep);
-    pthread_cond_broadcast(&woken);
-    pthread_mutex_unlock(&asleep);
-}
-#endif
 
 /* A helper reads the bell, looks for jobs, counts itself a sleeper and sleeps while the bell is what
  * it read. Who has jobs lays them out, rings, and reads the number of sleepers. Either the helper
@@ -186,7 +152,7 @@ static int help_somebody(fastrnn_team **at, int *place) {
     return 0;
 }
 
-static void *help(void *first_place) {
+static end_of_thread help(void *first_place) {
     fastrnn_team *at = NULL;
     int place = (int)(intptr_t)first_place;
     patience p = {0, 0};
@@ -206,26 +172,18 @@ static void *help(void *first_place) {
         p.polls = 0;
     }
     if (at) leave(at, place);
-    return NULL;
+    return 0;
 }
 
 /* Starts helpers until there are `count`, or the system has no more threads. */
 static int start_helpers(int count) {
-    sigset_t ours, all;
-    pthread_mutex_lock(&lock);
-    /* signals are for the threads of Python, but for its faulthandler */
-    sigfillset(&all);
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGBUS);
-    pthread_sigmask(SIG_SETMASK, &all, &ours);
+    acquire(&lock);
     while (pool.helpers < count
-           && !pthread_create(&pool.thread[pool.helpers], NULL, help,
-                              (void *)(intptr_t)(pool.helpers + 1))) {
+           && start(&pool.threads[pool.helpers], help, (void *)(intptr_t)(pool.helpers + 1))) {
         PUBLISH(&pool.helpers, pool.helpers + 1);
     }
-    pthread_sigmask(SIG_SETMASK, &ours, NULL);
     count = least(count, pool.helpers);
-    pthread_mutex_unlock(&lock);
+    release(&lock);
     return count;
 }
 
@@ -252,14 +210,14 @@ void fastrnn_part(fastrnn_team *team) {
 int fastrnn_helpers(void) { return READ(&pool.helpers); }
 
 void fastrnn_end_helpers(void) {
-    pthread_mutex_lock(&lock);
+    acquire(&lock);
     WRITE(&pool.ending, 1);
     ring();
     wake_helpers(MOST_THREADS);
-    for (int i = 0; i < pool.helpers; i++) pthread_join(pool.thread[i], NULL);
+    for (int i = 0; i < pool.helpers; i++) join(pool.threads[i]);
     PUBLISH(&pool.helpers, 0);
     WRITE(&pool.ending, 0);
-    pthread_mutex_unlock(&lock);
+    release(&lock);
 }
 
 /* ---- forks ---- */
@@ -305,7 +263,7 @@ void fastrnn_fork_ends(void) {
 }
 
 void fastrnn_start_anew(void) {
-    static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+    static const mutex unlocked = UNLOCKED;
     lock = unlocked;
     memset(&pool, 0, sizeof(pool));
     inside = depth > 0;

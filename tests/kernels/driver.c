@@ -9,6 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+#endif
 
 static int64_t taken;                                /* bytes of the last argument */
 
@@ -197,6 +201,9 @@ int main(int count, char **words) {
         {"run", 1, run}, {"sample", 1, sample},
     };
     if (count != 3) return 1;
+#ifdef _WIN32
+    _setmode(0, _O_BINARY), _setmode(1, _O_BINARY);
+#endif
     const int precision = atoi(words[1]);
     bytes = precision == FASTRNN_FLOAT64 ? 8 : 4;
     table = fastrnn_select(NULL, precision);

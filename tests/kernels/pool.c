@@ -3,6 +3,7 @@
  * Arguments: calls at once, rounds of each, and the most threads of a call. */
 #include "../../csrc/team.c"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,5 +1,6 @@
-"""The C functions without Python, through driver.c: compiled for this processor, and with a cross
-compiler for aarch64, whose NEON registers qemu plays."""
+"""The C functions without Python, through driver.c: compiled for this processor, without vector types
+too, by clang and for musl, and with cross compilers for aarch64, whose NEON registers qemu plays, and
+for Windows, whose system Wine plays."""
 import itertools
 import os
 import shutil
@@ -50,9 +51,14 @@ FLAGS = ["-std=c99", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contr
          "-Wextra", "-Werror", "-I", ROOT / "csrc"]
 MACHINES = {  # compiler, and what runs its programs
     "native": (["gcc"], []),
+    "scalar": (["gcc", "-DFASTRNN_SCALAR"], []),
+    "clang": (["clang"], []),
+    "musl": (["musl-gcc", "-static"], []),
     "aarch64": (["aarch64-linux-gnu-gcc", "-static"], ["qemu-aarch64"]),
+    "windows": (["x86_64-w64-mingw32-gcc", "-static"], ["wine"]),
 }
 CROSS = "aarch64-linux-gnu-gcc", "qemu-aarch64"
+LONG = ("clang", "musl", "windows")
 PRECISIONS = {"float32": [], "float64": ["-DFASTRNN_DOUBLE"],
               "mixed_bfloat16": ["-DFASTRNN_BFLOAT16"]}  # in the order of csrc/fastrnn.h
 MOST_TENSORS = 6  # FASTRNN_MOST_TENSORS
@@ -78,11 +84,12 @@ def built(place, compiler):
                 for precision, macros in PRECISIONS.items()]
             others = (ROOT / "csrc/dispatch.c", ROOT / "csrc/team.c",
                       Path(__file__).with_name("driver.c"))
-            compile_to("linking", *bodies, *others, "-lm", "-pthread").rename(place / "driver")
+            compile_to("linking.exe", *bodies, *others, "-lm", "-pthread").rename(place / "driver")
     return place / "driver"
 
 
-@pytest.fixture(scope="session", params=MACHINES)
+@pytest.fixture(scope="session", params=[
+    pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in MACHINES])
 def machine(request, tmp_path_factory):
     """machine(dtype, function, *arguments): the arrays that the function gives back, as bytes."""
     compiler, runner = MACHINES[request.param]
@@ -111,7 +118,10 @@ def machine(request, tmp_path_factory):
             rest = rest[8 + size :]
         return results
 
-    return call
+    # Wine starts and ends with its first and last program, in seconds: so one waits for arguments
+    waiting = subprocess.Popen([*runner, program, "0", "map"], stdin=subprocess.PIPE)
+    yield call
+    waiting.communicate()
 
 
 def reservoir_arrays(reservoir):
