@@ -1,6 +1,6 @@
-"""The C functions without Python, through driver.c: compiled for this processor, without vector types
-too, by clang and for musl, and with cross compilers for aarch64, whose NEON registers qemu plays, and
-for Windows, whose system Wine plays."""
+"""The C functions without Python, through driver.c: compiled for this processor, without vector
+types too, by clang and for musl, and with cross compilers for aarch64, whose NEON registers qemu
+plays, and for Windows, whose system Wine plays."""
 import itertools
 import os
 import shutil
