@@ -172,7 +172,7 @@ def test_every_tile_of_a_gradient(isa, kind, dtype):
     every number of vectors; over some more than a cache's share."""
     lanes = kernels.lanes(dtype)
     for i, E in enumerate(range(1, 14)):
-        H = i // 2 * lanes + (1, lanes - 1, lanes)[i % 3] + lanes * (lanes == 2)
+        H = i // 2 * lanes + (1, lanes - 1, lanes)[i % 3] + lanes * (lanes <= 2)
         K = (7 - i // 2) * lanes + (lanes - 1, 1, 0)[i % 3]
         T, N = (23, 3 + (E == 3)) if i % 4 else (67, 6)
         assert_unroll(kind, dtype, K + lanes * (K < 2), H, T, N, num_layers=1 + i % 2,
