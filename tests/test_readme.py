@@ -35,13 +35,13 @@ NEEDED = {"onnx.md": ("onnx", "onnxruntime")}  # by the Python of a page
 
 
 def blocks(path):
-    """The page's Python: (code, whether it is run, what it prints or None)."""
+    """The page's Python: (code, whether it is run, the match whose "output" it prints)."""
     found, text = [], path.read_text(encoding="utf-8")
     for match in BLOCK.finditer(text):
         # the same line numbers as in the page, so that an error leads there
         group = "given" if match["code"] is None else "code"
         above = text.count("\n", 0, match.start(group))
-        found.append(("\n" * above + match[group], not match["skip"], match["output"]))
+        found.append(("\n" * above + match[group], not match["skip"], match))
     return found
 
 
@@ -55,20 +55,20 @@ def test_python_runs(page, small_files, request):
         pytest.importorskip(name, reason=f"{name} is not installed")
     namespace, checker = {"__name__": page.stem}, doctest.OutputChecker()
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    changed = {}
-    for text, run, expected in blocks(page):
+    changed = []  # (from, to, what is printed now)
+    for text, run, match in blocks(page):
         program = compile(text, page.name, "exec")
         if not run:
             continue
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(program, namespace)
         got = "".join(line.rstrip() + "\n" for line in printed.getvalue().splitlines())
-        if expected is not None and not checker.check_output(expected, got, flags):
-            changed[expected] = got
+        if match["output"] is not None and not checker.check_output(match["output"], got, flags):
+            changed.append((*match.span("output"), got))
     if changed and request.config.getoption("--refresh"):
         text = page.read_text(encoding="utf-8")
-        for old, new in changed.items():
-            text = text.replace(f"```text\n{old}```", f"```text\n{new}```")
+        for start, end, new in reversed(changed):
+            text = text[:start] + new + text[end:]
         page.write_text(text, encoding="utf-8")
     else:
         assert not changed, f"{name_of(page)} shows what is not printed any more: --refresh writes"
