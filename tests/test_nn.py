@@ -554,6 +554,8 @@ def test_what_layers_refuse():
         nn.MeanSquaredError().forward(x, x[..., :1])
     with pytest.raises(ValueError, match="mask hides every step"):
         nn.MeanSquaredError().forward(x, x, np.zeros((2, 3)))
+    with pytest.raises(TypeError, match="takes 1 positional argument"):
+        nn.MeanSquaredError(3)
     with pytest.raises(ValueError, match="p must be at least 0 and below 1"):
         nn.Dropout(1.0)
     with pytest.raises(ValueError, match="did you mean 'tanh'"):
